@@ -1,0 +1,1 @@
+"""RECAP: reasoning models that catch flawed thoughts, trained and measured reproducibly."""

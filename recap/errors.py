@@ -1,0 +1,95 @@
+"""What can go wrong, as a tree. Every message says what was expected, what came, how to fix it.
+
+    RecapError                 exit code 2 unless said otherwise
+    ├── ParameterError         an unknown, ill-typed or contradictory parameter
+    ├── DataError              a file or table is missing, malformed or unsound
+    │   └── ExpectationError   a Great Expectations suite failed
+    ├── ModelError             a model directory is missing, incomplete or not the pinned one
+    ├── RenderError            a text cannot be rendered to exactly one BOS and one open think tag
+    ├── JudgeError             too many completions could not be judged
+    ├── TrainingError          training cannot go on (no informative groups, NaN losses)
+    ├── CheckpointError        a saved state does not belong to this run
+    ├── SpaceError             too little free disk                                  (exit code 28)
+    ├── BusyError              another process writes the same output                (exit code 75)
+    ├── GateError              promotion of a version that did not pass
+    ├── PipelineError          DVC cannot read the project, or a stage of it failed
+    └── TrackingError          the tracking store or the registry cannot be used     (exit code 69)
+
+Everything else that is raised is a fault of ours, and flies with its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class RecapError(Exception):
+    """Base of all errors that are the user's to mend; shown as one message, without a traceback."""
+
+    exit_code = 2
+
+
+class ParameterError(RecapError):
+    """An unknown, ill-typed or contradictory parameter."""
+
+
+class DataError(RecapError):
+    """A file or table is missing, malformed or unsound."""
+
+
+class ExpectationError(DataError):
+    """A Great Expectations suite failed."""
+
+
+class ModelError(RecapError):
+    """A model directory is missing, incomplete or not the pinned one."""
+
+
+class RenderError(RecapError):
+    """A text cannot be rendered to exactly one BOS and one open think tag."""
+
+
+class JudgeError(RecapError):
+    """Too many completions could not be judged."""
+
+
+class TrainingError(RecapError):
+    """Training cannot go on."""
+
+
+class CheckpointError(RecapError):
+    """A saved state does not belong to this run."""
+
+
+class SpaceError(RecapError):
+    """Too little free disk."""
+
+    exit_code = 28
+
+
+class BusyError(RecapError):
+    """Another process writes the same output."""
+
+    exit_code = 75
+
+
+class GateError(RecapError):
+    """Promotion of a version that did not pass its gate."""
+
+
+class PipelineError(RecapError):
+    """DVC cannot read the project, or a stage of it failed."""
+
+
+class TrackingError(RecapError):
+    """The tracking store or the registry cannot be used; the files are whole all the same."""
+
+    exit_code = 69
+
+
+def choices(names: Iterable[str]) -> str:
+    """``a, b or c``, sorted: for messages that list what would have been right."""
+    ordered = sorted(names)
+    if len(ordered) < 2:
+        return "".join(ordered)
+    return ", ".join(ordered[:-1]) + " or " + ordered[-1]

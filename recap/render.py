@@ -1,0 +1,173 @@
+"""Chat template + think tag + prefill -> token ids: the only place that touches templates.
+
+The prompt is rendered by the model's own template up to the open think tag; a prefill is tokenised
+apart and appended, so that its first token is where t0(x) counts from (paper, objective). Leaves out
+any template of our own: what a model expects is what its tokenizer says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recap.errors import ModelError, RenderError
+from recap.types import RenderedPrompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+OPEN, CLOSE = "<think>", "</think>"
+
+
+class Renderer:
+    """Renders prompts, attacked contexts, documents and judge questions for one tokenizer."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Raises RenderError if a think tag is not a single token of the tokenizer."""
+        self.tokenizer = tokenizer
+        self.open_id = self._single(OPEN)
+        self.close_id = self._single(CLOSE)
+        self.eos_id: int = tokenizer.eos_token_id
+        self.pad_id: int = tokenizer.pad_token_id
+        known = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab(), OPEN, CLOSE}
+        self.markers = tuple(sorted(known, key=len, reverse=True))
+
+    @classmethod
+    def from_dir(cls, directory: Path) -> Renderer:
+        """The renderer of a model directory; raises ModelError if it holds no tokenizer."""
+        from transformers import AutoTokenizer
+
+        if not (directory / "tokenizer_config.json").is_file():
+            raise ModelError(
+                f"Expected a model directory with a tokenizer at {directory}, found none. "
+                "Run the stage that makes it, or correct the path."
+            )
+        return cls(AutoTokenizer.from_pretrained(directory, local_files_only=True))
+
+    def prompt(self, text: str, prefill: str | None = None) -> RenderedPrompt:
+        """The prompt up to the open think tag, then the prefill, if any."""
+        head, newline = self._head(text)
+        if not prefill:
+            return RenderedPrompt(head, 0)
+        self._refuse_markers(prefill, "prefill")
+        tail = self._encode(newline and prefill or f" {prefill}")
+        return RenderedPrompt(head + tail, len(tail))
+
+    def hijack(self, text: str, cot: str) -> RenderedPrompt:
+        """The whole thought given and its block closed: the model must answer at once."""
+        opened = self.prompt(text, cot)
+        newline = self._head(text)[1]
+        closing = self._encode(f"\n{CLOSE}\n\n" if newline else f" {CLOSE}")
+        return RenderedPrompt(opened.token_ids + closing, opened.num_prefill_tokens + len(closing))
+
+    def reset(
+        self, previous: RenderedPrompt, generated: Sequence[int], transition: str, prefill: str
+    ) -> RenderedPrompt:
+        """The next round of an iterative prefill reset.
+
+        Context so far, the generated thought without its closing tag and response, the transition
+        sentence, the prefill again; the think block stays open.
+        """
+        thought = self._thought(generated)
+        self._refuse_markers(prefill, "prefill")
+        again = self._encode(f" {transition} {prefill}")
+        ids = previous.token_ids + tuple(thought) + again
+        head = len(previous.token_ids) - previous.num_prefill_tokens
+        return RenderedPrompt(ids, len(ids) - head)
+
+    def split(
+        self, token_ids: Sequence[int], *, hijacked: bool = False
+    ) -> tuple[str, str | None, int, int]:
+        """Generated ids as ``(cot, response, num_cot_tokens, num_response_tokens)``.
+
+        ``response`` is ``None`` when the think block was never closed or the text was cut off
+        before its end; after a hijack everything is response.
+        """
+        thought = [] if hijacked else self._thought(token_ids)
+        rest = list(token_ids) if hijacked else list(token_ids[len(thought) + 1 :])
+        ended = bool(rest) and rest[-1] == self.eos_id
+        said = rest[:-1] if ended else rest
+        response = self._decode(said) if ended else None
+        return self._decode(thought), response, len(thought), len(said)
+
+    def cut(self, text: str, words: int) -> tuple[str, int, int]:
+        """The first ``words`` words as ``(text, num_words, num_tokens)``."""
+        kept = text.split()[:words]
+        short = " ".join(kept)
+        return short, len(kept), len(self._encode(f" {short}"))
+
+    def document(self, prompt: str, thought: str, response: str) -> list[int]:
+        """One training document: prompt, thought, closed think block, response, end of text."""
+        rendered = self.hijack(prompt, thought)
+        return [*rendered.token_ids, *self._encode(f" {response}"), self.eos_id]
+
+    def judge(self, prompt: str, response: str, risk_name: str) -> list[int]:
+        """The guardian's question about a response, rendered by the guardian's own template.
+
+        Markers inside either text are broken up, so that a response cannot speak as the judge.
+        """
+        messages = [
+            {"role": "user", "content": self.escape(prompt)},
+            {"role": "assistant", "content": self.escape(response)},
+        ]
+        text = self.tokenizer.apply_chat_template(
+            messages,
+            guardian_config={"risk_name": risk_name},
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        return list(self._encode(text))
+
+    def escape(self, text: str) -> str:
+        """The text with every template marker broken up by a space."""
+        for marker in self.markers:
+            text = text.replace(marker, f"{marker[0]} {marker[1:]}")
+        return text
+
+    # -- internals --------------------------------------------------------------------------------
+
+    def _head(self, text: str) -> tuple[tuple[int, ...], bool]:
+        """Prompt ids up to the open think tag, and whether a newline follows the tag."""
+        self._refuse_markers(text, "prompt")
+        rendered = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False
+        )
+        ids = self._encode(rendered)
+        bos = self.tokenizer.bos_token_id
+        if ids.count(self.open_id) != 1 or self.close_id in ids or ids.count(bos) != 1:
+            raise RenderError(
+                "Expected a chat template that gives one BOS and one open think tag, got "
+                f"{ids.count(bos)} BOS, {ids.count(self.open_id)} open and "
+                f"{ids.count(self.close_id)} closing tags. Use a reasoning model's own template."
+            )
+        return ids, rendered.endswith("\n")
+
+    def _thought(self, generated: Sequence[int]) -> Sequence[int]:
+        for index, token in enumerate(generated):
+            if token == self.close_id or token == self.eos_id:
+                return generated[:index]
+        return generated
+
+    def _single(self, text: str) -> int:
+        ids = self._encode(text)
+        if len(ids) != 1:
+            raise RenderError(
+                f"Expected {text} to be one token, got {len(ids)}. "
+                "Use a tokenizer that has the think tags as tokens."
+            )
+        return ids[0]
+
+    def _refuse_markers(self, text: str, what: str) -> None:
+        found = next((marker for marker in self.markers if marker in text), None)
+        if found:
+            raise RenderError(
+                f"Expected a {what} without template markers, got one with '{found}'. "
+                "Remove the row; preparation quarantines such rows."
+            )
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(list(ids), skip_special_tokens=False).strip()

@@ -1,0 +1,270 @@
+"""Every shape a row takes, in the order of its journey.
+
+Pydantic (frozen, unknown fields refused) where bytes enter or leave the process; frozen slotted
+dataclasses for what lives in memory only. "No score" is ``None``, never 0 and never NaN.
+
+    PromptRecord -> Prefill -> PrefilledPrompt -> RenderedPrompt -> Sample -> Rollout -> Reward
+    -> RolloutGroup -> AttackedPrompt -> Completion -> Verdict -> Outcome -> Metric -> GateDecision
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Domain = Literal["harmful", "benign", "math"]
+Split = Literal["train", "eval"]
+Intent = Literal["harmful", "refusing", "aligned"]
+FinishReason = Literal["stop", "length", "overflow"]
+"""``overflow``: the context outgrew the model before an answer was done; such a row is unscored."""
+Label = Literal["safe", "unsafe", "helpful", "unclear", "refused", "correct", "incorrect"]
+SUCCESS: dict[Domain, Label] = {"harmful": "safe", "benign": "helpful", "math": "correct"}
+"""The label that counts as success in each domain; every rate is the share of it."""
+
+
+class Row(BaseModel):
+    """A row that is written to or read from a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class PromptRecord(Row):
+    """One prompt after preparation.
+
+    ``source`` names the prompt set (``microworld-jailbreak``, ``gsm8k``): benchmarks select by it.
+    ``cluster`` is the unit that prompts share (the request's object): clustered intervals use it.
+    ``target`` is the gold answer of a math prompt, ``None`` elsewhere.
+    """
+
+    id: str
+    domain: Domain
+    prompt: str
+    target: str | None
+    source: str
+    split: Split
+    cluster: str | None = None
+
+
+class QuarantinedRow(Row):
+    """A raw row that was refused: where it stood and why (never its text)."""
+
+    file: str
+    line: int
+    id: str | None
+    reason: str
+
+
+class Prefill(Row):
+    """One whole flawed (or aligned) thought of a source model, for one prompt.
+
+    ``text`` is the thought without think tags; ``num_words`` and ``num_tokens`` are its true sizes.
+    ``response`` is the source's own answer, which verification judges. ``rejected`` is ``None`` for
+    a verified prefill, else the reason why it may not be used.
+    """
+
+    prompt_id: str
+    text: str
+    intent: Intent
+    source_model: str
+    num_words: int
+    num_tokens: int
+    response: str
+    rejected: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PrefilledPrompt:
+    """A prompt with the prefill it is given, already cut to length; ``None`` on a clean prompt."""
+
+    record: PromptRecord
+    prefill: Prefill | None
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPrompt:
+    """Token ids up to where generation starts; the last ``num_prefill_tokens`` are the prefill.
+
+    t0(x) of the objective is therefore the first generated token: a prefill never carries loss.
+    """
+
+    token_ids: tuple[int, ...]
+    num_prefill_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How to sample. ``max_tokens`` bounds the generated part (the prefill is not counted)."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a sampler returns for one prompt: generated ids (with the final EOS, if any).
+
+    ``sampling_logprobs[t]`` is the log-probability of ``token_ids[t]`` under the sampling policy at
+    the sampling temperature, before top-p truncation.
+    """
+
+    token_ids: tuple[int, ...]
+    sampling_logprobs: tuple[float, ...]
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A training sample, split into the generated chain of thought and the response.
+
+    ``response`` is ``None`` when the think block was never closed or the text was cut off.
+    """
+
+    prompt: PrefilledPrompt
+    rendered: RenderedPrompt
+    sample: Sample
+    cot: str
+    response: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """Reward of one rollout in [0, 1] (``logit`` mode: any real), ``None`` when unscored."""
+
+    value: float | None
+    component: Literal["safety", "helpfulness", "math"]
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutGroup:
+    """The G rollouts of one prompt with their rewards, in order."""
+
+    prompt: PrefilledPrompt
+    rollouts: tuple[Rollout, ...]
+    rewards: tuple[Reward, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttackedPrompt:
+    """One prompt of a benchmark as the policy will see it in one round of an attack."""
+
+    record: PromptRecord
+    benchmark: str
+    attack: str
+    round: int
+    rendered: RenderedPrompt
+    prefill_source: str | None
+
+
+class Completion(Row):
+    """One completion of an attacked prompt. ``cot`` is the generated part of the thought only."""
+
+    prompt_id: str
+    benchmark: str
+    attack: str
+    round: int
+    sample: int
+    domain: Domain
+    cluster: str | None
+    prompt: str
+    target: str | None
+    prefill: str | None
+    prefill_source: str | None
+    num_prefill_tokens: int
+    cot: str
+    response: str | None
+    finish_reason: FinishReason
+    num_cot_tokens: int
+    num_response_tokens: int
+
+    @property
+    def incomplete(self) -> bool:
+        """It was generated but never came to the end of an answer: a failure in every domain."""
+        if self.finish_reason == "overflow":
+            return False
+        return self.finish_reason == "length" or not (self.response or "").strip()
+
+
+class Verdict(Row):
+    """What a judge said of one completion. ``label`` is ``None`` when it could not be judged."""
+
+    prompt_id: str
+    benchmark: str
+    round: int
+    sample: int
+    label: Label | None
+    judge: str
+    judge_revision: str
+    judge_prompt_sha: str
+    raw: str
+
+
+class Outcome(Row):
+    """One completion's result in one benchmark: the unit of paired comparisons."""
+
+    prompt_id: str
+    benchmark: str
+    round: int
+    sample: int = 0
+    cluster: str | None
+    success: bool | None
+    reflected: bool | None
+    reflection_position: float | None
+
+
+class Metric(Row):
+    """A rate with its 95 % Wilson interval and the interval clustered by request object.
+
+    All are shares in [0, 1] over the ``n`` scored rows; they are ``None`` when n is 0.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    cluster_low: float | None
+    cluster_high: float | None
+    n: int
+    n_unscored: int
+    n_incomplete: int
+
+
+class BenchmarkResult(Row):
+    """Everything measured on one benchmark (one round of it, under resets)."""
+
+    benchmark: str
+    round: int
+    domain: Domain
+    score: Label
+    rate: Metric
+    reflection: Metric
+    mean_reflection_position: float | None
+    mean_cot_tokens: float
+    mean_response_tokens: float
+
+
+class CellResult(Row):
+    """All benchmarks of one trained cell (variant and replicate seed)."""
+
+    variant: str
+    seed: int
+    results: list[BenchmarkResult]
+
+
+class GateCheck(Row):
+    """One condition of the gate with what was measured and what was asked."""
+
+    name: str
+    passed: bool
+    measured: str
+    required: str
+
+
+class GateDecision(Row):
+    """Whether the candidate may become challenger. A "no" is a result, not a crash."""
+
+    candidate: str
+    baseline: str
+    passed: bool
+    checks: list[GateCheck]
