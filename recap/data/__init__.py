@@ -1,0 +1,1 @@
+"""From raw rows to validated prompt records: sources, mixture, decontamination, expectations."""

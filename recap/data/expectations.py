@@ -1,0 +1,137 @@
+"""Great Expectations over the three tables: suites in code, a checkpoint run, Data Docs.
+
+The only module that imports great_expectations (seconds of start-up: import it where it is used).
+It sees recap/data/tables.py, which hold no text, and keeps its context in memory. Leaves out GX's
+stores, its profilers and its cloud.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+import pandas
+from great_expectations.checkpoint import Checkpoint, UpdateDataDocsAction
+from great_expectations.core.run_identifier import RunIdentifier
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+from great_expectations.expectations.row_conditions import Column
+
+from recap import params
+from recap.data.docs_page import index_page, offline_page
+from recap.data.suites import SUITES, Rule, Suite
+from recap.data.tables import Table
+from recap.data.validation import SHOWN_ROWS, RuleResult, SuiteResult, Validation
+from recap.errors import DataError
+
+RUN = RunIdentifier("validate", datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
+"""A fixed run: outs carry no times."""
+
+RESULT_FORMAT = {
+    "result_format": "SUMMARY",
+    "unexpected_index_column_names": ["row"],
+    "exclude_unexpected_values": True,
+    "partial_unexpected_count": SHOWN_ROWS,
+}
+"""Names of violating rows and no values: GX's default copies values into results and pages."""
+
+
+def validate(
+    table: str, tables: Sequence[Table], bounds: params.Validate, docs: Path
+) -> Validation:
+    """Run each table's suite and leave its pages in the folder ``docs``, replaced as a whole.
+
+    Raises DataError when an expectation cannot be evaluated; a violated one is in the result.
+    """
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    with tempfile.TemporaryDirectory() as site:
+        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": site}
+        context.add_data_docs_site(table, {"class_name": "SiteBuilder", "store_backend": backend})
+        suites = [_run(context, each, SUITES[each.name](bounds), table) for each in tables]
+        result = Validation(table=table, passed=all(s.passed for s in suites), suites=suites)
+        _write_docs(Path(site), docs, result)
+    return result
+
+
+def _run(context: Any, table: Table, rules: Suite, site: str) -> SuiteResult:
+    """One checkpoint over one table, which also writes its page into ``site``."""
+    asset = context.data_sources.add_pandas(table.name).add_dataframe_asset(table.name)
+    suite = gx.ExpectationSuite(table.name, expectations=[_expectation(rule) for rule in rules])
+    definition = gx.ValidationDefinition(
+        name=table.name,
+        data=asset.add_batch_definition_whole_dataframe("rows"),
+        suite=context.suites.add(suite),
+    )
+    checkpoint = Checkpoint(
+        name=table.name,
+        validation_definitions=[context.validation_definitions.add(definition)],
+        actions=[UpdateDataDocsAction(name="docs", site_names=[site])],
+        result_format=RESULT_FORMAT,
+    )
+    run = context.checkpoints.add(checkpoint).run(
+        batch_parameters={"dataframe": pandas.DataFrame(table.rows)}, run_id=RUN
+    )
+    (found,) = run.run_results.values()
+    by_name = {result.expectation_config.meta["rule"]: result for result in found.results}
+    return SuiteResult(
+        suite=table.name,
+        passed=bool(found.success),
+        rows=len(table.rows),
+        rules=[_result(rule, by_name[rule.name]) for rule in rules],
+    )
+
+
+def _expectation(rule: Rule) -> Any:
+    kwargs = dict(rule.bounds)
+    if rule.where is not None:
+        column, value = rule.where
+        kwargs["row_condition"] = Column(column) == value
+    return ExpectationConfiguration(
+        type=rule.expectation,
+        kwargs=kwargs,
+        meta={"rule": rule.name},
+        notes=rule.name[0].upper() + rule.name[1:] + ".",
+    ).to_domain_obj()
+
+
+def _result(rule: Rule, found: Any) -> RuleResult:
+    outcome, trouble = found.result, found.exception_info
+    if "raised_exception" not in trouble or trouble["raised_exception"]:
+        raise DataError(
+            f"Expected the rule '{rule.name}' ({rule.expectation}) to be evaluated, but Great "
+            f"Expectations failed: {trouble}. Install the versions in constraints.txt."
+        )
+    names: list[str] = []
+    for entry in outcome.get("partial_unexpected_index_list") or []:
+        names += entry["row"] if isinstance(entry["row"], list) else [entry["row"]]
+    observed = outcome.get("observed_value")
+    where = rule.where
+    return RuleResult(
+        rule=rule.name,
+        expectation=rule.expectation,
+        column=" and ".join(v for k, v in rule.bounds.items() if k.startswith("column")),
+        applies_to=f"{where[0]} = {where[1]}" if where else None,
+        passed=bool(found.success),
+        rows=outcome.get("element_count"),
+        violations=outcome.get("unexpected_count"),
+        observed=None if observed is None else int(observed),
+        row_names=list(dict.fromkeys(names))[:SHOWN_ROWS],
+    )
+
+
+def _write_docs(site: Path, docs: Path, result: Validation) -> None:
+    """GX's result pages, made self-contained, with one index before them."""
+    if docs.exists():
+        shutil.rmtree(docs)
+    docs.mkdir(parents=True)
+    for suite in result.suites:
+        (page,) = (site / "validations" / suite.suite).rglob("*.html")
+        html = offline_page(page.read_text(encoding="utf-8"), f"Suite {suite.suite}")
+        (docs / f"{suite.suite}.html").write_text(html, encoding="utf-8")
+    (docs / "index.html").write_text(index_page(result), encoding="utf-8")

@@ -1,0 +1,132 @@
+"""Raw rows to located prompt records; a row that may not be used is quarantined with its place.
+
+A bad row never stops the loading. Too many of them do: ``check_quarantined`` is called once the
+quarantine list is on disk, so that it can be looked at after the failure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recap import params
+from recap.data.mixture import quotas
+from recap.data.sources.checks import record_fault
+from recap.data.sources.rawrow import Loader, RawRow, Request, RowFault
+from recap.data.sources.registry import LOADERS
+from recap.errors import DataError
+from recap.types import PromptRecord, QuarantinedRow
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedRecord:
+    """A prompt record and the raw row it came from."""
+
+    record: PromptRecord
+    file: str
+    line: int
+
+    def quarantined(self, reason: str) -> QuarantinedRow:
+        """The same row, set aside for ``reason``."""
+        return QuarantinedRow(file=self.file, line=self.line, id=self.record.id, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What one loader gave. ``num_rows`` counts all raw rows, the quarantined ones included."""
+
+    loader: str
+    records: tuple[LocatedRecord, ...]
+    quarantined: tuple[QuarantinedRow, ...]
+    num_rows: int
+
+
+def parse(loader: Loader, row: RawRow, max_words: int) -> LocatedRecord | QuarantinedRow | None:
+    """One raw row; ``None`` where the loader says that it is no part of the prompt set."""
+    if row.fault is not None:
+        return QuarantinedRow(file=row.file, line=row.line, id=None, reason=row.fault)
+    try:
+        record = loader.record(row)
+    except RowFault as fault:
+        return QuarantinedRow(file=row.file, line=row.line, id=None, reason=str(fault))
+    if record is None:
+        return None
+    located = LocatedRecord(record, row.file, row.line)
+    reason = record_fault(record, max_words)
+    if reason is None:
+        return located
+    # An id that is no plain name may be text itself and is not repeated.
+    shown = None if reason.startswith("id ") else record.id
+    return QuarantinedRow(file=row.file, line=row.line, id=shown, reason=reason)
+
+
+def load(loader: Loader, request: Request, max_words: int) -> Loaded:
+    """All rows of one source.
+
+    Raises DataError when it has none, or when an evaluation-only source yields a training row.
+    """
+    records: dict[str, LocatedRecord] = {}
+    quarantined = []
+    num_rows = 0
+    for row in loader.rows(request):
+        num_rows += 1
+        parsed = parse(loader, row, max_words)
+        if isinstance(parsed, QuarantinedRow):
+            quarantined.append(parsed)
+        elif parsed is None:
+            continue
+        elif loader.eval_only and parsed.record.split != "eval":
+            raise DataError(
+                f"Expected evaluation rows alone from {loader.name}, got a training row "
+                f"({parsed.file}:{parsed.line}). This source may never be trained on."
+            )
+        elif parsed.record.id in records:
+            quarantined.append(parsed.quarantined("duplicate id"))
+        else:
+            records[parsed.record.id] = parsed
+    if num_rows == 0:
+        raise DataError(
+            f"Expected rows from the source {loader.name}, got an empty data set"
+            f"{f' in {request.directory}' if request.directory else ''}. "
+            f"Fetch it again or take {loader.name} out of prepare.sources."
+        )
+    return Loaded(loader.name, tuple(records.values()), tuple(quarantined), num_rows)
+
+
+def load_sources(section: params.Prepare, world: params.World, seed: int) -> list[Loaded]:
+    """Every source of ``prepare.sources``, in the registry's order."""
+    train_rows = max(quotas(section.mixture, section.train_prompts).values())
+    return [
+        load(
+            loader,
+            Request(section.sources[name], world, seed, train_rows, section.eval_prompts),
+            section.max_words,
+        )
+        for name, loader in LOADERS.items()
+        if name in section.sources
+    ]
+
+
+def check_quarantined(sources: Iterable[Loaded], max_share: float, listed_in: Path) -> None:
+    """Raises DataError when one source has a larger share of bad rows than ``max_share``.
+
+    Measured per source: half of a small evaluation set must not hide behind a large training set.
+    """
+    for source in sources:
+        share = len(source.quarantined) / source.num_rows
+        if share > max_share:
+            raise DataError(
+                f"Expected at most {max_share:.2%} bad rows in {source.loader} "
+                f"(prepare.max_quarantined), got {len(source.quarantined)} of {source.num_rows} "
+                f"({share:.2%}): {counts_by_reason(source.quarantined)}. They are listed in "
+                f"{listed_in}; mend the source or raise the limit."
+            )
+
+
+def counts_by_reason(rows: Sequence[QuarantinedRow]) -> str:
+    """``duplicate id 2, prompt: empty 1``, the most frequent first."""
+    counts = Counter(row.reason for row in rows)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{reason} {count}" for reason, count in ordered)

@@ -1,0 +1,50 @@
+"""GSM8K (openai/gsm8k, config main): school sums; train trains, test evaluates.
+
+Columns question and answer; the gold answer stands after ``####`` and may have thousands commas.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from recap.data.sources.rawrow import (
+    Loader,
+    RawRow,
+    Request,
+    RowFault,
+    data_directory,
+    fields,
+    text,
+)
+from recap.data.sources.readers import read_table
+from recap.types import PromptRecord
+
+NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+
+
+def rows(request: Request) -> Iterator[RawRow]:
+    """Both splits."""
+    directory = data_directory(request, "gsm8k")
+    yield from read_table(directory, "gsm8k", ("train.jsonl", "main/train-*.parquet"), "train")
+    yield from read_table(directory, "gsm8k", ("test.jsonl", "main/test-*.parquet"), "eval")
+
+
+def record(row: RawRow) -> PromptRecord:
+    """A math prompt with its number; raises RowFault."""
+    values = fields(row)
+    _, mark, gold = text(values, "answer").rpartition("####")
+    target = gold.strip().replace(",", "")
+    if not mark or not NUMBER.fullmatch(target):
+        raise RowFault("answer: no number after ####")
+    return PromptRecord(
+        id=f"gsm8k-{'train' if row.split == 'train' else 'test'}-{row.line}",
+        domain="math",
+        prompt=text(values, "question"),
+        target=target,
+        source="gsm8k",
+        split=row.split,
+    )
+
+
+LOADER = Loader("gsm8k", eval_only=False, rows=rows, record=record)

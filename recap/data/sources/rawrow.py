@@ -1,0 +1,99 @@
+"""A raw row with its place, and what a loader is: the step from foreign rows to prompt records.
+
+A loader reads a local directory in the hub's schema (or the microworld) and never downloads. What a
+row lacks raises RowFault, which becomes a QuarantinedRow; it never reaches the user as an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recap import params
+from recap.data.sources.checks import is_unicode
+from recap.errors import DataError
+from recap.types import PromptRecord, Split
+
+
+class RowFault(Exception):
+    """Why one raw row is refused, in words that never repeat the row's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as it was found: any JSON value, or the ``fault`` that kept it from being read.
+
+    ``file`` starts with the loader's name instead of a machine's folder; ``line`` counts from 1
+    (in Parquet: the row, counted through all shards). ``split`` is what the file is for, decided by
+    the loader.
+    """
+
+    file: str
+    line: int
+    split: Split
+    values: object
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a loader needs to know; ``train_rows`` and ``eval_rows`` are per prompt set."""
+
+    directory: Path | None
+    world: params.World
+    seed: int
+    train_rows: int
+    eval_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """A source of prompts.
+
+    ``record`` maps one readable row to a record, or to ``None`` where the row is no part of the
+    prompt set (XSTest's unsafe contrasts); it raises RowFault. ``eval_only`` is the fence: no row
+    of such a source can be a training row, whatever the parameters say.
+    """
+
+    name: str
+    eval_only: bool
+    rows: Callable[[Request], Iterator[RawRow]]
+    record: Callable[[RawRow], PromptRecord | None]
+
+
+def data_directory(request: Request, loader: str) -> Path:
+    """The directory to read; raises DataError when it does not exist."""
+    if request.directory is None or not request.directory.is_dir():
+        raise DataError(
+            f"Expected a directory with the data of {loader}, got {request.directory}. Set "
+            f"prepare.sources.{loader} to a local copy of the data set."
+        )
+    return request.directory
+
+
+def fields(row: RawRow) -> Mapping[str, object]:
+    """The row's columns; raises RowFault when it is no object."""
+    if not isinstance(row.values, dict):
+        raise RowFault(f"wrong type: expected an object, got {type(row.values).__name__}")
+    return row.values
+
+
+def text(values: Mapping[str, object], name: str) -> str:
+    """A column that must hold text; raises RowFault."""
+    if name not in values:
+        raise RowFault(f"missing column: {name}")
+    value = values[name]
+    if not isinstance(value, str):
+        raise RowFault(f"wrong type: {name} is {type(value).__name__}, not text")
+    if not is_unicode(value):
+        raise RowFault(f"{name}: not valid Unicode")
+    return value
+
+
+def plain_id(values: Mapping[str, object], column: str) -> str:
+    """A column that names the row, as text or as a whole number; raises RowFault."""
+    value = values.get(column)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
+        return str(value)
+    return text(values, column)

@@ -1,0 +1,142 @@
+"""Files in the hub's formats to raw rows with line numbers; a line that cannot be read stays a row.
+
+JSON Lines, CSV with a header, a JSON array, Parquet. Each broken line is one faulty row and the
+lines after it are read. The exception is a JSON array or a Parquet file that breaks off: what
+follows cannot be found again, so that is a DataError and not a silently shorter data set.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from recap.data.sources.rawrow import RawRow
+from recap.errors import DataError, choices
+from recap.types import Split
+
+
+def read_table(
+    directory: Path, loader: str, patterns: Sequence[str], split: Split
+) -> Iterator[RawRow]:
+    """All rows of the files that match the first pattern that matches any.
+
+    Raises DataError when none does, or when a file cannot be read at all.
+    """
+    for pattern in patterns:
+        paths = sorted(directory.glob(pattern))
+        if paths:
+            break
+    else:
+        raise DataError(
+            f"Expected {choices(patterns)} in {directory} for the source {loader}, found none. "
+            "Point prepare.sources at a local copy of the data set."
+        )
+    rows_before = 0
+    for path in paths:
+        label = f"{loader}/{path.relative_to(directory).as_posix()}"
+        line = 0
+        for row in _READERS[path.suffix](path, label, split):
+            line = row.line + rows_before
+            yield replace(row, line=line)
+        rows_before = line
+
+
+def _lines(path: Path) -> list[str]:
+    """Physical lines. Bytes that are no UTF-8 survive as lone surrogates, for a check to refuse."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
+        return list(stream)
+
+
+def _jsonl(path: Path, label: str, split: Split) -> Iterator[RawRow]:
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            yield RawRow(label, number, split, None, "malformed JSON")
+            continue
+        yield RawRow(label, number, split, values)
+
+
+def _json_array(path: Path, label: str, split: Split) -> Iterator[RawRow]:
+    document = "".join(_lines(path))
+    decoder = json.JSONDecoder()
+    position, number = _skip(document, 0), 1
+
+    def broken(expected: str) -> DataError:
+        line = document.count("\n", 0, position) + 1
+        return DataError(
+            f"{path}:{line}: expected {expected}, got malformed JSON. Fetch the file again."
+        )
+
+    if document[position : position + 1] != "[":
+        raise broken("a JSON array")
+    counted, position = 0, _skip(document, position + 1)
+    while document[position : position + 1] != "]":
+        try:
+            values, end = decoder.raw_decode(document, position)
+        except (ValueError, RecursionError):
+            raise broken("an object of the array") from None
+        number += document.count("\n", counted, position)
+        counted = position
+        yield RawRow(label, number, split, values)
+        position = _skip(document, end)
+        if document[position : position + 1] == ",":
+            position = _skip(document, position + 1)
+        elif document[position : position + 1] != "]":
+            raise broken("a comma or the end of the array")
+
+
+def _skip(document: str, position: int) -> int:
+    while position < len(document) and document[position] in " \t\r\n":
+        position += 1
+    return position
+
+
+def _csv(path: Path, label: str, split: Split) -> Iterator[RawRow]:
+    """Records of a CSV file; after a broken one reading goes on with the very next line.
+
+    A stray quote swallows the lines up to the next quote. Starting over after the line it stands
+    in keeps that to one lost row.
+    """
+    lines = _lines(path)
+    header = next(csv.reader(lines[:1]), [])
+    start = 1
+    while start < len(lines):
+        reader = csv.reader(islice(lines, start, None), strict=True)
+        first = start
+        while first < len(lines):
+            try:
+                cells = next(reader)
+            except csv.Error:
+                cells = None
+            if cells is None or len(cells) not in (0, len(header)):
+                yield RawRow(label, first + 1, split, None, "malformed CSV")
+                first += 1
+                break
+            if cells:
+                yield RawRow(label, first + 1, split, dict(zip(header, cells, strict=True)))
+            first = start + reader.line_num
+        start = first
+
+
+def _parquet(path: Path, label: str, split: Split) -> Iterator[RawRow]:
+    import pyarrow  # type: ignore[import-untyped]  # it ships no types
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(
+            f"{path}: expected a Parquet file, got {type(error).__name__}. Fetch the file again."
+        ) from None
+    for number, values in enumerate(rows, start=1):
+        yield RawRow(label, number, split, values)
+
+
+_READERS = {".jsonl": _jsonl, ".json": _json_array, ".csv": _csv, ".parquet": _parquet}

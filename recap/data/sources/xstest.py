@@ -1,0 +1,53 @@
+"""XSTest (natolambert/xstest-v2-copy or the authors' CSV): 250 harmless prompts that sound harmful.
+
+Evaluation only. Of its 450 rows the 200 of a ``contrast_`` type are really unsafe: they are left
+out, since helpfulness is measured on the safe ones and StrongREJECT measures the rest. ``focus``
+(the word a pair plays on; absent in the hub's copy) is the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recap.data.sources.rawrow import (
+    Loader,
+    RawRow,
+    Request,
+    RowFault,
+    data_directory,
+    fields,
+    plain_id,
+    text,
+)
+from recap.data.sources.readers import read_table
+from recap.types import PromptRecord
+
+FILES = ("xstest_prompts.csv", "data/prompts-*.parquet")
+
+
+def rows(request: Request) -> Iterator[RawRow]:
+    """All prompts, contrasts included."""
+    yield from read_table(data_directory(request, "xstest"), "xstest", FILES, "eval")
+
+
+def record(row: RawRow) -> PromptRecord | None:
+    """A benign prompt, ``None`` for an unsafe contrast; raises RowFault."""
+    values = fields(row)
+    contrast = text(values, "type").startswith("contrast_")
+    if "label" in values and text(values, "label") != ("unsafe" if contrast else "safe"):
+        raise RowFault("label: does not fit type")
+    if contrast:
+        return None
+    focus = text(values, "focus") if "focus" in values else ""
+    return PromptRecord(
+        id=f"xstest-{plain_id(values, 'id')}",
+        domain="benign",
+        prompt=text(values, "prompt"),
+        target=None,
+        source="xstest",
+        split=row.split,
+        cluster=focus.strip() or None,
+    )
+
+
+LOADER = Loader("xstest", eval_only=True, rows=rows, record=record)
