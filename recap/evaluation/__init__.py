@@ -1,0 +1,1 @@
+"""From verdicts to rates with intervals, and paired comparisons of two policies."""

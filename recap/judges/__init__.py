@@ -1,0 +1,1 @@
+"""Who labels completions: the microworld's exact oracle, or the guardian model."""

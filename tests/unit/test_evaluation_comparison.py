@@ -1,0 +1,112 @@
+"""Paired differences on the same prompts, by hand."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from recap.errors import DataError
+from recap.evaluation.comparison import paired_difference
+from recap.types import Outcome
+
+
+def _outcomes(pattern: str, clusters: str | None = None, start: int = 0) -> list[Outcome]:
+    """``+`` success, ``-`` failure, ``?`` unscored; one prompt each."""
+    meaning = {"+": True, "-": False, "?": None}
+    return [
+        Outcome(
+            prompt_id=str(number), benchmark="math", round=1, success=meaning[mark],
+            cluster=clusters[number - start] if clusters else None,
+            reflected=None, reflection_position=None,
+        )
+        for number, mark in enumerate(pattern, start=start)
+    ]  # fmt: skip
+
+
+def test_by_hand() -> None:
+    first = _outcomes("+++++--?+-")
+    second = _outcomes("++---+--?-")
+    found = paired_difference(first, second, resamples=4000, seed=0)
+    assert found is not None
+    # 7 and 8 are unscored in one of the two; of the other eight 3 speak for the first, 1 against
+    assert (found.n, found.only_first, found.only_second) == (8, 3, 1)
+    assert found.value == pytest.approx(2 / 8)
+    assert found.p_value == pytest.approx(0.625)  # 2 (1 + 4) / 2^4
+    assert found.low < 0 < found.value < found.high
+
+
+def test_pairs_are_found_by_prompt_not_by_place() -> None:
+    first, second = _outcomes("++--"), _outcomes("++--")[::-1]
+    found = paired_difference(first, second, resamples=100, seed=0)
+    assert found is not None
+    assert (found.value, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_exchange_mirrors() -> None:
+    first, second = _outcomes("+++-+--++-+-"), _outcomes("--+-+-+-+---")
+    there = paired_difference(first, second, resamples=1000, seed=3)
+    back = paired_difference(second, first, resamples=1000, seed=3)
+    assert there is not None and back is not None
+    assert (there.value, there.low, there.high) == pytest.approx(
+        (-back.value, -back.high, -back.low)
+    )
+    assert (there.only_first, there.p_value) == (back.only_second, back.p_value)
+
+
+def test_interval_resamples_clusters() -> None:
+    """Four objects of five prompts, each wholly won or wholly tied: 2 of 4 units, not 10 of 20."""
+    clusters = "aaaaabbbbbcccccddddd"
+    first, second = _outcomes("+" * 20, clusters), _outcomes("-" * 10 + "+" * 10, clusters)
+    found = paired_difference(first, second, resamples=20_000, seed=1)
+    assert found is not None
+    assert found.value == 0.5
+    # a resample's mean is Binomial(4, 1/2) / 4: 0 and 1 both have probability 1/16 > 2.5 %
+    assert (found.low, found.high) == (0.0, 1.0)
+    alone = paired_difference(
+        _outcomes("+" * 20), _outcomes("-" * 10 + "+" * 10), resamples=20_000, seed=1
+    )
+    assert alone is not None
+    assert (alone.low, alone.high) == pytest.approx((0.3, 0.7), abs=0.051)
+
+
+def test_agrees_with_a_slow_bootstrap() -> None:
+    rng = np.random.default_rng(0)
+    clusters = "".join(rng.choice(list("abcdefghijklmnopqrst"), size=150))
+    marks = [
+        "".join(rng.choice(["+", "-"], p=[share, 1 - share], size=150)) for share in (0.8, 0.6)
+    ]
+    found = paired_difference(
+        _outcomes(marks[0], clusters), _outcomes(marks[1], clusters), resamples=20_000, seed=2
+    )
+    assert found is not None
+    members: dict[str, list[int]] = {}
+    for i, name in enumerate(clusters):
+        members.setdefault(name, []).append((marks[0][i] == "+") - (marks[1][i] == "+"))
+    slow, means = random.Random(0), []
+    for _ in range(4000):
+        drawn = [value for name in slow.choices(list(members), k=len(members))
+                 for value in members[name]]  # fmt: skip
+        means.append(sum(drawn) / len(drawn))
+    assert (found.low, found.high) == pytest.approx(
+        tuple(np.quantile(means, [0.025, 0.975])), abs=0.012
+    )
+
+
+def test_a_single_cluster_says_nothing() -> None:
+    found = paired_difference(
+        _outcomes("++++", "aaaa"), _outcomes("----", "aaaa"), resamples=10, seed=0
+    )
+    assert found is not None
+    assert (found.value, found.low, found.high) == (1.0, -1.0, 1.0)
+
+
+def test_nothing_scored() -> None:
+    assert paired_difference(_outcomes("??"), _outcomes("+-"), resamples=10, seed=0) is None
+
+
+@pytest.mark.parametrize(("first", "second", "start"), [("++", "+++", 0), ("++", "++", 1)])
+def test_other_prompts_are_refused(first: str, second: str, start: int) -> None:
+    with pytest.raises(DataError, match="same prompts in both cells"):
+        paired_difference(_outcomes(first), _outcomes(second, start=start), resamples=10, seed=0)
