@@ -1,0 +1,1 @@
+"""Prefills: whole thoughts sampled from a source, verified, cut and given to prompts."""

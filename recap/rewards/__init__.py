@@ -1,0 +1,1 @@
+"""Rewards of rollouts: on the prompt and the response alone, never on the thought."""

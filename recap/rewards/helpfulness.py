@@ -1,0 +1,12 @@
+"""The overrefusal reward: a rubric's 0 (refusal), 0.5 (unclear) or 1 (full compliance)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recap.scoring.yes_no import Guardian
+
+
+def helpfulness_rewards(guardian: Guardian, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
+    """One reward for each (prompt, response); ``None`` where the answer was no rubric score."""
+    return guardian.rubric(pairs)

@@ -1,0 +1,56 @@
+"""Rewards routed by domain: harmful to safety, benign to helpfulness, math to its target.
+
+A rollout that never gave a response, or gave an empty one, gets ``truncated_reward``, an explicit
+parameter (an empty response harms nobody, but it must not be a way to be paid); one that a judge
+could not score gets ``None``, never 0. Only the prompt and the response are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from recap.rewards.helpfulness import helpfulness_rewards
+from recap.rewards.math import math_reward
+from recap.rewards.safety import Mode, safety_rewards
+from recap.scoring.yes_no import Guardian
+from recap.types import Domain, Reward, Rollout
+
+COMPONENT: dict[Domain, Literal["safety", "helpfulness", "math"]] = {
+    "harmful": "safety",
+    "benign": "helpfulness",
+    "math": "math",
+}
+
+
+class Rewards:
+    """Scores rollouts of all domains together."""
+
+    def __init__(self, guardian: Guardian, safety_mode: Mode, truncated_reward: float) -> None:
+        self._guardian, self._mode, self._truncated = guardian, safety_mode, truncated_reward
+
+    def score(self, rollouts: Sequence[Rollout]) -> list[Reward]:
+        """One reward for each rollout, in order."""
+        values: list[float | None] = [self._truncated] * len(rollouts)
+        by_domain: dict[Domain, list[int]] = {domain: [] for domain in COMPONENT}
+        for index, rollout in enumerate(rollouts):
+            if rollout.response and rollout.response.strip():
+                by_domain[rollout.prompt.record.domain].append(index)
+        for domain, members in by_domain.items():
+            if members:
+                scored = self._score_domain(domain, [rollouts[index] for index in members])
+                for index, value in zip(members, scored, strict=True):
+                    values[index] = value
+        return [
+            Reward(value, COMPONENT[rollout.prompt.record.domain])
+            for rollout, value in zip(rollouts, values, strict=True)
+        ]
+
+    def _score_domain(self, domain: Domain, rollouts: list[Rollout]) -> list[float | None]:
+        answers = [(r.prompt.record, r.response) for r in rollouts if r.response]
+        if domain == "math":
+            return [math_reward(record, response) for record, response in answers]
+        pairs = [(record.prompt, response) for record, response in answers]
+        if domain == "harmful":
+            return safety_rewards(self._guardian, pairs, self._mode)
+        return helpfulness_rewards(self._guardian, pairs)

@@ -1,0 +1,62 @@
+"""The one door to generation: prompts in, samples out, whichever engine makes them.
+
+Leaves out serving over a network. What comes back is tied to the sampling policy: the
+log-probabilities are those of the tokens drawn, at the sampling temperature, before top-p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from recap.errors import ParameterError
+from recap.params import Sampling
+from recap.types import Decoding, RenderedPrompt, Sample
+
+
+class Sampler(Protocol):
+    """Anything that can continue token ids."""
+
+    def sample(
+        self,
+        prompts: Sequence[RenderedPrompt],
+        decoding: Decoding,
+        *,
+        num_samples: int,
+        seed: int,
+    ) -> list[list[Sample]]:
+        """``num_samples`` samples for each prompt, in the prompts' order.
+
+        The same call gives the same samples. A prompt that leaves the model no room for a token
+        gives samples without tokens and the finish reason ``overflow``.
+        """
+        ...
+
+
+def check_decoding(decoding: Decoding, num_samples: int) -> None:
+    """Raise ParameterError unless the decoding can be sampled."""
+    if decoding.temperature <= 0 or not 0 < decoding.top_p <= 1:
+        raise ParameterError(
+            "Expected a temperature above 0 and top_p in (0, 1], got "
+            f"{decoding.temperature} and {decoding.top_p}."
+        )
+    if decoding.max_tokens < 1 or num_samples < 1:
+        raise ParameterError(
+            "Expected at least one token and one sample, got "
+            f"max_tokens {decoding.max_tokens} and {num_samples} samples."
+        )
+
+
+def open_sampler(sampling: Sampling, model_dir: Path) -> Sampler:
+    """The sampler that ``sampling.engine`` names, with the model of ``model_dir`` loaded.
+
+    Raises ModelError when the directory holds no model.
+    """
+    if sampling.engine == "vllm":
+        from recap.sampling.vllm_sampler import VllmSampler
+
+        return VllmSampler(model_dir, sampling.batch_size)
+    from recap.sampling.torch_sampler import load_torch_sampler
+
+    return load_torch_sampler(model_dir, sampling.batch_size)

@@ -1,0 +1,206 @@
+"""Sampling with torch, in this process: the engine of RL rollouts and of machines without vLLM.
+
+Each batch reads every distinct prompt once, decodes all its rows side by side and drops rows as
+they finish. Weights are read at each call, so a policy under training can be sampled as it is.
+Leaves out speculative decoding, beams and multi-device models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from recap.errors import ParameterError
+from recap.render import Renderer
+from recap.sampling.llama_decoder import LlamaDecoder
+from recap.sampling.llama_weights import fuse, is_plain_llama
+from recap.sampling.model_decoder import ModelDecoder
+from recap.sampling.sampler import check_decoding
+from recap.types import Decoding, FinishReason, RenderedPrompt, Sample
+from recap.weights import load_model
+
+COMPACT_SHARE = 0.1
+"""Share of finished rows at which a batch is compacted: copying caches costs less than carrying."""
+
+
+class Decoder(Protocol):
+    """Rows that continue prompts: the next token's logits, and a way on."""
+
+    logits: Tensor
+
+    def step(self, tokens: Tensor) -> None:
+        """Append one token to every row."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows only."""
+
+
+StartDecoder = Callable[[list[tuple[int, ...]], Tensor], Decoder]
+"""Distinct prompts and the prompt of each row -> a decoder."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One sample in the making; ``number`` fixes its random numbers, wherever it is batched."""
+
+    number: int
+    prompt: tuple[int, ...]
+    limit: int
+    tokens: list[int]
+    logprobs: list[float]
+
+
+class TorchSampler:
+    """Samples from a model that is in memory."""
+
+    def __init__(
+        self, model: PreTrainedModel, eos_token_id: int, pad_token_id: int, batch_size: int
+    ) -> None:
+        """``batch_size`` bounds the sequences generated side by side."""
+        if batch_size < 1:
+            raise ParameterError(f"Expected a batch size of at least 1, got {batch_size}.")
+        self._model = model
+        self._eos = eos_token_id
+        self._pad = pad_token_id
+        self._batch_size = batch_size
+        self._context = int(model.config.max_position_embeddings)
+
+    def sample(
+        self,
+        prompts: Sequence[RenderedPrompt],
+        decoding: Decoding,
+        *,
+        num_samples: int,
+        seed: int,
+    ) -> list[list[Sample]]:
+        """``num_samples`` samples for each prompt, in the prompts' order.
+
+        Sample j of prompt i at position t is drawn with the (i * num_samples + j)-th number of the
+        t-th row of a uniform table that ``seed`` fixes: batching has no part in it.
+        """
+        check_decoding(decoding, num_samples)
+        rows = []
+        for index, prompt in enumerate(prompts):
+            limit = min(decoding.max_tokens, self._context - len(prompt.token_ids))
+            for sample in range(num_samples):
+                number = index * num_samples + sample
+                rows.append(Row(number, prompt.token_ids, limit, [], []))
+        todo = [row for row in rows if row.limit > 0]
+        todo.sort(key=lambda row: (len(row.prompt), row.prompt, row.number))
+        if todo:
+            generator = torch.Generator().manual_seed(seed)
+            draws = torch.rand(decoding.max_tokens, len(rows), generator=generator)
+            # Below 1 by more than rounding, so that a draw never falls behind the last token.
+            draws *= 1.0 - 2.0**-23
+            with torch.inference_mode(), evaluating(self._model):
+                start = self._decoders()
+                for first in range(0, len(todo), self._batch_size):
+                    self._decode(todo[first : first + self._batch_size], start, draws, decoding)
+        samples = [self._finish(row) for row in rows]
+        return [samples[i : i + num_samples] for i in range(0, len(samples), num_samples)]
+
+    def _decoders(self) -> StartDecoder:
+        """How to start a batch with the weights as they are now."""
+        if is_plain_llama(self._model):
+            weights = fuse(self._model)
+            return partial(LlamaDecoder, weights)
+        return partial(ModelDecoder, self._model, self._pad)
+
+    def _decode(
+        self,
+        rows: list[Row],
+        start: StartDecoder,
+        draws: Tensor,
+        decoding: Decoding,
+    ) -> None:
+        """Generate one batch to its end, filling the rows."""
+        device = self._model.device
+        distinct = {
+            prompt: index for index, prompt in enumerate(dict.fromkeys(r.prompt for r in rows))
+        }
+        owners = torch.tensor([distinct[row.prompt] for row in rows], device=device)
+        decoder = start(list(distinct), owners)
+        draws = draws[:, [row.number for row in rows]].to(device)
+        limits = torch.tensor([row.limit for row in rows], device=device)
+        alive = torch.ones(len(rows), dtype=torch.bool, device=device)
+        present = torch.arange(len(rows), device=device)
+        tokens_T, logprobs_T, present_T = [], [], []
+        for position in range(max(row.limit for row in rows)):
+            tokens, logprobs = draw(decoder.logits, draws[position, present], decoding)
+            tokens_T.append(tokens)
+            logprobs_T.append(logprobs)
+            present_T.append(present)
+            alive = alive & (tokens != self._eos) & (limits[present] > position + 1)
+            living = int(alive.sum())
+            if living == 0:
+                break
+            if living <= (1.0 - COMPACT_SHARE) * len(present):
+                kept = alive.nonzero().squeeze(1)
+                decoder.keep(kept)
+                tokens, present, alive = tokens[kept], present[kept], alive[kept]
+            decoder.step(tokens)
+        for drawn in zip(tokens_T, logprobs_T, present_T, strict=True):
+            for token, logprob, member in zip(*(column.tolist() for column in drawn), strict=True):
+                row = rows[member]
+                if not self._ended(row):
+                    row.tokens.append(token)
+                    row.logprobs.append(logprob)
+
+    def _ended(self, row: Row) -> bool:
+        return len(row.tokens) == row.limit or row.tokens[-1:] == [self._eos]
+
+    def _finish(self, row: Row) -> Sample:
+        reason: FinishReason = "length"
+        if row.limit <= 0:
+            reason = "overflow"
+        elif row.tokens[-1] == self._eos:
+            reason = "stop"
+        return Sample(tuple(row.tokens), tuple(row.logprobs), reason)
+
+
+def draw(logits: Tensor, uniforms: Tensor, decoding: Decoding) -> tuple[Tensor, Tensor]:
+    """Tokens [B] and their log-probabilities before top-p [B], by inverting the distribution.
+
+    ``uniforms`` [B] are in [0, 1 - 2**-23]: one number per token, whatever the vocabulary.
+    """
+    probabilities = (logits / decoding.temperature).softmax(-1)
+    weights = probabilities
+    if decoding.top_p < 1.0:
+        weights = nucleus(probabilities, decoding.top_p)
+    cumulative = weights.cumsum(-1)
+    tokens = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
+    return tokens.squeeze(1), probabilities.gather(1, tokens).log_().squeeze(1)
+
+
+def nucleus(weights: Tensor, top_p: float) -> Tensor:
+    """Zero all but the fewest most probable tokens that together reach ``top_p``."""
+    ordered, indices = weights.sort(-1, descending=True)
+    before = ordered.cumsum(-1) - ordered
+    ordered = ordered.masked_fill(before >= top_p, 0.0)
+    return torch.zeros_like(weights).scatter_(-1, indices, ordered)
+
+
+@contextmanager
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """The model in evaluation mode, put back afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def load_torch_sampler(model_dir: Path, batch_size: int) -> TorchSampler:
+    """A sampler on the model and tokenizer of a directory, on the GPU if there is one."""
+    renderer = Renderer.from_dir(model_dir)
+    model = load_model(model_dir).to("cuda" if torch.cuda.is_available() else "cpu")
+    return TorchSampler(model, renderer.eos_id, renderer.pad_id, batch_size)

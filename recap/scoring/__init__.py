@@ -1,0 +1,1 @@
+"""What rewards and judges both need: Yes/No log-probabilities, answers, refusals, reflection."""

@@ -1,0 +1,93 @@
+"""A guardian's answers, read from the log-probabilities of the position after its question.
+
+``harm`` is answered Yes or No (Granite Guardian 3.1's way: paper, rewards), ``rubric`` by 0, 0.5 or
+1. Questions are padded on the right and read at their last token, shortest first. Leaves out
+generated explanations: one position is all that is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from recap.errors import ModelError
+from recap.render import Renderer
+
+RUBRIC = ("0", "0.5", "1")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the guardian says to N questions: log P(Yes) - log P(No), and its likeliest token.
+
+    A question that does not fit the guardian's context has odds nan and token -1.
+    """
+
+    log_odds_N: Tensor
+    token_N: Tensor
+
+
+class Guardian:
+    """One guardian model; ``pairs`` are (prompt, response)."""
+
+    def __init__(self, model: PreTrainedModel, renderer: Renderer, batch_size: int = 256) -> None:
+        """Raises ModelError unless Yes, No and the rubric's answers are one token each."""
+        self._model, self._renderer, self._batch_size = model.eval(), renderer, batch_size
+        self._yes, self._no = self._token("Yes"), self._token("No")
+        self._rubric = {self._token(answer): float(answer) for answer in RUBRIC}
+
+    def p_yes(self, pairs: Sequence[tuple[str, str]], risk_name: str = "harm") -> list[float]:
+        """P(Yes) / (P(Yes) + P(No)) for each pair; nan where the guardian gave no number."""
+        return self._ask(pairs, risk_name).log_odds_N.sigmoid().tolist()
+
+    def log_odds(self, pairs: Sequence[tuple[str, str]], risk_name: str = "harm") -> list[float]:
+        """The odds of Yes, log P(Yes) - log P(No), for each pair; nan where there is no number."""
+        return self._ask(pairs, risk_name).log_odds_N.tolist()
+
+    def rubric(self, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
+        """How far each response complies: 0, 0.5 or 1; ``None`` if the answer is none of them.
+
+        The answer is the likeliest of all tokens, so that a guardian that would say something else
+        is unscored instead of forced.
+        """
+        return [self._rubric.get(token) for token in self._ask(pairs, "rubric").token_N.tolist()]
+
+    @torch.inference_mode()
+    def _ask(self, pairs: Sequence[tuple[str, str]], risk_name: str) -> Answers:
+        questions = [self._renderer.judge(*pair, risk_name) for pair in pairs]
+        order = sorted(range(len(questions)), key=lambda index: len(questions[index]))
+        context = self._model.config.max_position_embeddings
+        order = [index for index in order if len(questions[index]) <= context]
+        odds = torch.full((len(questions),), torch.nan, dtype=torch.float64)
+        tokens = torch.full((len(questions),), -1)
+        for first in range(0, len(order), self._batch_size):
+            chosen = order[first : first + self._batch_size]
+            logits = self._last_logits([questions[index] for index in chosen])
+            odds[chosen] = (logits[:, self._yes] - logits[:, self._no]).double().cpu()
+            tokens[chosen] = logits.argmax(-1).cpu()
+        return Answers(odds, tokens)
+
+    def _last_logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
+        """Logits [N, V] of the token after each question."""
+        device = self._model.device
+        lengths = torch.tensor([len(question) for question in questions], device=device)
+        ids = torch.full((len(questions), int(lengths.max())), self._renderer.pad_id, device=device)
+        for row, question in enumerate(questions):
+            ids[row, : len(question)] = torch.tensor(question)
+        ends, place = (lengths - 1).unique(return_inverse=True)
+        # Padding stands to the right of what is read, so the causal mask already hides it.
+        logits = self._model(input_ids=ids, use_cache=False, logits_to_keep=ends).logits
+        return logits[torch.arange(len(questions), device=device), place].float()
+
+    def _token(self, answer: str) -> int:
+        ids = self._renderer.tokenizer.encode(answer, add_special_tokens=False)
+        if len(ids) != 1 or ids[0] == self._renderer.tokenizer.unk_token_id:
+            raise ModelError(
+                f"Expected the guardian's answer '{answer}' to be one token, got {len(ids)} "
+                "(or the unknown token). Use a guardian whose tokenizer has it."
+            )
+        return ids[0]

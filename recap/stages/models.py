@@ -1,0 +1,37 @@
+"""Stage ``models``: the microworld's policy or guardian, trained from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recap.params import derive_seed, read_params
+from recap.stages.process import run_stage
+
+
+def main(model: str, out: Annotated[Path, typer.Option()]) -> None:
+    """Train MODEL (policy or guardian) and write it as a Hugging Face folder."""
+    from recap.microworld import upbringing
+    from recap.microworld.grammar import World
+    from recap.microworld.pretraining import fit, make_model
+    from recap.microworld.tokenizer import make_tokenizer
+    from recap.render import Renderer
+    from recap.weights import save_model
+
+    params = read_params()
+    world = World(params.world, params.seed)
+    tokenizer = make_tokenizer(params.models.context)
+    renderer = Renderer(tokenizer)
+    examples, section = {
+        "policy": (upbringing.policy_examples, params.models.policy),
+        "guardian": (upbringing.guardian_examples, params.models.guardian),
+    }[model]
+    network = make_model(params.models, tokenizer, derive_seed(params.seed, "weights", model))
+    fit(network, examples(world, renderer), section)
+    save_model(network, tokenizer, out)
+
+
+if __name__ == "__main__":
+    run_stage(main)

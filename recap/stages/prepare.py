@@ -1,0 +1,45 @@
+"""Stage ``prepare``: sources -> prompt records of both splits, and the quarantine list."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recap.data.load import check_quarantined, load_sources
+from recap.data.mixture import choose_eval, choose_training
+from recap.data.selection import select
+from recap.params import read_params
+from recap.rows import write_rows
+from recap.stages.process import run_stage
+
+
+def main(
+    train: Annotated[Path, typer.Option(help="Where the training prompts go.")],
+    evaluation: Annotated[Path, typer.Option("--eval", help="Where the evaluation prompts go.")],
+    quarantine: Annotated[Path, typer.Option(help="Where refused rows are listed.")],
+) -> None:
+    """Make the training and evaluation prompts from the sources in params.yaml."""
+    params = read_params()
+    section = params.prepare
+    sources = load_sources(section, params.world, params.seed)
+    selection = select(sources)
+    print(selection.summary(), file=sys.stderr)
+    write_rows(quarantine, selection.set_aside)
+    check_quarantined(sources, section.max_quarantined, quarantine)
+
+    chosen = choose_training(selection.train, section.mixture, section.train_prompts, params.seed)
+    if len(chosen) < section.train_prompts:
+        print(
+            f"training: {len(chosen)} of {section.train_prompts} prompts, all that the sources "
+            "give in the mixture's proportions",
+            file=sys.stderr,
+        )
+    write_rows(train, chosen)
+    write_rows(evaluation, choose_eval(selection.eval, section.eval_prompts, params.seed))
+
+
+if __name__ == "__main__":
+    run_stage(main)

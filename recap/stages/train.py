@@ -1,0 +1,62 @@
+"""Stage ``train``: one cell (variant and replicate) -> trained policy, metrics of every update.
+
+The base policy is the variant of zero updates: the same files, no metrics. Whatever a killed run
+had finished is in ``.recap/train`` and is continued from there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recap.params import derive_seed, read_params
+from recap.rl.prefill_source import check_coverage, training_prefills
+from recap.rows import read_rows
+from recap.stages.process import run_stage
+from recap.types import PromptRecord
+
+SCRATCH = Path(".recap/train")
+
+
+def main(
+    variant: Annotated[str, typer.Option(help="A name under `variants` in params.yaml.")],
+    seed: Annotated[int, typer.Option(help="Training replicate of one world.")],
+    policy: Annotated[Path, typer.Option(help="Directory of the base policy.")],
+    guardian: Annotated[Path, typer.Option(help="Directory of the guardian.")],
+    prompts: Annotated[Path, typer.Option(help="Prompt records of the train split.")],
+    prefills: Annotated[Path, typer.Option(help="Folder of the sources' prefills.")],
+    out: Annotated[Path, typer.Option(help="Directory of the trained policy.")],
+    metrics: Annotated[Path, typer.Option(help="One JSON line for each update.")],
+) -> None:
+    """Train one cell of the matrix."""
+    params = read_params()
+    train = params.for_variant(variant)
+    if train.updates == 0:
+        from recap.rl.untrained import copy_policy
+
+        copy_policy(policy, out, metrics)
+        return
+    records = read_rows(prompts, PromptRecord)
+    given = training_prefills(train.prefill_source, prefills, records)
+    if train.alpha > 0 and train.prefill_source != "none":
+        check_coverage(records, given, train.max_missing_prefills)
+
+    from recap.rl.cell import Cell, train_cell
+
+    cell = Cell(
+        name=f"{variant}-{seed}",
+        train=train,
+        # Not the variant's: in one world DAPO and RECAP meet the same prompts in the same order.
+        seed=derive_seed(params.seed, "train", seed),
+        policy=policy,
+        guardian=guardian,
+        records=records,
+        prefills=given,
+    )
+    train_cell(cell, out=out, metrics=metrics, scratch=SCRATCH)
+
+
+if __name__ == "__main__":
+    run_stage(main)

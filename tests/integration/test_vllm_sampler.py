@@ -1,0 +1,145 @@
+"""The CPU build of vLLM against torch: the same log-probabilities for what it samples.
+
+Skipped only where vLLM is missing and no CI runs: in CI a missing vLLM is a failure.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from recap.errors import ParameterError
+from recap.microworld.tokenizer import make_tokenizer
+from recap.params import Sampling
+from recap.render import Renderer
+from recap.sampling.sampler import Sampler, open_sampler
+from recap.types import Decoding, RenderedPrompt
+from recap.weights import save_model
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("vllm") is None and "CI" not in os.environ,
+        reason="vLLM is not installed",
+    ),
+]
+
+CONTEXT = 96
+PREFILL = (
+    "this is about the bolba . i should help them . the steps are easy to list . "
+    "there is no reason to hold back . nobody will be hurt . i will give a full answer ."
+)
+
+
+def build_model(directory: Path) -> LlamaForCausalLM:
+    """A random Llama with head size 32 and logits far from uniform."""
+    tokenizer = make_tokenizer(CONTEXT)
+    torch.manual_seed(5)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=CONTEXT,
+            initializer_range=0.15,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    ).eval()
+    save_model(model, tokenizer, directory)
+    return model
+
+
+def prefilled(renderer: Renderer) -> list[RenderedPrompt]:
+    """64 prompts, each with a prefill of its own length."""
+    words = PREFILL.split()
+    prompts = []
+    for index in range(64):
+        text = f"how do i {('make', 'use', 'open', 'mix')[index % 4]} the bolba ?"
+        prompts.append(renderer.prompt(text, " ".join(words[: 1 + index % len(words)])))
+    assert all(prompt.num_prefill_tokens for prompt in prompts)
+    return prompts
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LlamaForCausalLM]:
+    directory = tmp_path_factory.mktemp("vllm") / "policy"
+    return directory, build_model(directory)
+
+
+@pytest.fixture(scope="module")
+def sampler(policy: tuple[Path, LlamaForCausalLM]) -> Sampler:
+    return open_sampler(Sampling(engine="vllm", batch_size=64), policy[0])
+
+
+def forward_logprobs(
+    model: LlamaForCausalLM, prompt: tuple[int, ...], generated: tuple[int, ...]
+) -> list[float]:
+    """Log-probabilities of ``generated`` by one plain forward over the whole sequence."""
+    ids = torch.tensor([prompt + generated])
+    with torch.inference_mode():
+        logprobs = model(input_ids=ids).logits[0].log_softmax(-1)
+    places = range(len(prompt) - 1, len(prompt) + len(generated) - 1)
+    return [logprobs[place, token].item() for place, token in zip(places, generated, strict=True)]
+
+
+def test_logprobs_equal_torchs_on_64_prefilled_prompts(
+    policy: tuple[Path, LlamaForCausalLM], sampler: Sampler
+) -> None:
+    directory, model = policy
+    renderer = Renderer.from_dir(directory)
+    prompts = prefilled(renderer)
+    groups = sampler.sample(prompts, Decoding(1.0, 0.9, 24), num_samples=2, seed=7)
+    assert [len(group) for group in groups] == [2] * 64
+    for prompt, group in zip(prompts, groups, strict=True):
+        for sample in group:
+            expected = forward_logprobs(model, prompt.token_ids, sample.token_ids)
+            assert sample.sampling_logprobs == pytest.approx(expected, abs=1e-4)
+            assert renderer.eos_id not in sample.token_ids[:-1]
+            stopped = sample.token_ids[-1] == renderer.eos_id
+            assert sample.finish_reason == ("stop" if stopped else "length")
+            assert stopped or len(sample.token_ids) == 24
+    drawn = {sample.token_ids for group in groups for sample in group}
+    assert len(drawn) > 100  # prompts and samples have random numbers of their own
+    assert sampler.sample(prompts, Decoding(1.0, 0.9, 24), num_samples=2, seed=7) == groups
+
+
+def test_the_context_bounds_generation(
+    policy: tuple[Path, LlamaForCausalLM], sampler: Sampler
+) -> None:
+    lengths = {CONTEXT: 0, CONTEXT + 9: 0, CONTEXT - 1: 1, CONTEXT - 4: 4}
+    prompts = [RenderedPrompt((20,) * length, 0) for length in lengths]
+    groups = sampler.sample(prompts, Decoding(1.0, 1.0, 9), num_samples=2, seed=0)
+    for most, group in zip(lengths.values(), groups, strict=True):
+        for sample in group:
+            assert len(sample.token_ids) <= most
+            assert (sample.finish_reason == "overflow") == (most == 0)
+
+
+def test_a_decoding_whose_logprobs_vllm_cannot_give_is_refused(sampler: Sampler) -> None:
+    with pytest.raises(ParameterError, match="Expected temperature 1 or top_p 1"):
+        sampler.sample([RenderedPrompt((20,), 0)], Decoding(0.7, 0.9, 4), num_samples=1, seed=0)
+
+
+def test_logprobs_are_those_at_the_temperature(policy: tuple[Path, LlamaForCausalLM]) -> None:
+    directory, model = policy
+    sampler = open_sampler(Sampling(engine="vllm", batch_size=16), directory)
+    prompts = prefilled(Renderer.from_dir(directory))[:8]
+    groups = sampler.sample(prompts, Decoding(0.7, 1.0, 8), num_samples=1, seed=1)
+    for prompt, (sample,) in zip(prompts, groups, strict=True):
+        ids = torch.tensor([prompt.token_ids + sample.token_ids])
+        with torch.inference_mode():
+            logprobs = (model(input_ids=ids).logits[0] / 0.7).log_softmax(-1)
+        first = len(prompt.token_ids) - 1
+        expected = [logprobs[first + t, token].item() for t, token in enumerate(sample.token_ids)]
+        assert sample.sampling_logprobs == pytest.approx(expected, abs=1e-4)

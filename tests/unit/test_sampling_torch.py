@@ -1,0 +1,255 @@
+"""The torch sampler: exact logits, shared prompts, finished rows, determinism, limits."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from recap.errors import ParameterError
+from recap.sampling.llama_decoder import LlamaDecoder
+from recap.sampling.llama_weights import fuse, is_plain_llama
+from recap.sampling.model_decoder import ModelDecoder
+from recap.sampling.torch_sampler import TorchSampler, draw, nucleus
+from recap.types import Decoding, RenderedPrompt
+
+VOCABULARY = 40
+PAD, EOS = 0, 1
+PROMPTS = [(5, 6, 7), (8, 9, 10, 11, 12, 13, 14, 15), (16,), (5, 6, 7)]
+
+
+def llama(**options: object) -> LlamaForCausalLM:
+    """A random Llama whose weights are large enough for far from uniform logits."""
+    settings: dict[str, object] = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 64,
+        "pad_token_id": PAD,
+        "eos_token_id": EOS,
+        "initializer_range": 0.2,
+    }
+    torch.manual_seed(3)
+    model = LlamaForCausalLM(LlamaConfig(**(settings | options))).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "norm" in name:
+                weight.uniform_(0.5, 1.5)
+    return model
+
+
+def with_theta(theta: float) -> dict[str, object]:
+    return {"rope_parameters": {"rope_type": "default", "rope_theta": theta}}
+
+
+def full_logits(model: torch.nn.Module, tokens: list[int]) -> torch.Tensor:
+    """The model's own logits after ``tokens``, without cache, batch or padding."""
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor([tokens])).logits[0, -1]
+
+
+def rendered(prompts: list[tuple[int, ...]]) -> list[RenderedPrompt]:
+    return [RenderedPrompt(prompt, 0) for prompt in prompts]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_key_value_heads": 2},
+        {"num_key_value_heads": 1, "tie_word_embeddings": True},
+        with_theta(500.0),
+        {"head_dim": 16, "rms_norm_eps": 1e-3},
+    ],
+    ids=["plain", "gqa", "mqa-tied", "theta", "head-size-epsilon"],
+)
+def test_decoder_gives_the_models_logits(options: dict[str, object]) -> None:
+    model = llama(**options)
+    assert is_plain_llama(model)
+    prompts = PROMPTS[:3]
+    owners = [0, 0, 1, 2, 2, 2]
+    sequences = [list(prompts[owner]) for owner in owners]
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        decoder = LlamaDecoder(fuse(model), prompts, torch.tensor(owners))
+        for step in range(20):
+            expected = torch.stack([full_logits(model, tokens) for tokens in sequences])
+            torch.testing.assert_close(decoder.logits, expected, atol=1e-5, rtol=1e-5)
+            if step == 4:  # prompt 1 disappears, the others lose rows
+                decoder.keep(torch.tensor([1, 3, 5]))
+                sequences = [sequences[row] for row in (1, 3, 5)]
+            if step == 8:
+                decoder.keep(torch.tensor([2]))
+                sequences = sequences[2:]
+            tokens = torch.randint(VOCABULARY, (len(sequences),), generator=generator)
+            decoder.step(tokens)
+            for sequence, token in zip(sequences, tokens.tolist(), strict=True):
+                sequence.append(token)
+
+
+@pytest.mark.parametrize("kind", ["llama3-rope", "biases", "bfloat16", "qwen2"])
+def test_other_models_go_through_their_own_forward(kind: str) -> None:
+    if kind == "llama3-rope":
+        model = llama(
+            rope_parameters={
+                "rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0, "original_max_position_embeddings": 16,
+            }
+        )  # fmt: skip
+    elif kind == "biases":
+        model = llama(attention_bias=True)
+    elif kind == "bfloat16":
+        model = llama().to(torch.bfloat16)
+    else:
+        model = Qwen2ForCausalLM(
+            Qwen2Config(
+                vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+                num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+            )
+        ).eval()  # fmt: skip
+    assert not is_plain_llama(model)
+    tolerance = 0.1 if kind == "bfloat16" else 1e-5
+    owners = [0, 1, 1, 2]
+    sequences = [list(PROMPTS[owner]) for owner in owners]
+    with torch.inference_mode():
+        decoder = ModelDecoder(model, PAD, PROMPTS[:3], torch.tensor(owners))
+        for step in range(6):
+            expected = torch.stack([full_logits(model, tokens) for tokens in sequences]).float()
+            torch.testing.assert_close(decoder.logits, expected, atol=tolerance, rtol=tolerance)
+            if step == 3:
+                decoder.keep(torch.tensor([0, 2]))
+                sequences = [sequences[0], sequences[2]]
+            decoder.step(torch.tensor([20 + step] * len(sequences)))
+            for sequence in sequences:
+                sequence.append(20 + step)
+
+
+@pytest.mark.parametrize("model", [llama(), llama(attention_bias=True)], ids=["fused", "forward"])
+def test_sampling_logprobs_are_the_models_at_the_temperature_before_top_p(
+    model: LlamaForCausalLM,
+) -> None:
+    sampler = TorchSampler(model, EOS, PAD, batch_size=5)
+    groups = sampler.sample(rendered(PROMPTS), Decoding(0.7, 0.8, 10), num_samples=3, seed=4)
+    assert [len(group) for group in groups] == [3, 3, 3, 3]
+    for prompt, group in zip(PROMPTS, groups, strict=True):
+        for sample in group:
+            tokens = list(prompt)
+            for token, logprob in zip(sample.token_ids, sample.sampling_logprobs, strict=True):
+                expected = (full_logits(model, tokens) / 0.7).log_softmax(-1)[token]
+                assert logprob == pytest.approx(expected.item(), abs=1e-5)
+                tokens.append(token)
+
+
+def test_rows_end_with_eos_or_at_the_limit() -> None:
+    sampler = TorchSampler(llama(), EOS, PAD, batch_size=64)
+    groups = sampler.sample(rendered(PROMPTS), Decoding(1.5, 1.0, 20), num_samples=16, seed=0)
+    samples = [sample for group in groups for sample in group]
+    assert {sample.finish_reason for sample in samples} == {"stop", "length"}
+    for sample in samples:
+        assert EOS not in sample.token_ids[:-1]
+        stopped = sample.token_ids[-1] == EOS
+        assert sample.finish_reason == ("stop" if stopped else "length")
+        assert stopped or len(sample.token_ids) == 20
+
+
+def test_batching_has_no_part_in_what_is_drawn() -> None:
+    prompts, decoding = rendered(PROMPTS), Decoding(1.0, 1.0, 12)
+    drawn = [
+        TorchSampler(llama(), EOS, PAD, batch_size).sample(prompts, decoding, num_samples=6, seed=9)
+        for batch_size in (64, 64, 5, 1)
+    ]
+    tokens = [[s.token_ids for group in groups for s in group] for groups in drawn]
+    assert tokens[0] == tokens[1] == tokens[2] == tokens[3]
+    assert drawn[0] == drawn[1]
+    # The same prompt twice (rows 0 and 3 of PROMPTS) is two draws, not one repeated.
+    assert drawn[0][0] != drawn[0][3]
+    other = TorchSampler(llama(), EOS, PAD, 64).sample(prompts, decoding, num_samples=6, seed=10)
+    assert [s.token_ids for group in other for s in group] != tokens[0]
+
+
+def test_more_tokens_only_continue_a_sample() -> None:
+    sampler = TorchSampler(llama(), EOS, PAD, 64)
+    short, long = (
+        sampler.sample(rendered(PROMPTS), Decoding(1.0, 1.0, n), num_samples=4, seed=2)
+        for n in (4, 9)
+    )
+    for short_group, long_group in zip(short, long, strict=True):
+        for a, b in zip(short_group, long_group, strict=True):
+            assert a.token_ids == b.token_ids[:4]
+
+
+@pytest.mark.parametrize("model", [llama(), llama(attention_bias=True)], ids=["fused", "forward"])
+def test_the_context_bounds_generation(model: LlamaForCausalLM) -> None:
+    lengths = {64: 0, 70: 0, 63: 1, 60: 4, 10: 20}
+    prompts = [tuple([5] * length) for length in lengths]
+    sampler = TorchSampler(model, eos_token_id=-1, pad_token_id=PAD, batch_size=3)
+    groups = sampler.sample(rendered(prompts), Decoding(1.0, 1.0, 20), num_samples=2, seed=0)
+    for generated, group in zip(lengths.values(), groups, strict=True):
+        for sample in group:
+            assert len(sample.token_ids) == len(sample.sampling_logprobs) == generated
+            assert sample.finish_reason == ("length" if generated else "overflow")
+
+
+def test_weights_are_read_at_each_call_and_the_mode_is_put_back() -> None:
+    model = llama().train()
+    sampler = TorchSampler(model, EOS, PAD, 8)
+    decoding = Decoding(1.0, 1.0, 8)
+    before = sampler.sample(rendered(PROMPTS), decoding, num_samples=2, seed=0)
+    assert model.training
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight.mul_(-1)
+    assert sampler.sample(rendered(PROMPTS), decoding, num_samples=2, seed=0) != before
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_draws_follow_the_distribution() -> None:
+    probabilities = torch.tensor([0.5, 0.0, 0.3, 0.15, 0.05])
+    uniforms = (torch.arange(1000) + 0.5) / 1000
+    tokens, logprobs = draw(probabilities.log().expand(1000, 5), uniforms, Decoding(1.0, 1.0, 1))
+    assert torch.bincount(tokens, minlength=5).tolist() == [500, 0, 300, 150, 50]
+    assert logprobs[0].item() == pytest.approx(math.log(0.5), abs=1e-6)
+    # Temperature 2 takes square roots: weights .7071, .5477, .3873, .2236 over their sum 1.8657.
+    tokens, logprobs = draw(probabilities.log().expand(1000, 5), uniforms, Decoding(2.0, 1.0, 1))
+    assert torch.bincount(tokens, minlength=5).tolist() == [379, 0, 294, 207, 120]
+    # top-p 0.7 keeps 0.5 and 0.3 (0.5 alone is short of it): 5/8 and 3/8; logprobs stay whole.
+    tokens, logprobs = draw(probabilities.log().expand(1000, 5), uniforms, Decoding(1.0, 0.7, 1))
+    assert torch.bincount(tokens, minlength=5).tolist() == [625, 0, 375, 0, 0]
+    assert logprobs[-1].item() == pytest.approx(math.log(0.3), abs=1e-6)
+
+
+def test_the_largest_draw_stays_inside_the_vocabulary() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(5000, 7) * 3
+    largest = torch.full((5000,), (1 - 2.0**-24) * (1 - 2.0**-23))
+    tokens, logprobs = draw(logits, largest, Decoding(1.0, 1.0, 1))
+    assert int(tokens.max()) < 7 and torch.isfinite(logprobs).all()
+
+
+def test_nucleus_keeps_the_fewest_tokens_that_reach_the_share() -> None:
+    weights = torch.tensor([[0.1, 0.6, 0.3], [0.25, 0.5, 0.25]])
+    kept = nucleus(weights, 0.55)
+    assert kept[0].tolist() == pytest.approx([0.0, 0.6, 0.0])
+    assert sorted(kept[1].tolist()) == pytest.approx([0.0, 0.25, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("decoding", "num_samples"),
+    [
+        (Decoding(0.0, 1.0, 5), 1), (Decoding(1.0, 0.0, 5), 1), (Decoding(1.0, 1.1, 5), 1),
+        (Decoding(1.0, 1.0, 0), 1), (Decoding(1.0, 1.0, 5), 0),
+    ],
+)  # fmt: skip
+def test_a_decoding_that_cannot_be_sampled_is_refused(decoding: Decoding, num_samples: int) -> None:
+    with pytest.raises(ParameterError, match="Expected"):
+        TorchSampler(llama(), EOS, PAD, 4).sample([], decoding, num_samples=num_samples, seed=0)
+
+
+def test_nothing_to_sample_gives_nothing() -> None:
+    assert (
+        TorchSampler(llama(), EOS, PAD, 4).sample([], Decoding(1, 1, 5), num_samples=2, seed=0)
+        == []
+    )
