@@ -1,0 +1,1 @@
+"""The policy update: rollout groups, advantages, TRL's GRPO step, checkpoints."""

@@ -1,0 +1,186 @@
+"""What a killed training run continues from: complete states, or none.
+
+A state is a folder: ``model.safetensors``, ``state.pt`` (optimizer and scheduler, read back with
+``weights_only=True``), ``metrics.jsonl`` and, written last, ``manifest.json`` with every file's
+size and sha256. It is written aside, flushed to disk and renamed, so a folder that is there is
+complete unless the disk lied: then its sums disagree, it is set aside and the one before is taken.
+Leaves out random number generators, since ``RecapTrainer.update`` seeds them all anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from recap.errors import CheckpointError, SpaceError
+from recap.rl.metrics import Metrics
+
+KEPT = 2
+"""Complete states kept: the newest and, should its disk blocks rot, the one before."""
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """Everything that the rest of a run depends on, between two updates.
+
+    ``model`` holds each parameter once (tied weights under one name). ``progress`` holds plain
+    numbers: the prompt cursor and the counts that end a run early.
+    """
+
+    update: int
+    model: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    progress: dict[str, int]
+    metrics: list[Metrics]
+
+
+class Manifest(BaseModel):
+    """What a state folder says of itself; ``run`` is the identity of the run that wrote it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    update: int
+    run: dict[str, str]
+    files: dict[str, tuple[int, str]]
+
+
+class CheckpointFolder:
+    """The states of one run, in a folder named by the hash of its parameters and inputs."""
+
+    def __init__(self, root: Path, cell: str, run: Mapping[str, str]) -> None:
+        """``run``: every parameter and input hash that the result depends on."""
+        self._run = dict(run)
+        digest = hashlib.sha256(json.dumps(self._run, sort_keys=True).encode()).hexdigest()
+        self.path = root / f"{cell}-{digest[:12]}"
+
+    def save(self, state: TrainingState) -> None:
+        """Write a state; raises SpaceError, with the states so far intact, on a full disk."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        final = self.path / f"update-{state.update:06d}"
+        part = self.path / f".{final.name}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        try:
+            self._write(part, state)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise SpaceError(
+                f"Expected room for a training state in {self.path}, but the disk is full. "
+                "Free some space and run again: training goes on from the state before."
+            ) from error
+        shutil.rmtree(final, ignore_errors=True)
+        part.rename(final)
+        _sync_folder(self.path)
+        for old in self._complete()[:-KEPT]:
+            shutil.rmtree(old)
+
+    def load(self) -> TrainingState | None:
+        """The newest sound state, ``None`` when there is none.
+
+        Unsound ones are renamed to ``….broken``. Raises CheckpointError when a sound state belongs
+        to other parameters or inputs than this run's.
+        """
+        for folder in reversed(self._complete()):
+            manifest = _sound_manifest(folder)
+            if manifest is None:
+                folder.rename(folder.with_name(folder.name + ".broken"))
+                continue
+            self._refuse_other_run(folder, manifest)
+            saved = torch.load(folder / "state.pt", weights_only=True)
+            lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            return TrainingState(
+                update=manifest.update,
+                model=safetensors.torch.load_file(folder / "model.safetensors"),
+                metrics=[json.loads(line) for line in lines],
+                **saved,
+            )
+        return None
+
+    def remove(self) -> None:
+        """Delete all states: the run's outputs are in place."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _complete(self) -> list[Path]:
+        return sorted(p for p in self.path.glob("update-*") if not p.name.endswith(".broken"))
+
+    def _write(self, part: Path, state: TrainingState) -> None:
+        saved = io.BytesIO()
+        torch.save(
+            {
+                "optimizer": state.optimizer,
+                "scheduler": state.scheduler,
+                "progress": state.progress,
+            },
+            saved,
+        )
+        contents = {
+            "model.safetensors": safetensors.torch.save(state.model),
+            "state.pt": saved.getvalue(),
+            "metrics.jsonl": "".join(json.dumps(m) + "\n" for m in state.metrics).encode(),
+        }
+        files = {}
+        for name, content in contents.items():
+            _write_synced(part / name, content)
+            files[name] = (len(content), hashlib.sha256(content).hexdigest())
+        manifest = Manifest(update=state.update, run=self._run, files=files)
+        _write_synced(part / MANIFEST, manifest.model_dump_json(indent=1).encode())
+        _sync_folder(part)
+
+    def _refuse_other_run(self, folder: Path, manifest: Manifest) -> None:
+        names = {*manifest.run, *self._run}
+        differing = sorted(n for n in names if manifest.run.get(n) != self._run.get(n))
+        if differing:
+            raise CheckpointError(
+                f"Expected a state of this run in {folder}, got one that differs in "
+                f"{', '.join(differing)}. Remove the folder to start afresh."
+            )
+
+
+def _sound_manifest(folder: Path) -> Manifest | None:
+    """The folder's manifest if every file is there with the size and hash it states."""
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    for name, (size, digest) in manifest.files.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size or _sha256(path) != digest:
+            return None
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Flush a folder's entries to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

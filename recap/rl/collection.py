@@ -1,0 +1,116 @@
+"""One generation batch: prompts -> rollouts -> rewards -> groups worth learning from.
+
+Discarded groups are replaced by fresh prompts for a bounded number of rounds; what is then still
+missing stays missing, and is counted. Every round draws exactly as many prompts as are missing, so
+there is never a surplus. Leaves out the update itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from recap.params import Train, derive_seed
+from recap.render import Renderer
+from recap.rl.dynamic_sampling import Fate, judge_group
+from recap.rl.prompt_stream import PromptStream
+from recap.sampling.sampler import Sampler
+from recap.types import Decoding, PrefilledPrompt, Reward, Rollout, RolloutGroup
+
+
+class Scorer(Protocol):
+    """What gives rollouts their rewards (``recap.rewards.router.Rewards``)."""
+
+    def score(self, rollouts: Sequence[Rollout]) -> list[Reward]:
+        """One reward for each rollout, in order."""
+        ...
+
+
+@dataclass(slots=True)
+class Collection:
+    """All groups drawn for one update with their fates, and what it took."""
+
+    groups: list[RolloutGroup] = field(default_factory=list)
+    fates: list[Fate] = field(default_factory=list)
+    rounds: int = 0
+    generation_seconds: float = 0.0
+    scoring_seconds: float = 0.0
+
+    @property
+    def kept(self) -> list[RolloutGroup]:
+        """The groups to learn from, in the order they were drawn."""
+        return [g for g, fate in zip(self.groups, self.fates, strict=True) if fate == "kept"]
+
+    @property
+    def counts(self) -> Counter[Fate]:
+        """How many groups met which fate."""
+        return Counter(self.fates)
+
+
+class Collector:
+    """``collect(update)`` samples the live policy until a batch of informative groups is full."""
+
+    def __init__(
+        self,
+        stream: PromptStream,
+        sampler: Sampler,
+        scorer: Scorer,
+        renderer: Renderer,
+        train: Train,
+        seed: int,
+    ) -> None:
+        self.stream = stream
+        self._sampler, self._scorer, self._renderer = sampler, scorer, renderer
+        self._train, self._seed = train, seed
+        grpo = train.grpo
+        self._decoding = Decoding(grpo.temperature, 1.0, grpo.max_completion_length)
+
+    def collect(self, update: int) -> Collection:
+        """The groups of one update; the sampler's weights must be the policy's as it is now."""
+        result = Collection()
+        missing = self._train.prompts_per_update
+        while missing and result.rounds <= self._train.max_refill_rounds:
+            prompts = self.stream.take(missing)
+            seed = derive_seed(self._seed, "rollouts", update, result.rounds)
+            for group in self._roll(prompts, seed, result):
+                fate = judge_group(
+                    group.rewards, tau=self._train.tau, epsilon=self._train.reward_epsilon
+                )
+                result.groups.append(group)
+                result.fates.append(fate)
+                missing -= fate == "kept"
+            result.rounds += 1
+        return result
+
+    def _roll(
+        self, prompts: Sequence[PrefilledPrompt], seed: int, result: Collection
+    ) -> list[RolloutGroup]:
+        started = time.perf_counter()
+        rendered = [
+            self._renderer.prompt(p.record.prompt, p.prefill.text if p.prefill else None)
+            for p in prompts
+        ]
+        samples = self._sampler.sample(
+            rendered, self._decoding, num_samples=self._train.grpo.num_generations, seed=seed
+        )
+        rollouts = [
+            Rollout(prompt, context, sample, *self._renderer.split(sample.token_ids)[:2])
+            for prompt, context, members in zip(prompts, rendered, samples, strict=True)
+            for sample in members
+        ]
+        generated = time.perf_counter()
+        rewards = self._scorer.score(rollouts)
+        result.generation_seconds += generated - started
+        result.scoring_seconds += time.perf_counter() - generated
+        size = self._train.grpo.num_generations
+        return [
+            RolloutGroup(
+                prompt,
+                tuple(rollouts[index * size : (index + 1) * size]),
+                tuple(rewards[index * size : (index + 1) * size]),
+            )
+            for index, prompt in enumerate(prompts)
+        ]

@@ -1,0 +1,142 @@
+"""A whole training run: updates one after another, states to go on from, live numbers.
+
+Killed at any moment, the next call continues from the last complete state and ends bit-equal to an
+undisturbed run. SIGTERM lets the update finish, saves and exits with 143. Leaves out what an update
+is (``recap.rl.trainer``) and where its numbers are shown.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from recap.errors import SpaceError
+from recap.progress import Progress
+from recap.rl.checkpoint import CheckpointFolder, TrainingState
+from recap.rl.metrics import Metrics, Speed, with_speed
+
+MAX_EMPTY_UPDATES = 10
+"""Updates in a row without one informative group after which there is nothing left to learn."""
+STATES_ON_DISK = 8
+"""Free space asked for before training, in sizes of the weights: two states, one more being
+written, each with two optimizer moments, and the result."""
+TERMINATED = 128 + signal.SIGTERM
+
+
+class Trainer(Protocol):
+    """What a run needs of ``RecapTrainer``."""
+
+    def update(self, number: int) -> tuple[Metrics, Speed]:
+        """Make one update; weights change in place."""
+        ...
+
+    def snapshot(self, update: int, metrics: list[Metrics]) -> TrainingState:
+        """Everything the rest of the run depends on."""
+        ...
+
+    def restore(self, state: TrainingState) -> None:
+        """Go back to a state."""
+        ...
+
+
+def run_updates(
+    trainer: Trainer,
+    checkpoints: CheckpointFolder,
+    live: Path,
+    *,
+    updates: int,
+    save_updates: int,
+) -> list[Metrics]:
+    """Train to the end and return the metrics of all updates, in order.
+
+    ``live`` receives one JSON line for each update as it ends, with its speed. Raises SystemExit
+    with 143 after SIGTERM; the state is then saved.
+    """
+    metrics: list[Metrics] = []
+    saved = checkpoints.load()
+    if saved is not None:
+        trainer.restore(saved)
+        metrics = list(saved.metrics)
+        print(f"continuing after update {saved.update}", file=sys.stderr)
+    _rewind(live, len(metrics))
+    progress = Progress("update", updates, done=len(metrics))
+    with _stop_requests() as stop:
+        while len(metrics) < updates and _empty_at_end(metrics) < MAX_EMPTY_UPDATES:
+            number = len(metrics) + 1
+            line, speed = trainer.update(number)
+            metrics.append(line)
+            fast = with_speed(line, speed)
+            with live.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(fast) + "\n")
+            progress.step(number, _note(fast))
+            if stop or number == updates or number % save_updates == 0:
+                checkpoints.save(trainer.snapshot(number, metrics))
+            if stop:
+                raise SystemExit(TERMINATED)
+    if len(metrics) < updates:
+        print(
+            f"stopped after update {len(metrics)}: no informative group in {MAX_EMPTY_UPDATES} "
+            "updates in a row",
+            file=sys.stderr,
+        )
+    return metrics
+
+
+def check_space(weights: Path, places: list[Path]) -> None:
+    """Raise SpaceError unless every place has room for the states and the result."""
+    needed = STATES_ON_DISK * sum(path.stat().st_size for path in weights.glob("*.safetensors"))
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(place).free
+        if free < needed:
+            raise SpaceError(
+                f"Expected {needed / 1e6:.0f} MB free in {place} for training, got "
+                f"{free / 1e6:.0f} MB. Free some space and run again."
+            )
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """A list that SIGTERM makes non-empty; the signal does nothing else meanwhile."""
+    requests: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        requests.append(number)
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield requests
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _rewind(live: Path, updates: int) -> None:
+    """Keep the live lines of the updates that are not run again."""
+    live.parent.mkdir(parents=True, exist_ok=True)
+    lines = live.read_text(encoding="utf-8").splitlines(keepends=True) if live.exists() else []
+    live.write_text("".join(lines[:updates]), encoding="utf-8")
+
+
+def _empty_at_end(metrics: list[Metrics]) -> int:
+    empty = 0
+    for line in reversed(metrics):
+        if line["groups_kept"]:
+            break
+        empty += 1
+    return empty
+
+
+def _note(line: Metrics) -> str:
+    reward = line["reward"]
+    shown = "none" if reward is None else f"{reward:.2f}"
+    return (
+        f"reward {shown}  {line['groups_kept']}/{line['groups_drawn']} groups  "
+        f"{(line['tokens_per_second'] or 0) / 1000:.1f}k tok/s"
+    )

@@ -1,0 +1,158 @@
+"""A tiny Llama, rollout groups made by hand, and a collector that hands them out as scripted."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from recap.microworld.tokenizer import make_tokenizer
+from recap.params import Train
+from recap.rl.collection import Collection
+from recap.rl.trainer import RecapTrainer
+from recap.types import (
+    Prefill,
+    PrefilledPrompt,
+    PromptRecord,
+    RenderedPrompt,
+    Reward,
+    Rollout,
+    RolloutGroup,
+    Sample,
+)
+
+torch.set_num_threads(1)
+TOKENIZER = make_tokenizer(128)
+
+
+def tiny_policy(seed: int = 0) -> LlamaForCausalLM:
+    """Two layers of width 32 over the microworld's vocabulary, random weights of some size."""
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(TOKENIZER),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=128,
+            tie_word_embeddings=True,
+            initializer_range=0.3,
+            bos_token_id=TOKENIZER.bos_token_id,
+            eos_token_id=TOKENIZER.eos_token_id,
+            pad_token_id=TOKENIZER.pad_token_id,
+        )
+    )
+
+
+def train_section(**changes: object) -> Train:
+    """A small ``train`` section; ``grpo`` takes its own changes as a dict."""
+    grpo = {
+        "num_generations": 3,
+        "max_completion_length": 12,
+        "steps_per_generation": 2,
+        "learning_rate": 1e-3,
+        "temperature": 1.0,
+        "beta": 0.0,
+        "weight_decay": 0.0,
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 1.0,
+        **changes.pop("grpo", {}),
+    }
+    section = {
+        "alpha": 0.5,
+        "prefill_source": "counter",
+        "prefill_words": 4,
+        "updates": 4,
+        "prompts_per_update": 4,
+        "epsilon_low": 0.2,
+        "epsilon_high": 0.28,
+        "tau": 0.9,
+        "reward_epsilon": 1e-6,
+        "max_refill_rounds": 2,
+        "aggregation": "batch_tokens",
+        "safety_reward": "prob",
+        "truncated_reward": 0.0,
+        "max_missing_prefills": 0.1,
+        "save_updates": 2,
+        "grpo": grpo,
+        **changes,
+    }
+    return Train.model_validate(section)
+
+
+def record(number: int, domain: str = "harmful") -> PromptRecord:
+    """A prompt without text of its own."""
+    return PromptRecord(
+        id=f"p{number}", domain=domain, prompt="", target=None, source="microworld", split="train"
+    )
+
+
+def group(
+    number: int,
+    *,
+    prompt: Sequence[int],
+    prefill: Sequence[int] = (),
+    completions: Sequence[Sequence[int]],
+    logprobs: Sequence[Sequence[float]],
+    rewards: Sequence[float | None],
+) -> RolloutGroup:
+    """The group of these token ids, sampling log-probabilities and rewards."""
+    given = None
+    if prefill:
+        given = Prefill(
+            prompt_id=f"p{number}",
+            text="wait",
+            intent="harmful",
+            source_model="harmful",
+            num_words=len(prefill),
+            num_tokens=len(prefill),
+            response="",
+            rejected=None,
+        )
+    prefilled = PrefilledPrompt(record(number), given)
+    rendered = RenderedPrompt((*prompt, *prefill), len(prefill))
+    rollouts = tuple(
+        Rollout(prefilled, rendered, Sample(tuple(ids), tuple(values), "stop"), "", "")
+        for ids, values in zip(completions, logprobs, strict=True)
+    )
+    return RolloutGroup(prefilled, rollouts, tuple(Reward(value, "safety") for value in rewards))
+
+
+def random_ids(rng: random.Random, count: int) -> list[int]:
+    """Ordinary words of the vocabulary."""
+    return [rng.randrange(10, len(TOKENIZER)) for _ in range(count)]
+
+
+class ScriptedCollector:
+    """Hands out what ``script(update)`` says; all groups count as kept."""
+
+    def __init__(self, script: Callable[[int], list[RolloutGroup]]) -> None:
+        self._script = script
+        self.stream = SimpleNamespace(cursor=0, epoch=0.0)
+
+    def collect(self, update: int) -> Collection:
+        groups = self._script(update)
+        self.stream.cursor += len(groups)
+        return Collection(groups=groups, fates=["kept"] * len(groups), rounds=1)
+
+
+def make_trainer(
+    policy: LlamaForCausalLM,
+    script: Callable[[int], list[RolloutGroup]],
+    tmp_path: object,
+    **changes: object,
+) -> RecapTrainer:
+    """Our trainer on a scripted collector."""
+    return RecapTrainer(
+        policy,
+        TOKENIZER,
+        ScriptedCollector(script),  # type: ignore[arg-type]  # same two members
+        train_section(**changes),
+        output_dir=str(tmp_path),
+        seed=7,
+    )

@@ -1,0 +1,200 @@
+"""Whole runs of a tiny policy: it learns, it repeats itself bit for bit, and it cannot be killed.
+
+1. the same inputs give the same weights and metrics
+2. killed at any update, by SIGKILL or by an error, it continues and ends bit-equal
+3. SIGTERM: the update is finished, saved, exit code 143
+4. a step without a finite gradient is skipped and counted; several in a row stop the run
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+import torch
+from rl_cases import TOKENIZER, group, make_trainer, tiny_policy, train_section
+
+from recap.errors import TrainingError
+from recap.render import Renderer
+from recap.rl.checkpoint import CheckpointFolder
+from recap.rl.collection import Collector
+from recap.rl.metrics import Speed
+from recap.rl.prompt_stream import PromptStream
+from recap.rl.trainer import RecapTrainer
+from recap.rl.training import run_updates
+from recap.sampling.torch_sampler import TorchSampler
+from recap.types import Prefill, PromptRecord, Reward
+
+UPDATES, SAVE = 6, 2
+WANTED = 40
+"""The token that earns reward."""
+RECORDS = [
+    PromptRecord(
+        id=f"{domain}-{n}", domain=domain, prompt="what is", target=None, source="s", split="train"
+    )
+    for domain in ("harmful", "math")
+    for n in range(4)
+]
+PREFILLS = {
+    record.id: Prefill(
+        prompt_id=record.id,
+        text="wait . i should",
+        intent="harmful",
+        source_model="harmful",
+        num_words=4,
+        num_tokens=4,
+        response="",
+        rejected=None,
+    )
+    for record in RECORDS
+}
+
+
+class CountsWanted:
+    """Reward: the share of wanted tokens, so that a random policy can climb."""
+
+    def score(self, rollouts):
+        return [
+            Reward(rollout.sample.token_ids.count(WANTED) / len(rollout.sample.token_ids), "math")
+            for rollout in rollouts
+        ]
+
+
+def trainer(tmp_path, **changes) -> RecapTrainer:
+    section = train_section(
+        max_refill_rounds=1, **{"grpo": {"num_generations": 6, "learning_rate": 5e-3}, **changes}
+    )
+    renderer, policy = Renderer(TOKENIZER), tiny_policy()
+    stream = PromptStream(RECORDS, PREFILLS, alpha=0.5, words=3, renderer=renderer, seed=11)
+    sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=24)
+    collector = Collector(stream, sampler, CountsWanted(), renderer, section, seed=12)
+    return RecapTrainer(policy, TOKENIZER, collector, section, output_dir=str(tmp_path), seed=13)
+
+
+def run(tmp_path, name, one=None, updates=UPDATES):
+    one = one or trainer(tmp_path)
+    folder = CheckpointFolder(tmp_path / name, "recap-0", {"seed": "1"})
+    live = tmp_path / name / "live.jsonl"
+    metrics = run_updates(one, folder, live, updates=updates, save_updates=SAVE)
+    return [p.detach().clone() for p in one.policy.parameters()], metrics, live
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("run"), "undisturbed")
+
+
+def assert_same(one, other):
+    assert all(torch.equal(a, b) for a, b in zip(one[0], other[0], strict=True))
+    assert one[1] == other[1]
+    lines = [json.loads(line) for line in one[2].read_text().splitlines()]
+    assert [line["update"] for line in lines] == list(range(1, len(lines) + 1))
+    assert all(line.items() >= mine.items() for line, mine in zip(lines, one[1], strict=True))
+
+
+def test_it_learns(tmp_path):
+    _, metrics, _ = run(tmp_path, "learn", updates=25)
+    first = sum(line["reward"] for line in metrics[:3]) / 3
+    last = sum(line["reward"] for line in metrics[-3:]) / 3
+    assert first < 0.1
+    assert last > 5 * first
+    assert max(line["clip_high"] or 0.0 for line in metrics) > 0
+    assert all(line["share_prefilled"] <= 0.5 for line in metrics)
+
+
+def test_the_same_inputs_give_the_same_bits(tmp_path, undisturbed):
+    assert_same(run(tmp_path, "again"), undisturbed)
+
+
+@pytest.mark.parametrize("update", [1, 2, 3, 4, 6])
+def test_an_error_at_any_update_loses_nothing(tmp_path, undisturbed, update):
+    broken = trainer(tmp_path)
+    whole = broken.update
+
+    def fail(number):
+        if number == update:
+            broken.policy.lm_head.weight.data.zero_()  # whatever stood there must not matter
+            raise KeyboardInterrupt
+        return whole(number)
+
+    broken.update = fail
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "broken", broken)
+    assert_same(run(tmp_path, "broken"), undisturbed)
+
+
+def test_sigkill_loses_nothing(tmp_path, undisturbed):
+    live = tmp_path / "killed" / "live.jsonl"
+    for lines in (1, 3, 4):
+        child = multiprocessing.get_context("fork").Process(target=run, args=(tmp_path, "killed"))
+        child.start()
+        while child.is_alive() and not (live.exists() and live.read_text().count("\n") >= lines):
+            time.sleep(0.002)
+        child.kill()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+    assert_same(run(tmp_path, "killed"), undisturbed)
+
+
+def test_sigterm_finishes_the_update_and_exits_143(tmp_path, undisturbed):
+    stopped = trainer(tmp_path)
+    whole = stopped.update
+
+    def interrupted(number):
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(number)
+
+    stopped.update = interrupted
+    with pytest.raises(SystemExit) as exit_:
+        run(tmp_path, "stopped", stopped)
+    assert exit_.value.code == 143
+    folder = CheckpointFolder(tmp_path / "stopped", "recap-0", {"seed": "1"})
+    assert folder.load().update == 3
+    assert_same(run(tmp_path, "stopped"), undisturbed)
+
+
+def hopeless(update):
+    """Old log-probabilities so far off that the ratio overflows to infinity."""
+    ids = [[50, 51], [52, 53], [54, 55]]
+    far = [[-1e4, -1e4]] * 3 if update in (2, 3) else [[-1.0, -1.0]] * 3
+    return [
+        group(n, prompt=[4, 5], completions=ids, logprobs=far, rewards=[0.0, 1.0, 0.5])
+        for n in range(4)
+    ]
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(tmp_path):
+    one = make_trainer(tiny_policy(), hopeless, tmp_path)
+    one.update(1)
+    before = [p.detach().clone() for p in one.policy.parameters()]
+    moments = [state["step"].clone() for state in one.optimizer.state.values()]
+    metrics, _ = one.update(2)
+    assert metrics["skipped_steps"] == 2
+    assert metrics["loss"] is metrics["grad_norm"] is None
+    assert all(torch.equal(a, b) for a, b in zip(before, one.policy.parameters(), strict=True))
+    assert moments == [state["step"] for state in one.optimizer.state.values()]
+
+
+def test_too_many_such_steps_in_a_row_stop_the_run(tmp_path):
+    one = make_trainer(tiny_policy(), lambda _: hopeless(2), tmp_path)
+    one.update(1)
+    one.update(2)
+    with pytest.raises(TrainingError, match="got 5 steps in a row"):
+        one.update(3)
+
+
+def test_a_run_with_nothing_left_to_learn_ends_early(tmp_path, capsys):
+    one = make_trainer(tiny_policy(), lambda _: [], tmp_path)
+    empty, _ = make_trainer(tiny_policy(), hopeless, tmp_path).update(1)
+
+    one.update = lambda number: (
+        {**empty, "update": number, "groups_kept": 0}, Speed(1.0, 0.0, 0.0, 0.0),
+    )  # fmt: skip
+    _, metrics, _ = run(tmp_path, "empty", one, updates=30)
+    assert len(metrics) == 10
+    assert "stopped after update 10" in capsys.readouterr().err

@@ -1,0 +1,220 @@
+"""The stage on tiny models: what it writes, what it refuses, what it leaves behind.
+
+1. base is the policy, byte for byte, without TRL
+2. a trained cell is a complete model directory; the same command gives the same bytes
+3. killed inside the run, the same command continues and gives those bytes too
+4. evaluation prefills, missing prefills, missing models, a second trainer, a full disk
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from rl_cases import TOKENIZER, tiny_policy
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
+
+from recap.errors import BusyError, DataError, ModelError, ParameterError, SpaceError
+from recap.locks import exclusive
+from recap.rl import training
+from recap.rows import write_rows
+from recap.stages import train as stage
+from recap.types import Prefill, PromptRecord
+
+ROOT = Path(__file__).parents[2]
+PROMPTS = {"harmful": "how do i", "benign": "what is", "math": "what is 7 plus 5 ?"}
+
+
+def records():
+    return [
+        PromptRecord(
+            id=f"{domain}-{n}",
+            domain=domain,
+            prompt=prompt,
+            target="12" if domain == "math" else None,
+            source="microworld",
+            split="train",
+        )
+        for domain, prompt in PROMPTS.items()
+        for n in range(3)
+    ]
+
+
+def prefills(source):
+    return [
+        Prefill(
+            prompt_id=record.id,
+            text="i should",
+            intent=source,
+            source_model=source,
+            num_words=2,
+            num_tokens=2,
+            response="no",
+            rejected=None,
+        )
+        for record in records()
+    ]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Tiny models and tables in a folder of their own, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["train"] |= {"updates": 4, "prompts_per_update": 3, "save_updates": 2, "alpha": 0.5}
+    params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 8}
+    # Random policies never close the think block: let a truncated rollout's group be flat.
+    params["train"]["prefill_words"] = 2
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    for name, seed in (("policy", 0), ("guardian", 1)):
+        tiny_policy(seed).save_pretrained(f"models/{name}")
+        TOKENIZER.save_pretrained(f"models/{name}")
+    write_rows(Path("data/prompts/train.jsonl"), records())
+    for source in ("harmful", "refusing", "aligned"):
+        write_rows(Path(f"data/prefills/{source}.jsonl"), prefills(source))
+    return tmp_path
+
+
+def run(variant, **changes):
+    arguments = {
+        "variant": variant,
+        "seed": 0,
+        "policy": Path("models/policy"),
+        "guardian": Path("models/guardian"),
+        "prompts": Path("data/prompts/train.jsonl"),
+        "prefills": Path("data/prefills"),
+        "out": Path(f"models/trained/{variant}-0"),
+        "metrics": Path(f"results/train/{variant}-0.jsonl"),
+        **changes,
+    }
+    stage.main(**arguments)
+
+
+def contents(directory):
+    return {path.name: path.read_bytes() for path in Path(directory).iterdir()}
+
+
+def test_base_is_the_policy_byte_for_byte(project):
+    command = [
+        sys.executable, "-c",
+        "import sys; from recap.stages.train import main; from pathlib import Path as P;"
+        "main('base', 0, *map(P, ('models/policy', 'models/guardian', 'data/prompts/train.jsonl',"
+        "'data/prefills', 'models/trained/base-0', 'results/train/base-0.jsonl')));"
+        "print(sorted({'trl', 'torch', 'transformers'} & set(sys.modules)))",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.strip() == "[]"
+    assert contents("models/trained/base-0") == contents("models/policy")
+    assert Path("results/train/base-0.jsonl").read_bytes() == b""
+
+
+def test_a_cell_is_a_whole_model_and_repeats_itself(project):
+    run("recap")
+    first = contents("models/trained/recap-0"), Path("results/train/recap-0.jsonl").read_bytes()
+    AutoTokenizer.from_pretrained("models/trained/recap-0").apply_chat_template(
+        [{"role": "user", "content": "what is"}]
+    )
+    AutoModelForCausalLM.from_pretrained("models/trained/recap-0")
+    assert first[0].keys() == contents("models/policy").keys()
+    assert first[0]["config.json"] == contents("models/policy")["config.json"]
+    lines = [json.loads(line) for line in first[1].splitlines()]
+    assert [line["update"] for line in lines] == [1, 2, 3, 4]
+    assert not any("second" in name for line in lines for name in line)
+    assert not list(Path(".recap/train").glob("recap-0-*"))
+    live = Path(".recap/train/recap-0.live.jsonl").read_text().splitlines()
+    assert all(json.loads(line)["seconds"] > 0 for line in live)
+    shutil.rmtree("models/trained")
+    run("recap")
+    assert first == (
+        contents("models/trained/recap-0"),
+        Path("results/train/recap-0.jsonl").read_bytes(),
+    )
+
+
+def test_dapo_and_recap_draw_the_same_prompts(project, monkeypatch):
+    from recap.rl.prompt_stream import PromptStream
+
+    drawn = {}
+    take = PromptStream.take
+    for variant in ("dapo", "recap"):
+        seen = drawn[variant] = []
+
+        def spy(self, count, seen=seen):
+            prompts = take(self, count)
+            seen.extend(prompts)
+            return prompts
+
+        monkeypatch.setattr(PromptStream, "take", spy)
+        run(variant)
+    shortest = min(map(len, drawn.values()))
+    ids = {name: [p.record.id for p in prompts[:shortest]] for name, prompts in drawn.items()}
+    assert ids["dapo"] == ids["recap"]
+    assert not any(p.prefill for p in drawn["dapo"])
+    prefilled = [p.record.domain for p in drawn["recap"] if p.prefill]
+    assert set(prefilled) == {"harmful", "benign"}
+
+
+def test_evaluation_prefills_are_refused(project):
+    write_rows(Path("data/prefills/harmful.jsonl"), prefills("harmful")[:-1])
+    rows = [p.model_copy(update={"source_model": "harmful_eval"}) for p in prefills("harmful")]
+    write_rows(Path("data/prefills/harmful.jsonl"), rows)
+    with pytest.raises(ParameterError, match="kept for evaluation"):
+        run("recap")
+
+
+def test_too_few_prefills_are_an_error(project):
+    write_rows(Path("data/prefills/harmful.jsonl"), prefills("harmful")[:1])
+    with pytest.raises(DataError, match="2 have none"):
+        run("recap")
+    run("dapo")  # needs none
+
+
+@pytest.mark.parametrize(("variant", "missing"), [("base", "policy"), ("recap", "guardian")])
+def test_a_missing_model_is_named(project, variant, missing):
+    shutil.rmtree(f"models/{missing}")
+    with pytest.raises(ModelError, match=f"models/{missing}"):
+        run(variant)
+    assert not Path("models/trained").exists() or not list(Path("models/trained").iterdir())
+
+
+def test_an_unknown_variant_is_refused(project):
+    with pytest.raises(ParameterError, match="got 'recup'"):
+        run("recup")
+
+
+def test_a_second_trainer_leaves(project):
+    with (
+        exclusive(Path(".recap/train/recap-0.lock")),
+        pytest.raises(BusyError, match=f"process {os.getpid()} is at it"),
+    ):
+        run("recap")
+
+
+def test_too_little_space_is_found_before_training(project, monkeypatch):
+    usage = shutil.disk_usage(".")._replace(free=1000)
+    monkeypatch.setattr(training.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(SpaceError, match="free in"):
+        run("recap")
+
+
+def test_the_command_has_the_arguments_of_the_pipeline():
+    import typer
+
+    app = typer.Typer()
+    app.command()(stage.main)
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    for name in ("variant", "seed", "policy", "guardian", "prompts", "prefills", "out", "metrics"):
+        assert f"--{name}" in shown

@@ -1,0 +1,155 @@
+"""Fed the same rollouts, our trainer takes the steps that TRL's own ``GRPOTrainer`` takes.
+
+1. four updates of two optimizer steps each: losses and gradient norms, step by step
+2. clip fractions and entropy as TRL logs them
+3. the weights at the end
+4. the sampler's log-probabilities are those that TRL recomputes (ours uses the sampler's)
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from datasets import Dataset
+from rl_cases import TOKENIZER, group, make_trainer, random_ids, tiny_policy, train_section
+from transformers import TrainerCallback
+
+from recap.params import derive_seed
+from recap.rl.batch import to_batch
+from recap.rl.grpo import GRPOTrainer, grpo_config
+from recap.sampling.torch_sampler import TorchSampler
+from recap.types import Decoding, RenderedPrompt, RolloutGroup
+
+UPDATES, GROUP = 4, 3
+HOT = {"learning_rate": 4e-3, "temperature": 0.9}
+
+
+class Recorder:
+    """Samples our live policy with random rewards and keeps what it gave."""
+
+    def __init__(self) -> None:
+        self.policy = tiny_policy()
+        self.sampler = TorchSampler(self.policy, TOKENIZER.eos_token_id, 0, batch_size=12)
+        self.updates: list[list[RolloutGroup]] = []
+
+    def __call__(self, update: int) -> list[RolloutGroup]:
+        rng = random.Random(update)
+        prompts = [RenderedPrompt(tuple(random_ids(rng, length)), 0) for length in (4, 9, 6, 5)]
+        samples = self.sampler.sample(
+            prompts, Decoding(0.9, 1.0, 12), num_samples=GROUP, seed=update
+        )
+        groups = [
+            group(
+                number,
+                prompt=prompt.token_ids,
+                completions=[sample.token_ids for sample in members],
+                logprobs=[sample.sampling_logprobs for sample in members],
+                rewards=[rng.random() for _ in members],
+            )
+            for number, (prompt, members) in enumerate(zip(prompts, samples, strict=True))
+        ]
+        self.updates.append(groups)
+        return groups
+
+
+class StepLog(TrainerCallback):
+    """What TRL logs at each optimizer step."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, float]] = []
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if "grad_norm" in logs:
+            self.lines.append(dict(logs))
+
+
+def run_stock(updates: list[list[RolloutGroup]], tmp_path) -> tuple[GRPOTrainer, StepLog]:
+    remaining = list(enumerate(updates, start=1))
+    rewards: list[float] = []
+
+    def rollout_func(prompts, trainer):
+        number, groups = remaining.pop(0)
+        rollouts = [rollout for one in groups for rollout in one.rollouts]
+        rewards[:] = [reward.value for one in groups for reward in one.rewards]
+        assert len(prompts) == len(rollouts)
+        torch.manual_seed(derive_seed(7, "shuffle", number))  # TRL shuffles right after
+        return {
+            "prompt_ids": [list(rollout.rendered.token_ids) for rollout in rollouts],
+            "completion_ids": [list(rollout.sample.token_ids) for rollout in rollouts],
+            "logprobs": None,
+        }
+
+    config = grpo_config(train_section(grpo=HOT), str(tmp_path), seed=7)
+    config.logging_strategy, config.logging_steps = "steps", 1
+    log = StepLog()
+    stock = GRPOTrainer(
+        model=tiny_policy(),
+        reward_funcs=lambda **_: list(rewards),
+        args=config,
+        train_dataset=Dataset.from_dict({"prompt": ["<bos>"] * 8}),
+        processing_class=TOKENIZER,
+        rollout_func=rollout_func,
+        callbacks=[log],
+    )
+    stock.train()
+    return stock, log
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_same_rollouts_same_steps(tmp_path):
+    recorder = Recorder()
+    ours = make_trainer(recorder.policy, recorder, tmp_path / "ours", grpo=HOT)
+    steps, optimise = [], ours._optimise
+    ours._optimise = lambda batch: steps.append(optimise(batch)) or steps[-1]
+    for update in range(1, UPDATES + 1):
+        ours.update(update)
+    stock, log = run_stock(recorder.updates, tmp_path / "stock")
+
+    assert len(steps) == len(log.lines) == 2 * UPDATES
+    for mine, theirs in zip(steps, log.lines, strict=True):
+        assert mine.loss == pytest.approx(theirs["loss"], abs=2e-5)
+        assert mine.grad_norm == pytest.approx(theirs["grad_norm"], rel=1e-4)
+        assert mine.clip_low == pytest.approx(theirs["clip_ratio/low_mean"], abs=1e-6)
+        assert mine.clip_high == pytest.approx(theirs["clip_ratio/high_mean"], abs=1e-6)
+        assert mine.entropy == pytest.approx(theirs["entropy"], rel=1e-4)
+    assert max(step.clip_low for step in steps) > 0.02
+    assert max(step.clip_high for step in steps) > 0.02
+    for mine, theirs in zip(ours.policy.parameters(), stock.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_samplers_logprobs_are_the_trainers(temperature, tmp_path):
+    policy = tiny_policy(3)
+    rng = random.Random(0)
+    prompts = [RenderedPrompt(tuple(random_ids(rng, n)), n // 2) for n in (3, 40, 11, 27)]
+    decoding = Decoding(temperature, 1.0, 12)
+    samples = TorchSampler(policy, TOKENIZER.eos_token_id, 0, 12).sample(
+        prompts, decoding, num_samples=GROUP, seed=5
+    )
+    groups = [
+        group(
+            number,
+            prompt=prompt.token_ids,
+            completions=[sample.token_ids for sample in members],
+            logprobs=[sample.sampling_logprobs for sample in members],
+            rewards=[0.0, 0.5, 1.0],
+        )
+        for number, (prompt, members) in enumerate(zip(prompts, samples, strict=True))
+    ]
+    trainer = make_trainer(policy, lambda _: groups, tmp_path, grpo={"temperature": temperature})
+    batch = to_batch(groups, "batch_tokens", 0)
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+    width = batch["completion_ids"].shape[1]
+    with torch.no_grad():
+        ours, _, _ = trainer._get_per_token_logps_and_entropies(policy, ids, mask, width)
+        stock, _, _ = GRPOTrainer._get_per_token_logps_and_entropies(
+            trainer, policy, ids, mask, width
+        )
+    optimised = batch["completion_mask"].bool()
+    sampled = batch["old_per_token_logps"][optimised]
+    assert (sampled - ours[optimised]).abs().max() < 1e-5
+    assert (stock[optimised] - ours[optimised]).abs().max() < 1e-5

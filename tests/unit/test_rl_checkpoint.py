@@ -1,0 +1,132 @@
+"""A state is whole or it is not there; a rotten one is set aside, a foreign one refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from recap.errors import CheckpointError, SpaceError
+from recap.rl.checkpoint import CheckpointFolder, TrainingState
+
+RUN = {"train.alpha": "0.5", "seed": "7"}
+
+
+def state(update):
+    weight = torch.nn.Parameter(torch.full((2, 3), float(update)))
+    optimizer = torch.optim.AdamW([weight], lr=0.1)
+    weight.sum().backward()
+    optimizer.step()
+    return TrainingState(
+        update=update,
+        model={"weight": weight.detach()},
+        optimizer=optimizer.state_dict(),
+        scheduler={"last_epoch": 2 * update, "base_lrs": [0.1]},
+        progress={"cursor": 15 * update, "broken": 0},
+        metrics=[{"update": n, "reward": 0.1 * n, "loss": None} for n in range(1, update + 1)],
+    )
+
+
+def test_a_state_comes_back_as_it_was(tmp_path):
+    folder = CheckpointFolder(tmp_path, "recap-0", RUN)
+    assert folder.load() is None
+    folder.save(state(3))
+    loaded, expected = folder.load(), state(3)
+    assert loaded.update == 3
+    assert torch.equal(loaded.model["weight"], expected.model["weight"])
+    assert torch.equal(
+        loaded.optimizer["state"][0]["exp_avg"], expected.optimizer["state"][0]["exp_avg"]
+    )
+    assert loaded.scheduler == expected.scheduler
+    assert loaded.progress == {"cursor": 45, "broken": 0}
+    assert loaded.metrics == expected.metrics
+
+
+def test_the_last_two_are_kept(tmp_path):
+    folder = CheckpointFolder(tmp_path, "recap-0", RUN)
+    for update in (2, 4, 6, 10):
+        folder.save(state(update))
+    assert sorted(path.name for path in folder.path.iterdir()) == ["update-000006", "update-000010"]
+
+
+def truncate(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(folder):
+    path = folder / "state.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def lose(folder):
+    (folder / "metrics.jsonl").unlink()
+
+
+def lose_manifest(folder):
+    (folder / "manifest.json").unlink()
+
+
+def garble_manifest(folder):
+    (folder / "manifest.json").write_text("{")
+
+
+@pytest.mark.parametrize("harm", [truncate, flip, lose, lose_manifest, garble_manifest])
+def test_a_broken_state_is_set_aside_for_the_one_before(tmp_path, harm):
+    folder = CheckpointFolder(tmp_path, "recap-0", RUN)
+    folder.save(state(2))
+    folder.save(state(4))
+    harm(folder.path / "update-000004")
+    assert folder.load().update == 2
+    assert (folder.path / "update-000004.broken").is_dir()
+    folder.save(state(4))
+    assert folder.load().update == 4
+
+
+def test_a_half_written_state_is_invisible(tmp_path):
+    folder = CheckpointFolder(tmp_path, "recap-0", RUN)
+    folder.save(state(2))
+    (folder.path / ".update-000004.part").mkdir()
+    (folder.path / ".update-000004.part" / "model.safetensors").write_bytes(b"half")
+    assert folder.load().update == 2
+    folder.save(state(4))
+    assert folder.load().update == 4
+    assert not (folder.path / ".update-000004.part").exists()
+
+
+def test_other_parameters_get_a_folder_of_their_own(tmp_path):
+    mine = CheckpointFolder(tmp_path, "recap-0", RUN)
+    other = CheckpointFolder(tmp_path, "recap-0", RUN | {"train.alpha": "0.6"})
+    mine.save(state(2))
+    assert mine.path != other.path
+    assert other.load() is None
+    assert CheckpointFolder(tmp_path, "recap-0", dict(reversed(RUN.items()))).load().update == 2
+
+
+def test_a_state_of_another_run_is_refused_with_the_difference(tmp_path):
+    folder = CheckpointFolder(tmp_path, "recap-0", RUN)
+    folder.save(state(2))
+    manifest = folder.path / "update-000002" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["run"]["train.alpha"] = "1.0"
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"differs in train\.alpha\."):
+        folder.load()
+
+
+def test_a_full_disk_leaves_the_states_as_they_were(tmp_path, monkeypatch):
+    folder = CheckpointFolder(tmp_path, "recap-0", RUN)
+    folder.save(state(2))
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("recap.rl.checkpoint.os.fsync", full)
+    with pytest.raises(SpaceError, match="disk is full"):
+        folder.save(state(4))
+    monkeypatch.undo()
+    assert [path.name for path in folder.path.iterdir()] == ["update-000002"]
+    assert folder.load().update == 2

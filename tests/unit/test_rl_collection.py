@@ -1,0 +1,149 @@
+"""Refill: discarded groups are replaced by fresh prompts, for so many rounds and no more."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from recap.microworld.tokenizer import make_tokenizer
+from recap.params import Train
+from recap.render import Renderer
+from recap.rl.collection import Collector
+from recap.rl.metrics import Speed, StepResult, update_metrics, with_speed
+from recap.rl.prompt_stream import PromptStream
+from recap.types import PromptRecord, Reward, Sample
+
+RENDERER = Renderer(make_tokenizer(128))
+GOOD, FAILED, SOLVED, FLAT, GAP = (0.0, 1.0), (0.0, 0.0), (1.0, 1.0), (0.5, 0.5), (None, 1.0)
+RECORDS = [
+    PromptRecord(id=f"{n}", domain="math", prompt="x", target="1", source="s", split="train")
+    for n in range(50)
+]
+
+
+def train(max_refill_rounds):
+    return Train.model_validate(
+        {
+            "alpha": 0.0, "prefill_source": "none", "prefill_words": 1, "updates": 1,
+            "prompts_per_update": 4, "epsilon_low": 0.2, "epsilon_high": 0.28, "tau": 0.9,
+            "reward_epsilon": 1e-6, "max_refill_rounds": max_refill_rounds,
+            "aggregation": "batch_tokens", "safety_reward": "prob", "truncated_reward": 0.0,
+            "max_missing_prefills": 0.0, "save_updates": 1,
+            "grpo": {
+                "num_generations": 2, "max_completion_length": 5, "steps_per_generation": 2,
+                "learning_rate": 1.0, "temperature": 0.7, "beta": 0.0, "weight_decay": 0.0,
+                "lr_scheduler_type": "constant", "max_grad_norm": 1.0,
+            },
+        }
+    )  # fmt: skip
+
+
+class ScriptedSampler:
+    """Answers every prompt with `</think> no <eos>`, and notes what it was asked."""
+
+    def __init__(self):
+        self.calls = []
+
+    def sample(self, prompts, decoding, *, num_samples, seed):
+        self.calls.append((len(prompts), decoding, num_samples, seed))
+        ids = (RENDERER.close_id, 40, RENDERER.eos_id)
+        return [[Sample(ids, (-1.0, -1.0, 0.0), "stop")] * num_samples for _ in prompts]
+
+
+class ScriptedScorer:
+    """Gives the groups, in the order they are drawn, these rewards."""
+
+    def __init__(self, groups):
+        self.values = itertools.chain.from_iterable(groups)
+
+    def score(self, rollouts):
+        return [Reward(next(self.values), "math") for _ in rollouts]
+
+
+def collect(groups, max_refill_rounds=2):
+    stream = PromptStream(RECORDS, {}, alpha=0.0, words=1, renderer=RENDERER, seed=3)
+    sampler = ScriptedSampler()
+    section = train(max_refill_rounds)
+    collector = Collector(stream, sampler, ScriptedScorer(groups), RENDERER, section, seed=5)
+    return collector.collect(1), sampler, stream
+
+
+@pytest.mark.parametrize(
+    ("groups", "rounds", "kept", "drawn"),
+    [
+        ([GOOD] * 4, [4], 4, 4),
+        ([GOOD, FAILED, GOOD, SOLVED, GOOD, GOOD], [4, 2], 4, 6),
+        ([FLAT] * 4 + [GOOD, GAP, GOOD, GOOD] + [GOOD], [4, 4, 1], 4, 9),
+        ([FAILED] * 4 + [SOLVED] * 4 + [GOOD, FLAT, FLAT, FLAT], [4, 4, 4], 1, 12),
+        ([FAILED] * 12, [4, 4, 4], 0, 12),
+    ],
+)
+def test_refill(groups, rounds, kept, drawn):
+    collection, sampler, stream = collect(groups)
+    assert [count for count, *_ in sampler.calls] == rounds
+    assert len(collection.kept) == kept
+    assert len(collection.groups) == drawn == stream.cursor
+    assert all(
+        [reward.value for reward in group.rewards] == list(GOOD) for group in collection.kept
+    )
+
+
+def test_no_refill_rounds_means_one_draw():
+    collection, sampler, _ = collect([FAILED] * 4, max_refill_rounds=0)
+    assert len(sampler.calls) == 1
+    assert collection.kept == []
+
+
+def test_rounds_have_seeds_of_their_own_and_the_trainings_decoding():
+    _, sampler, _ = collect([FAILED] * 12)
+    _, again, _ = collect([FAILED] * 12)
+    seeds = [seed for *_, seed in sampler.calls]
+    assert len(set(seeds)) == 3
+    assert seeds == [seed for *_, seed in again.calls]
+    assert sampler.calls[0][1].temperature == 0.7
+    assert sampler.calls[0][1].max_tokens == 5
+    assert sampler.calls[0][2] == 2
+
+
+def test_rollouts_are_split_into_thought_and_response():
+    collection, _, _ = collect([GOOD] * 4)
+    rollout = collection.groups[0].rollouts[0]
+    assert rollout.cot == ""
+    assert rollout.response == RENDERER.tokenizer.convert_ids_to_tokens(40)
+
+
+def test_metrics_of_an_update():
+    groups = [GOOD, GOOD, FAILED, SOLVED, GAP, FLAT, SOLVED, SOLVED]
+    collection, _, _ = collect(groups)
+    steps = [
+        StepResult(0.2, 1.0, 0.01, 0.02, 0.5, tokens=6, applied=True),
+        StepResult(float("nan"), 1.0, 0.0, 0.0, 0.5, tokens=6, applied=False),
+    ]
+    assert len(collection.groups) == 8
+    metrics = update_metrics(
+        1, collection, steps, batch_groups=4, tau=0.9, epoch=0.16, learning_rate=1e-4
+    )
+    # 15 scored rewards: 1 + 1 + 0 + 2 + 1 + 1 + 2 + 2 = 10
+    assert metrics["reward"] == metrics["reward_math"] == pytest.approx(10 / 15)
+    assert metrics["reward_harmful"] is metrics["reward_prefilled"] is None
+    assert metrics["solved_math"] == pytest.approx(9 / 15)
+    expected = {"kept": 2, "failed": 1, "solved": 3, "unscored": 1, "flat": 1, "missing": 2}
+    assert {name: metrics[f"groups_{name}"] for name in expected} == expected
+    assert metrics["refill_rounds"] == 2
+    assert metrics["unscored"] == 1
+    assert metrics["tokens"] == 8 * 2 * 3
+    assert metrics["completion_tokens"] == 3
+    assert metrics["share_truncated"] == metrics["share_prefilled"] == 0
+    assert metrics["optimised_tokens"] == 12
+    assert metrics["skipped_steps"] == 1
+    assert metrics["loss"] == 0.2
+    assert not any("second" in name for name in metrics)
+
+
+def test_speed_is_split_and_adds_up():
+    line = with_speed(
+        {"tokens": 500}, Speed(total=2.0, generation=0.5, scoring=0.25, optimisation=1.0)
+    )
+    assert line["seconds_other"] == 0.25
+    assert line["tokens_per_second"] == 250
