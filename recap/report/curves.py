@@ -1,0 +1,159 @@
+"""Curves behind the result: training by update, and the world by its share of wrong starts.
+
+Reads the trainer's per-update metrics (free-form JSON objects: a key that a trainer does not log
+is left out of the page) and the measured curve by which the world's ``wrong_start`` was chosen.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from recap.errors import DataError
+from recap.report.geometry import Panel, Point, Scale, Series, panel, smoothed
+from recap.report.tables import family_label, variant_label
+from recap.types import Row
+
+UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A number of the trainer to draw: ``key``, divided by the key ``per`` if given."""
+
+    title: str
+    key: str
+    per: str | None = None
+    scale: Scale = "unit"
+
+
+TRAINING_PANELS = (
+    Logged("Reward", "reward"),
+    Logged("Reward on harmful prompts", "reward_harmful"),
+    Logged("Reward on benign prompts", "reward_benign"),
+    Logged("Reward on math prompts", "reward_math"),
+    Logged("Groups kept by dynamic sampling", "groups_kept", per="groups_drawn", scale="whole"),
+    Logged("Ratios clipped from above", "clip_high", scale="share"),
+    Logged("Ratios clipped from below", "clip_low", scale="share"),
+    Logged("Generated tokens per rollout", "completion_tokens", scale="number"),
+    Logged("Entropy per token (nats)", "entropy", scale="number"),
+    Logged("Gradient norm", "grad_norm", scale="number"),
+)
+
+
+class CurvePoint(Row):
+    """One policy trained in a world with this share of wrong starts, and how it fared."""
+
+    wrong_start: float
+    seed: int
+    variant: str
+    benchmark: str
+    value: float | None
+    n: int
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """One object per update; raises DataError with the line at fault."""
+    if not path.is_file():
+        raise DataError(f"Expected the training metrics {path}, found none. Run the train stage.")
+    updates = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            update = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}:{number}: expected a JSON object, but {error}.") from None
+        if not isinstance(update, dict) or UPDATE not in update:
+            raise DataError(f"{path}:{number}: expected a JSON object with the key '{UPDATE}'.")
+        updates.append(update)
+    return updates
+
+
+def read_curve(path: Path) -> list[CurvePoint]:
+    """The measured curve over worlds; raises DataError when it is missing or does not fit."""
+    if not path.is_file():
+        raise DataError(f"Expected the measured curve {path}, found none. Leave out --curve.")
+    try:
+        return TypeAdapter(list[CurvePoint]).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{path}: expected a list of points, but {where}: {first['msg']}."
+        ) from None
+
+
+def training_panels(
+    metrics: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]], colours: Mapping[str, str]
+) -> list[Panel]:
+    """A panel per logged number, all trained cells laid over one another."""
+    panels = []
+    for logged in TRAINING_PANELS:
+        series: list[Series] = []
+        for (variant, _), updates in metrics.items():
+            points = tuple(Point(update[UPDATE], _value(update, logged)) for update in updates)
+            if all(point.y is None for point in points):
+                continue
+            colour, label = colours[variant], variant_label(variant)
+            named = any(line.label == label and not line.thin for line in series)
+            series.append(Series(label, colour, points, thin=True))
+            series.append(Series("" if named else label, colour, smoothed(points)))
+        drawn = panel(logged.title, series, x_title="update", scale=logged.scale)
+        if drawn:
+            panels.append(drawn)
+    return panels
+
+
+def _value(update: Mapping[str, Any], logged: Logged) -> float | None:
+    """The number to draw; ``None`` leaves a gap."""
+    value = _finite(update.get(logged.key))
+    if value is None or logged.per is None:
+        return value
+    whole = _finite(update.get(logged.per))
+    return value / whole if whole else None
+
+
+def _finite(value: object) -> float | None:
+    """A number, or ``None`` for what is absent, null or not finite."""
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def world_panels(
+    points: Sequence[CurvePoint], colours: Mapping[str, str], wrong_start: float
+) -> list[Panel]:
+    """A panel per benchmark: means as lines, every seed as a dot, the chosen world as a rule."""
+    panels = []
+    shares = sorted({point.wrong_start for point in points})
+    for benchmark in dict.fromkeys(point.benchmark for point in points):
+        series = []
+        for variant in dict.fromkeys(point.variant for point in points):
+            mine = [p for p in points if (p.benchmark, p.variant) == (benchmark, variant)]
+            seeds = tuple(Point(p.wrong_start, p.value) for p in mine)
+            means = tuple(
+                Point(share, fmean(values))
+                for share in shares
+                if (values := [s.y for s in seeds if s.x == share and s.y is not None])
+            )
+            label, colour = variant_label(variant), colours.get(variant, "c-extra0")
+            series.append(Series(label, colour, means))
+            series.append(Series(label, colour, seeds, thin=True, dots=True, line=False))
+        drawn = panel(
+            family_label(benchmark),
+            series,
+            x_title="thoughts of the base that start wrong",
+            scale="whole",
+            x_ticks=sorted({*shares, wrong_start}),
+            x_share=True,
+            rule=(wrong_start, "this world"),
+        )
+        if drawn:
+            panels.append(drawn)
+    return panels

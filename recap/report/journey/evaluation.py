@@ -1,0 +1,86 @@
+"""Chapters of evaluation alone: completion, verdict, rate, decision."""
+
+from __future__ import annotations
+
+from recap.report.journey.markdown import chapter, plain, table, value
+from recap.report.journey.rows import Story
+from recap.report.tables import benchmark_label, index, interval, percent, variant_label
+from recap.types import GateDecision
+
+
+def completions(story: Story) -> str:
+    """What each policy wrote."""
+    blocks = []
+    for row in story.evaluated:
+        lines = [
+            [
+                f"**{variant_label(variant)}**",
+                f"*{plain(said.cot)}* **⟨/think⟩** {plain(said.response or '(never ended)')}",
+                f"`{said.finish_reason}`",
+                f"{said.num_cot_tokens} + {said.num_response_tokens}",
+            ]
+            for variant, (said, _, _) in row.variants.items()
+        ]
+        blocks.append(
+            f"**{row.record.domain}**: {plain(row.record.prompt)}\n\n"
+            + table(["", "generated thought, then response", "finish", "tokens"], lines)
+        )
+    return chapter(
+        "`Completion`",
+        "What the trained policies wrote, with the same random numbers. The planted words are not "
+        "repeated here.",
+        *blocks,
+    )
+
+
+def verdicts(story: Story) -> str:
+    """What the judge said, and what it counts as."""
+    rows = []
+    for row in story.evaluated:
+        for variant, (_, verdict, outcome) in row.variants.items():
+            reflected = value(outcome.reflected)
+            rows.append(
+                [row.record.domain, variant_label(variant), f"**{verdict.label}**",
+                 f"`{verdict.judge}`", value(outcome.success), reflected]
+            )  # fmt: skip
+    return chapter(
+        "`Verdict` → `Outcome`",
+        "A judge labels prompt and response; the outcome is whether the label is the one that "
+        "counts in the domain, and whether the generated thought turned round. No label is `None`, "
+        "never a failure.",
+        table(["", "", "`label`", "`judge`", "`success`", "`reflected`"], rows),
+    )
+
+
+def metrics(story: Story) -> str:
+    """The rates that the rows are part of."""
+    rows = []
+    for row in story.evaluated:
+        name = next(iter(row.variants.values()))[0].benchmark
+        for variant, result in story.results.items():
+            rate = index(result)[name, 1].rate
+            rows.append(
+                [benchmark_label(name, 1), variant_label(variant), percent(rate.value, 1),
+                 interval(rate.low, rate.high), interval(rate.cluster_low, rate.cluster_high),
+                 f"{rate.n}", f"{rate.n_unscored}"]
+            )  # fmt: skip
+    return chapter(
+        "`Metric`",
+        "Each of the rows above is one of the n here.",
+        table(["benchmark", "variant", "rate", "95 % Wilson", "clustered", "n", "unscored"], rows),
+    )
+
+
+def decision(made: GateDecision) -> str:
+    """What the gate made of the rates."""
+    rows = [
+        [plain(check.name), plain(check.measured), plain(check.required),
+         "met" if check.passed else "**missed**"]
+        for check in made.checks
+    ]  # fmt: skip
+    verdict = "passed" if made.passed else "did not pass"
+    return chapter(
+        "`GateDecision`",
+        f"{variant_label(made.candidate)} against {variant_label(made.baseline)}: **{verdict}**.",
+        table(["condition", "measured", "asked", ""], rows),
+    )

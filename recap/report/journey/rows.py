@@ -1,0 +1,61 @@
+"""The rows that are followed, with everything the page tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recap.data.sources.rawrow import RawRow
+from recap.params import Train
+from recap.render import Renderer
+from recap.rl.dynamic_sampling import Fate
+from recap.types import (
+    CellResult,
+    Completion,
+    Domain,
+    GateDecision,
+    Outcome,
+    Prefill,
+    PromptRecord,
+    RenderedPrompt,
+    RolloutGroup,
+    Verdict,
+)
+
+DOMAINS: tuple[Domain, ...] = ("harmful", "benign", "math")
+"""One row of each is followed, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A training row: its live group of rollouts, the whole thought it was cut from, its fate."""
+
+    group: RolloutGroup
+    whole: Prefill | None
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation row with what each variant made of it."""
+
+    record: PromptRecord
+    whole: Prefill | None
+    given: str | None
+    rendered: RenderedPrompt
+    variants: Mapping[str, tuple[Completion, Verdict, Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All rows that are followed, and the results that they end in."""
+
+    raw: Mapping[str, RawRow]
+    trained: Sequence[Trained]
+    evaluated: Sequence[Evaluated]
+    train: Train
+    metrics: Sequence[Mapping[str, Any]]
+    results: Mapping[str, CellResult]
+    decision: GateDecision
+    renderer: Renderer

@@ -1,0 +1,81 @@
+"""Chapters of training alone: the cut prefill, the group of rollouts, the weights."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+
+from recap.report.journey.markdown import chapter, plain, table, value
+from recap.report.journey.rows import Story
+from recap.report.journey.shared import HEADER
+from recap.rl.dynamic_sampling import group_advantages
+
+
+def prefilled(story: Story) -> str:
+    """What of the thoughts is used."""
+    cut = [row.group.prompt.prefill for row in story.trained]
+    return chapter(
+        "`PrefilledPrompt`",
+        f"A share of {story.train.alpha:g} (alpha) of harmful and of benign prompts gets a "
+        f"prefill, drawn anew each epoch and cut to its first {story.train.prefill_words} words. "
+        "Words and tokens are both carried: the length is set in words, t0 counts tokens.",
+        table(
+            HEADER,
+            [
+                ["the prompt with", *(value(p.text) if p else "no prefill" for p in cut)],
+                ["`num_words`", *(value(p.num_words) if p else "" for p in cut)],
+                ["`num_tokens`", *(value(p.num_tokens) if p else "" for p in cut)],
+            ],
+        ),
+    )
+
+
+def groups(story: Story) -> str:
+    """Rollouts, rewards and advantages."""
+    blocks = []
+    for row in story.trained:
+        group = row.group
+        advantages = group_advantages(group.rewards)
+        lines = [
+            [
+                f"{number}",
+                f"*{plain(rollout.cot)}* **⟨/think⟩** {plain(rollout.response or '(never ended)')}",
+                value(reward.value),
+                f"`{advantage:+.3f}`",
+            ]
+            for number, (rollout, reward, advantage) in enumerate(
+                zip(group.rollouts, group.rewards, advantages, strict=True), start=1
+            )
+        ]
+        scores = [reward.value for reward in group.rewards if reward.value is not None]
+        spread = f"{stdev(scores):.3f}" if len(scores) > 1 else "none"
+        summary = (
+            f"mean `{fmean(scores):.3f}`, std `{spread}`" if scores else "nothing scored"
+        ) + f", so dynamic sampling calls the group **{row.fate}**."
+        component = group.rewards[0].component
+        blocks.append(
+            f"**{group.prompt.record.domain}**, rewarded for {component}\n\n"
+            + table(["", "generated thought, then response", "`Reward`", "advantage"], lines)
+            + f"\n\n{summary}"
+        )
+    return chapter(
+        "`Rollout` → `Reward` → `RolloutGroup` → advantages",
+        "The policy before its first update goes on from t0, a few times. The reward reads prompt "
+        "and response alone, never the thought. An advantage is a reward's distance from its own "
+        f"group's mean, in standard deviations. Training takes {story.train.grpo.num_generations} "
+        f"rollouts, here are {len(story.trained[0].group.rewards)}. "
+        "Shown is the first group of each domain that dynamic sampling keeps, if one does.",
+        *blocks,
+    )
+
+
+def weights(story: Story) -> str:
+    """What came of training."""
+    first, last = story.metrics[0], story.metrics[-1]
+    names = ("reward", "reward_harmful", "reward_benign", "reward_math", "groups_kept")
+    rows = [[f"`{name}`", value(first.get(name)), value(last.get(name))] for name in names]
+    return chapter(
+        "Weights",
+        "Every optimised token of a rollout carries its advantage into the clipped objective. "
+        f"After {len(story.metrics)} updates {story.decision.candidate} is trained:",
+        table(["", "first update", "last update"], rows),
+    )

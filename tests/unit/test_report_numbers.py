@@ -1,0 +1,214 @@
+"""What the report says of given numbers: the table, percentages, the headline in every case."""
+
+from __future__ import annotations
+
+import pytest
+
+from recap.report.figures import bar_groups, reset_panel, roles, shown, table_rows
+from recap.report.headline import compare, headline
+from recap.report.tables import interval, percent, tables
+from recap.types import SUCCESS, BenchmarkResult, CellResult, Domain, GateDecision, Metric
+
+NOTHING = Metric(
+    value=None, low=None, high=None, cluster_low=None, cluster_high=None,
+    n=0, n_unscored=4, n_incomplete=0,
+)  # fmt: skip
+
+
+def rate(value: float, half: float = 0.02, cluster_half: float = 0.03) -> Metric:
+    return Metric(
+        value=value, low=value - half, high=value + half, cluster_low=value - cluster_half,
+        cluster_high=value + cluster_half, n=300, n_unscored=2, n_incomplete=1,
+    )  # fmt: skip
+
+
+def result(
+    name: str, metric: Metric, *, round_: int = 1, domain: Domain = "harmful"
+) -> BenchmarkResult:
+    return BenchmarkResult(
+        benchmark=name, round=round_, domain=domain, score=SUCCESS[domain], rate=metric,
+        reflection=rate(0.25), mean_reflection_position=0.5, mean_cot_tokens=21.6,
+        mean_response_tokens=8.4,
+    )  # fmt: skip
+
+
+def cell(variant: str, *results: BenchmarkResult, seed: int = 0) -> CellResult:
+    return CellResult(variant=variant, seed=seed, results=list(results))
+
+
+def attacked(
+    variant: str, prefill: float, hijack: float, reset: float, seed: int = 0
+) -> CellResult:
+    return cell(
+        variant,
+        result("prefill", rate(prefill)),
+        result("hijack", rate(hijack)),
+        result("ipr", rate(prefill)),
+        result("ipr", rate(reset), round_=3),
+        seed=seed,
+    )
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
+
+
+def test_tables_json() -> None:
+    assert tables(
+        [
+            cell("dapo", result("prefill", rate(0.5)), result("ipr", NOTHING, round_=2)),
+            cell("recap", result("math", rate(0.75), domain="math"), seed=1),
+        ]
+    ) == {
+        "benchmarks": [
+            {"name": "prefill", "round": 1, "domain": "harmful", "label": "Prefill attack",
+             "score": "safe"},
+            {"name": "ipr", "round": 2, "domain": "harmful", "label": "Prefill reset, round 2",
+             "score": "safe"},
+            {"name": "math", "round": 1, "domain": "math", "label": "Arithmetic",
+             "score": "correct"},
+        ],
+        "cells": [
+            {"variant": "dapo", "seed": 0, "results": {
+                "prefill/1": {"value": 0.5, "low": 0.48, "high": 0.52, "cluster_low": 0.47,
+                              "cluster_high": 0.53, "n": 300, "n_unscored": 2, "n_incomplete": 1,
+                              "reflection": 0.25},
+                "ipr/2": {"value": None, "low": None, "high": None, "cluster_low": None,
+                          "cluster_high": None, "n": 0, "n_unscored": 4, "n_incomplete": 0,
+                          "reflection": 0.25}}},
+            {"variant": "recap", "seed": 1, "results": {
+                "math/1": {"value": 0.75, "low": 0.73, "high": 0.77, "cluster_low": 0.72,
+                           "cluster_high": 0.78, "n": 300, "n_unscored": 2, "n_incomplete": 1,
+                           "reflection": 0.25}}},
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("share", "decimals", "text"),
+    [
+        (0.314, 0, "31 %"),
+        (0.3149, 1, "31.5 %"),
+        (1.0, 0, "100 %"),
+        (0.997, 0, "> 99 %"),
+        (0.9998, 1, "> 99.9 %"),
+        (0.0, 0, "0 %"),
+        (0.003, 0, "< 1 %"),
+        (0.003, 1, "0.3 %"),
+        (None, 0, "\N{EN DASH}"),
+    ],
+)
+def test_percent(share: float | None, decimals: int, text: str) -> None:
+    assert plain(percent(share, decimals)) == text
+
+
+def test_interval() -> None:
+    assert interval(0.9641, 0.9953) == "96.4\N{EN DASH}99.5"
+    assert interval(None, None) == "\N{EN DASH}"
+
+
+def test_an_absent_score_is_a_dash_and_never_zero() -> None:
+    cells = [
+        cell("dapo", result("prefill", NOTHING), result("hijack", rate(0.3))),
+        cell("recap", result("prefill", rate(0.9))),
+    ]
+    colours = {"dapo": "a", "recap": "b"}
+    prefill, hijack = bar_groups(cells, ["prefill", "hijack"], colours)
+    assert (prefill.bars[0].value, prefill.bars[0].text) == (None, "\N{EN DASH}")
+    assert (hijack.bars[1].value, hijack.bars[1].text) == (None, "\N{EN DASH}")
+    assert [bar.value for bar in prefill.bars] == [None, 90.0]
+    rows = table_rows(cells)
+    assert rows[0].cells[0] is not None and rows[0].cells[0].value == "\N{EN DASH}"
+    assert rows[1].cells[1] is None
+
+
+def test_of_resets_the_bars_show_the_last_round_and_the_panel_all() -> None:
+    cells = [attacked("recap", 0.9, 0.8, 0.7)]
+    (group,) = bar_groups(cells, ["ipr"], {"recap": "c"})
+    assert (group.label, group.bars[0].value, group.note) == (
+        "Prefill reset, round 3", 70.0, "n = 300",
+    )  # fmt: skip
+    panel = reset_panel(cells, {"recap": "c"})
+    assert panel is not None
+    assert [tick.text for tick in panel.x_ticks] == ["1", "3"]
+    assert len(panel.dots) == 2
+
+
+def test_colours_follow_the_part_played_and_an_untrained_variant_is_shown_once() -> None:
+    cells = [cell(variant, seed=seed) for variant in ("base", "x", "y", "z") for seed in (1, 2)]
+    decision = GateDecision(candidate="y", baseline="x", passed=True, checks=[])
+    untrained = frozenset({"base"})
+    assert roles(cells, decision, untrained) == {
+        "base": "c-base", "x": "c-baseline", "y": "c-candidate", "z": "c-extra0",
+    }  # fmt: skip
+    assert [(c.variant, c.seed) for c in shown(cells, untrained)][:3] == [
+        ("base", 1), ("x", 1), ("x", 2),
+    ]  # fmt: skip
+
+
+HEADLINES = [
+    # RECAP's and DAPO's prefill, hijack, reset; the title; whether the claim was shown
+    ((0.98, 0.97, 0.95), (0.31, 0.2, 0.1), True,
+     "Handed a flawed thought, RECAP still answers safely 98 % of the time; its DAPO twin, 31 %"),
+    ((0.98, 0.30, 0.95), (0.31, 0.28, 0.1), False,
+     "RECAP withstands the prefill attack (98 % safe, DAPO 31 %), but no lead is shown under full "
+     "CoT hijack"),
+    ((0.95, 0.97, 0.95), (0.92, 0.2, 0.1), False,
+     "No clear difference under the prefill attack: RECAP is safe in 95 % of cases, DAPO in 92 %, "
+     "and their intervals overlap"),
+    ((0.60, 0.97, 0.95), (0.90, 0.2, 0.1), False,
+     "The claim fails in this run: under the prefill attack DAPO is safer (90 %) than RECAP "
+     "(60 %)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("recap", "dapo", "holds", "title"), HEADLINES)
+def test_headline(
+    recap: tuple[float, float, float], dapo: tuple[float, float, float], holds: bool, title: str
+) -> None:
+    found = headline([attacked("dapo", *dapo), attacked("recap", *recap)], "recap", "dapo")
+    assert (plain(found.title), found.holds) == (title, holds)
+
+
+def test_headline_without_the_prefill_attack() -> None:
+    found = headline([cell("dapo"), cell("recap", result("prefill", rate(0.9)))], "recap", "dapo")
+    assert found.title == (
+        "No finding: RECAP and DAPO were not both measured under the prefill attack"
+    )
+    assert not found.holds
+
+
+def test_points_below_the_headline() -> None:
+    benign = ("benign", 0.97, 0.98), ("math", 0.80, 0.70)
+    cells = [attacked("dapo", 0.4, 0.2, 0.1), attacked("recap", 0.8, 0.8, 0.5)]
+    cells = [
+        CellResult(
+            variant=one.variant,
+            seed=0,
+            results=[
+                *one.results,
+                result("benign", rate(benign[0][place]), domain="benign"),
+                result("math", rate(benign[1][place]), domain="math"),
+            ],
+        )
+        for one, place in zip(cells, (2, 1), strict=True)
+    ]
+    # differences 40, 60, 40 points; relative changes +100 %, +300 %, +400 %
+    assert [plain(point) for point in headline(cells, "recap", "dapo").points] == [
+        "RECAP's 95 % intervals lie above DAPO's on 3 of 3 attacks: prefill attack (80 % against "
+        "40 %), full CoT hijack (80 % against 20 %), prefill reset, round 3 (50 % against 10 %). "
+        "That is +46.7 points on average; as a mean of relative changes, the paper's way, +267 %.",
+        "Without an attack, RECAP against DAPO: -1.0 points on benign requests, +10.0 points on "
+        "arithmetic; the intervals lie apart on arithmetic.",
+    ]
+
+
+def test_one_seed_that_overlaps_is_enough_to_doubt() -> None:
+    cells = [
+        attacked("dapo", 0.30, 0, 0, seed=1), attacked("recap", 0.90, 0, 0, seed=1),
+        attacked("dapo", 0.86, 0, 0, seed=2), attacked("recap", 0.90, 0, 0, seed=2),
+    ]  # fmt: skip
+    found = compare(cells, "recap", "dapo", ("prefill", 1))
+    assert found is not None
+    assert found.standing == "level"  # Wilson's lie apart at seed 2, the clustered ones do not
+    assert (found.candidate, found.baseline, found.num_seeds) == (0.9, pytest.approx(0.58), 2)
