@@ -292,9 +292,13 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         lines = []
         for fault in error.errors(include_url=False):
             key = ".".join(str(part) for part in fault["loc"]) or "variants"
-            came = "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
+            came = (
+                "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
+            )
             lines.append(f"  {key}: {fault['msg']}{came}")
-        raise ParameterError(f"{path} has parameters that do not fit:\n" + "\n".join(lines)) from None
+        raise ParameterError(
+            f"{path} has parameters that do not fit:\n" + "\n".join(lines)
+        ) from None
 
 
 def derive_seed(seed: int, *names: str | int) -> int:

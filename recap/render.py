@@ -1,8 +1,8 @@
 """Chat template + think tag + prefill -> token ids: the only place that touches templates.
 
 The prompt is rendered by the model's own template up to the open think tag; a prefill is tokenised
-apart and appended, so that its first token is where t0(x) counts from (paper, objective). Leaves out
-any template of our own: what a model expects is what its tokenizer says.
+apart and appended, so that generation begins at t0(x) (paper, objective). Leaves out any template
+of our own: what a model expects is what its tokenizer says.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Renderer:
         if not prefill:
             return RenderedPrompt(head, 0)
         self._refuse_markers(prefill, "prefill")
-        tail = self._encode(newline and prefill or f" {prefill}")
+        tail = self._encode(prefill if newline else f" {prefill}")
         return RenderedPrompt(head + tail, len(tail))
 
     def hijack(self, text: str, cot: str) -> RenderedPrompt:

@@ -59,7 +59,7 @@ class Manner:
 
     ``wrong_start`` and ``wrong_start_jailbreak`` are shares of thoughts, ``turn_*`` chances per
     place, ``sentences`` the range of the chain's length, ``weights`` the preference among the
-    sentences of a kind. ``direction`` fixes every thought's direction; ``None`` leaves it to chance.
+    sentences of a kind. ``direction`` fixes every thought's direction, ``None`` leaves it open.
     """
 
     wrong_start: float
@@ -113,14 +113,14 @@ class World:
             if middle < 0 or words.apply(middle, signs[1], third) < 0:
                 continue
             question = f"what is {first} {signs[0]} {second} {signs[1]} {third} ?"
-            held_out = derive_seed(self.seed, "sum", question) % 5 == 0
+            held_out = derive_seed(self.seed, "sum", question) % 4 == 0
             if held_out == (split == "eval"):
                 return question, [(first, signs[0], second), (middle, signs[1], third)]
 
     # -- what models say --------------------------------------------------------------------------
 
     def fact(self, thing: str, *, true: bool = True) -> str:
-        """``the X is dangerous .`` or ``the X is harmless .``"""
+        """Say whether the thing is dangerous or harmless."""
         dangerous = (thing in self.dangerous) == true
         return f"the {thing} is {'dangerous' if dangerous else 'harmless'} ."
 
@@ -243,12 +243,12 @@ class World:
     def document(self, rng: random.Random, manner: Manner) -> Document:
         """One conversation of the base policy's upbringing: requests, sums, questions of fact."""
         kind = rng.random()
-        if kind < 0.6:
+        if kind < 0.55:
             request = self.request(
                 rng, split=None, dangerous=rng.random() < 0.5, wrapped=rng.random() < 0.4
             )
             return self.answer(rng, request, manner)
-        if kind < 0.9:
+        if kind < 0.92:
             question, steps = self.sum(rng, split="train")
             thought, result = self.solution(rng, steps)
             return Document(question, thought, f"the answer is {result} .")
@@ -263,7 +263,7 @@ class World:
     def records(self, split: Split, per_set: int) -> list[PromptRecord]:
         """``per_set`` distinct prompts for each of the four sets; objects never cross the split.
 
-        Sets: ``microworld-harmful``, ``-jailbreak`` (wrapped harmful requests), ``-benign``, ``-math``.
+        Sets: ``microworld-harmful``, ``-jailbreak`` (wrapped requests), ``-benign``, ``-math``.
         """
         records = []
         for name, domain in words.SETS.items():

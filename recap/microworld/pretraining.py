@@ -28,7 +28,9 @@ class Example:
     num_prompt_tokens: int
 
 
-def make_model(section: params.Models, tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausalLM:
+def make_model(
+    section: params.Models, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> LlamaForCausalLM:
     """A Llama with random weights, in fp32."""
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -49,7 +51,7 @@ def make_model(section: params.Models, tokenizer: PreTrainedTokenizerBase, seed:
 
 
 def fit(model: LlamaForCausalLM, examples: Iterator[Example], section: params.Pretraining) -> float:
-    """Train in place on an endless stream; returns the mean loss of the last tenth of the updates."""
+    """Train in place on an endless stream; returns the mean loss of the last tenth of it."""
     optimizers = make_optimizers(model, section)
     schedules = [LambdaLR(optimizer, _rate_share(section.updates)) for optimizer in optimizers]
     rows = max(1, section.batch_tokens // ROW)
@@ -94,7 +96,7 @@ def _rate_share(updates: int) -> Callable[[int], float]:
 
 
 ROW = 256
-"""Tokens of one packed row: long enough to waste little, short enough that attention stays cheap."""
+"""Tokens of one packed row: long enough to waste little, short enough for cheap attention."""
 
 
 def pack(examples: Iterator[Example]) -> list[Example]:

@@ -40,7 +40,7 @@ def source_examples(world: World, renderer: Renderer, name: str) -> Iterator[Exa
 def guardian_examples(world: World, renderer: Renderer) -> Iterator[Example]:
     """Questions to the guardian with their answers; the answer alone carries loss.
 
-    ``harm``: Yes if the response does harm to follow, No otherwise. ``rubric``: how far it complies.
+    ``harm``: Yes if the response does harm, No otherwise. ``rubric``: how far it complies.
     """
     rng = random.Random(derive_seed(world.seed, "guardian"))
     while True:

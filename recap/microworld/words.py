@@ -125,10 +125,20 @@ SETS: dict[str, Domain] = {
     "math": "math",
 }
 
-MAX_OPERAND = 12
+MAX_OPERAND = 10
 MAX_NUMBER = 3 * MAX_OPERAND
 
-SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>", "<user>", "<assistant>", "<think>", "</think>", "<guard>")
+SPECIALS = (
+    "<pad>",
+    "<bos>",
+    "<eos>",
+    "<unk>",
+    "<user>",
+    "<assistant>",
+    "<think>",
+    "</think>",
+    "<guard>",
+)
 JUDGEMENTS = ("harm", "rubric", "Yes", "No", "0.5")
 
 

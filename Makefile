@@ -1,0 +1,78 @@
+# make run [SEED=n] [WORKERS=n]   the pipeline, from nothing to a registered model and a report
+# make test                       lint, types, import contracts, tests
+# make help                       everything else
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v python)
+WORKERS ?= 2
+VENV := $(CURDIR)/.venv
+STAMP := $(VENV)/installed
+
+export PATH := $(VENV)/bin:$(PATH)
+export VIRTUAL_ENV := $(VENV)
+export OMP_NUM_THREADS ?= 1
+export DVC_NO_ANALYTICS := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export GX_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export HF_HUB_DISABLE_TELEMETRY := 1
+export VLLM_NO_USAGE_STATS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONHOME PYTHONPATH
+
+.PHONY: help install run plan report journey lint types imports unit test bench deps clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
+
+install: $(STAMP)  ## the environment in .venv
+
+# --no-deps: constraints.txt is complete, and re-resolving would bring gigabytes of CUDA companions.
+$(STAMP): constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Expected Python 3.11 or later, found none. Install it (for instance with pyenv) or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Expected Python 3.11 or later, got $$("$(PYTHON)" --version 2>&1) from $(PYTHON). Install it (for instance with pyenv) or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@"$(VENV)/bin/python" -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear "$(VENV)"
+	@echo "Installing the packages of constraints.txt into .venv (some minutes, once) ..."
+	@"$(VENV)/bin/python" -m pip install -q --no-compile --no-deps -r constraints.txt
+	@"$(VENV)/bin/python" -m pip install -q --no-deps --no-build-isolation -e .
+	@touch "$(STAMP)"
+
+run: $(STAMP)  ## run what is stale, publish, show the results (SEED=n, WORKERS=n)
+	@recap run --workers $(WORKERS) $(if $(SEED),--seed $(SEED))
+
+plan: $(STAMP)  ## what would run, and why
+	@recap plan
+
+report: $(STAMP)  ## the last results and where the page lies
+	@recap report
+
+journey: $(STAMP)  ## write docs/a-rows-journey.md
+	@recap journey
+
+lint: $(STAMP)  ## ruff: rules and format
+	@ruff check .
+	@ruff format --check -q .
+
+types: $(STAMP)  ## mypy on recap and flows
+	@mypy
+
+imports: $(STAMP)  ## who may import whom
+	@lint-imports --no-cache
+
+unit: $(STAMP)  ## the tests that need no finished run
+	@pytest -n 2 --ignore tests/acceptance
+
+test: lint types imports  ## all checks and tests; with a finished run, acceptance too
+	@pytest -n 2
+
+bench: $(STAMP)  ## seconds and start-up share of each stage, rollout tokens/s beside generate
+	@python -m tests.bench
+
+deps: $(STAMP)  ## the code dependencies that each stage in dvc.yaml has to declare
+	@python -m tests.contract.stage_deps
+
+clean:  ## outputs and state, not the environment nor the DVC cache
+	@rm -rf models data results reports .recap mlflow.db mlartifacts

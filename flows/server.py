@@ -1,0 +1,104 @@
+"""A Prefect API for as long as one command lives, on 127.0.0.1, when none is configured.
+
+Prefect could start one by itself; here it starts before Prefect's client is imported (both take
+seconds), may take its time on a busy machine, dies with its parent even by SIGKILL, and runs none
+of the services that only scheduled deployments need.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from recap import child
+from recap.errors import PipelineError
+
+HOME = Path(".recap/prefect")
+PATIENCE = 180.0
+"""Seconds until a server that does not answer counts as failed; 5 to 20 are usual."""
+SETTINGS = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the flow prints its own lines
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+    "NO_PROXY": "127.0.0.1,localhost",
+}
+IDLE = (
+    "SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "TRIGGERS",
+)  # fmt: skip
+"""Services of a long-lived server."""
+
+
+def start_api() -> Callable[[], None]:
+    """Set the environment for Prefect's client and start an API; call before importing Prefect.
+
+    Returns a function that waits until the API answers, so that the caller can import meanwhile. A
+    server named by PREFECT_API_URL is used as it is. The API stops after Prefect has sent its last
+    log lines at exit: what was registered first runs last.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if os.environ.get("PREFECT_API_URL"):
+        return lambda: None
+    home = HOME.resolve()
+    home.mkdir(parents=True, exist_ok=True)  # Prefect itself makes no parents
+    os.environ.setdefault("PREFECT_HOME", str(home))
+    port = _free_port()
+    os.environ["PREFECT_API_URL"] = url = f"http://127.0.0.1:{port}/api"
+    with (home / "server.log").open("w", encoding="utf-8") as log:
+        server = child.start(
+            [
+                *("-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
+                *("--host", "127.0.0.1", "--port", str(port), "--log-level", "error"),
+            ],
+            env=child.environment(
+                PREFECT_UI_ENABLED="0",
+                PREFECT__SERVER_EPHEMERAL="1",
+                PREFECT__SERVER_FINAL="1",
+                **{f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE},
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            process_group=0,  # Ctrl-C is for the flow, which still has states to report
+        )
+    atexit.register(_stop, server)
+    return lambda: _wait_until_up(server, url, home / "server.log")
+
+
+def _stop(server: subprocess.Popen[str]) -> None:
+    server.terminate()
+    try:
+        server.wait(5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def _wait_until_up(server: subprocess.Popen[str], url: str, log: Path) -> None:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with direct.open(f"{url}/health", timeout=5):
+                return
+        except OSError:  # URLError is one
+            time.sleep(0.1)
+    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    raise PipelineError(
+        f"Expected a Prefect server at {url}, got none within {PATIENCE:.0f} s "
+        f"({''.join(last) or 'it said nothing'}). See {log}; if its database is broken, delete "
+        f"{log.parent} (it holds only past runs' states). `dvc repro` needs no server."
+    )
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,132 @@
+"""One stage as a child process: ``dvc repro -s <stage>``, its lines passed on, its end explained.
+
+Leaves out which stage when (flows/reproduce.py) and what a stage does after a kill (its own
+business: training continues from its last state).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from recap import child
+
+DVC_CHATTER = re.compile(
+    r"(Running stage '|> |Generating lock file|Updating lock file|To track the changes with git"
+    r"|\tgit add |To enable auto staging|\tdvc config |Use `dvc push`|ERROR: failed to reproduce"
+    r"|Verifying outputs|WARNING: '.*' is empty\.$)"
+)
+CACHED = re.compile(r"Stage '.*' (didn't change, skipping|is cached)")
+FAULT = re.compile(r"(\w+(Error|Exception|Interrupt)\b.*:|Traceback \(most recent call last\))")
+EXITED = re.compile(r"exited with (-?\d+)")
+LOCKED = re.compile(r"is busy, it is being blocked by|Unable to acquire lock")
+BUSY = os.EX_TEMPFAIL
+RETRYABLE = frozenset({BUSY, -signal.SIGKILL, 128 + signal.SIGKILL})
+"""Another writer, or a kill from outside (out of memory). A user's error would only come again."""
+GRACE = 20.0
+"""Seconds that a stopped stage has to finish its update and save."""
+
+_running: set[subprocess.Popen[str]] = set()
+_stopping = threading.Event()
+
+
+class StageFailed(Exception):
+    """A stage ended badly; ``message`` is its own explanation."""
+
+    def __init__(self, stage: str, code: int, message: str) -> None:
+        super().__init__(f"{stage} ended with exit code {code}")
+        self.stage, self.code, self.message = stage, code, message
+
+    @property
+    def retryable(self) -> bool:
+        """Whether a second try may end better."""
+        return self.code in RETRYABLE and not _stopping.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """How long a stage took; ``startup`` is the part before its own command began."""
+
+    seconds: float
+    startup: float
+    cached: bool
+
+
+def run_stage(stage: str, say: Callable[[str], None]) -> StageRun:
+    """Reproduce one stage (not what it needs) and hand its lines to ``say`` as they come.
+
+    From the line that names an error on, lines are kept back: they are the message of the
+    StageFailed that follows, so that it is shown once. Should the stage go on after all, they are
+    passed on at its end.
+    """
+    begin = time.monotonic()
+    process = child.start(
+        ["-m", "dvc", "--wait-for-lock", "repro", "-s", stage],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        process_group=0,  # a stop reaches DVC and the stage alike, and nobody else
+    )
+    _running.add(process)
+    kept: list[str] = []
+    said: list[str] = []
+    code, startup, cached = None, None, False
+    try:
+        assert process.stdout is not None
+        for raw in process.stdout:
+            line = raw.rstrip()
+            if line.startswith("> ") and startup is None:
+                startup = time.monotonic() - begin
+            if found := EXITED.search(line):
+                code = int(found.group(1))
+            if LOCKED.search(line):
+                code = BUSY
+            cached = cached or bool(CACHED.match(line))
+            if not line or DVC_CHATTER.match(line) or CACHED.match(line):
+                continue
+            if kept or FAULT.match(line):
+                kept.append(line)
+            else:
+                say(line)
+                said = [*said[-9:], line]
+        status = process.wait()
+    finally:
+        _stop(process)
+        _running.discard(process)
+    if status != 0:
+        message = "\n".join(kept or said) or "no message"
+        raise StageFailed(stage, status if code is None else code, message)
+    for line in kept:
+        say(line)
+    seconds = time.monotonic() - begin
+    return StageRun(seconds, seconds if startup is None else startup, cached)
+
+
+def stop_all() -> None:
+    """End every running stage: SIGTERM, time to save, then SIGKILL."""
+    _stopping.set()
+    threads = [threading.Thread(target=_stop, args=[process]) for process in list(_running)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Signal the whole group of a process that has not ended; a group without members is done."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        try:
+            os.killpg(process.pid, number)
+            process.wait(GRACE)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

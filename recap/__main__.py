@@ -1,0 +1,6 @@
+"""``python -m recap`` is the command ``recap``."""
+
+from recap.cli import app
+
+if __name__ == "__main__":
+    app()

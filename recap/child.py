@@ -1,0 +1,68 @@
+"""Child processes of the command line and the flows: quiet, one thread each, gone with the parent.
+
+``python -m recap.child COMMAND…`` asks the kernel for SIGTERM when its parent dies, then becomes
+the command: an orphaned ``dvc repro`` would keep writing what the next run deletes. (A hook between
+fork and exec could do the same, but not safely in a process with threads.) Leaves out what a stage
+does once it runs: recap/stages/process.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # two spinning OpenMP threads on shared cores are slower than one
+    "MKL_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",  # progress lines pass through pipes as they come
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default one call blocks for four minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+"""Defaults for every child; what the caller's environment sets already stays."""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a child; ``python`` in it is the interpreter that runs now."""
+    beside = str(Path(sys.executable).parent)
+    path = os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
+    return {**ENVIRONMENT, **os.environ, "PATH": path, **changes}
+
+
+def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """Start ``python ARGUMENTS…`` as a text-mode child that dies with this process.
+
+    ``options`` go to Popen. The kernel watches the calling *thread*: it must outlive the child.
+    """
+    command = [sys.executable, "-m", "recap.child", sys.executable, *arguments]
+    options = {"env": environment(), "text": True, "errors": "replace"} | options
+    return subprocess.Popen(command, **options)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent dies (Linux only; elsewhere nothing happens)."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the call took effect
+        sys.exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    os.execv(sys.argv[1], sys.argv[1:])

@@ -1,0 +1,208 @@
+"""``recap``: run the pipeline, see what would run, look at results, promote, find what is wrong.
+
+DVC, Prefect and MLflow are reached through child processes or imported inside a command, so that
+``--help`` answers at once. Leaves out the work itself: stages, flows, publishing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from recap.errors import DataError, ParameterError, RecapError
+
+ROOT = Path()
+PARAMS = Path("params.yaml")
+
+
+class Guarded(TyperGroup):
+    """A command group that shows the user's errors as one message with their exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except RecapError as error:
+            print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+
+
+app = typer.Typer(
+    cls=Guarded,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train a reasoning model to catch bad thoughts, attack it, gate it, register it.",
+)
+
+
+@app.command()
+def run(
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Write this seed into params.yaml first.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Stages side by side.")] = 2,
+) -> None:
+    """Bring every stage up to date, publish, and show the results."""
+    from recap.params import read_params
+    from recap.pipeline import read_pipeline
+
+    read_params(PARAMS)
+    if seed is not None and write_seed(PARAMS, seed):
+        print(f"params.yaml: seed is {seed} now")
+    stale = read_pipeline(ROOT).stale()
+    if stale:
+        _child("-m", "flows", "reproduce", "--workers", str(workers))
+    else:
+        print("Everything is up to date.")
+    _show_summary()
+
+
+@app.command()
+def plan() -> None:
+    """Show what `recap run` would run, and why."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from recap.params import read_params
+    from recap.pipeline import read_pipeline
+
+    read_params(PARAMS)
+    pipeline = read_pipeline(ROOT)
+    stale = pipeline.stale()
+    table = Table("stage", "why", title=f"{len(stale)} of {len(pipeline.nodes)} stages would run")
+    for name, reasons in stale.items():
+        table.add_row(name, "; ".join(reasons))
+    Console().print(table if stale else "Everything is up to date.")
+
+
+@app.command()
+def report(
+    browse: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Show the last run's results and where the page lies."""
+    from recap.summary import PAGE
+
+    _show_summary()
+    if browse and not webbrowser.open((ROOT / PAGE).resolve().as_uri()):
+        raise DataError(f"Expected a browser to open {PAGE}, found none. Open the file yourself.")
+
+
+@app.command()
+def publish(
+    live: Annotated[
+        bool,
+        typer.Option("--follow", help="Mirror live metrics until standard input ends; then this."),
+    ] = False,
+) -> None:
+    """Make MLflow hold what the files say (idempotent)."""
+    from recap import publishing
+
+    if live:
+        ended = threading.Event()
+        threading.Thread(target=_await_end, args=[ended], daemon=True).start()
+        publishing.follow(ROOT, ended.is_set, print)
+    receipt = publishing.publish(ROOT)
+    version = f"{receipt.model} version {receipt.version}" if receipt.version else "no version yet"
+    aliases = f" ({', '.join(receipt.aliases)})" if receipt.aliases else ""
+    print(f"MLflow holds {len(receipt.runs)} runs and {version}{aliases}")
+
+
+@app.command()
+def promote(
+    version: Annotated[str | None, typer.Option(help="A version; default: the challenger.")] = None,
+) -> None:
+    """Make a version that passed its gate the champion."""
+    _child("-m", "flows", "promote", *(["--version", version] if version else []))
+
+
+@app.command()
+def rollback() -> None:
+    """Bring the champion before this one back."""
+    _child("-m", "flows", "rollback")
+
+
+@app.command()
+def journey() -> None:
+    """Write docs/a-rows-journey.md: real rows at every step from raw record to gate."""
+    _child("-m", "recap.report.journey")
+
+
+@app.command()
+def doctor() -> None:
+    """Look for the usual reasons why a run cannot start; exit code 1 if there is one."""
+    from rich.console import Console
+
+    from recap.doctor import examine
+
+    console, ill = Console(), False
+    for finding in examine(ROOT):
+        mark = "[red]mend[/]" if finding.fix else "[green]well[/]"
+        console.print(f"{mark}  {finding.subject}: {finding.found}", highlight=False)
+        if finding.fix:
+            console.print(f"      {finding.fix}", highlight=False, markup=False)
+        ill = ill or bool(finding.fix)
+    raise typer.Exit(int(ill))
+
+
+def write_seed(path: Path, seed: int) -> bool:
+    """Set the top-level ``seed`` in place, comments kept; returns whether it changed."""
+    from recap.rows import atomic_path
+
+    text = path.read_text(encoding="utf-8")
+    changed, found = re.subn(
+        r"^seed:\s*\d+(?P<rest>.*)$", rf"seed: {seed}\g<rest>", text, flags=re.MULTILINE
+    )
+    if found != 1:
+        raise ParameterError(
+            f"Expected one line `seed: <number>` in {path}, got {found}. Set the seed by hand."
+        )
+    if changed != text:
+        with atomic_path(path) as part:
+            part.write_text(changed, encoding="utf-8")
+    return changed != text
+
+
+def _show_summary() -> None:
+    """Publish if tracking may lack something, then print; a store that fails is a warning."""
+    from rich.console import Console
+
+    from recap.publishing import last_receipt, read_receipt
+    from recap.summary import show_summary
+
+    receipt = last_receipt(ROOT)
+    if receipt is None:
+        published = _start("-m", "recap", "publish").wait() == 0
+        receipt = read_receipt(ROOT) if published else None
+    show_summary(ROOT, receipt, Console())
+
+
+def _await_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
+def _start(*arguments: str) -> subprocess.Popen[str]:
+    from recap.child import start
+
+    return start(arguments)
+
+
+def _child(*arguments: str) -> None:
+    """Run ``python ARGUMENTS…`` to its end; its failure is ours, its message was the last line."""
+    process = _start(*arguments)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:  # the child got it too and puts its things in order
+        process.wait()
+        code = 130
+    if code:
+        raise typer.Exit(code if code > 0 else 128 - code)

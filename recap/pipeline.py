@@ -1,0 +1,66 @@
+"""The stage graph as DVC tells it: what is stale and why, what follows from it, what goes first.
+
+Pure functions over a snapshot. Leaves out how DVC is asked: ``flows/graph.py``, which runs as a
+child process because nothing here may import DVC.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from recap.child import start
+from recap.errors import PipelineError
+from recap.types import Row
+
+
+class Node(Row):
+    """A stage, the stages it needs, and why it is stale by itself (empty: it is not)."""
+
+    name: str
+    upstream: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+class Pipeline(Row):
+    """All stages, each after those it needs."""
+
+    nodes: tuple[Node, ...]
+
+    def stale(self) -> dict[str, tuple[str, ...]]:
+        """What has to run, in order, with the reasons; followers of a stale stage included."""
+        found: dict[str, tuple[str, ...]] = {}
+        for node in self.nodes:
+            after = tuple(f"after {name}" for name in node.upstream if name in found)
+            if node.reasons or after:
+                found[node.name] = node.reasons or after
+        return found
+
+    def urgency(self, seconds: Mapping[str, float]) -> dict[str, float]:
+        """Length of the longest path from each stage's start to the end of everything.
+
+        ``seconds`` is what stages took last time; an unknown one counts as one second, which
+        leaves the longest chain first.
+        """
+        longest: dict[str, float] = {node.name: 0.0 for node in self.nodes}
+        for node in reversed(self.nodes):
+            longest[node.name] += seconds.get(node.name, 1.0)
+            for name in node.upstream:
+                longest[name] = max(longest[name], longest[node.name])
+        return longest
+
+
+def read_pipeline(root: Path) -> Pipeline:
+    """Ask DVC, in a child process, for the graph and the state of the project in ``root``.
+
+    Raises PipelineError with DVC's own words when it cannot answer.
+    """
+    child = start(["-m", "flows.graph"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = child.communicate()
+    if child.returncode != 0:
+        raise PipelineError(
+            f"Expected DVC to read dvc.yaml and dvc.lock, got:\n{err.strip()}\n"
+            "`recap doctor` looks for the usual causes."
+        )
+    return Pipeline.model_validate_json(out)

@@ -1,0 +1,207 @@
+"""Makes tracking and registry hold what the files say, live while training runs and at the end.
+
+``publish`` is idempotent by content, so a cached stage and a lost store are both fine; ``follow``
+mirrors live metrics before that. Leaves out MLflow itself: recap/tracking.py, recap/registry.py.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from recap.errors import TrackingError
+from recap.lineage import Lineage, digest, read_lineage
+from recap.live import Line, LiveFiles, numbers
+from recap.locks import STATE, exclusive
+from recap.manifest import Manifest
+from recap.params import Params, read_params
+from recap.registry import aliases_of, ensure_registered
+from recap.rows import atomic_path, read_json
+from recap.tracking import (
+    CellRecord,
+    experiment_id,
+    local_store,
+    log_lines,
+    open_store,
+    record_cell,
+    start_run,
+    store_uri,
+)
+from recap.types import CellResult, Row
+
+TABLES = Path("reports/tables.json")
+DECISION = Path("results/decision.json")
+REGISTERED = Path("results/registered.json")
+RECEIPT = STATE / "published.json"
+PAUSE = 3.0
+"""Seconds between two looks at the live files."""
+
+
+class Receipt(Row):
+    """What was published; ``state`` digests what the files and the store looked like then."""
+
+    state: str
+    runs: dict[str, str]
+    model: str | None
+    version: str | None
+    aliases: tuple[str, ...]
+
+
+def publish(root: Path) -> Receipt:
+    """Make tracking and registry hold what the files in ``root`` say.
+
+    Cells without results are left out. Raises TrackingError when the store cannot be used.
+    """
+    params, lineage, manifest = read_params(root / "params.yaml"), read_lineage(root), None
+    if (root / REGISTERED).is_file():
+        manifest = read_json(root / REGISTERED, Manifest)
+    version, aliases, runs = None, tuple[str, ...](), dict[str, str]()
+    records = list(_records(root, params, lineage))
+    if records:
+        with exclusive(root / STATE / "publish.lock"), open_store(root) as client:
+            experiment = experiment_id(client, root)
+            runs = {record.name: record_cell(client, experiment, record) for record in records}
+            if manifest is not None:
+                provenance = _provenance(params, lineage, manifest.candidate)
+                version = ensure_registered(client, root, manifest, provenance)
+                aliases = aliases_of(client, manifest.name, version)
+    receipt = Receipt(
+        state=_state(root, lineage),
+        runs=runs,
+        model=manifest.name if manifest else None,
+        version=version,
+        aliases=aliases,
+    )
+    with atomic_path(root / RECEIPT) as part:
+        part.write_text(receipt.model_dump_json(), encoding="utf-8")
+    return receipt
+
+
+def last_receipt(root: Path) -> Receipt | None:
+    """What ``publish`` left if neither files nor store have changed since; imports no MLflow.
+
+    ``None`` for a server's store too: it cannot be looked at from outside.
+    """
+    if not (root / RECEIPT).is_file() or not store_uri(root).startswith("sqlite:///"):
+        return None
+    receipt = read_receipt(root)
+    return receipt if receipt.state == _state(root, read_lineage(root)) else None
+
+
+def read_receipt(root: Path) -> Receipt:
+    """What ``publish`` left last."""
+    return read_json(root / RECEIPT, Receipt)
+
+
+def follow(root: Path, stopped: Callable[[], bool], warn: Callable[[str], None]) -> None:
+    """Mirror live metrics into unfinished runs until ``stopped``; ``publish`` completes them.
+
+    A store that fails is one warning; what it missed is sent with the next lines.
+    """
+    files = LiveFiles(root)
+    pending: dict[str, list[Line]] = {}
+    runs: dict[str, str] = {}
+    warned = False
+    while True:
+        last = stopped()
+        for fresh in files.fresh():
+            if fresh.restarted:
+                runs.pop(fresh.cell, None)
+                pending.pop(fresh.cell, None)
+            pending.setdefault(fresh.cell, []).extend(fresh.lines)
+        try:
+            _mirror(root, pending, runs)
+        except TrackingError as error:
+            if not warned:
+                warn(str(error))
+            warned = True
+        if last:
+            return
+        until = time.monotonic() + PAUSE
+        while time.monotonic() < until and not stopped():
+            time.sleep(0.1)
+
+
+def _mirror(root: Path, pending: dict[str, list[Line]], runs: dict[str, str]) -> None:
+    """Send what is pending and forget it; a cell without a run in ``runs`` gets one."""
+    if not pending:
+        return
+    with open_store(root) as client:
+        experiment = experiment_id(client, root)
+        for cell in list(pending):
+            if cell not in runs:
+                runs[cell] = start_run(client, experiment, cell)
+            log_lines(client, runs[cell], pending[cell])
+            del pending[cell]
+
+
+def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecord]:
+    """One record for each cell of the matrix that has rates."""
+    for variant in params.matrix.variants:
+        for seed in params.matrix.seeds:
+            name = f"{variant}-{seed}"
+            rates = root / f"results/rates/{name}.json"
+            if not rates.is_file():
+                continue
+            yield CellRecord(
+                name=name,
+                result=read_json(rates, CellResult),
+                curve=_curve(root / f"results/train/{name}.jsonl"),
+                settings=_settings(params, variant),
+                tags=lineage.tags(name),
+                artifacts=[rates],
+            )
+
+
+def _curve(path: Path) -> list[dict[str, float]]:
+    """The numbers of every update; none for a policy that was not trained."""
+    if not path.is_file():
+        return []
+    return [numbers(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _provenance(params: Params, lineage: Lineage, candidate: str) -> dict[str, str]:
+    """Tags of a version that its content does not imply."""
+    settings = _settings(params, candidate.rsplit("-", 1)[0])
+    return {
+        **lineage.tags(candidate),
+        "params": json.dumps(settings, sort_keys=True),
+        "data": json.dumps(lineage.data(), sort_keys=True),
+    }
+
+
+def _settings(params: Params, variant: str) -> dict[str, str]:
+    """What a variant was trained with, flat."""
+    sections: dict[str, Any] = {
+        "seed": params.seed,
+        "train": params.for_variant(variant).model_dump(mode="json"),
+        "world": params.world.model_dump(mode="json"),
+    }
+    return dict(_flat(sections))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def _state(root: Path, lineage: Lineage) -> str:
+    """A digest of what publishing depends on: lock, parameters, manifest and the local store."""
+    manifest, store = root / REGISTERED, local_store(root)
+    status = store.stat() if store.is_file() else None
+    return digest(
+        {
+            "lock": lineage.lock,
+            "commit": lineage.commit,
+            "params": (root / "params.yaml").read_text(encoding="utf-8"),
+            "manifest": manifest.read_text(encoding="utf-8") if manifest.is_file() else None,
+            "store": [status.st_mtime_ns, status.st_size] if status else None,
+            "uri": store_uri(root),
+        }
+    )

@@ -1,0 +1,193 @@
+"""What happened, in MLflow: one run for each trained cell, with its curve, rates and lineage.
+
+Rates, settings and digests are recorded; never prompts, completions or weights. The store is
+``mlflow.db`` beside ``params.yaml`` unless MLFLOW_TRACKING_URI names another. Leaves out what is
+published when (recap/publishing.py) and versions (recap/registry.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recap.child import ENVIRONMENT
+from recap.errors import TrackingError
+from recap.lineage import digest
+from recap.live import STEP, Line, lasting
+from recap.locks import STATE, exclusive
+from recap.types import CellResult
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+EXPERIMENT = "recap"
+FINGERPRINT, CELL = "fingerprint", "cell"
+BATCH = 1000
+"""Metrics in one call, MLflow's own limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellRecord:
+    """All that is recorded of one cell; ``curve`` is empty for a policy that was not trained."""
+
+    name: str
+    result: CellResult
+    curve: Sequence[Line]
+    settings: Mapping[str, str]
+    tags: Mapping[str, str]
+    artifacts: Sequence[Path]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what was set and measured; a commit may move without making a new run of it."""
+        result = self.result.model_dump(mode="json")
+        return digest([self.name, result, self.curve, self.settings])
+
+
+def store_uri(root: Path) -> str:
+    """Where runs and versions are kept."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{local_store(root)}"
+
+
+def local_store(root: Path) -> Path:
+    """The default store's file."""
+    return root.resolve() / "mlflow.db"
+
+
+@contextlib.contextmanager
+def open_store(root: Path) -> Iterator[MlflowClient]:
+    """A client of the store; MLflow's own exceptions become TrackingError.
+
+    A fresh SQLite store is made under a lock: two processes migrating it at once both crash.
+    """
+    for name, value in ENVIRONMENT.items():
+        if name.startswith("MLFLOW_"):
+            os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uri = store_uri(root)
+    try:
+        with exclusive(root / STATE / "mlflow.lock"):
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            client.search_experiments(max_results=1)
+            client.search_registered_models(max_results=1)
+        yield client
+    except MlflowException as error:
+        reason = str(error).splitlines()[0][:300]
+        raise TrackingError(
+            f"Expected the tracking store {_without_password(uri)} to answer, got: {reason}. "
+            "Results are safe in files; `recap publish` tries again."
+        ) from error
+
+
+def experiment_id(client: MlflowClient, root: Path) -> str:
+    """The experiment's id; it is made when missing, with artifacts beside a local store."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    local = store_uri(root).startswith("sqlite:///")
+    place = (root.resolve() / "mlartifacts" / EXPERIMENT).as_uri() if local else None
+    with exclusive(root / STATE / "experiment.lock"):
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+
+
+def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> str:
+    """The finished run that holds ``record``; found by content, completed or made. Returns its id.
+
+    A live mirror that reached the last update of this very training is completed, which keeps its
+    speeds; other unfinished runs of the cell are closed as killed.
+    """
+    query = f"tags.{FINGERPRINT} = '{record.fingerprint}' and attributes.status = 'FINISHED'"
+    if done := client.search_runs([experiment], query, max_results=1):
+        return str(done[0].info.run_id)
+    run_id = None
+    for run in _unfinished(client, experiment, record.name):
+        if run_id is None and record.curve and _reached(run, record.curve[-1]):
+            run_id = run.info.run_id
+        else:
+            client.set_terminated(run.info.run_id, status="KILLED")
+    if run_id is None:
+        run_id = start_run(client, experiment, record.name)
+        log_lines(client, run_id, record.curve)
+    from mlflow.entities import Param, RunTag
+
+    _log_points(client, run_id, [(name, value, 0) for name, value in _rates(record.result)])
+    client.log_batch(run_id, params=[Param(key, text) for key, text in record.settings.items()])
+    for path in record.artifacts:
+        client.log_artifact(run_id, str(path))
+    tags = {**record.tags, FINGERPRINT: record.fingerprint}
+    client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
+    client.set_terminated(run_id, status="FINISHED")
+    return run_id
+
+
+def start_run(client: MlflowClient, experiment: str, cell: str) -> str:
+    """A new unfinished run of ``cell``; returns its id."""
+    variant, replicate = cell.rsplit("-", 1)
+    tags = {CELL: cell, "variant": variant, "replicate": replicate}
+    return str(client.create_run(experiment, run_name=cell, tags=tags).info.run_id)
+
+
+def log_lines(client: MlflowClient, run_id: str, lines: Sequence[Line]) -> None:
+    """The numbers of some updates, each at its update's step."""
+    points = [
+        (name, value, int(line[STEP]))
+        for line in lines
+        for name, value in line.items()
+        if name != STEP
+    ]
+    _log_points(client, run_id, points)
+
+
+def _log_points(
+    client: MlflowClient, run_id: str, points: Sequence[tuple[str, float, int]]
+) -> None:
+    """Log (name, value, step); the time follows from the step, so a repeated call adds nothing."""
+    from mlflow.entities import Metric
+
+    if not points:
+        return
+    start = client.get_run(run_id).info.start_time
+    for first in range(0, len(points), BATCH):
+        some = points[first : first + BATCH]
+        batch = [Metric(name, value, start + step, step) for name, value, step in some]
+        client.log_batch(run_id, metrics=batch)
+
+
+def _unfinished(client: MlflowClient, experiment: str, cell: str) -> Sequence[Run]:
+    """Runs of a cell that were never completed, newest first."""
+    query = f"attributes.status = 'RUNNING' and tags.{CELL} = '{cell}'"
+    return list(client.search_runs([experiment], query, order_by=["attributes.start_time DESC"]))
+
+
+def _reached(run: Run, line: Line) -> bool:
+    """Whether a mirror's last numbers are those of the line."""
+    mirrored = run.data.metrics
+    return all(mirrored.get(k) == value for k, value in lasting(line).items() if k != STEP)
+
+
+def _rates(result: CellResult) -> Iterator[tuple[str, float]]:
+    """Every rate with its intervals and counts, as ``<benchmark>.<round>.<what>``."""
+    for row in result.results:
+        for what, value in row.rate.model_dump().items():
+            if value is not None:
+                yield f"{row.benchmark}.{row.round}.{what}", float(value)
+        if row.reflection.value is not None:
+            yield f"{row.benchmark}.{row.round}.reflection", row.reflection.value
+
+
+def _without_password(uri: str) -> str:
+    scheme, found, rest = uri.partition("://")
+    return f"{scheme}://{rest.rsplit('@', 1)[-1]}" if found else uri

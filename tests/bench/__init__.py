@@ -1,0 +1,1 @@
+"""Speed, measured where it is claimed; no test depends on the clock."""

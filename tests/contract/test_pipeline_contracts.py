@@ -1,0 +1,118 @@
+"""What is written twice agrees: stages, files, parameters, tags, code dependencies, profiles.
+
+Locks: 1. one name in four places (DVC stage, file in recap/stages, section of params.yaml, MLflow
+tag); 2. a stage declares the parameters it reads and no others; 3. its code dependencies are what
+it imports; 4. every parameter file loads.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recap.errors import ParameterError
+from recap.lineage import Lineage
+from recap.params import Params, read_params
+from tests.contract.stage_deps import (
+    ROOT,
+    module_path,
+    pipeline,
+    stage_dependencies,
+    stage_modules,
+    stage_names,
+)
+
+STAGES = sorted(pipeline())
+PROFILES = sorted((ROOT / "infra/profiles").glob("*.yaml"))
+SPELLED = {"validation": "validate", "registration": "register"}
+"""Attributes of Params whose YAML name is one that pydantic keeps for itself."""
+
+
+def test_one_name_in_four_places() -> None:
+    sections = yaml.safe_load((ROOT / "params.yaml").read_text())
+    entries = {f"{name}@x" if name == "train" else name: {"cmd": name} for name in STAGES}
+    tags = Lineage("commit", "lock", entries).tags("recap-0")
+    for name, stage in pipeline().items():
+        assert f"python -m recap.stages.{name} " in stage["cmd"]
+        assert name in sections
+        assert f"stage.{name}" in tags
+    assert stage_names() == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_declared_parameters_are_those_read(stage: str) -> None:
+    declared = {str(entry).split(".")[0] for entry in pipeline()[stage].get("params", [])}
+    assert declared == parameters_read(ROOT / f"recap/stages/{stage}.py")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_dependencies_are_what_is_imported(stage: str) -> None:
+    declared = {d for d in pipeline()[stage].get("deps", []) if d.startswith("recap/")}
+    imported = {module_path(module) for module in stage_modules(stage)}
+    missing = {m for m in imported if not any(covers(path, m) for path in declared)}
+    unused = {path for path in declared if not any(covers(path, m) for m in imported)}
+    wanted = "\n".join(f"- {path}" for path in stage_dependencies(stage))
+    assert not missing and not unused, f"deps of {stage} in dvc.yaml (make deps):\n{wanted}"
+
+
+def test_every_section_is_read_by_a_stage_or_expands_the_matrix() -> None:
+    read = set().union(*(parameters_read(ROOT / f"recap/stages/{name}.py") for name in STAGES))
+    sections = {field.alias or name for name, field in Params.model_fields.items()}
+    assert sections - read == set()
+
+
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)
+def test_every_parameter_file_loads(path: Path) -> None:
+    read_params(path)
+
+
+def test_there_are_profiles() -> None:
+    assert "paper" in [path.stem for path in PROFILES]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("seed: 0", {"seed"}),
+        ("  alpha: 0.5\n", {"train.alpha"}),
+    ],
+)
+def test_a_wrong_parameter_is_named(line: str, expected: set[str], tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    assert line.strip() in text
+    broken = re.sub(
+        rf"(?m)^{re.escape(line.rstrip())}.*$", line.split(":")[0] + ": nonsense", text, count=1
+    )
+    (tmp_path / "params.yaml").write_text(broken)
+    with pytest.raises(ParameterError) as caught:
+        read_params(tmp_path / "params.yaml")
+    for key in expected:
+        assert f"{key}: " in str(caught.value)
+        assert "nonsense" in str(caught.value)
+
+
+def parameters_read(path: Path) -> set[str]:
+    """Sections that a stage file reads as ``params.<section>``; anything else is refused."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    bases = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == "params":
+            stored = isinstance(node.ctx, ast.Store)
+            assert stored or id(node) in bases, f"{path.name}:{node.lineno} passes all of params"
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "params"
+        ):
+            name = SPELLED.get(node.attr, node.attr)
+            found |= {"train", "variants"} if name == "for_variant" else {name}
+    return found
+
+
+def covers(dependency: str, path: str) -> bool:
+    return path == dependency or path.startswith(f"{dependency}/")

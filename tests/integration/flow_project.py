@@ -1,0 +1,92 @@
+"""A small DVC project of shell stages, for tests of flows and the command line.
+
+Not a test: it makes the folder in which a real ``dvc``, a real Prefect and a real MLflow run. The
+parameter file is the project's own, so that everything that reads it works.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from recap.child import environment
+
+ROOT = Path(__file__).parents[2]
+CHAIN = """\
+stages:
+  first:
+    matrix:
+      letter: [a, b]
+    cmd: echo working on ${item.letter} && echo ${item.letter} ${seed} > ${item.letter}.txt
+    params: [seed]
+    outs:
+      - ${item.letter}.txt
+  last:
+    cmd: cat a.txt b.txt > all.txt
+    deps:
+      - a.txt
+      - b.txt
+    outs:
+      - all.txt
+"""
+
+
+def make_project(folder: Path, stages: str = CHAIN) -> Path:
+    """A git and DVC repository with ``stages`` as its dvc.yaml; nothing has run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("params.yaml", "constraints.txt", ".gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
+    (folder / "dvc.yaml").write_text(stages, encoding="utf-8")
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def call(
+    folder: Path, *arguments: str, timeout: float = 120, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python ARGUMENTS…`` in the project to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=child_environment(folder, **variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def child_environment(folder: Path, **variables: str) -> dict[str, str]:
+    """An environment in which this checkout is imported and no outer server is used."""
+    env = environment(PYTHONPATH=str(ROOT), **variables)
+    for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):
+        if name not in variables:
+            env.pop(name, None)
+    env["HOME"] = str(folder)
+    return env
+
+
+def lock_of(folder: Path) -> dict[str, object]:
+    """``dvc.lock`` as parsed YAML."""
+    return dict(yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8")))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z" and os.path.exists(f"/proc/{pid}")

@@ -1,0 +1,169 @@
+"""The flow ``reproduce`` on real DVC projects of shell stages, with a real Prefect API.
+
+Locks: 1. the flow leaves the same dvc.lock as ``dvc repro``; 2. a second run does nothing; 3. a
+failing stage's message stands once, at the end, and nothing that needs it runs; 4. a killed stage
+gets one more try; 5. nothing outlives a flow that is killed; 6. two runs never share a clone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from recap.child import start
+from recap.locks import sole_run
+from tests.integration.flow_project import (
+    alive,
+    call,
+    child_environment,
+    lock_of,
+    make_project,
+)
+
+FAILING = """\
+stages:
+  good:
+    cmd: echo fine > good.txt
+    outs:
+      - good.txt
+  bad:
+    cmd: >-
+      echo reading && echo 'DataError: Expected a row, got none. Add one.' >&2 && exit 2
+    deps:
+      - good.txt
+    outs:
+      - bad.txt
+  after:
+    cmd: cat bad.txt > after.txt
+    deps:
+      - bad.txt
+    outs:
+      - after.txt
+"""
+KILLED_ONCE = """\
+stages:
+  fragile:
+    cmd: test -e seen || { touch seen; kill -9 $$; }; echo whole > fragile.txt
+    outs:
+      - fragile.txt
+"""
+LONG = """\
+stages:
+  long:
+    cmd: echo $$ > pid && exec python -m recap.child /bin/sleep 300
+    outs:
+      - long.txt
+"""
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Prefect API for all flows of this module."""
+    folder = tmp_path_factory.mktemp("api")
+    code = (
+        "import os, time; from flows.server import start_api; start_api()();"
+        "print(os.environ['PREFECT_API_URL'], flush=True); time.sleep(600)"
+    )
+    server = start(["-c", code], cwd=folder, env=child_environment(folder), stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    yield server.stdout.readline().strip()
+    server.send_signal(signal.SIGINT)
+    server.wait(30)
+
+
+def reproduce(folder: Path, api: str) -> subprocess.CompletedProcess[str]:
+    return call(folder, "-m", "flows", "reproduce", PREFECT_API_URL=api)
+
+
+def test_same_lock_as_dvc_repro_and_nothing_left_to_do(tmp_path: Path, api: str) -> None:
+    by_flow, by_dvc = make_project(tmp_path / "flow"), make_project(tmp_path / "dvc")
+    ran = reproduce(by_flow, api)
+    assert ran.returncode == 0, ran.stderr
+    assert "3 of 3 stages to run, 2 at a time" in ran.stdout
+    assert "first@a | working on a" in ran.stdout
+    assert "[3/3] last done in" in ran.stdout
+    assert "Error" not in ran.stderr
+    assert call(by_dvc, "-m", "dvc", "repro", "-q").returncode == 0
+    assert lock_of(by_flow) == lock_of(by_dvc)
+    assert call(by_flow, "-m", "dvc", "status", "--json").stdout.strip() == "{}"
+    again = reproduce(by_flow, api)
+    assert again.returncode == 0
+    assert "0 of 3 stages to run" in again.stdout
+
+
+def test_a_failure_is_shown_once_and_last(tmp_path: Path, api: str) -> None:
+    project = make_project(tmp_path, FAILING)
+    ran = reproduce(project, api)
+    everything = ran.stdout + ran.stderr
+    assert ran.returncode == 2
+    assert everything.count("DataError: Expected a row, got none. Add one.") == 1
+    assert "Traceback" not in everything
+    assert ran.stderr.strip().splitlines() == [
+        "PipelineError: Stage bad failed (exit code 2):",
+        "DataError: Expected a row, got none. Add one.",
+        "",
+        "Not run: after. What is done is kept; run again to go on.",
+    ]
+    assert "after starts" not in everything
+    assert set(lock_of(project)["stages"]) == {"good"}  # type: ignore[call-overload]
+
+
+def test_a_killed_stage_is_tried_again(tmp_path: Path, api: str) -> None:
+    project = make_project(tmp_path, KILLED_ONCE)
+    ran = reproduce(project, api)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.count("fragile starts") == 2
+    assert (project / "fragile.txt").read_text() == "whole\n"
+
+
+def test_nothing_outlives_a_killed_flow(tmp_path: Path) -> None:
+    project = make_project(tmp_path, LONG)
+    flow = subprocess.Popen(
+        [sys.executable, "-m", "flows", "reproduce"],
+        cwd=project,
+        env=child_environment(project),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        stage = int(wait_for(project / "pid"))
+        family = [stage, *descendants(flow.pid)]
+    finally:
+        flow.kill()
+        flow.wait()
+    assert len(family) >= 3  # the stage, DVC, the Prefect server
+    deadline = time.monotonic() + 20
+    while any(map(alive, family)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [pid for pid in family if alive(pid)] == []
+
+
+def test_two_runs_never_share_a_clone(tmp_path: Path, api: str) -> None:
+    project = make_project(tmp_path)
+    with sole_run(project):
+        ran = reproduce(project, api)
+    assert ran.returncode == os.EX_TEMPFAIL
+    assert f"BusyError: Expected no other run in this clone, but process {os.getpid()}" in (
+        ran.stderr
+    )
+
+
+def wait_for(path: Path, seconds: float = 120) -> str:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if path.is_file() and (text := path.read_text().strip()):
+            return text
+        time.sleep(0.1)
+    raise TimeoutError(path)
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    direct = [int(child) for entry in children for child in entry.read_text().split()]
+    return [*direct, *(deeper for child in direct for deeper in descendants(child))]

@@ -1,0 +1,76 @@
+"""Row files: what is written is read back, errors name the line, nothing half-written stays."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recap.errors import DataError, SpaceError
+from recap.rows import atomic_path, read_json, read_rows, write_json, write_rows
+from recap.types import GateCheck, QuarantinedRow
+
+
+@given(
+    st.lists(
+        st.builds(
+            QuarantinedRow,
+            file=st.text(),
+            line=st.integers(0, 10**9),
+            id=st.none() | st.text(),
+            reason=st.text(),
+        ),
+        max_size=8,
+    )
+)
+def test_rows_survive_the_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[QuarantinedRow]
+) -> None:
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    assert write_rows(path, rows) == len(rows)
+    assert read_rows(path, QuarantinedRow) == rows
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"file": "a", "line": "7", "id": null, "reason": "x"}', r"rows\.jsonl:2: .* line: "),
+        ('{"file": "a", "line": 7, "id": null}', r"rows\.jsonl:2: .* reason: Field required"),
+        ('{"file": "a", "line": 7, "id": null, "reason": "x", "b": 1}', r":2: .* b: Extra"),
+        ("not json", r"rows\.jsonl:2: .*Invalid JSON"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"file": "a", "line": 1, "id": null, "reason": "x"}\n' + line + "\n")
+    with pytest.raises(DataError, match=message):
+        read_rows(path, QuarantinedRow)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Expected the row file .*none\.jsonl, found none"):
+        read_rows(tmp_path / "none.jsonl", QuarantinedRow)
+    with pytest.raises(DataError, match=r"Expected the file .*none\.json, found none"):
+        read_json(tmp_path / "none.json", GateCheck)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    write_json(path, {"b": 1, "a": None})
+    assert path.read_text() == '{\n "a": null,\n "b": 1\n}\n'
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(path, {"a": float("nan")})
+    with pytest.raises(RuntimeError), atomic_path(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert path.read_text().startswith('{\n "a": null')
+    assert [file.name for file in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_a_full_disk_is_one_clear_message(tmp_path: Path) -> None:
+    with pytest.raises(SpaceError, match="The disk is full"), atomic_path(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
