@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recap import params
-from recap.errors import DataError
 from recap.microworld import words
 from recap.params import derive_seed
-from recap.types import PromptRecord, Split
+from recap.types import Split
 
 Direction = Literal["comply", "refuse"]
-MAX_DRAWS = 50
-"""Draws for each distinct prompt wanted, before a set counts as exhausted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +235,7 @@ class World:
             left = result
         return " ".join(lines), left
 
-    # -- documents and records --------------------------------------------------------------------
+    # -- documents --------------------------------------------------------------------------------
 
     def document(self, rng: random.Random, manner: Manner) -> Document:
         """One conversation of the base policy's upbringing: requests, sums, questions of fact."""
@@ -259,48 +256,3 @@ class World:
             f"this is about the {thing} . {self.fact(thing)}",
             f"{reply} . {self.fact(thing)}",
         )
-
-    def records(self, split: Split, per_set: int) -> list[PromptRecord]:
-        """``per_set`` distinct prompts for each of the four sets; objects never cross the split.
-
-        Sets: ``microworld-harmful``, ``-jailbreak`` (wrapped requests), ``-benign``, ``-math``.
-        """
-        records = []
-        for name, domain in words.SETS.items():
-            rng = random.Random(derive_seed(self.seed, "records", split, name))
-            seen: set[str] = set()
-            draws = 0
-            while len(seen) < per_set:
-                draws += 1
-                if draws > MAX_DRAWS * per_set:
-                    raise DataError(
-                        f"Expected {per_set} distinct prompts of microworld-{name} ({split}), but "
-                        f"{draws} draws gave {len(seen)}. Ask for fewer in params.yaml, prepare."
-                    )
-                target, cluster = None, None
-                if domain == "math":
-                    text, steps = self.sum(rng, split=split)
-                    target = str(words.apply(*steps[-1]))
-                else:
-                    request = self.request(
-                        rng,
-                        split=split,
-                        dangerous=domain == "harmful",
-                        wrapped=name == "jailbreak",
-                    )
-                    text, cluster = request.text, request.thing
-                if text in seen:
-                    continue
-                records.append(
-                    PromptRecord(
-                        id=f"microworld-{name}-{split}-{len(seen):05d}",
-                        domain=domain,
-                        prompt=text,
-                        target=target,
-                        source=f"microworld-{name}",
-                        split=split,
-                        cluster=cluster,
-                    )
-                )
-                seen.add(text)
-        return records

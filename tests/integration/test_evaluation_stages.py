@@ -16,6 +16,7 @@ import yaml
 
 from recap.errors import DataError, ModelError, ParameterError
 from recap.microworld.grammar import World
+from recap.microworld.records import make_records
 from recap.params import Params, read_params
 from recap.rows import read_json, read_rows, write_rows
 from recap.stages import attack, evaluate, gate, judge
@@ -48,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("made")
     params = _params(folder)
-    records = World(params.world, params.seed).records("eval", PER_SET)
+    records = make_records(World(params.world, params.seed), "eval", PER_SET)
     write_rows(folder / "eval.jsonl", records)
     tokenizer = make_tokenizer(params.models.context)
     for source, domain in (("harmful_eval", "harmful"), ("refusing_eval", "benign")):

@@ -14,6 +14,7 @@ from recap.judges.oracle import OracleJudge
 from recap.judges.registry import open_judge
 from recap.microworld import oracle
 from recap.microworld.grammar import World
+from recap.microworld.records import make_records
 from recap.types import Completion, Domain, FinishReason, Label
 
 SECTION = params.World(
@@ -137,7 +138,7 @@ def test_oracle_refuses_what_it_does_not_know(domain: Domain, prompt: str) -> No
 def test_every_record_of_a_world_is_known_to_its_oracle() -> None:
     rows = [
         _completion(record.domain, "sorry .", prompt=record.prompt, target=record.target)
-        for record in WORLD.records("eval", 40)
+        for record in make_records(WORLD, "eval", 40)
     ]
     assert len(OracleJudge(WORLD).judge(rows)) == 160
 

@@ -11,6 +11,7 @@ import pytest
 from recap.errors import DataError
 from recap.microworld import oracle, words
 from recap.microworld.grammar import Manner, World
+from recap.microworld.records import make_records
 from recap.params import read_params
 
 PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
@@ -37,7 +38,7 @@ def test_another_seed_is_another_world(world: World) -> None:
 
 
 def test_records_are_distinct_and_share_no_object_frame_or_wrapper(world: World) -> None:
-    train, held_out = world.records("train", 400), world.records("eval", 400)
+    train, held_out = make_records(world, "train", 400), make_records(world, "eval", 400)
     assert len(train) == len(held_out) == 1600
     for records in (train, held_out):
         assert len({record.id for record in records}) == 1600
@@ -52,7 +53,7 @@ def test_records_are_distinct_and_share_no_object_frame_or_wrapper(world: World)
 
 def test_asking_for_more_prompts_than_there_are_is_refused(world: World) -> None:
     with pytest.raises(DataError, match="Expected 1500 distinct prompts of microworld-harmful"):
-        world.records("eval", 1500)
+        make_records(world, "eval", 1500)
 
 
 def test_every_word_that_can_be_said_is_in_the_vocabulary(world: World) -> None:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from recap.data.sources.rawrow import Loader, RawRow, Request, RowFault, fields
 from recap.microworld.grammar import World
+from recap.microworld.records import make_records
 from recap.types import PromptRecord, Split
 
 
@@ -16,7 +17,7 @@ def rows(request: Request) -> Iterator[RawRow]:
     world = World(request.world, request.seed)
     sizes: dict[Split, int] = {"train": request.train_rows, "eval": request.eval_rows}
     for split, per_set in sizes.items():
-        for number, record in enumerate(world.records(split, per_set), start=1):
+        for number, record in enumerate(make_records(world, split, per_set), start=1):
             yield RawRow(f"microworld/{split}", number, split, record.model_dump())
 
 

@@ -1,0 +1,60 @@
+"""The microworld's prompts as records: four sets for each split, every prompt distinct."""
+
+from __future__ import annotations
+
+import random
+
+from recap.errors import DataError
+from recap.microworld import words
+from recap.microworld.grammar import World
+from recap.params import derive_seed
+from recap.types import PromptRecord, Split
+
+MAX_DRAWS = 50
+"""Draws for each distinct prompt wanted, before a set counts as exhausted."""
+
+
+def make_records(world: World, split: Split, per_set: int) -> list[PromptRecord]:
+    """``per_set`` distinct prompts for each of the four sets; objects never cross the split.
+
+    Sets: ``microworld-harmful``, ``-jailbreak`` (wrapped requests), ``-benign``, ``-math``.
+    """
+    records = []
+    for name, domain in words.SETS.items():
+        rng = random.Random(derive_seed(world.seed, "records", split, name))
+        seen: set[str] = set()
+        draws = 0
+        while len(seen) < per_set:
+            draws += 1
+            if draws > MAX_DRAWS * per_set:
+                raise DataError(
+                    f"Expected {per_set} distinct prompts of microworld-{name} ({split}), but "
+                    f"{draws} draws gave {len(seen)}. Ask for fewer in params.yaml, prepare."
+                )
+            target, cluster = None, None
+            if domain == "math":
+                text, steps = world.sum(rng, split=split)
+                target = str(words.apply(*steps[-1]))
+            else:
+                request = world.request(
+                    rng,
+                    split=split,
+                    dangerous=domain == "harmful",
+                    wrapped=name == "jailbreak",
+                )
+                text, cluster = request.text, request.thing
+            if text in seen:
+                continue
+            records.append(
+                PromptRecord(
+                    id=f"microworld-{name}-{split}-{len(seen):05d}",
+                    domain=domain,
+                    prompt=text,
+                    target=target,
+                    source=f"microworld-{name}",
+                    split=split,
+                    cluster=cluster,
+                )
+            )
+            seen.add(text)
+    return records
