@@ -23,7 +23,7 @@ export VLLM_NO_USAGE_STATS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help install run plan report journey lint types imports unit test bench deps clean
+.PHONY: help install run plan report journey lint types imports unit test bench deps deploy clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -71,8 +71,16 @@ test: lint types imports  ## all checks and tests; with a finished run, acceptan
 bench: $(STAMP)  ## seconds and start-up share of each stage, rollout tokens/s beside generate
 	@python -m tests.bench
 
+curve: $(STAMP)  ## measure which worlds teach plain RL to recover (hours; SHARES=, SEEDS=)
+	@python -m flows.curve --shares $(or $(SHARES),0.1 0.2 0.3 0.4) --seeds $(or $(SEEDS),11 12 13) --workers $(WORKERS)
+
 deps: $(STAMP)  ## the code dependencies that each stage in dvc.yaml has to declare
 	@python -m tests.contract.stage_deps
+
+deploy: $(STAMP)  ## nightly runs on the Prefect server named by PREFECT_API_URL (infra/prefect.yaml)
+	@test -n "$${PREFECT_API_URL:-}" || { echo "Expected PREFECT_API_URL to name a Prefect server, got nothing. Start one (prefect server start) and export its URL, e.g. http://127.0.0.1:4200/api" >&2; exit 2; }
+	@prefect work-pool inspect recap >/dev/null 2>&1 || prefect work-pool create --type process recap
+	@prefect --no-prompt deploy --all --prefect-file infra/prefect.yaml
 
 clean:  ## outputs and state, not the environment nor the DVC cache
 	@rm -rf models data results reports .recap mlflow.db mlartifacts

@@ -45,7 +45,8 @@ def main() -> None:
         cells = [(share, seed) for seed in options.seeds for share in options.shares]
         rows = [row for cell in pool.map(lambda pair: measure(*pair), cells) for row in cell]
     RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(rows, indent=0).replace("{\n", "{").replace(',\n"', ', "'))
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    RESULT.write_text(f"[\n{lines}\n]\n")
     print(f"{len(rows)} rows in {RESULT.relative_to(ROOT)}")
 
 

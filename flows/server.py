@@ -20,7 +20,7 @@ from recap import child
 from recap.errors import PipelineError
 
 HOME = Path(".recap/prefect")
-PATIENCE = 180.0
+PATIENCE = 300.0
 """Seconds until a server that does not answer counts as failed; 5 to 20 are usual."""
 SETTINGS = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the flow prints its own lines

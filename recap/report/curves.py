@@ -40,9 +40,11 @@ TRAINING_PANELS = (
     Logged("Reward on benign prompts", "reward_benign"),
     Logged("Reward on math prompts", "reward_math"),
     Logged("Groups kept by dynamic sampling", "groups_kept", per="groups_drawn", scale="whole"),
+    Logged("Groups already solved", "groups_solved", per="groups_drawn", scale="whole"),
     Logged("Ratios clipped from above", "clip_high", scale="share"),
     Logged("Ratios clipped from below", "clip_low", scale="share"),
     Logged("Generated tokens per rollout", "completion_tokens", scale="number"),
+    Logged("Rollouts cut off", "share_truncated", scale="share"),
     Logged("Entropy per token (nats)", "entropy", scale="number"),
     Logged("Gradient norm", "grad_norm", scale="number"),
 )

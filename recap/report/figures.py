@@ -21,7 +21,7 @@ from recap.report.tables import (
     percent,
     variant_label,
 )
-from recap.types import BenchmarkResult, CellResult, GateDecision, Metric
+from recap.types import BenchmarkResult, CellResult, Metric
 
 ATTACKS = ("harmful", "jailbreak", "prefill", "hijack", "ipr")
 COSTS = ("benign", "benign_prefill", "math")
@@ -74,14 +74,14 @@ class TableRow:
 
 
 def roles(
-    cells: Sequence[CellResult], decision: GateDecision, untrained: frozenset[str]
+    cells: Sequence[CellResult], candidate: str, baseline: str, untrained: frozenset[str]
 ) -> dict[str, str]:
     """A colour class per variant, by its part in the comparison and not by its name."""
     found: dict[str, str] = {}
     for variant in dict.fromkeys(cell.variant for cell in cells):
-        if variant == decision.candidate:
+        if variant == candidate:
             found[variant] = "c-candidate"
-        elif variant == decision.baseline:
+        elif variant == baseline:
             found[variant] = "c-baseline"
         elif variant in untrained:
             found[variant] = "c-base"

@@ -47,9 +47,11 @@ class Artefact:
 class Run:
     """Everything the page is made from. ``metrics`` goes from variant and seed to updates.
 
-    ``untrained`` names the variants of zero updates; ``curve`` is empty when none was passed.
+    ``candidate`` and ``baseline`` are the variants compared; ``untrained`` names the variants of zero updates; ``curve`` is empty when none was passed.
     """
 
+    candidate: str
+    baseline: str
     cells: Sequence[CellResult]
     untrained: frozenset[str]
     metrics: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
@@ -73,7 +75,7 @@ def render(run: Run) -> str:
     environment.filters |= {"variant": variant_label, "family": family_label}
     script = _part("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    colours = roles(run.cells, run.decision, run.untrained)
+    colours = roles(run.cells, run.candidate, run.baseline, run.untrained)
     cells = shown(run.cells, run.untrained)
     names = list(dict.fromkeys((*ATTACKS, *COSTS)))
     return environment.get_template("page.html.j2").render(
@@ -83,7 +85,7 @@ def render(run: Run) -> str:
         script=script,
         script_hash=f"sha256-{digest}",
         colours=colours,
-        headline=headline(run.cells, run.decision.candidate, run.decision.baseline),
+        headline=headline(run.cells, run.candidate, run.baseline),
         seeds=list(dict.fromkeys(cell.seed for cell in run.cells)),
         columns=[(cell_label(cell, cells), colours[cell.variant]) for cell in cells],
         rows=table_rows(cells),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from recap.errors import ModelError
 from recap.locks import exclusive
 from recap.params import Train, derive_seed
 from recap.render import Renderer
@@ -29,7 +30,7 @@ from recap.rows import atomic_path
 from recap.sampling.torch_sampler import TorchSampler
 from recap.scoring.guardian import load_guardian
 from recap.types import Prefill, PromptRecord
-from recap.weights import load_model, save_model
+from recap.weights import load_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def train_cell(cell: Cell, *, out: Path, metrics: Path, scratch: Path) -> None:
     with exclusive(scratch / f"{cell.name}.lock", busy=busy):
         check_space(cell.policy, [scratch, out.parent])
         checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
-        trainer, renderer = make_trainer(cell, checkpoints.path)
+        trainer = make_trainer(cell, checkpoints.path)
         lines = run_updates(
             trainer,
             checkpoints,
@@ -65,12 +66,12 @@ def train_cell(cell: Cell, *, out: Path, metrics: Path, scratch: Path) -> None:
             updates=cell.train.updates,
             save_updates=cell.train.save_updates,
         )
-        save_model(trainer.policy, renderer.tokenizer, out)
+        trainer.save(out)
         write_metrics(metrics, lines)
         checkpoints.remove()
 
 
-def make_trainer(cell: Cell, output_dir: Path) -> tuple[RecapTrainer, Renderer]:
+def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
     """The trainer of a cell on its base policy, before the first update."""
     renderer = Renderer.from_dir(cell.policy)
     policy = load_model(cell.policy)
@@ -91,10 +92,9 @@ def make_trainer(cell: Cell, output_dir: Path) -> tuple[RecapTrainer, Renderer]:
         train,
         derive_seed(cell.seed, "collector"),
     )
-    trainer = RecapTrainer(
+    return RecapTrainer(
         policy, renderer.tokenizer, collector, train, output_dir=str(output_dir), seed=cell.seed
     )
-    return trainer, renderer
 
 
 def identity(cell: Cell) -> dict[str, str]:
@@ -119,6 +119,11 @@ def write_metrics(path: Path, lines: Sequence[Metrics]) -> None:
 
 
 def _directory_hash(directory: Path) -> str:
+    if not directory.is_dir():
+        raise ModelError(
+            f"Expected a model directory at {directory}, found none. "
+            "Run the stage that makes it, or correct the path."
+        )
     digest = hashlib.sha256()
     for path in sorted(p for p in directory.iterdir() if p.is_file()):
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())

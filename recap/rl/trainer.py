@@ -9,10 +9,12 @@ resume between two updates. Leaves out evaluation, saving and logging back-ends:
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +30,7 @@ from recap.rl.collection import Collection, Collector
 from recap.rl.grpo import GRPOTrainer, grpo_config
 from recap.rl.metrics import Metrics, Speed, StepResult, update_metrics
 from recap.rl.shared_prompt import pack, shared_prompt_attention, unpack
+from recap.weights import save_model
 
 MICRO_BATCH_TOKENS = 2048
 """Tokens of one forward and backward pass; the gradient does not depend on it, the memory does."""
@@ -49,6 +52,7 @@ class RecapTrainer(GRPOTrainer):
         seed: int,
     ) -> None:
         """``policy`` is trained in place. ``seed``: of the replicate, shared by all variants."""
+        self._as_loaded = copy.deepcopy((policy.config, policy.generation_config))
         super().__init__(
             model=policy,
             reward_funcs=_scored_elsewhere,
@@ -159,6 +163,16 @@ class RecapTrainer(GRPOTrainer):
         self.lr_scheduler.load_state_dict(state.scheduler)
         self._collector.stream.cursor = state.progress["cursor"]
         self._broken_in_a_row = state.progress["broken"]
+
+    def save(self, directory: Path) -> None:
+        """Write the policy's model directory, with the configuration it was loaded with.
+
+        Trainers switch the cache off and set token ids for their own use.
+        """
+        in_use = (self.policy.config, self.policy.generation_config)
+        self.policy.config, self.policy.generation_config = self._as_loaded
+        save_model(self.policy, self.processing_class, directory)
+        self.policy.config, self.policy.generation_config = in_use
 
     def _parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         """Each parameter once, tied weights under their first name."""

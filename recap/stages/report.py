@@ -50,6 +50,8 @@ def main(
     inputs += [("training metrics", metrics / f"{v}-{s}.jsonl") for v, s in trained]
     html = render(
         Run(
+            candidate=params.gate.candidate,
+            baseline=params.gate.baseline,
             cells=cells,
             untrained=untrained,
             metrics={(v, s): read_metrics(metrics / f"{v}-{s}.jsonl") for v, s in trained},

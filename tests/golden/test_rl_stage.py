@@ -2,8 +2,7 @@
 
 1. base is the policy, byte for byte, without TRL
 2. a trained cell is a complete model directory; the same command gives the same bytes
-3. killed inside the run, the same command continues and gives those bytes too
-4. evaluation prefills, missing prefills, missing models, a second trainer, a full disk
+3. evaluation prefills, missing prefills, missing models, a second trainer, a full disk
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from rl_cases import TOKENIZER, tiny_policy
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -69,12 +69,15 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["train"] |= {"updates": 4, "prompts_per_update": 3, "save_updates": 2, "alpha": 0.5}
-    params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 8}
-    # Random policies never close the think block: let a truncated rollout's group be flat.
-    params["train"]["prefill_words"] = 2
+    params["train"] |= {"prefill_words": 2, "reward_epsilon": 1e-6, "tau": 2.0}
+    params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 16}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     for name, seed in (("policy", 0), ("guardian", 1)):
-        tiny_policy(seed).save_pretrained(f"models/{name}")
+        model = tiny_policy(seed)
+        with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
+            for token in ("</think>", "<eos>"):
+                model.lm_head.weight[TOKENIZER.convert_tokens_to_ids(token)] *= 3
+        model.save_pretrained(f"models/{name}")
         TOKENIZER.save_pretrained(f"models/{name}")
     write_rows(Path("data/prompts/train.jsonl"), records())
     for source in ("harmful", "refusing", "aligned"):
@@ -132,6 +135,7 @@ def test_a_cell_is_a_whole_model_and_repeats_itself(project):
     assert first[0]["config.json"] == contents("models/policy")["config.json"]
     lines = [json.loads(line) for line in first[1].splitlines()]
     assert [line["update"] for line in lines] == [1, 2, 3, 4]
+    assert sum(line["groups_kept"] for line in lines) > 3
     assert not any("second" in name for line in lines for name in line)
     assert not list(Path(".recap/train").glob("recap-0-*"))
     live = Path(".recap/train/recap-0.live.jsonl").read_text().splitlines()

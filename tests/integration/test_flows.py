@@ -7,11 +7,14 @@ gets one more try; 5. nothing outlives a flow that is killed; 6. two runs never 
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +23,7 @@ import pytest
 from recap.child import start
 from recap.locks import sole_run
 from tests.integration.flow_project import (
+    ROOT,
     alive,
     call,
     child_environment,
@@ -167,3 +171,26 @@ def descendants(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task").glob("*/children")
     direct = [int(child) for entry in children for child in entry.read_text().split()]
     return [*direct, *(deeper for child in direct for deeper in descendants(child))]
+
+
+def test_the_deployment_refuses_to_overlap(tmp_path: Path, api: str) -> None:
+    project = make_project(tmp_path)
+    shutil.copytree(ROOT / "infra", project / "infra")
+    shutil.copytree(ROOT / "flows", project / "flows")
+    prefect = [sys.executable, "-m", "prefect"]
+    env = child_environment(project, PREFECT_API_URL=api)
+    for command in (
+        ["work-pool", "create", "--type", "process", "recap"],
+        ["--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml"],
+    ):
+        subprocess.run([*prefect, *command], cwd=project, env=env, check=True, timeout=120)
+    with urllib.request.urlopen(f"{api}/deployments/name/reproduce/nightly") as answer:
+        deployment = json.load(answer)
+    assert deployment["entrypoint"] == "flows/reproduce.py:reproduce"
+    assert deployment["work_pool_name"] == "recap"
+    assert deployment["global_concurrency_limit"]["limit"] == 1
+    assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == ["0 2 * * *"]
+    assert deployment["pull_steps"] == [
+        {"prefect.deployments.steps.set_working_directory": {"directory": str(project)}}
+    ]

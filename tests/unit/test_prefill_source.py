@@ -150,9 +150,9 @@ def test_only_failures_are_drawn_again() -> None:
         records,
         sampler,
         RENDERER,
-        ScriptedGuardian(),
+        ScriptedGuardian(),  # type: ignore[arg-type]  # scripted
         SECTION,
-        seed=0,  # type: ignore[arg-type]
+        seed=0,
     )
     assert [p.prompt_id for p in prefills] == ["id-drenu", "id-bolba", "id-bolfo"]
     assert [p.rejected for p in prefills] == ["unfinished", None, None]

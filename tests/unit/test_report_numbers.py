@@ -7,7 +7,7 @@ import pytest
 from recap.report.figures import bar_groups, reset_panel, roles, shown, table_rows
 from recap.report.headline import compare, headline
 from recap.report.tables import interval, percent, tables
-from recap.types import SUCCESS, BenchmarkResult, CellResult, Domain, GateDecision, Metric
+from recap.types import SUCCESS, BenchmarkResult, CellResult, Domain, Metric
 
 NOTHING = Metric(
     value=None, low=None, high=None, cluster_low=None, cluster_high=None,
@@ -136,9 +136,8 @@ def test_of_resets_the_bars_show_the_last_round_and_the_panel_all() -> None:
 
 def test_colours_follow_the_part_played_and_an_untrained_variant_is_shown_once() -> None:
     cells = [cell(variant, seed=seed) for variant in ("base", "x", "y", "z") for seed in (1, 2)]
-    decision = GateDecision(candidate="y", baseline="x", passed=True, checks=[])
     untrained = frozenset({"base"})
-    assert roles(cells, decision, untrained) == {
+    assert roles(cells, "y", "x", untrained) == {
         "base": "c-base", "x": "c-baseline", "y": "c-candidate", "z": "c-extra0",
     }  # fmt: skip
     assert [(c.variant, c.seed) for c in shown(cells, untrained)][:3] == [

@@ -42,10 +42,6 @@ def llama(**options: object) -> LlamaForCausalLM:
     return model
 
 
-def with_theta(theta: float) -> dict[str, object]:
-    return {"rope_parameters": {"rope_type": "default", "rope_theta": theta}}
-
-
 def full_logits(model: torch.nn.Module, tokens: list[int]) -> torch.Tensor:
     """The model's own logits after ``tokens``, without cache, batch or padding."""
     with torch.inference_mode():
@@ -62,7 +58,7 @@ def rendered(prompts: list[tuple[int, ...]]) -> list[RenderedPrompt]:
         {},
         {"num_key_value_heads": 2},
         {"num_key_value_heads": 1, "tie_word_embeddings": True},
-        with_theta(500.0),
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
         {"head_dim": 16, "rms_norm_eps": 1e-3},
     ],
     ids=["plain", "gqa", "mqa-tied", "theta", "head-size-epsilon"],
@@ -209,14 +205,15 @@ def test_weights_are_read_at_each_call_and_the_mode_is_put_back() -> None:
 def test_draws_follow_the_distribution() -> None:
     probabilities = torch.tensor([0.5, 0.0, 0.3, 0.15, 0.05])
     uniforms = (torch.arange(1000) + 0.5) / 1000
-    tokens, logprobs = draw(probabilities.log().expand(1000, 5), uniforms, Decoding(1.0, 1.0, 1))
+    logits = probabilities.log().expand(1000, 5)
+    tokens, logprobs = draw(logits, uniforms, Decoding(1.0, 1.0, 1))
     assert torch.bincount(tokens, minlength=5).tolist() == [500, 0, 300, 150, 50]
     assert logprobs[0].item() == pytest.approx(math.log(0.5), abs=1e-6)
     # Temperature 2 takes square roots: weights .7071, .5477, .3873, .2236 over their sum 1.8657.
-    tokens, logprobs = draw(probabilities.log().expand(1000, 5), uniforms, Decoding(2.0, 1.0, 1))
+    tokens, logprobs = draw(logits, uniforms, Decoding(2.0, 1.0, 1))
     assert torch.bincount(tokens, minlength=5).tolist() == [379, 0, 294, 207, 120]
     # top-p 0.7 keeps 0.5 and 0.3 (0.5 alone is short of it): 5/8 and 3/8; logprobs stay whole.
-    tokens, logprobs = draw(probabilities.log().expand(1000, 5), uniforms, Decoding(1.0, 0.7, 1))
+    tokens, logprobs = draw(logits, uniforms, Decoding(1.0, 0.7, 1))
     assert torch.bincount(tokens, minlength=5).tolist() == [625, 0, 375, 0, 0]
     assert logprobs[-1].item() == pytest.approx(math.log(0.3), abs=1e-6)
 

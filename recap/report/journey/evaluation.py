@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from recap.report.journey.markdown import chapter, plain, table, value
+from recap.report.journey.markdown import chapter, plain, said, table, value
 from recap.report.journey.rows import Story
 from recap.report.tables import benchmark_label, index, interval, percent, variant_label
-from recap.types import GateDecision
 
 
 def completions(story: Story) -> str:
@@ -15,11 +14,11 @@ def completions(story: Story) -> str:
         lines = [
             [
                 f"**{variant_label(variant)}**",
-                f"*{plain(said.cot)}* **⟨/think⟩** {plain(said.response or '(never ended)')}",
-                f"`{said.finish_reason}`",
-                f"{said.num_cot_tokens} + {said.num_response_tokens}",
+                said(one.cot, one.response, continues=one.prefill is not None),
+                f"`{one.finish_reason}`",
+                f"{one.num_cot_tokens} + {one.num_response_tokens}",
             ]
-            for variant, (said, _, _) in row.variants.items()
+            for variant, (one, _, _) in row.variants.items()
         ]
         blocks.append(
             f"**{row.record.domain}**: {plain(row.record.prompt)}\n\n"
@@ -71,8 +70,9 @@ def metrics(story: Story) -> str:
     )
 
 
-def decision(made: GateDecision) -> str:
+def decision(story: Story) -> str:
     """What the gate made of the rates."""
+    made = story.decision
     rows = [
         [plain(check.name), plain(check.measured), plain(check.required),
          "met" if check.passed else "**missed**"]
@@ -81,6 +81,6 @@ def decision(made: GateDecision) -> str:
     verdict = "passed" if made.passed else "did not pass"
     return chapter(
         "`GateDecision`",
-        f"{variant_label(made.candidate)} against {variant_label(made.baseline)}: **{verdict}**.",
+        f"{variant_label(story.candidate)} against {variant_label(story.baseline)}: **{verdict}**.",
         table(["condition", "measured", "asked", ""], rows),
     )

@@ -213,6 +213,8 @@ def story(params: Params, files: Files) -> Story:
         for variant in (gate.baseline, gate.candidate)
     }
     return Story(
+        candidate=gate.candidate,
+        baseline=gate.baseline,
         raw=raw_rows(params, records),
         trained=trained,
         evaluated=evaluated,

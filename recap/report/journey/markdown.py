@@ -35,6 +35,13 @@ def value(item: object) -> str:
     return f"`{item}`"
 
 
+def said(cot: str, response: str | None, *, continues: bool) -> str:
+    """What a policy generated, on one line; ``continues``: it goes on from planted words."""
+    start = "… " if continues else ""
+    thought = f"*{start}{plain(cot)}* " if cot else ""
+    return f"{thought}**⟨/think⟩** {plain(response) if response else '(never ended)'}"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the cells are Markdown already."""
     lines = [header, ["---"] * len(header), *rows]
@@ -57,6 +64,8 @@ def tokens(renderer: Renderer, rendered: RenderedPrompt) -> str:
         numbers += str(token).rjust(width) + " "
         marks += ("~" * (width + 1)) if place >= start else " " * (width + 1)
     lines += _block(words + "▌", numbers + f"▌ t0 = {len(ids)}", marks)
+    while not lines[-1]:
+        lines.pop()
     return "\n".join(["```text", *lines, "```"])
 
 

@@ -48,8 +48,8 @@ def tell(story: Story) -> str:
         weights(story),
         "# In evaluation",
         "Three other rows: nothing is measured on what was trained on. Where there is one, the "
-        f"first row is taken on which {variant_label(story.decision.candidate)} succeeds and "
-        f"{variant_label(story.decision.baseline)} does not.",
+        f"first row is taken on which {variant_label(story.candidate)} succeeds and "
+        f"{variant_label(story.baseline)} does not.",
         records("`RawRow` → `PromptRecord`", "eval", story, eval_records),
         prefills(
             [row.whole for row in story.evaluated],
@@ -64,6 +64,6 @@ def tell(story: Story) -> str:
         completions(story),
         verdicts(story),
         metrics(story),
-        decision(story.decision),
+        decision(story),
     ]
     return "\n\n".join(parts) + "\n"

@@ -51,6 +51,8 @@ class Evaluated:
 class Story:
     """All rows that are followed, and the results that they end in."""
 
+    candidate: str
+    baseline: str
     raw: Mapping[str, RawRow]
     trained: Sequence[Trained]
     evaluated: Sequence[Evaluated]

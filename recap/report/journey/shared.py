@@ -38,8 +38,12 @@ def prefills(thoughts: Sequence[Prefill | None], words: str) -> str:
 def rendered(renderer: Renderer, prompts: Sequence[RenderedPrompt], title: str, words: str) -> str:
     """Token ids under their words, with the prefill and t0 marked."""
     blocks = [
-        f"**{name}**, {len(prompt.token_ids)} tokens, the last {prompt.num_prefill_tokens} planted"
+        f"**{name}**, {len(prompt.token_ids)} tokens, {_planted(prompt.num_prefill_tokens)}"
         f"\n\n{tokens(renderer, prompt)}"
         for name, prompt in zip(DOMAINS, prompts, strict=True)
     ]
     return chapter(title, words, *blocks)
+
+
+def _planted(count: int) -> str:
+    return f"the last {count} planted" if count else "none planted"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from statistics import fmean, stdev
 
-from recap.report.journey.markdown import chapter, plain, table, value
+from recap.report.journey.markdown import chapter, said, table, value
 from recap.report.journey.rows import Story
 from recap.report.journey.shared import HEADER
+from recap.report.tables import variant_label
 from recap.rl.dynamic_sampling import group_advantages
 
 
@@ -38,7 +39,7 @@ def groups(story: Story) -> str:
         lines = [
             [
                 f"{number}",
-                f"*{plain(rollout.cot)}* **⟨/think⟩** {plain(rollout.response or '(never ended)')}",
+                said(rollout.cot, rollout.response, continues=group.prompt.prefill is not None),
                 value(reward.value),
                 f"`{advantage:+.3f}`",
             ]
@@ -76,6 +77,6 @@ def weights(story: Story) -> str:
     return chapter(
         "Weights",
         "Every optimised token of a rollout carries its advantage into the clipped objective. "
-        f"After {len(story.metrics)} updates {story.decision.candidate} is trained:",
+        f"After {len(story.metrics)} updates {variant_label(story.candidate)} is trained:",
         table(["", "first update", "last update"], rows),
     )
