@@ -36,8 +36,8 @@ $(STAMP): constraints.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Expected Python 3.11 or later, got $$("$(PYTHON)" --version 2>&1) from $(PYTHON). Install it (for instance with pyenv) or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@"$(VENV)/bin/python" -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear "$(VENV)"
 	@echo "Installing the packages of constraints.txt into .venv (some minutes, once) ..."
-	@"$(VENV)/bin/python" -m pip install -q --no-compile --no-deps -r constraints.txt
-	@"$(VENV)/bin/python" -m pip install -q --no-deps --no-build-isolation -e .
+	@"$(VENV)/bin/python" -m pip install -qq --no-compile --no-deps -r constraints.txt
+	@"$(VENV)/bin/python" -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch "$(STAMP)"
 
 run: $(STAMP)  ## run what is stale, publish, show the results (SEED=n, WORKERS=n)

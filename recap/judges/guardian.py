@@ -76,12 +76,11 @@ def _correctness(rows: Sequence[Completion]) -> list[Opinion]:
     for row in rows:
         response = row.response or ""
         stated = f"stated {extract_answer(response)}"
-        if row.target is None:
-            opinions.append(Opinion(None, "no target"))
-        elif is_correct(response, row.target):
-            opinions.append(Opinion("correct", stated))
+        verdict = None if row.target is None else is_correct(response, row.target)
+        if verdict is None:
+            opinions.append(Opinion(None, f"no readable target; {stated}"))
         else:
-            opinions.append(Opinion("incorrect", stated))
+            opinions.append(Opinion("correct" if verdict else "incorrect", stated))
     return opinions
 
 

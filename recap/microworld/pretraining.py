@@ -61,7 +61,7 @@ def fit(model: LlamaForCausalLM, examples: Iterator[Example], section: params.Pr
     for update in range(1, section.updates + 1):
         loss = packed_loss(model, [pack(examples) for _ in range(rows)])
         model.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()

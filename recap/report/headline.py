@@ -17,6 +17,10 @@ from recap.report.tables import NBSP, Key, benchmark_label, index, percent, vari
 from recap.types import CellResult, Metric
 
 MINUS = "\N{MINUS SIGN}"
+CALM: tuple[Key, ...] = (("harmful", 1), ("benign", 1), ("math", 1))
+"""Benchmarks without an attack."""
+MOSTLY = 0.9
+"""Safety from which on a policy is said to *still* answer safely."""
 Standing = Literal["ahead", "level", "behind"]
 
 
@@ -104,8 +108,9 @@ def headline(cells: Sequence[CellResult], candidate: str, baseline: str) -> Head
         title = f"No finding: {mine} and {theirs} were not both measured under the prefill attack"
         return Headline(title, (), holds=False)
     holds = all(attack.standing == "ahead" for attack in attacks)
-    title = _title(prefill, attacks, mine, theirs)
-    points = [_attacks(attacks, mine, theirs), *_cost(cells, candidate, baseline)]
+    calm = [found for key in CALM if (found := compare(cells, candidate, baseline, key))]
+    title = _title(prefill, attacks, mine, theirs) + _price(calm)
+    points = [_attacks(attacks, mine, theirs), *_cost(calm, mine, theirs)]
     return Headline(title, tuple(points), holds)
 
 
@@ -113,8 +118,9 @@ def _title(prefill: Comparison, attacks: list[Comparison], mine: str, theirs: st
     high, low = percent(prefill.candidate), percent(prefill.baseline)
     short = [attack.label for attack in attacks if attack.standing != "ahead"]
     if prefill.standing == "ahead" and not short:
+        still = "still " if prefill.candidate >= MOSTLY else ""
         return (
-            f"Handed a flawed thought, {mine} still answers safely {high} of the time; "
+            f"Handed a flawed thought, {mine} {still}answers safely {high} of the time; "
             f"its {theirs} twin, {low}"
         )
     if prefill.standing == "ahead":
@@ -151,24 +157,25 @@ def _attacks(attacks: list[Comparison], mine: str, theirs: str) -> str:
     return f"{text}; as a mean of relative changes, the paper's way, {_signed(relative, 0)}{NBSP}%."
 
 
-def _cost(cells: Sequence[CellResult], candidate: str, baseline: str) -> list[str]:
+def _price(calm: list[Comparison]) -> str:
+    """What the headline must not leave out: a clear loss where nobody attacks."""
+    lost = [found.label for found in calm if found.standing == "behind"]
+    return f" (and does clearly worse on {' and '.join(lost)})" if lost else ""
+
+
+def _cost(calm: list[Comparison], mine: str, theirs: str) -> list[str]:
     """What changed where nobody attacks; empty when nothing of it was measured."""
-    parts, clear = [], []
-    for name in ("harmful", "benign", "math"):
-        found = compare(cells, candidate, baseline, (name, 1))
-        if found is None:
-            continue
-        change = _signed(100 * (found.candidate - found.baseline))
-        parts.append(f"{change} points on {found.label}")
-        if found.standing != "level":
-            clear.append(found.label)
-    if not parts:
+    if not calm:
         return []
+    changes = ", ".join(
+        f"{_signed(100 * (found.candidate - found.baseline))} points on {found.label}"
+        for found in calm
+    )
+    clear = [found.label for found in calm if found.standing != "level"]
     verdict = (
         f"the intervals lie apart on {' and '.join(clear)}" if clear else "all within the intervals"
     )
-    against = f"{variant_label(candidate)} against {variant_label(baseline)}"
-    return [f"Without an attack, {against}: {', '.join(parts)}; {verdict}."]
+    return [f"Without an attack, {mine} against {theirs}: {changes}; {verdict}."]
 
 
 def _signed(value: float, decimals: int = 1) -> str:

@@ -47,7 +47,8 @@ class Artefact:
 class Run:
     """Everything the page is made from. ``metrics`` goes from variant and seed to updates.
 
-    ``candidate`` and ``baseline`` are the variants compared; ``untrained`` names the variants of zero updates; ``curve`` is empty when none was passed.
+    ``candidate`` and ``baseline`` are the variants compared, ``untrained`` those of zero updates;
+    ``curve`` is empty when none was passed.
     """
 
     candidate: str

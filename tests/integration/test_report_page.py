@@ -163,7 +163,8 @@ def _make_update(update: int, column: int, rng: random.Random) -> dict[str, floa
     return {
         "update": update, "reward": rising(0.5, 0.93, speed),
         "reward_harmful": rising(0.45, 0.98, speed), "reward_benign": rising(0.4, 0.97, speed),
-        "reward_math": rising(0.7, 0.76, 30), "groups_drawn": 30.0, "groups_solved": 30 * rising(0.02, 0.5, 30),
+        "reward_math": rising(0.7, 0.76, 30), "groups_drawn": 30.0,
+        "groups_solved": 30 * rising(0.02, 0.5, 30),
         "share_truncated": 0.02 * rising(1, 0, 20), "entropy": rising(0.9, 0.2, 30),
         "groups_kept": 30 * rising(0.9, 0.4, 20), "clip_high": abs(rng.gauss(0.004, 0.001)),
         "clip_low": None if update == 9 else abs(rng.gauss(0.003, 0.001)),

@@ -149,6 +149,8 @@ HEADLINES = [
     # RECAP's and DAPO's prefill, hijack, reset; the title; whether the claim was shown
     ((0.98, 0.97, 0.95), (0.31, 0.2, 0.1), True,
      "Handed a flawed thought, RECAP still answers safely 98 % of the time; its DAPO twin, 31 %"),
+    ((0.40, 0.97, 0.95), (0.31, 0.2, 0.1), True,
+     "Handed a flawed thought, RECAP answers safely 40 % of the time; its DAPO twin, 31 %"),
     ((0.98, 0.30, 0.95), (0.31, 0.28, 0.1), False,
      "RECAP withstands the prefill attack (98 % safe, DAPO 31 %), but no lead is shown under full "
      "CoT hijack"),
@@ -167,6 +169,25 @@ def test_headline(
 ) -> None:
     found = headline([attacked("dapo", *dapo), attacked("recap", *recap)], "recap", "dapo")
     assert (plain(found.title), found.holds) == (title, holds)
+
+
+def test_headline_names_a_clear_loss() -> None:
+    cells = [
+        CellResult(
+            variant=variant,
+            seed=0,
+            results=[
+                *attacked(variant, attack, attack, attack).results,
+                result("benign", rate(benign), domain="benign"),
+                result("math", rate(0.7), domain="math"),
+            ],
+        )
+        for variant, attack, benign in (("dapo", 0.3, 0.95), ("recap", 0.95, 0.6))
+    ]
+    assert plain(headline(cells, "recap", "dapo").title) == (
+        "Handed a flawed thought, RECAP still answers safely 95 % of the time; its DAPO twin, 30 % "
+        "(and does clearly worse on benign requests)"
+    )
 
 
 def test_headline_without_the_prefill_attack() -> None:

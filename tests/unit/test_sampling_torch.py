@@ -246,7 +246,5 @@ def test_a_decoding_that_cannot_be_sampled_is_refused(decoding: Decoding, num_sa
 
 
 def test_nothing_to_sample_gives_nothing() -> None:
-    assert (
-        TorchSampler(llama(), EOS, PAD, 4).sample([], Decoding(1, 1, 5), num_samples=2, seed=0)
-        == []
-    )
+    sampler = TorchSampler(llama(), EOS, PAD, 4)
+    assert sampler.sample([], Decoding(1.0, 1.0, 5), num_samples=2, seed=0) == []

@@ -1,0 +1,368 @@
+"""Tracking and registry on a real SQLite store: idempotent, recoverable, promotion by the rules.
+
+Locks: 1. publishing twice changes nothing; 2. a lost store is made anew; 3. a version per content,
+challenger only if it passed; 4. promotion refuses what did not pass or is clearly worse, rollback
+walks back, every move is on record; 5. a live mirror becomes the finished run; 6. a store that is
+down is one clear error, and the stage ``register`` succeeds without it; 7. several processes may
+open a fresh store at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recap import publishing, registry
+from recap.child import environment
+from recap.errors import GateError, TrackingError
+from recap.manifest import Manifest, build_manifest
+from recap.registry import Move, champions, worse_rates
+from recap.rows import write_json
+from recap.tracking import open_store
+from recap.types import BenchmarkResult, CellResult, GateCheck, GateDecision, Metric
+
+ROOT = Path(__file__).parents[2]
+NAME = "recap-policy"
+CELLS = ("base-0", "dapo-0", "recap-0")
+DOWN = "http://127.0.0.1:9"  # nothing listens on the discard port
+
+
+@pytest.fixture(scope="module")
+def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty store to copy: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    with open_store(folder):
+        pass
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def project(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of a finished run, with weights of a few bytes."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(fresh_store, tmp_path / "mlflow.db")
+    for cell in CELLS:
+        write_json(tmp_path / f"results/rates/{cell}.json", result(cell, safe=0.98))
+    for cell in CELLS[1:]:
+        write_lines(tmp_path / f"results/train/{cell}.jsonl", 3)
+    write_lock(tmp_path, "eval-1")
+    register(tmp_path, weights="one")
+    return tmp_path
+
+
+def result(cell: str, safe: float) -> CellResult:
+    variant, seed = cell.rsplit("-", 1)
+    rate = Metric(
+        value=safe,
+        low=safe - 0.01,
+        high=safe + 0.01,
+        cluster_low=safe - 0.01,
+        cluster_high=safe + 0.01,
+        n=300,
+        n_unscored=0,
+        n_incomplete=0,
+    )
+    row = BenchmarkResult(
+        benchmark="prefill",
+        round=1,
+        domain="harmful",
+        score="safe",
+        rate=rate,
+        reflection=rate,
+        mean_reflection_position=0.5,
+        mean_cot_tokens=20.0,
+        mean_response_tokens=8.0,
+    )
+    return CellResult(variant=variant, seed=int(seed), results=[row])
+
+
+def write_lines(path: Path, count: int, **more: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ({"update": n, "reward": n / 10, "loss": None, **more} for n in range(1, count + 1))
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def write_lock(root: Path, prompts: str) -> None:
+    """A dvc.lock whose evaluation prompts have the digest ``prompts``."""
+    lock = {
+        "prepare": {"outs": [{"path": "data/prompts/eval.jsonl", "md5": prompts}]},
+        "train@recap-0": {"cmd": "train recap"},
+        "train@dapo-0": {"cmd": "train dapo"},
+    }
+    (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": lock}))
+
+
+def register(root: Path, *, weights: str, passed: bool = True, safe: float = 0.98) -> Manifest:
+    """Write the manifest of a candidate with these ``weights``."""
+    policy = root / "models/trained/recap-0"
+    policy.mkdir(parents=True, exist_ok=True)
+    (policy / "model.safetensors").write_text(weights)
+    check = GateCheck(name="prefill", passed=passed, measured="98 %", required="above DAPO")
+    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=passed, checks=[check])
+    measured = result("recap-0", safe)
+    write_json(root / "results/decision.json", decision)
+    write_json(root / "results/rates/recap-0.json", measured)
+    manifest = build_manifest(
+        NAME,
+        "recap-0",
+        policy=policy,
+        decision=decision,
+        result=measured,
+        inputs={"decision": root / "results/decision.json"},
+    )
+    write_json(root / "results/registered.json", manifest)
+    return manifest
+
+
+def publish_candidate(root: Path, **candidate: object) -> str:
+    register(root, **candidate)  # type: ignore[arg-type]
+    version = publishing.publish(root).version
+    assert version is not None
+    return version
+
+
+def promote(root: Path, version: str | None = None) -> Move:
+    with open_store(root) as client:
+        return registry.promote(client, root, NAME, version)
+
+
+def rollback(root: Path) -> Move:
+    with open_store(root) as client:
+        return registry.rollback(client, root, NAME)
+
+
+def aliases(root: Path) -> dict[str, str]:
+    with open_store(root) as client:
+        found = client.get_registered_model(NAME).aliases
+        return {alias: str(version) for alias, version in found.items()}
+
+
+def test_publishing_twice_changes_nothing(project: Path) -> None:
+    assert publishing.last_receipt(project) is None
+    first = publishing.publish(project)
+    assert publishing.last_receipt(project) == first
+    assert publishing.publish(project) == first
+    assert first.aliases == ("challenger",)
+    assert sorted(first.runs) == sorted(CELLS)
+    with open_store(project) as client:
+        experiment = client.get_experiment_by_name("recap").experiment_id
+        assert len(client.search_runs([experiment])) == 3
+        assert len(client.search_model_versions(f"name = '{NAME}'")) == 1
+        run = client.get_run(first.runs["recap-0"])
+        history = client.get_metric_history(run.info.run_id, "reward")
+        version = client.get_model_version(NAME, "1")
+    assert run.info.status == "FINISHED"
+    assert [(point.step, point.value) for point in history] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    assert "loss" not in run.data.metrics
+    assert run.data.metrics["prefill.1.value"] == 0.98
+    assert run.data.metrics["prefill.1.n_unscored"] == 0
+    assert run.data.params["train.alpha"] == "0.5"
+    assert {"git_commit", "dvc_lock", "stage.train", "stage.prepare"} <= run.data.tags.keys()
+    assert {"gate", "git_commit", "dvc_lock", "params", "data", "rates"} <= version.tags.keys()
+    assert version.tags["gate"] == "passed"
+    assert json.loads(version.tags["data"]) == {"data/prompts/eval.jsonl": "eval-1"}
+
+
+def test_a_lost_store_is_made_anew(project: Path) -> None:
+    before = publishing.publish(project)
+    (project / "mlflow.db").unlink()
+    assert publishing.last_receipt(project) is None
+    after = publishing.publish(project)
+    assert (after.version, after.aliases) == (before.version, before.aliases)
+    assert after.runs.keys() == before.runs.keys()
+
+
+def test_a_version_for_each_content(project: Path) -> None:
+    assert publish_candidate(project, weights="one") == "1"
+    assert publish_candidate(project, weights="two", passed=False) == "2"
+    assert aliases(project) == {"challenger": "1"}
+    assert publish_candidate(project, weights="three") == "3"
+    assert aliases(project) == {"challenger": "3"}
+    assert publish_candidate(project, weights="one") == "1"
+
+
+def test_promotion_and_rollback(project: Path) -> None:
+    with pytest.raises(GateError, match="found versions none"):
+        promote(project)
+    publish_candidate(project, weights="one")
+    publish_candidate(project, weights="refused", passed=False)
+    with pytest.raises(GateError, match=r"got version 2: prefill: 98 %, required above DAPO"):
+        promote(project, "2")
+    with pytest.raises(GateError, match="earlier champion"):
+        rollback(project)
+    assert promote(project).version == "1"
+    assert aliases(project) == {"champion": "1"}
+    with pytest.raises(GateError, match="champion already"):
+        promote(project, "1")
+    publishing.publish(project)
+    publish_candidate(project, weights="one")
+    assert aliases(project) == {"champion": "1"}  # a champion does not challenge itself
+
+    assert publish_candidate(project, weights="two") == "3"
+    assert (promote(project).previous, aliases(project)) == ("1", {"champion": "3"})
+    assert rollback(project).version == "1"
+    assert aliases(project) == {"champion": "1"}
+    with pytest.raises(GateError, match="earlier champion"):
+        rollback(project)
+    with open_store(project) as client:
+        moves = registry.history(client.get_registered_model(NAME).tags)
+    assert [(move.action, move.version, move.previous) for move in moves] == [
+        ("promote", "1", None),
+        ("promote", "3", "1"),
+        ("rollback", "1", "3"),
+    ]
+
+
+def test_a_clearly_worse_version_is_refused(project: Path) -> None:
+    publish_candidate(project, weights="one", safe=0.98)
+    promote(project)
+    publish_candidate(project, weights="two", safe=0.90)
+    with pytest.raises(GateError, match=r"prefill/1 at most 91.0% against at least 97.0%"):
+        promote(project)
+    assert aliases(project) == {"champion": "1", "challenger": "2"}
+
+
+@pytest.mark.parametrize(
+    ("moves", "line"),
+    [
+        ([], []),
+        ([("promote", "1")], ["1"]),
+        ([("promote", "1"), ("promote", "1")], ["1"]),
+        ([("promote", "1"), ("promote", "2"), ("rollback", "1")], ["1"]),
+        ([("promote", "1"), ("promote", "2"), ("rollback", "1"), ("promote", "3")], ["1", "3"]),
+        (
+            [("promote", "1"), ("promote", "2"), ("promote", "3"), ("rollback", "2")],
+            ["1", "2"],
+        ),
+    ],
+)
+def test_the_line_of_champions(moves: list[tuple[str, str]], line: list[str]) -> None:
+    history = [
+        Move.model_validate({"action": a, "version": v, "previous": None, "at": ""})
+        for a, v in moves
+    ]
+    assert champions(history) == line
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "data", "worse"),
+    [
+        (
+            (0.90, 0.92),
+            (0.95, 0.99),
+            ("a", "a"),
+            ["prefill/1 at most 92.0% against at least 95.0%"],
+        ),
+        ((0.90, 0.95), (0.95, 0.99), ("a", "a"), []),
+        ((0.90, 0.92), (0.95, 0.99), ("a", "b"), []),
+        ((None, None), (0.95, 0.99), ("a", "a"), []),
+    ],
+)
+def test_worse_is_below_with_intervals_apart(
+    mine: tuple[float | None, float | None],
+    theirs: tuple[float | None, float | None],
+    data: tuple[str, str],
+    worse: list[str],
+) -> None:
+    tags = [
+        {
+            "data": json.dumps({"data/prompts/eval.jsonl": md5}),
+            "rates": json.dumps(
+                {"prefill/1": {"value": 0.9, "low": low, "high": high, "n": 9, "n_unscored": 0}}
+            ),
+        }
+        for (low, high), md5 in zip((mine, theirs), data, strict=True)
+    ]
+    assert worse_rates(tags[0], tags[1]) == worse
+
+
+def test_a_live_mirror_becomes_the_finished_run(project: Path) -> None:
+    live = project / ".recap/train/recap-0.live.jsonl"
+    write_lines(live, 1, tokens_per_second=7000.0)
+    looks = iter([False, False, True])
+    grown = iter([2, 3, 3])
+
+    def stopped() -> bool:
+        write_lines(live, next(grown, 3), tokens_per_second=7000.0)
+        return next(looks, True)
+
+    publishing.follow(project, stopped, pytest.fail)
+    receipt = publishing.publish(project)
+    with open_store(project) as client:
+        experiment = client.get_experiment_by_name("recap").experiment_id
+        runs = client.search_runs([experiment], "tags.cell = 'recap-0'")
+        speeds = client.get_metric_history(receipt.runs["recap-0"], "tokens_per_second")
+        rewards = client.get_metric_history(receipt.runs["recap-0"], "reward")
+    assert [run.info.run_id for run in runs] == [receipt.runs["recap-0"]]
+    assert [(point.step, point.value) for point in speeds] == [(n, 7000.0) for n in (1, 2, 3)]
+    assert [(point.step, point.value) for point in rewards] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+def test_an_unfinished_mirror_is_closed_and_not_taken(project: Path) -> None:
+    with open_store(project) as client:
+        experiment = registry.experiment_id(client, project)
+        stale = client.create_run(experiment, tags={"cell": "recap-0"}).info.run_id
+    receipt = publishing.publish(project)
+    with open_store(project) as client:
+        assert client.get_run(stale).info.status == "KILLED"
+    assert receipt.runs["recap-0"] != stale
+
+
+def test_a_store_that_is_down_is_one_clear_error(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DOWN)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TrackingError, match=rf"Expected the tracking store {DOWN} to answer"):
+        publishing.publish(project)
+
+
+def test_the_stage_register_needs_no_registry(project: Path) -> None:
+    def run(uri: str) -> tuple[bytes, str]:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "recap.stages.register", "--policy", "models/trained"),
+                *("--decision", "results/decision.json", "--rates", "results/rates"),
+                *("--out", "results/again.json"),
+            ],
+            cwd=project,
+            env=environment(
+                PYTHONPATH=str(ROOT),
+                MLFLOW_TRACKING_URI=uri,
+                MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+            ),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return (project / "results/again.json").read_bytes(), done.stderr
+
+    with_store, said = run(f"sqlite:///{project / 'mlflow.db'}")
+    assert f"{NAME} version 1 (challenger)" in said
+    without, said = run(DOWN)
+    assert "Warning: not registered yet. Expected the tracking store" in said
+    assert with_store == without
+
+
+def test_a_fresh_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    code = "from pathlib import Path; from recap.tracking import open_store\n" + (
+        "with open_store(Path()) as client: client.search_experiments(max_results=1)"
+    )
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment(PYTHONPATH=str(ROOT)),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    assert [process.communicate(timeout=240)[1] for process in several] == ["", "", ""]
+    assert [process.returncode for process in several] == [0, 0, 0]
