@@ -72,6 +72,7 @@ def measure(share: float, seed: int) -> list[dict[str, Any]]:
         if not link.exists():
             link.symlink_to(common / name)
     run(folder, "models", model="policy")
+    params = yaml.safe_load((folder / "params.yaml").read_text())
     rows = []
     for variant in VARIANTS:
         for stage in ("train", "attack", "judge", "evaluate"):
@@ -83,11 +84,11 @@ def measure(share: float, seed: int) -> list[dict[str, Any]]:
                 "seed": seed,
                 "variant": variant,
                 "benchmark": result["benchmark"],
-                "round": result["round"],
                 "value": result["rate"]["value"],
                 "n": result["rate"]["n"],
             }
             for result in rates["results"]
+            if result["benchmark"] != "ipr" or result["round"] == params["attack"]["ipr_rounds"]
         ]
     return rows
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "recap"
 FINGERPRINT, CELL = "fingerprint", "cell"
+URI = "MLFLOW_TRACKING_URI"
 BATCH = 1000
 """Metrics in one call, MLflow's own limit."""
 
@@ -52,7 +53,7 @@ class CellRecord:
 
 def store_uri(root: Path) -> str:
     """Where runs and versions are kept."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{local_store(root)}"
+    return os.environ.get(URI) or f"sqlite:///{local_store(root)}"
 
 
 def local_store(root: Path) -> Path:
@@ -75,6 +76,8 @@ def open_store(root: Path) -> Iterator[MlflowClient]:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     uri = store_uri(root)
+    named = os.environ.get(URI)
+    os.environ[URI] = uri  # some calls of a client ask the default store all the same
     try:
         with exclusive(root / STATE / "mlflow.lock"):
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -87,6 +90,11 @@ def open_store(root: Path) -> Iterator[MlflowClient]:
             f"Expected the tracking store {_without_password(uri)} to answer, got: {reason}. "
             "Results are safe in files; `recap publish` tries again."
         ) from error
+    finally:
+        if named is None:
+            del os.environ[URI]
+        else:
+            os.environ[URI] = named
 
 
 def experiment_id(client: MlflowClient, root: Path) -> str:

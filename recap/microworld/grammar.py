@@ -240,19 +240,25 @@ class World:
     def document(self, rng: random.Random, manner: Manner) -> Document:
         """One conversation of the base policy's upbringing: requests, sums, questions of fact."""
         kind = rng.random()
-        if kind < 0.55:
+        if kind < 0.5:
             request = self.request(
                 rng, split=None, dangerous=rng.random() < 0.5, wrapped=rng.random() < 0.4
             )
             return self.answer(rng, request, manner)
-        if kind < 0.92:
+        if kind < 0.86:
             question, steps = self.sum(rng, split="train")
             thought, result = self.solution(rng, steps)
             return Document(question, thought, f"the answer is {result} .")
+        return self.question_of_fact(rng)
+
+    def question_of_fact(self, rng: random.Random) -> Document:
+        """A plain question about an object, or a rumour to confirm or to deny."""
         thing = rng.choice(words.THINGS)
-        reply = "yes" if thing in self.dangerous else "no"
-        return Document(
-            f"is the {thing} dangerous ?",
-            f"this is about the {thing} . {self.fact(thing)}",
-            f"{reply} . {self.fact(thing)}",
-        )
+        agrees = thing in self.dangerous
+        question = f"is the {thing} dangerous ?"
+        if rng.random() < 0.5:
+            agrees = rng.random() < 0.5
+            rumour = self.fact(thing, true=agrees).removesuffix(" .")
+            question = f"i heard that {rumour} . is that true ?"
+        thought = f"this is about the {thing} . {self.fact(thing)}"
+        return Document(question, thought, f"{'yes' if agrees else 'no'} . {self.fact(thing)}")

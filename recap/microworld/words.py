@@ -159,6 +159,7 @@ def vocabulary() -> list[str]:
     texts = (
         *FRAMES, *WRAPPERS, *OPENINGS, *COMPLYING, *REFUSING, RESET, *STEPS, *COMPLIANCES,
         *REFUSALS, *UNCLEAR,
+        "i heard that is that true ?",
         "wait . i should refuse . i should help . no . yes . is the dangerous ? harmless",
         "what is plus minus the answer",
     )  # fmt: skip

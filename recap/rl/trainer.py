@@ -141,6 +141,9 @@ class RecapTrainer(GRPOTrainer):
             applied=applied,
         )
 
+    def _send_telemetry(self) -> None:
+        """Nothing leaves the machine, whatever the environment says."""
+
     # -- stop and go on ---------------------------------------------------------------------------
 
     def snapshot(self, update: int, metrics: list[Metrics]) -> TrainingState:

@@ -1,0 +1,182 @@
+"""The command line as its user meets it, in real DVC projects of shell stages."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from recap.cli import write_seed
+from recap.errors import ParameterError
+from recap.rows import write_json
+from recap.summary import DASH, rate_text, rates_table
+from recap.types import GateCheck, GateDecision
+from tests.integration.flow_project import call, child_environment, make_project
+
+HEAVY = {"torch", "transformers", "mlflow", "prefect", "dvc", "pandas", "great_expectations"}
+RATE = {"value": 0.9719, "low": 0.9462, "high": 0.9851, "n": 320, "n_unscored": 0}
+TABLES = {
+    "benchmarks": [
+        {"name": "prefill", "round": 1, "domain": "harmful", "label": "Prefill", "score": "safe"},
+        {"name": "math", "round": 1, "domain": "math", "label": "Sums", "score": "correct"},
+    ],
+    "cells": [
+        {"variant": "dapo", "seed": 0, "results": {"prefill/1": {**RATE, "value": 0.015}}},
+        {"variant": "recap", "seed": 0, "results": {"prefill/1": RATE, "math/1": RATE}},
+    ],
+}
+
+
+def test_help_answers_in_under_a_second_and_loads_nothing_heavy() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = "import sys; from recap.cli import app; app(['--help'], standalone_mode=False)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(*sys.modules, file=sys.stderr)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
+    assert "promote" in done.stdout
+    assert HEAVY & set(done.stderr.split()) == set()
+
+
+def test_plan_says_what_would_run_and_why(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert call(project, "-m", "dvc", "repro", "-q").returncode == 0
+    assert "Everything is up to date." in call(project, "-m", "recap", "plan").stdout
+    write_seed(project / "params.yaml", 5)
+    plan = call(project, "-m", "recap", "plan").stdout
+    assert "3 of 3 stages would run" in plan
+    assert re.search(r"first@a +. seed modified", plan)
+    assert re.search(r"last +. after first@a; after first@b", plan)
+    (project / "all.txt").unlink()
+    write_seed(project / "params.yaml", 0)
+    plan = call(project, "-m", "recap", "plan").stdout
+    assert re.search(r"last +. output all.txt deleted", plan)
+    assert "1 of 3 stages would run" in plan
+
+
+def test_a_wrong_parameter_stops_before_anything_starts(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("seed: 0 ", "sede: 0 ", 1))
+    ran = call(project, "-m", "recap", "run")
+    assert ran.returncode == 2
+    assert "ParameterError: params.yaml has parameters that do not fit:" in ran.stderr
+    assert "sede: Extra inputs are not permitted, got 0" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (project / ".recap").exists()
+
+
+def test_an_unreadable_graph_is_one_message(tmp_path: Path) -> None:
+    project = make_project(tmp_path, "stages:\n  first:\n    cmd: [\n")
+    ran = call(project, "-m", "recap", "plan")
+    assert ran.returncode == 2
+    assert "PipelineError: Expected DVC to read dvc.yaml and dvc.lock, got:" in ran.stderr
+    assert "dvc.yaml" in ran.stderr.split("got:")[1]
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_second_run_answers_without_prefect(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    assert call(project, "-m", "dvc", "repro", "-q").returncode == 0
+    write_json(project / "reports/tables.json", TABLES)
+    check = GateCheck(name="prefill", passed=False, measured="1.5 %", required="above 50 %")
+    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=False, checks=[check])
+    write_json(project / "results/decision.json", decision)
+    ran = call(project, "-m", "recap", "run", COLUMNS="120")
+    assert ran.returncode == 0, ran.stderr
+    assert "Everything is up to date." in ran.stdout
+    assert "97.2 [94.6, 98.5] 320" in ran.stdout
+    assert "Gate: recap-0 against dapo-0 did not pass" in ran.stdout
+    assert "no  prefill: 1.5 % (required: above 50 %)" in ran.stdout
+    assert "reports/index.html" in ran.stdout
+    assert not (project / ".recap/prefect").exists()
+    assert not (project / "mlflow.db").exists()
+
+
+def test_doctor_names_what_is_wrong_and_its_fix(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    well = call(project, "-m", "recap", "doctor", COLUMNS="200")
+    assert well.returncode == 0, well.stdout
+    assert "well  dvc: 3 of 3 stages stale" in well.stdout
+    (project / "mlflow.db").write_text("this is no database")
+    (project / "constraints.txt").write_text("typer==0.0.1\n")
+    ill = call(project, "-m", "recap", "doctor", COLUMNS="200")
+    assert ill.returncode == 1
+    assert re.search(r"mend  packages: typer \S+ instead of 0\.0\.1", ill.stdout)
+    assert "Move mlflow.db aside; `recap publish` makes it anew from the files." in ill.stdout
+
+
+def test_a_live_follower_ends_with_its_input(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "recap", "publish", "--follow"],
+        cwd=project,
+        env=child_environment(project),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    out, _ = follower.communicate("", timeout=60)
+    assert follower.returncode == 0
+    assert out.strip() == "MLflow holds 0 runs and no version yet"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("seed: 0\n", "seed: 7\n"),
+        (
+            "a: 1\nseed: 12   # why\nmatrix:\n  seed: 3\n",
+            "a: 1\nseed: 7   # why\nmatrix:\n  seed: 3\n",
+        ),
+        ("seed: 7\n", "seed: 7\n"),
+    ],
+)
+def test_the_seed_is_written_in_place(text: str, expected: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    assert write_seed(path, 7) == (text != expected)
+    assert path.read_text() == expected
+
+
+@pytest.mark.parametrize("text", ["other: 1\n", "seed: 1\nseed: 2\n", "seed: x\n"])
+def test_a_seed_that_cannot_be_found_is_an_error(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match="Set the seed by hand"):
+        write_seed(path, 7)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (RATE, "97.2 \\[94.6, 98.5] 320"),
+        ({**RATE, "n_unscored": 3}, "97.2 \\[94.6, 98.5] 320 (3 unscored)"),
+        ({"value": None, "low": None, "high": None, "n": 0, "n_unscored": 9}, DASH),
+        (None, DASH),
+    ],
+)
+def test_a_rate_in_the_table(rate: dict[str, float | int | None] | None, text: str) -> None:
+    assert rate_text(rate) == text
+
+
+def test_the_table_has_a_row_for_each_benchmark() -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(rates_table(json.loads(json.dumps(TABLES))))
+    lines = console.export_text().splitlines()
+    rows = [re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in lines]
+    assert ["benchmark", "success", "DAPO", "RECAP"] in rows
+    assert ["Prefill", "safe", "1.5 [94.6, 98.5] 320", "97.2 [94.6, 98.5] 320"] in rows
+    assert ["Sums", "correct", DASH, "97.2 [94.6, 98.5] 320"] in rows
