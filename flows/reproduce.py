@@ -17,7 +17,8 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import Flow, FlowRun, State
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -31,7 +32,8 @@ from recap.rows import write_json
 
 TIMINGS = Path(".recap/timings.json")
 """Seconds of each stage when it last ran; not an output, it differs from run to run."""
-MAX_WORKERS = 64
+THREADS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
+"""More than any run uses: the loop below holds tasks back until a worker is free."""
 
 Future = PrefectFuture[StageRun]
 
@@ -42,7 +44,7 @@ def _may_mend(_task: Any, _run: Any, state: State) -> bool:
     return isinstance(failure, StageFailed) and failure.retryable
 
 
-def _end_children(_flow: Flow[Any, Any], _run: FlowRun, _state: State) -> None:
+def _end_children(_flow: Flow[..., Any], _run: FlowRun, _state: State) -> None:
     stop_all()
 
 
@@ -73,7 +75,7 @@ def reproduce_stage(stage: str, place: str) -> StageRun:
 
 @flow(
     name="reproduce",
-    task_runner=ThreadPoolTaskRunner(max_workers=MAX_WORKERS),
+    task_runner=THREADS,
     persist_result=False,
     result_serializer="json",
     on_cancellation=[_end_children],
@@ -113,7 +115,7 @@ def _run_all(
                 waiting.remove(name)
                 place = f"[{len(done) + len(running) + 1}/{len(stale)}]"
                 upstream = [done[needed] for needed in sorted(needs[name])]
-                future = reproduce_stage.submit(name, place, wait_for=upstream)
+                future = reproduce_stage.submit(name, place, return_state=False, wait_for=upstream)
                 running[name] = future
                 future.add_done_callback(lambda _, name=name: ended.put(name))
             if not running:

@@ -25,7 +25,9 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",  # progress lines pass through pipes as they come
     "DVC_NO_ANALYTICS": "1",
     "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",  # a model is a local directory; nothing is looked up behind its back
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default one call blocks for four minutes
@@ -49,8 +51,8 @@ def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
     ``options`` go to Popen. The kernel watches the calling *thread*: it must outlive the child.
     """
     command = [sys.executable, "-m", "recap.child", sys.executable, *arguments]
-    options = {"env": environment(), "text": True, "errors": "replace"} | options
-    return subprocess.Popen(command, **options)
+    usual: dict[str, Any] = {"env": environment(), "text": True, "errors": "replace"}
+    return subprocess.Popen(command, **(usual | options))
 
 
 def die_with_parent() -> None:

@@ -92,7 +92,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _complete_lines(path: Path) -> list[dict[str, float]]:
+def _complete_lines(path: Path) -> list[Line]:
     """Lines that end; the last one may still be on its way."""
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]

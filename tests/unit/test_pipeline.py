@@ -21,7 +21,7 @@ def graph(*edges: tuple[str, str, str]) -> Pipeline:
     ("pipeline", "stale"),
     [
         (graph(("a", "", ""), ("b", "a", "")), {}),
-        (graph(("a", "", "seed modified"), ("b", "a", "")), {"a": ("seed modified",), "b": ("after a",)}),
+        (graph(("a", "", "seed"), ("b", "a", "")), {"a": ("seed",), "b": ("after a",)}),
         (graph(("a", "", ""), ("b", "a", "output gone"), ("c", "a", "")), {"b": ("output gone",)}),
         (
             graph(("a", "", "x"), ("b", "a", "y"), ("c", "a b", "")),
