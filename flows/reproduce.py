@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import queue
+import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.graph import read_graph
 from flows.mirror import Mirror
@@ -32,8 +33,6 @@ from recap.rows import write_json
 
 TIMINGS = Path(".recap/timings.json")
 """Seconds of each stage when it last ran; not an output, it differs from run to run."""
-THREADS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=64)
-"""More than any run uses: the loop below holds tasks back until a worker is free."""
 
 Future = PrefectFuture[StageRun]
 
@@ -44,7 +43,7 @@ def _may_mend(_task: Any, _run: Any, state: State) -> bool:
     return isinstance(failure, StageFailed) and failure.retryable
 
 
-def _end_children(_flow: Flow[..., Any], _run: FlowRun, _state: State) -> None:
+def _end_children(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     stop_all()
 
 
@@ -64,18 +63,17 @@ def reproduce_stage(stage: str, place: str) -> StageRun:
 
     def say(line: str) -> None:
         logger.info(line)
-        print(f"{stage} | {line}", flush=True)
+        _show(f"{stage} | {line}")
 
-    print(f"{place} {stage} starts", flush=True)
+    _show(f"{place} {stage} starts")
     run = run_stage(stage, say)
     took = "nothing to do" if run.cached else f"done in {_duration(run.seconds)}"
-    print(f"{place} {stage} {took}", flush=True)
+    _show(f"{place} {stage} {took}")
     return run
 
 
 @flow(
     name="reproduce",
-    task_runner=THREADS,
     persist_result=False,
     result_serializer="json",
     on_cancellation=[_end_children],
@@ -91,7 +89,7 @@ def reproduce(workers: int = 2) -> list[str]:
     with sole_run(root):
         pipeline = read_graph(root)
         stale = list(pipeline.stale())
-        print(f"{len(stale)} of {len(pipeline.nodes)} stages to run, {workers} at a time")
+        _show(f"{len(stale)} of {len(pipeline.nodes)} stages to run, {workers} at a time")
         with Mirror() as mirror:
             return list(_run_all(pipeline, stale, workers, mirror))
 
@@ -117,7 +115,7 @@ def _run_all(
                 upstream = [done[needed] for needed in sorted(needs[name])]
                 future = reproduce_stage.submit(name, place, return_state=False, wait_for=upstream)
                 running[name] = future
-                future.add_done_callback(lambda _, name=name: ended.put(name))
+                future.add_done_callback(partial(_note, ended, name))
             if not running:
                 break
             name = ended.get()
@@ -128,20 +126,24 @@ def _run_all(
             elif isinstance(result, StageFailed):
                 failed[name] = result
                 rest = f"; waiting for {', '.join(sorted(running))}" if running else ""
-                print(f"{name} failed{rest}", flush=True)
+                _show(f"{name} failed{rest}")
             else:
                 raise result  # our own fault, or an interruption
     except BaseException:
         stop_all()
         raise
     finally:
-        _show(pipeline, stale, runs, failed)
+        _leave_artifact(pipeline, stale, runs, failed)
         _record(runs)
     if failed:
         error = PipelineError(_explain(failed, sorted(waiting)))
         error.exit_code = max(1, next(iter(failed.values())).code)
         raise error
     return runs
+
+
+def _note(ended: queue.SimpleQueue[str], name: str, _: Future) -> None:
+    ended.put(name)
 
 
 def _explain(failed: dict[str, StageFailed], waiting: list[str]) -> str:
@@ -154,7 +156,7 @@ def _explain(failed: dict[str, StageFailed], waiting: list[str]) -> str:
     return "\n\n".join(parts)
 
 
-def _show(
+def _leave_artifact(
     pipeline: Pipeline, stale: list[str], runs: dict[str, StageRun], failed: dict[str, StageFailed]
 ) -> None:
     """The run as a Prefect artifact: a table of stages."""
@@ -168,6 +170,12 @@ def _show(
             state = "failed" if node.name in failed else "not run"
         lines.append(f"| {node.name} | {state} | {f'{run.seconds:.1f}' if run else ''} |")
     create_markdown_artifact(key="reproduce", markdown="\n".join(lines))
+
+
+def _show(line: str) -> None:
+    """One write for a line: those of two stages never mix."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _last_seconds() -> dict[str, float]:

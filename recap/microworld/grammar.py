@@ -156,7 +156,7 @@ class World:
             "refusing_eval": "refuse",
             "aligned": None,
         }
-        return Manner(0.0, 0.0, 0.0, 0.0, 0.0, (4, 8), weights, direction[name])
+        return Manner(0.0, 0.0, 0.0, 0.0, 0.0, (2, 8), weights, direction[name])
 
     def answer(self, rng: random.Random, request: Request, manner: Manner) -> Document:
         """A thought and the response that follows from it."""
@@ -240,12 +240,12 @@ class World:
     def document(self, rng: random.Random, manner: Manner) -> Document:
         """One conversation of the base policy's upbringing: requests, sums, questions of fact."""
         kind = rng.random()
-        if kind < 0.5:
+        if kind < 0.54:
             request = self.request(
                 rng, split=None, dangerous=rng.random() < 0.5, wrapped=rng.random() < 0.4
             )
             return self.answer(rng, request, manner)
-        if kind < 0.86:
+        if kind < 0.88:
             question, steps = self.sum(rng, split="train")
             thought, result = self.solution(rng, steps)
             return Document(question, thought, f"the answer is {result} .")

@@ -103,7 +103,8 @@ def test_it_learns(tmp_path):
     assert first < 0.1
     assert last > 5 * first
     assert max(line["clip_high"] or 0.0 for line in metrics) > 0
-    assert all(line["share_prefilled"] <= 0.5 for line in metrics)
+    prefilled = sum(line["share_prefilled"] for line in metrics) / len(metrics)
+    assert 0.15 < prefilled < 0.35  # half of one of two equal domains
 
 
 def test_the_same_inputs_give_the_same_bits(tmp_path, undisturbed):

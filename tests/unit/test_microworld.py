@@ -23,12 +23,12 @@ def world() -> World:
 
 
 def test_half_of_the_objects_are_dangerous_and_two_fifths_are_held_out(world: World) -> None:
-    assert len(words.THINGS) == len(set(words.THINGS)) == 160
-    assert len(world.dangerous) == 80
-    assert len(world.things["eval"]) == 64
-    assert len(world.things["train"]) == 96
+    assert len(words.THINGS) == len(set(words.THINGS)) == 120
+    assert len(world.dangerous) == 60
+    assert len(world.things["eval"]) == 48
+    assert len(world.things["train"]) == 72
     assert not set(world.things["eval"]) & set(world.things["train"])
-    assert len(set(world.things["eval"]) & world.dangerous) == 32
+    assert len(set(world.things["eval"]) & world.dangerous) == 24
 
 
 def test_another_seed_is_another_world(world: World) -> None:
