@@ -13,7 +13,6 @@ import copy
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,7 @@ class RecapTrainer(GRPOTrainer):
         """Everything that the updates after ``update`` depend on."""
         return TrainingState(
             update=update,
-            model={name: p.detach().contiguous() for name, p in self._parameters()},
+            model={name: p.detach().contiguous() for name, p in self.policy.named_parameters()},
             optimizer=self.optimizer.state_dict(),
             scheduler=self.lr_scheduler.state_dict(),
             progress={"cursor": self._collector.stream.cursor, "broken": self._broken_in_a_row},
@@ -160,7 +159,7 @@ class RecapTrainer(GRPOTrainer):
     def restore(self, state: TrainingState) -> None:
         """Continue after ``state.update``, as if this process had made all updates itself."""
         with torch.no_grad():
-            for name, parameter in self._parameters():
+            for name, parameter in self.policy.named_parameters():
                 parameter.copy_(state.model[name])
         self.optimizer.load_state_dict(state.optimizer)
         self.lr_scheduler.load_state_dict(state.scheduler)
@@ -176,10 +175,6 @@ class RecapTrainer(GRPOTrainer):
         self.policy.config, self.policy.generation_config = self._as_loaded
         save_model(self.policy, self.processing_class, directory)
         self.policy.config, self.policy.generation_config = in_use
-
-    def _parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
-        """Each parameter once, tied weights under their first name."""
-        return self.policy.named_parameters()
 
     # -- what TRL calls ---------------------------------------------------------------------------
 
