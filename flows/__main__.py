@@ -6,12 +6,17 @@ its server is known (infra/prefect.yaml).
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from typing import Annotated
 
+import httpx
 import typer
 
 from flows.server import start_api
 from recap.cli import Guarded
+from recap.errors import PipelineError
 
 app = typer.Typer(cls=Guarded, add_completion=False, pretty_exceptions_enable=False)
 
@@ -25,7 +30,8 @@ def reproduce_command(
     from flows.reproduce import reproduce
 
     wait_until_up()
-    reproduce(workers)
+    with api_stays_up():
+        reproduce(workers)
 
 
 @app.command("promote")
@@ -37,7 +43,8 @@ def promote_command(
     from flows.promote import promote
 
     wait_until_up()
-    print(promote(version))
+    with api_stays_up():
+        print(promote(version))
 
 
 @app.command("rollback")
@@ -47,7 +54,20 @@ def rollback_command() -> None:
     from flows.promote import rollback
 
     wait_until_up()
-    print(rollback())
+    with api_stays_up():
+        print(rollback())
+
+
+@contextlib.contextmanager
+def api_stays_up() -> Iterator[None]:
+    """Say in words that the API was lost in mid-run; stages end all the same, unreported."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise PipelineError(
+            f"Expected the Prefect API at {os.environ.get('PREFECT_API_URL')} to stay up, but it "
+            f"is gone ({error}). What was done is in the files; run again to go on."
+        ) from error
 
 
 if __name__ == "__main__":

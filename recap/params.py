@@ -253,7 +253,12 @@ class Params(Section):
                     f"unknown variant '{name}': `variants` defines {choices(self.variants)}"
                 )
         for name in self.variants:
-            self.for_variant(name)
+            try:
+                self.for_variant(name)
+            except ValidationError as error:
+                fault = error.errors(include_url=False)[0]
+                key = ".".join(map(str, ("variants", name, *fault["loc"])))
+                raise ValueError(f"{key}: {fault['msg']}, got {fault['input']!r}") from None
         return self
 
     def for_variant(self, name: str) -> Train:

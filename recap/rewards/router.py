@@ -2,7 +2,8 @@
 
 A rollout that never gave a response, or gave an empty one, gets ``truncated_reward``, an explicit
 parameter (an empty response harms nobody, but it must not be a way to be paid); one that a judge
-could not score gets ``None``, never 0. Only the prompt and the response are looked at.
+could not score, or for which the context had no room, gets ``None``, never 0. Only the prompt and
+the response are looked at.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ class Rewards:
 
     def score(self, rollouts: Sequence[Rollout]) -> list[Reward]:
         """One reward for each rollout, in order."""
-        values: list[float | None] = [self._truncated] * len(rollouts)
+        values: list[float | None] = [
+            None if rollout.sample.finish_reason == "overflow" else self._truncated
+            for rollout in rollouts
+        ]
         by_domain: dict[Domain, list[int]] = {domain: [] for domain in COMPONENT}
         for index, rollout in enumerate(rollouts):
             if rollout.response and rollout.response.strip():

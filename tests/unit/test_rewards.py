@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -54,6 +55,15 @@ def rollout(
 def rewards(mode: Mode = "prob", truncated: float = 0.0) -> tuple[Rewards, ScriptedGuardian]:
     guardian = ScriptedGuardian(ODDS, {"refused": 0.0, "maybe": 0.5, "helped": 1.0, "odd": None})
     return Rewards(guardian, mode, truncated), guardian  # type: ignore[arg-type]  # scripted
+
+
+@pytest.mark.parametrize("domain", ["harmful", "benign", "math"])
+def test_a_rollout_without_room_is_unscored_and_one_cut_off_is_not(domain: Domain) -> None:
+    scorer, guardian = rewards(truncated=0.25)
+    cut_off = rollout(domain, None, target="9")
+    no_room = dataclasses.replace(cut_off, sample=Sample((), (), "overflow"))
+    assert [reward.value for reward in scorer.score([cut_off, no_room])] == [0.25, None]
+    assert guardian.asked == []
 
 
 @pytest.mark.parametrize(
