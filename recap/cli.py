@@ -133,7 +133,7 @@ def rollback() -> None:
 @app.command()
 def journey() -> None:
     """Write docs/a-rows-journey.md: real rows at every step from raw record to gate."""
-    _child("-m", "recap.report.journey")
+    _child("-m", "recap.report.journey", "--out", "docs/a-rows-journey.md")
 
 
 @app.command()
