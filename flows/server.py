@@ -56,6 +56,7 @@ def start_api() -> Callable[[], None]:
             [
                 *("-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
                 *("--host", "127.0.0.1", "--port", str(port), "--log-level", "error"),
+                *("--timeout-graceful-shutdown", "3"),  # a killed client leaves sockets open
             ],
             env=child.environment(
                 PREFECT_UI_ENABLED="0",

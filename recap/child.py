@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+STARTER = "RECAP_STARTER"
+"""Environment variable: process id of whoever called ``start``; grandchildren inherit it."""
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # two spinning OpenMP threads on shared cores are slower than one
     "MKL_NUM_THREADS": "1",
@@ -52,16 +54,23 @@ def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
     """
     command = [sys.executable, "-m", "recap.child", sys.executable, *arguments]
     usual: dict[str, Any] = {"env": environment(), "text": True, "errors": "replace"}
-    return subprocess.Popen(command, **(usual | options))
+    chosen = usual | options
+    chosen["env"] = {**chosen["env"], STARTER: str(os.getpid())}
+    return subprocess.Popen(command, **chosen)
 
 
 def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent dies (Linux only; elsewhere nothing happens)."""
+    """Ask the kernel for SIGTERM when the parent dies (Linux only; elsewhere nothing happens).
+
+    Exits at once if parent or starter died before the call took effect: a process takes a moment
+    to get here.
+    """
     if sys.platform != "linux":
         return
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the call took effect
+    starter = os.environ.get(STARTER)
+    if os.getppid() != parent or (starter and not Path(f"/proc/{starter}").exists()):
         sys.exit(128 + signal.SIGTERM)
 
 

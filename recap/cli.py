@@ -182,7 +182,8 @@ def _show_summary() -> None:
     if receipt is None:
         published = _start("-m", "recap", "publish").wait() == 0
         receipt = read_receipt(ROOT) if published else None
-    show_summary(ROOT, receipt, Console())
+    wide = None if sys.stdout.isatty() else 120  # a log has no width of its own
+    show_summary(ROOT, receipt, Console(width=wide))
 
 
 def _await_end(ended: threading.Event) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from recap.errors import DataError
 from recap.publishing import DECISION, REGISTERED, TABLES, Receipt
@@ -20,9 +22,9 @@ DASH = "\N{EN DASH}"
 NEXT = """\
 Try next:
   recap report --open              look at the page
-  recap promote                    make the challenger champion (recap rollback undoes it)
+  recap promote                    the challenger becomes champion
   make run SEED=1                  another world, other data, another training
-  recap plan                       after editing params.yaml: what would run, and why
+  recap plan                       what an edit of params.yaml would run
   mlflow ui --backend-store-uri sqlite:///mlflow.db"""
 
 
@@ -31,7 +33,10 @@ def show_summary(root: Path, receipt: Receipt | None, console: Console) -> None:
     path = root / TABLES
     if not path.is_file():
         raise DataError(f"Expected {TABLES}, found none. `recap run` makes it.")
-    console.print(rates_table(json.loads(path.read_text(encoding="utf-8"))))
+    tables = json.loads(path.read_text(encoding="utf-8"))
+    wide = rates_table(tables, wide=True)
+    needed = Measurement.get(console, console.options.update(max_width=1000), wide).maximum
+    console.print(wide if needed <= console.width else rates_table(tables, wide=False))
     _show_decision(read_json(root / DECISION, GateDecision), console)
     if receipt is not None and receipt.version is not None:
         aliases = ", ".join(receipt.aliases) or "no alias: it did not pass, or was champion before"
@@ -44,41 +49,51 @@ def show_summary(root: Path, receipt: Receipt | None, console: Console) -> None:
     console.print(f"\n{NEXT}", highlight=False)
 
 
-def rates_table(tables: dict[str, Any]) -> Table:
-    """Benchmarks down, cells across; each rate in percent with its 95 % interval and n."""
+def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:
+    """Benchmarks down, cells across; each rate in percent with its 95 % interval and n.
+
+    ``wide`` has room for a rate on one line; else the interval stands below, and what counts as
+    success is left out.
+    """
     shown = Table(
         title="Share of successes in %, with 95 % intervals (Wilson) and n", title_justify="left"
     )
     shown.add_column("benchmark", no_wrap=True)
-    shown.add_column("success", no_wrap=True)
+    if wide:
+        shown.add_column("success", no_wrap=True)
     several = len({cell["seed"] for cell in tables["cells"]}) > 1
     for cell in tables["cells"]:
         name = NAMES.get(cell["variant"], cell["variant"])
-        shown.add_column(f"{name} {cell['seed']}" if several else name, justify="right")
+        header = f"{name} {cell['seed']}" if several else name
+        shown.add_column(header, justify="right", no_wrap=True)
     domain = None
     for benchmark in tables["benchmarks"]:
         if domain not in (None, benchmark["domain"]):
             shown.add_section()
         domain = benchmark["domain"]
         key = f"{benchmark['name']}/{benchmark['round']}"
-        rates = [rate_text(cell["results"].get(key)) for cell in tables["cells"]]
-        shown.add_row(benchmark["label"], benchmark["score"], *rates)
+        rates = [rate_text(cell["results"].get(key), wide=wide) for cell in tables["cells"]]
+        score = [benchmark["score"]] if wide else []
+        shown.add_row(benchmark["label"], *score, *rates)
     return shown
 
 
-def rate_text(rate: dict[str, Any] | None) -> str:
+def rate_text(rate: dict[str, Any] | None, *, wide: bool) -> str:
     """``97.2 [94.6, 98.5] 320``; unscored rows are named, a missing rate is a dash."""
     if rate is None or rate["value"] is None:
         return DASH
     value, low, high = (100 * rate[name] for name in ("value", "low", "high"))
     unscored = f" ({rate['n_unscored']} unscored)" if rate["n_unscored"] else ""
-    return f"{value:.1f} \\[{low:.1f}, {high:.1f}] {rate['n']}{unscored}"
+    interval, n = f"\\[{low:.1f}, {high:.1f}]", f"{rate['n']}{unscored}"
+    return f"{value:.1f} {interval} {n}" if wide else f"{value:.1f}  n {n}\n{interval}"
 
 
 def _show_decision(decision: GateDecision, console: Console) -> None:
     word = "[bold green]passed[/]" if decision.passed else "[bold red]did not pass[/]"
     console.print(f"Gate: {decision.candidate} against {decision.baseline} {word}")
+    reasons = Table.grid(padding=(0, 1))
     for check in decision.checks:
-        mark = "[green]yes[/]" if check.passed else "[red]no [/]"
-        console.print(f"  {mark} {check.name}: {check.measured} (required: {check.required})")
-    console.print()
+        mark = Text("  yes", "green") if check.passed else Text("  no", "red")
+        wanted = "" if check.passed else f" (required: {check.required})"
+        reasons.add_row(mark, Text(f"{check.name}: {check.measured}{wanted}"))
+    console.print(reasons, "")

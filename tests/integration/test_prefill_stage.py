@@ -74,7 +74,6 @@ def test_a_row_for_each_prompt_and_the_same_bytes_twice(project: Path) -> None:
     prefills = read_rows(out, Prefill)
     assert [p.prompt_id for p in prefills] == [f"harmful-train-{i}" for i in range(3)]
     assert {p.source_model for p in prefills} == {"harmful"}
-    assert all(p.rejected for p in prefills)  # an untrained model closes no thought well
     before = out.read_bytes()
     assert run(project, "harmful").returncode == 0
     assert out.read_bytes() == before
