@@ -114,7 +114,10 @@ def prepare_folder(name: str, seed: int, share: float | None) -> Path:
 def run(folder: Path, stage: str, **item: str) -> None:
     """Run one stage of dvc.yaml in the folder, unless its outs are there."""
     spec = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
-    fill = lambda text: re.sub(r"\$\{item\.(\w+)\}", lambda found: item[found[1]], text)  # noqa: E731
+
+    def fill(text: str) -> str:
+        return re.sub(r"\$\{item\.(\w+)\}", lambda found: item[found[1]], text)
+
     if all((folder / fill(out)).exists() for out in spec["outs"]):
         return
     label = " ".join([folder.name, stage, *item.values()])
