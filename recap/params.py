@@ -176,6 +176,15 @@ class Train(Section):
     grpo: Grpo
 
 
+class OwnDecoding(Section):
+    """What a benchmark decodes in its own way; what is left out is as in ``attack``."""
+
+    temperature: Positive | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    max_tokens: Count | None = None
+    samples: Count | None = None
+
+
 class Attack(Section):
     """Evaluation generation; each benchmark's prompts and attack stand in recap/attacks."""
 
@@ -186,6 +195,7 @@ class Attack(Section):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)]
     max_tokens: Count
     samples: Count
+    decoding: dict[Literal[BENCHMARKS], OwnDecoding]  # type: ignore[valid-type]
     benchmarks: tuple[Literal[BENCHMARKS], ...] = Field(min_length=1)  # type: ignore[valid-type]
 
 

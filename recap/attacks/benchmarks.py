@@ -1,8 +1,8 @@
 """Benchmarks as declarations: which prompts, which attack, which prefills, which label is success.
 
-Decoding is the same for all: temperature, top-p, tokens and samples of the ``attack`` section.
-``select`` turns a declaration and the evaluation files into the cases to run. Leaves out the
-paper's WildJailbreak, Fortress and AIME.
+Decoding: temperature, top-p, tokens and samples of the ``attack`` section, unless the benchmark has
+its own under ``attack.decoding``. ``select`` turns a declaration and the evaluation files into the
+cases to run. Leaves out the paper's WildJailbreak, Fortress and AIME.
 """
 
 from __future__ import annotations
@@ -87,9 +87,14 @@ def benchmarks(settings: params.Attack) -> list[Benchmark]:
     return [BENCHMARKS[name] for name in names]
 
 
-def decoding(settings: params.Attack) -> Decoding:
-    """How every benchmark is decoded."""
-    return Decoding(settings.temperature, settings.top_p, settings.max_tokens)
+def decoding(settings: params.Attack, benchmark: str) -> tuple[Decoding, int]:
+    """How a benchmark is decoded, and how many samples each of its prompts gets."""
+    own = settings.decoding.get(benchmark, params.OwnDecoding())
+    return Decoding(
+        temperature=own.temperature or settings.temperature,
+        top_p=own.top_p or settings.top_p,
+        max_tokens=own.max_tokens or settings.max_tokens,
+    ), own.samples or settings.samples
 
 
 def check_sources(source: str, prefills: Sequence[Prefill]) -> None:

@@ -1,4 +1,4 @@
-"""Selected cases -> completions: one sampler call for round 1 of everything, one for each more.
+"""Selected cases -> completions: one sampler call for each round and way of decoding.
 
 Each sample of a case is a chain of its own: round r of sample s follows from round r-1 of sample s.
 Seeds depend on ``seed`` and the round alone, never on the policy, so that all variants draw with
@@ -19,7 +19,7 @@ from recap.params import derive_seed
 from recap.progress import Progress
 from recap.render import Renderer
 from recap.sampling.sampler import Sampler
-from recap.types import AttackedPrompt, Completion, FinishReason, Sample
+from recap.types import AttackedPrompt, Completion, Decoding, FinishReason, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class Chain:
     attack: Attack
     attacked: AttackedPrompt
     given: str | None
-    sample: int
+    decoding: Decoding
+    samples: int
+    sample: int = 0
 
 
 def run_attacks(
@@ -42,34 +44,43 @@ def run_attacks(
 ) -> list[Completion]:
     """All completions, ordered by benchmark, round, prompt and sample."""
     chains = [chain for each in selections for chain in _open(each, renderer, settings)]
-    total = settings.samples * sum(chain.attack.rounds for chain in chains)
-    progress = Progress("completion", total)
+    progress = Progress("completion", sum(chain.samples * chain.attack.rounds for chain in chains))
     completions: list[Completion] = []
     while chains:
         number = chains[0].attacked.round
-        drawn = sampler.sample(
-            [chain.attacked.rendered for chain in chains],
-            decoding(settings),
-            num_samples=settings.samples if number == 1 else 1,
-            seed=derive_seed(seed, "attack", number),
-        )
         following = []
-        for chain, samples in zip(chains, drawn, strict=True):
-            for index, sample in enumerate(samples, start=chain.sample):
-                one = replace(chain, sample=index)
-                completions.append(_completion(one, sample, renderer, settings.max_tokens))
-                if number < chain.attack.rounds:
-                    following.append(_follow(one, sample))
+        for alike in _by_decoding(chains):
+            drawn = sampler.sample(
+                [chain.attacked.rendered for chain in alike],
+                alike[0].decoding,
+                num_samples=alike[0].samples if number == 1 else 1,
+                seed=derive_seed(seed, "attack", number),
+            )
+            for chain, samples in zip(alike, drawn, strict=True):
+                for index, sample in enumerate(samples, start=chain.sample):
+                    one = replace(chain, sample=index)
+                    completions.append(_completion(one, sample, renderer))
+                    if number < chain.attack.rounds:
+                        following.append(_follow(one, sample))
+            progress.step(len(completions), f"round {number}")
         chains = following
-        progress.step(len(completions), f"round {number}")
     order = {each.benchmark.name: place for place, each in enumerate(selections)}
     # stable: prompts and samples keep the order in which they were drawn
     return sorted(completions, key=lambda row: (order[row.benchmark], row.round))
 
 
+def _by_decoding(chains: Sequence[Chain]) -> list[list[Chain]]:
+    """The chains that one sampler call can serve together, each list in the given order."""
+    alike: dict[tuple[Decoding, int], list[Chain]] = {}
+    for chain in chains:
+        alike.setdefault((chain.decoding, chain.samples), []).append(chain)
+    return list(alike.values())
+
+
 def _open(selection: Selection, renderer: Renderer, settings: params.Attack) -> list[Chain]:
     benchmark = selection.benchmark
     attack = open_attack(benchmark.attack, renderer, settings)
+    how, samples = decoding(settings, benchmark.name)
     chains = []
     for case in selection.cases:
         given = attack.part(case.prefill)
@@ -81,7 +92,7 @@ def _open(selection: Selection, renderer: Renderer, settings: params.Attack) -> 
             rendered=attack.open(case.record.prompt, given),
             prefill_source=benchmark.prefill_source,
         )
-        chains.append(Chain(attack, attacked, given, 0))
+        chains.append(Chain(attack, attacked, given, how, samples))
     return chains
 
 
@@ -97,9 +108,9 @@ def _finish_reason(sample: Sample, max_tokens: int) -> FinishReason:
     return sample.finish_reason
 
 
-def _completion(chain: Chain, sample: Sample, renderer: Renderer, max_tokens: int) -> Completion:
+def _completion(chain: Chain, sample: Sample, renderer: Renderer) -> Completion:
     attacked, record = chain.attacked, chain.attacked.record
-    finish_reason = _finish_reason(sample, max_tokens)
+    finish_reason = _finish_reason(sample, chain.decoding.max_tokens)
     cot, response, num_cot_tokens, num_response_tokens = "", None, 0, 0
     if finish_reason != "overflow":
         cot, response, num_cot_tokens, num_response_tokens = renderer.split(

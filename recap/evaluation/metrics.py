@@ -39,7 +39,7 @@ def _outcome(completion: Completion, verdict: Verdict) -> Outcome:
     reflected: bool | None = None
     position: float | None = None
     if completion.finish_reason != "overflow" and completion.attack not in THOUGHTLESS:
-        index = find_reflection(completion.cot)
+        index = find_reflection(completion.cot, completion.prefill)
         reflected = index is not None
         position = None if index is None else index / len(completion.cot.split())
     return Outcome(

@@ -107,7 +107,7 @@ def test_training_prompts_are_refused() -> None:
 def test_a_benchmark_named_twice() -> None:
     settings = params.Attack(
         prefill_words=1, ipr_rounds=1, transition="wait", temperature=1.0, top_p=1.0,
-        max_tokens=1, samples=1, benchmarks=("math", "ipr", "math"),
+        max_tokens=1, samples=1, decoding={}, benchmarks=("math", "ipr", "math"),
     )  # fmt: skip
     with pytest.raises(ParameterError, match="got math twice"):
         benchmarks(settings)

@@ -44,6 +44,7 @@ SETTINGS = params.Attack(
     top_p=0.9,
     max_tokens=12,
     samples=1,
+    decoding={},
     benchmarks=("harmful",),
 )
 REFUSE = "i must say no . </think> sorry . <eos>"
@@ -207,6 +208,22 @@ def test_each_sample_is_a_chain(renderer: Renderer) -> None:
         f"{HEAD} {CUT} i must say no . {TRANSITION} {CUT}",
     ]
     assert [(row.round, row.sample) for row in completions] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+def test_a_benchmark_may_decode_in_its_own_way(renderer: Renderer) -> None:
+    own = params.OwnDecoding(temperature=0.1, samples=2)
+    settings = SETTINGS.model_copy(update={"decoding": {"prefill": own}, "ipr_rounds": 2})
+    completions, sampler = _run(
+        renderer, ["harmful", "prefill", "ipr"], [[REFUSE] * 2, [REFUSE] * 2, [REFUSE]], settings
+    )
+    assert [(len(prompts), how, n) for prompts, how, n, _ in sampler.calls] == [
+        (2, Decoding(0.7, 0.9, 12), 1),
+        (1, Decoding(0.1, 0.9, 12), 2),
+        (1, Decoding(0.7, 0.9, 12), 1),
+    ]
+    assert [(row.benchmark, row.round, row.sample) for row in completions] == [
+        ("harmful", 1, 0), ("prefill", 1, 0), ("prefill", 1, 1), ("ipr", 1, 0), ("ipr", 2, 0),
+    ]  # fmt: skip
 
 
 def test_a_hijacked_completion_is_all_response(renderer: Renderer) -> None:
