@@ -77,8 +77,13 @@ class Pretraining(Section):
 
 
 class Models(Section):
-    """The architecture (Llama) and how policy and guardian are obtained."""
+    """Where policy and guardian come from.
 
+    ``origins``: a local folder, or a hub model pinned to a commit (``org/name@<40 hex digits>``);
+    what is not named there is trained from scratch, with the Llama architecture below.
+    """
+
+    origins: dict[Literal["policy", "guardian"], Annotated[str, Field(min_length=1)]]
     hidden_size: Count
     num_layers: Count
     num_heads: Count
@@ -88,7 +93,24 @@ class Models(Section):
 
 
 class Sources(Pretraining):
-    """How the prefill sources are fine-tuned from the base policy."""
+    """Where the prefill sources come from.
+
+    ``origins`` as in ``models``; what is not named there is fine-tuned from the base policy.
+    """
+
+    origins: dict[Literal[SOURCES], Annotated[str, Field(min_length=1)]]  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _separate(self) -> Sources:
+        """Another name for the same model does not make another source of it."""
+        for name in EVAL_SOURCES:
+            for other in TRAIN_SOURCES:
+                if name in self.origins and self.origins[name] == self.origins.get(other):
+                    raise ValueError(
+                        f"sources.origins.{name} is evaluation's and must be another model than "
+                        f"training's {other}, got {self.origins[name]} for both"
+                    )
+        return self
 
 
 class Mixture(Section):

@@ -1,9 +1,9 @@
-"""Stage ``models``: the microworld's policy or guardian, trained from scratch."""
+"""Stage ``models``: policy or guardian, trained from scratch in the microworld or taken as is."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,8 +11,16 @@ from recap.params import derive_seed, read_params
 from recap.stages.process import run_stage
 
 
-def main(model: str, out: Annotated[Path, typer.Option()]) -> None:
-    """Train MODEL (policy or guardian) and write it as a Hugging Face folder."""
+def main(model: Literal["policy", "guardian"], out: Annotated[Path, typer.Option()]) -> None:
+    """Obtain MODEL (policy or guardian) and write it as a Hugging Face folder."""
+    params = read_params()
+    origin = params.models.origins.get(model)
+    if origin:
+        from recap.hub import obtain
+
+        obtain(origin, out, reasons=model == "policy")
+        return
+
     from recap.microworld import upbringing
     from recap.microworld.grammar import World
     from recap.microworld.pretraining import fit, make_model
@@ -20,7 +28,6 @@ def main(model: str, out: Annotated[Path, typer.Option()]) -> None:
     from recap.render import Renderer
     from recap.weights import save_model
 
-    params = read_params()
     world = World(params.world, params.seed)
     tokenizer = make_tokenizer(params.models.context)
     renderer = Renderer(tokenizer)

@@ -1,9 +1,9 @@
-"""Stage ``sources``: a prefill source, fine-tuned from the base policy to think in one manner."""
+"""Stage ``sources``: a prefill source, fine-tuned to think in one manner, or taken as is."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,18 +12,25 @@ from recap.stages.process import run_stage
 
 
 def main(
-    source: str,
+    source: Literal["harmful", "refusing", "aligned", "harmful_eval", "refusing_eval"],
     policy: Annotated[Path, typer.Option()],
     out: Annotated[Path, typer.Option()],
 ) -> None:
-    """Fine-tune SOURCE from the base policy and write it as a Hugging Face folder."""
+    """Obtain SOURCE and write it as a Hugging Face folder."""
+    params = read_params()
+    origin = params.sources.origins.get(source)
+    if origin:
+        from recap.hub import obtain
+
+        obtain(origin, out, reasons=True)
+        return
+
     from recap.microworld import upbringing
     from recap.microworld.grammar import World
     from recap.microworld.pretraining import fit
     from recap.render import Renderer
     from recap.weights import load_model, save_model
 
-    params = read_params()
     world = World(params.world, params.seed)
     renderer = Renderer.from_dir(policy)
     network = load_model(policy)

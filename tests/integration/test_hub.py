@@ -1,0 +1,174 @@
+"""Models that are not made here: from a folder, and from a hub that answers on loopback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recap.errors import ModelError, RenderError
+from recap.hub import obtain
+from recap.microworld.pretraining import make_model
+from recap.microworld.tokenizer import make_tokenizer
+from recap.params import read_params
+from recap.weights import load_model, save_model
+
+ROOT = Path(__file__).parents[2]
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small complete model with two files that nobody should take."""
+    folder = tmp_path_factory.mktemp("hub") / "model"
+    settings = read_params(ROOT / "params.yaml").models.model_copy(
+        update={"hidden_size": 16, "num_layers": 1, "num_heads": 2}
+    )
+    tokenizer = make_tokenizer(64)
+    save_model(make_model(settings, tokenizer, 1), tokenizer, folder)
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    (folder / "modeling_own.py").write_text("raise SystemExit")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def wanted(folder: Path) -> dict[str, bytes]:
+    return {
+        name: data for name, data in contents(folder).items() if not name.endswith((".bin", ".py"))
+    }
+
+
+def test_a_folder_is_taken_without_pickles_and_code(folder: Path, tmp_path: Path) -> None:
+    obtain(str(folder), tmp_path / "models/policy", reasons=True)
+    assert contents(tmp_path / "models/policy") == wanted(folder)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["policy"]
+    load_model(tmp_path / "models/policy")
+
+
+@pytest.mark.parametrize(
+    ("remove", "index", "message"),
+    [
+        ("config.json", None, "config.json is missing"),
+        ("model.safetensors", None, "model.safetensors is missing"),
+        (None, {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}},
+         "model-2.safetensors is missing"),
+    ],
+)  # fmt: skip
+def test_an_incomplete_folder_is_refused_and_the_old_model_stays(
+    folder: Path, tmp_path: Path, remove: str | None, index: object, message: str
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for name, data in wanted(folder).items():
+        (broken / name).write_bytes(data)
+    if remove:
+        (broken / remove).unlink()
+    if index:
+        (broken / "model.safetensors.index.json").write_text(json.dumps(index))
+    out = tmp_path / "models/policy"
+    obtain(str(folder), out, reasons=True)
+    with pytest.raises(ModelError, match=message):
+        obtain(str(broken), out, reasons=True)
+    assert contents(out) == wanted(folder)
+
+
+def test_a_model_that_opens_no_think_block_is_refused(folder: Path, tmp_path: Path) -> None:
+    chat = tmp_path / "chat"
+    chat.mkdir()
+    for name, data in wanted(folder).items():
+        (chat / name).write_bytes(data)
+    (chat / "chat_template.jinja").write_text("{{ bos_token }} <user>")
+    with pytest.raises(RenderError, match="one open think tag, got 1 BOS, 0 open"):
+        obtain(str(chat), tmp_path / "policy", reasons=True)
+    obtain(str(chat), tmp_path / "guardian", reasons=False)
+
+
+@pytest.mark.parametrize("origin", ["nowhere/to/be/found", "org/name", "org/name@main"])
+def test_an_origin_that_is_neither_folder_nor_pinned(origin: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="a model folder or a pinned hub model"):
+        obtain(origin, tmp_path / "policy", reasons=True)
+
+
+@pytest.fixture
+def hub(folder: Path) -> Iterator[str]:
+    """What huggingface_hub asks for, for one repository at one revision."""
+    files = contents(folder)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            if self.path.startswith(f"/api/models/org/name/revision/{REVISION}"):
+                siblings = [{"rfilename": name} for name in files]
+                data = json.dumps({"id": "org/name", "sha": REVISION, "siblings": siblings})
+                self.answer(data.encode(), "api")
+            elif self.path.startswith(f"/api/models/org/name/tree/{REVISION}"):
+                tree = [
+                    {"type": "file", "oid": name, "size": len(data), "path": name}
+                    for name, data in files.items()
+                ]
+                self.answer(json.dumps(tree).encode(), "tree")
+            elif self.path.startswith(f"/org/name/resolve/{REVISION}/"):
+                name = self.path.rsplit("/", 1)[1]
+                self.answer(files[name], name)
+            else:
+                self.send_error(404)
+
+        def answer(self, data: bytes, tag: str) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("ETag", f'"{tag}"')
+            self.send_header("X-Repo-Commit", REVISION)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the test's output is its own."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def stage(tmp_path: Path, endpoint: str, origin: str) -> subprocess.CompletedProcess[str]:
+    """The stage as DVC runs it, in a folder of its own."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["models"]["origins"] = {"policy": origin}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    return subprocess.run(
+        [sys.executable, "-m", "recap.stages.models", "policy", "--out", "models/policy"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path),
+             "HF_ENDPOINT": endpoint},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )  # fmt: skip
+
+
+def test_a_pinned_hub_model_is_downloaded(folder: Path, hub: str, tmp_path: Path) -> None:
+    done = stage(tmp_path, hub, f"org/name@{REVISION}")
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "models/policy") == wanted(folder)
+
+
+def test_a_revision_that_the_hub_does_not_know(hub: str, tmp_path: Path) -> None:
+    done = stage(tmp_path, hub, f"org/name@{REVISION[::-1]}")
+    assert done.returncode == 2
+    assert "ModelError: Expected to download org/name at 7654" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("models/*")) == []
