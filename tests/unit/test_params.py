@@ -45,10 +45,16 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
         ({"models.origins": {"poilcy": "hub/x"}}, r"models\.origins\.poilcy.*: Input should be"),
         (
             {"sources.origins": {"harmful": "hub/x", "harmful_eval": "hub/x"}},
-            r"origins\.harmful_eval is evaluation's and must be another model than training's harmful",
+            r"origins\.harmful_eval is evaluation's and must be another model than training's harm",
         ),
-        ({"attack.decoding": {"prose": {"samples": 2}}}, r"attack\.decoding\.prose.*: Input should"),
-        ({"attack.decoding": {"math": {"samples": 0}}}, r"attack\.decoding\.math\.samples: .*got 0"),
+        (
+            {"attack.decoding": {"prose": {"samples": 2}}},
+            r"attack\.decoding\.prose.*: Input should",
+        ),
+        (
+            {"attack.decoding": {"math": {"samples": 0}}},
+            r"attack\.decoding\.math\.samples: .*got 0",
+        ),
         ({"gate.candidate": "nobody"}, r"unknown variant 'nobody'"),
         ({"prepare.sources": {}}, r"prepare\.sources"),
         ({"prepare.sources": {"gsm8k": None}}, r"prepare\.sources\.gsm8k takes a directory"),
