@@ -19,6 +19,7 @@ import torch
 from rl_cases import TOKENIZER, group, make_trainer, tiny_policy, train_section
 
 from recap.errors import TrainingError
+from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rl.checkpoint import CheckpointFolder
 from recap.rl.collection import Collector
@@ -32,6 +33,7 @@ from recap.types import Prefill, PromptRecord, Reward
 UPDATES, SAVE = 6, 2
 WANTED = 40
 """The token that earns reward."""
+HALF = Injection({"harmful": 0.5, "benign": 0.5}, "exact", (3, 3), "words")
 RECORDS = [
     PromptRecord(
         id=f"{domain}-{n}", domain=domain, prompt="what is", target=None, source="s", split="train"
@@ -69,7 +71,7 @@ def trainer(tmp_path, **changes) -> RecapTrainer:
         max_refill_rounds=1, **{"grpo": {"num_generations": 6, "learning_rate": 5e-3}, **changes}
     )
     renderer, policy = Renderer(TOKENIZER), tiny_policy()
-    stream = PromptStream(RECORDS, PREFILLS, alpha=0.5, words=3, renderer=renderer, seed=11)
+    stream = PromptStream(RECORDS, PREFILLS, injection=HALF, renderer=renderer, seed=11)
     sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=24)
     collector = Collector(stream, sampler, CountsWanted(), renderer, section, seed=12)
     return RecapTrainer(policy, TOKENIZER, collector, section, output_dir=str(tmp_path), seed=13)

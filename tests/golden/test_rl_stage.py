@@ -69,7 +69,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["train"] |= {"updates": 4, "prompts_per_update": 3, "save_updates": 2, "alpha": 0.5}
-    params["train"] |= {"prefill_words": 2, "reward_epsilon": 1e-6, "tau": 2.0}
+    params["train"] |= {"prefill_length": 2, "reward_epsilon": 1e-6, "tau": 2.0}
     params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 16}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     for name, seed in (("policy", 0), ("guardian", 1)):
