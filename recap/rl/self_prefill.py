@@ -49,7 +49,7 @@ class SelfPrefills:
         self._start = self._stream.cursor
         if (update - 1) % self._train.self_prefill_updates:
             return
-        # One pass over the data holds every prompt that could be asked about.
+        # One pass over the data is as far as a thought is worth having in advance.
         ahead = self._stream.chosen(self._start, self._start + self._stream.length)
         coming = list(islice({r.id: r for r in ahead}.values(), self._train.self_prefill_prompts))
         for domain, intent in INTENTS.items():
