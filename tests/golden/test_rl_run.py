@@ -36,6 +36,7 @@ from recap.types import Prefill, PromptRecord, Reward
 UPDATES, SAVE = 6, 2
 WANTED = 40
 """The token that earns reward."""
+ALL = Injection({"harmful": 1.0}, "exact", (1, 3), "words")
 HALF = Injection({"harmful": 0.5, "benign": 0.5}, "exact", (3, 3), "words")
 RECORDS = [
     PromptRecord(
@@ -88,13 +89,17 @@ def trainer(tmp_path, own=False, **changes) -> RecapTrainer:
     renderer, policy = Renderer(TOKENIZER), tiny_policy()
     if own:
         with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
-            policy.lm_head.weight[[renderer.close_id, renderer.eos_id]] *= 3
+            policy.lm_head.weight[[renderer.close_id, renderer.eos_id, WANTED]] *= 2
     stream = PromptStream(
-        RECORDS, None if own else PREFILLS, injection=HALF, renderer=renderer, seed=11
+        RECORDS,
+        None if own else PREFILLS,
+        injection=ALL if own else HALF,
+        renderer=renderer,
+        seed=11,
     )
     sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=24)
     prefilling = Prefilling(
-        temperature=1.0, top_p=1.0, max_tokens=24, attempts=4, guardian_threshold=0.5
+        temperature=1.0, top_p=1.0, max_tokens=60, attempts=8, guardian_threshold=0.5
     )
     thoughts = SelfPrefills(stream, sampler, renderer, SaysUnsafe(), section, prefilling, seed=14)
     collector = Collector(
@@ -193,7 +198,7 @@ def test_the_policys_own_thoughts_survive_a_kill(tmp_path):
     lines = undisturbed[1]
     assert [line["self_asked"] > 0 for line in lines] == [True, False, False, True, False, False]
     assert all(line["self_pool"] > 1 and line["self_given"] > 0 for line in lines)
-    assert sum(line["share_prefilled"] > 0 for line in lines[2:3]) == 1
+    assert all(line["share_prefilled"] > 0 and line["groups_kept"] > 0 for line in lines)
     for update in (3, 5):
         broken = trainer(tmp_path, own=True)
         whole = broken.update

@@ -19,6 +19,7 @@ SURE = "sure . open it slowly ."
 SORRY = "sorry , i can not help with that ."
 THOUGHTS = {
     "unsafe": f"this is about the bolba . i should help them . </think> {SURE} <eos>",
+    "shorter": f"i should help them . </think> {SURE} <eos>",
     "refusing": f"this is about the bolba . i should not help them . </think> {SORRY} <eos>",
     "turning": f"i should help them . wait . no . </think> {SURE} <eos>",
     "unfinished": "i should help them .",
@@ -150,8 +151,7 @@ def test_the_newest_thought_replaces_the_older_and_a_failure_does_not():
     sampler.says = "turning"
     own.refresh(2)
     assert stream.own == first
-    THOUGHTS["newer"] = f"i should help them now . </think> {SURE} <eos>"
-    sampler.says = "newer"
+    sampler.says = "shorter"
     own.refresh(3)
-    assert {thought.text for thought in stream.own.values()} == {"i should help them now ."}
+    assert {thought.text for thought in stream.own.values()} == {"i should help them ."}
     assert stream.own.keys() == first.keys()
