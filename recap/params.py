@@ -8,26 +8,48 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from recap.errors import ParameterError, choices
+from recap.types import Domain
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
-MODELS = ("policy", "guardian")
-SOURCES = ("harmful", "refusing", "aligned", "harmful_eval", "refusing_eval")
-TRAIN_SOURCES = ("harmful", "refusing", "aligned")
-EVAL_SOURCES = ("harmful_eval", "refusing_eval")
-TABLES = ("prompts", "prefills", "verdicts")
-LOADERS = ("microworld", "gsm8k", "star1", "xstest", "strongreject", "math500")
-BENCHMARKS = (
-    "harmful", "jailbreak", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math",
-)  # fmt: skip
+ModelName = Literal["policy", "guardian"]
+TrainSource = Literal["harmful", "refusing", "aligned"]
+EvalSource = Literal["harmful_eval", "refusing_eval"]
+Source = Literal[TrainSource, EvalSource]
+Table = Literal["prompts", "prefills", "verdicts"]
+LoaderName = Literal["microworld", "gsm8k", "star1", "xstest", "strongreject", "math500"]
+BenchmarkName = Literal[
+    "harmful", "jailbreak", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math"
+]
+TRAIN_SOURCES: tuple[TrainSource, ...] = get_args(TrainSource)
+EVAL_SOURCES: tuple[EvalSource, ...] = get_args(EvalSource)
+TABLES: tuple[Table, ...] = get_args(Table)
+
+Optimizer = Literal["dapo", "grpo", "dr_grpo"]
+Aggregation = Literal["batch_tokens", "group_tokens"]
+AlphaMode = Literal["exact", "bernoulli"]
+PrefillSource = Literal["counter", "aligned", "none", "self"]
+PrefillUnit = Literal["words", "tokens"]
+Subset = Literal["all", "alignment", "math"]
+SafetyReward = Literal["prob", "logit", "binary"]
 
 
 class Section(BaseModel):
@@ -39,9 +61,9 @@ class Section(BaseModel):
 class Matrix(Section):
     """Which members of each matrix stage exist."""
 
-    models: tuple[Literal[MODELS], ...]  # type: ignore[valid-type]
-    sources: tuple[Literal[SOURCES], ...]  # type: ignore[valid-type]
-    tables: tuple[Literal[TABLES], ...]  # type: ignore[valid-type]
+    models: tuple[ModelName, ...]
+    sources: tuple[Source, ...]
+    tables: tuple[Table, ...]
     variants: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
 
@@ -83,7 +105,7 @@ class Models(Section):
     what is not named there is trained from scratch, with the Llama architecture below.
     """
 
-    origins: dict[Literal["policy", "guardian"], Annotated[str, Field(min_length=1)]]
+    origins: dict[ModelName, Annotated[str, Field(min_length=1)]]
     hidden_size: Count
     num_layers: Count
     num_heads: Count
@@ -98,7 +120,7 @@ class Sources(Pretraining):
     ``origins`` as in ``models``; what is not named there is fine-tuned from the base policy.
     """
 
-    origins: dict[Literal[SOURCES], Annotated[str, Field(min_length=1)]]  # type: ignore[valid-type]
+    origins: dict[Source, Annotated[str, Field(min_length=1)]]
 
     @model_validator(mode="after")
     def _separate(self) -> Sources:
@@ -128,7 +150,7 @@ class Prepare(Section):
     microworld, which makes its own rows).
     """
 
-    sources: dict[Literal[LOADERS], Path | None] = Field(min_length=1)  # type: ignore[valid-type]
+    sources: dict[LoaderName, Path | None] = Field(min_length=1)
     mixture: Mixture
     train_prompts: Count
     eval_prompts: Count
@@ -177,25 +199,101 @@ class Grpo(Section):
     max_grad_norm: Positive
 
 
-class Train(Section):
-    """RECAP training. ``alpha`` and ``prefill_words`` (l_pre) are the method's two dials."""
+class DomainShares(Section):
+    """A share for each domain that is ever prefilled."""
 
-    alpha: Share
-    prefill_source: Literal["counter", "aligned", "none"]
-    prefill_words: Count
+    harmful: Share
+    benign: Share
+
+
+_SHARE: TypeAdapter[float] = TypeAdapter(Share)
+_SHARES: TypeAdapter[DomainShares] = TypeAdapter(DomainShares)
+_LENGTH: TypeAdapter[int] = TypeAdapter(Count)
+_LENGTHS: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[Count, Count])
+
+
+class Train(Section):
+    """RECAP training. ``alpha`` and ``prefill_length`` (l_pre) are the method's two dials."""
+
+    optimizer: Optimizer
+    subset: Subset
+    alpha: float | DomainShares
+    alpha_mode: AlphaMode
+    prefill_source: PrefillSource
+    prefill_length: int | tuple[int, int]
+    prefill_unit: PrefillUnit
+    self_prefill_updates: Count
+    self_prefill_prompts: Count
     updates: Annotated[int, Field(ge=0)]
     prompts_per_update: Count
     epsilon_low: Share
     epsilon_high: Positive
-    tau: float
+    tau: FiniteFloat
     reward_epsilon: Positive
     max_refill_rounds: Annotated[int, Field(ge=0)]
-    aggregation: Literal["batch_tokens", "group_tokens"]
-    safety_reward: Literal["prob", "logit", "binary"]
-    truncated_reward: float
+    aggregation: Aggregation
+    safety_reward: SafetyReward
+    truncated_reward: FiniteFloat
     max_missing_prefills: Share
     save_updates: Count
     grpo: Grpo
+
+    @property
+    def alphas(self) -> dict[Domain, float]:
+        """The share of prompts with a prefill in each domain that has any; math is never here."""
+        if isinstance(self.alpha, DomainShares):
+            return {"harmful": self.alpha.harmful, "benign": self.alpha.benign}
+        return {"harmful": self.alpha, "benign": self.alpha}
+
+    @property
+    def prefill_lengths(self) -> tuple[int, int]:
+        """The shortest and the longest prefill, in ``prefill_unit``."""
+        if isinstance(self.prefill_length, tuple):
+            return self.prefill_length
+        return self.prefill_length, self.prefill_length
+
+    # Before the unions, whose own errors name every member that a value failed to be.
+
+    @field_validator("alpha", mode="before")
+    @classmethod
+    def _alpha(cls, value: Any) -> float | DomainShares:
+        if isinstance(value, dict | DomainShares):
+            return _SHARES.validate_python(value)
+        return _SHARE.validate_python(value)
+
+    @field_validator("prefill_length", mode="before")
+    @classmethod
+    def _prefill_length(cls, value: Any) -> int | tuple[int, int]:
+        if not isinstance(value, list | tuple):
+            return _LENGTH.validate_python(value)
+        low, high = _LENGTHS.validate_python(value)
+        if low > high:
+            raise ValueError(f"a range goes from the shorter to the longer, not {low} to {high}")
+        return low, high
+
+    @model_validator(mode="after")
+    def _fits(self) -> Train:
+        if self.aggregation == "group_tokens" and self.optimizer != "dapo":
+            raise ValueError(
+                f"aggregation group_tokens belongs to optimizer dapo; {self.optimizer} has its own "
+                "(set aggregation: batch_tokens)"
+            )
+        if self.aggregation == "group_tokens" and self.grpo.beta > 0:
+            raise ValueError(
+                "aggregation group_tokens has no KL term, so grpo.beta has to be 0, "
+                f"got {self.grpo.beta} (or set aggregation: batch_tokens)"
+            )
+        if self.tau <= self.reward_epsilon:
+            raise ValueError(
+                f"tau has to be above reward_epsilon, or every group is discarded as failed or as "
+                f"solved; got {self.tau} and {self.reward_epsilon}"
+            )
+        if self.safety_reward == "logit" and self.truncated_reward >= 0:
+            raise ValueError(
+                "safety_reward logit gives an unsafe answer less than 0, so truncated_reward has "
+                f"to be far below 0 or silence is paid; got {self.truncated_reward} (try -10)"
+            )
+        return self
 
 
 class OwnDecoding(Section):
@@ -217,8 +315,8 @@ class Attack(Section):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)]
     max_tokens: Count
     samples: Count
-    decoding: dict[Literal[BENCHMARKS], OwnDecoding]  # type: ignore[valid-type]
-    benchmarks: tuple[Literal[BENCHMARKS], ...] = Field(min_length=1)  # type: ignore[valid-type]
+    decoding: dict[BenchmarkName, OwnDecoding]
+    benchmarks: tuple[BenchmarkName, ...] = Field(min_length=1)
 
 
 class Judge(Section):
@@ -290,7 +388,7 @@ class Params(Section):
             except ValidationError as error:
                 fault = error.errors(include_url=False)[0]
                 key = ".".join(map(str, ("variants", name, *fault["loc"])))
-                raise ValueError(f"{key}: {fault['msg']}, got {fault['input']!r}") from None
+                raise ValueError(f"{key}: {fault['msg']}{_came(fault)}") from None
         return self
 
     def for_variant(self, name: str) -> Train:
@@ -329,13 +427,15 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         lines = []
         for fault in error.errors(include_url=False):
             key = ".".join(str(part) for part in fault["loc"]) or "variants"
-            came = (
-                "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
-            )
-            lines.append(f"  {key}: {fault['msg']}{came}")
+            lines.append(f"  {key}: {fault['msg']}{_came(fault)}")
         raise ParameterError(
             f"{path} has parameters that do not fit:\n" + "\n".join(lines)
         ) from None
+
+
+def _came(fault: ErrorDetails) -> str:
+    """What came instead, where the message does not say it itself."""
+    return "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
 
 
 def derive_seed(seed: int, *names: str | int) -> int:

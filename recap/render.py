@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import ModelError, RenderError
+from recap.params import PrefillUnit
 from recap.types import RenderedPrompt
 
 if TYPE_CHECKING:
@@ -91,11 +92,18 @@ class Renderer:
         response = self._decode(said) if ended else None
         return self._decode(thought), response, len(thought), len(said)
 
-    def cut(self, text: str, words: int) -> tuple[str, int, int]:
-        """The first ``words`` words as ``(text, num_words, num_tokens)``."""
-        kept = text.split()[:words]
-        short = " ".join(kept)
-        return short, len(kept), len(self._encode(f" {short}"))
+    def cut(self, text: str, length: int, unit: PrefillUnit = "words") -> tuple[str, int, int]:
+        """The first ``length`` words or tokens as ``(text, num_words, num_tokens)``.
+
+        Words are split at spaces. A text cut by tokens may end inside a word; it never has more
+        tokens than asked for when it is tokenised again, and has fewer where a token is a part of a
+        character.
+        """
+        words = text.split()
+        short = " ".join(words[:length] if unit == "words" else words)
+        if unit == "tokens":
+            short = self._first_tokens(short, length)
+        return short, len(short.split()), len(self._encode(f" {short}"))
 
     def document(self, prompt: str, thought: str, response: str) -> list[int]:
         """One training document: prompt, thought, closed think block, response, end of text."""
@@ -168,6 +176,16 @@ class Renderer:
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _first_tokens(self, text: str, count: int) -> str:
+        """The longest beginning of at most ``count`` tokens that ends where a token does."""
+        spaced = f" {text}"
+        tokens = self.tokenizer(spaced, add_special_tokens=False, return_offsets_mapping=True)
+        for _, end in reversed(tokens["offset_mapping"][:count]):
+            short = spaced[:end].strip()
+            if len(self._encode(f" {short}")) <= count:
+                return short
+        return ""
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(list(ids), skip_special_tokens=False).strip()

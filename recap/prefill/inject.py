@@ -1,53 +1,72 @@
 """Which prompts get a prefill, and how much of it: alpha and l_pre of the paper.
 
-An exact share ``alpha`` of the harmful and of the benign prompts, redrawn each epoch; math never.
+A share ``alpha`` of the harmful and of the benign prompts, redrawn each epoch; math never. Every
+draw is a function of seed and epoch, so that nothing of it has to be remembered.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 
-from recap.params import derive_seed
+from recap.params import AlphaMode, PrefillUnit, Train, derive_seed
 from recap.render import Renderer
-from recap.types import Domain, Prefill, PrefilledPrompt, PromptRecord
-
-PREFILLED: tuple[Domain, ...] = ("harmful", "benign")
+from recap.types import Domain, Prefill, PromptRecord
 
 
-def inject(
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """How often and how long: ``lengths`` are the shortest and the longest prefill, in ``unit``."""
+
+    alphas: Mapping[Domain, float]
+    mode: AlphaMode
+    lengths: tuple[int, int]
+    unit: PrefillUnit
+
+    @classmethod
+    def of(cls, train: Train) -> Injection:
+        """The injection that a variant asks for."""
+        return cls(train.alphas, train.alpha_mode, train.prefill_lengths, train.prefill_unit)
+
+
+def choose(
     records: Sequence[PromptRecord],
-    prefills: Mapping[str, Prefill],
-    alpha: float,
-    words: int,
-    renderer: Renderer,
+    eligible: Container[str],
+    injection: Injection,
     seed: int,
     epoch: int,
-) -> list[PrefilledPrompt]:
-    """The records in their order, each clean or with a prefill of at most ``words`` words.
+) -> set[str]:
+    """The ids of the prompts that get a prefill in this epoch, all of them ``eligible``.
 
-    ``round(alpha * n)`` of a domain's n prompts get one (a half goes to the even number). They are
-    drawn among the prompts whose prefill, by prompt id, is verified, so the share is exact and is
-    short of ``alpha`` only where too few have one (callers bound how many may lack one).
+    ``exact``: ``round(alpha * n)`` of a domain's n prompts (a half goes to the even number), so the
+    share falls short of ``alpha`` only where too few are eligible. ``bernoulli``: each eligible
+    prompt by a coin of its own, which does not depend on who else is eligible.
     """
     chosen: set[str] = set()
-    for domain in PREFILLED:
+    for domain, alpha in injection.alphas.items():
         ids = [record.id for record in records if record.domain == domain]
-        having = [name for name in ids if name in prefills and prefills[name].rejected is None]
-        count = min(round(alpha * len(ids)), len(having))
         rng = random.Random(derive_seed(seed, "inject", domain, epoch))
-        chosen.update(rng.sample(having, count))
-    return [
-        PrefilledPrompt(
-            record, cut(prefills[record.id], words, renderer) if record.id in chosen else None
+        if injection.mode == "bernoulli":
+            heads = [name for name in ids if rng.random() < alpha]
+            chosen.update(name for name in heads if name in eligible)
+            continue
+        having = [name for name in ids if name in eligible]
+        chosen.update(rng.sample(having, min(round(alpha * len(ids)), len(having))))
+    return chosen
+
+
+def cut(
+    prefill: Prefill, injection: Injection, renderer: Renderer, seed: int, epoch: int
+) -> Prefill:
+    """The prefill's beginning with its true counts; a range's length is drawn by prompt, epoch."""
+    low, high = injection.lengths
+    length = low
+    if low < high:
+        length = random.Random(derive_seed(seed, "length", prefill.prompt_id, epoch)).randint(
+            low, high
         )
-        for record in records
-    ]
-
-
-def cut(prefill: Prefill, words: int, renderer: Renderer) -> Prefill:
-    """The prefill's first ``words`` words with their true counts."""
-    text, num_words, num_tokens = renderer.cut(prefill.text, words)
+    text, num_words, num_tokens = renderer.cut(prefill.text, length, injection.unit)
     return prefill.model_copy(
         update={"text": text, "num_words": num_words, "num_tokens": num_tokens}
     )

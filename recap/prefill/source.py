@@ -72,6 +72,23 @@ def sample_prefills(
     """
     source = find_source(name)
     asked = [record for record in records if source.asks(record)]
+    return sample_thoughts(name, source.intent, asked, sampler, renderer, guardian, section, seed)
+
+
+def sample_thoughts(
+    name: str,
+    intent: Intent,
+    asked: Sequence[PromptRecord],
+    sampler: Sampler,
+    renderer: Renderer,
+    guardian: Guardian,
+    section: Prefilling,
+    seed: int,
+) -> list[Prefill]:
+    """One thought of the model called ``name`` about each prompt, verified for ``intent``.
+
+    Attempts and what is kept of them: as in ``sample_prefills``.
+    """
     decoding = Decoding(section.temperature, section.top_p, section.max_tokens)
     progress = Progress("thought", len(asked))
     prefills: dict[str, Prefill] = {}
@@ -89,11 +106,9 @@ def sample_prefills(
         for record, (sample,) in zip(todo, drawn, strict=True):
             text, response, _, _ = renderer.split(sample.token_ids)
             thoughts.append(Thought(record, text, response))
-        reasons = verify(
-            thoughts, source.intent, guardian, section.guardian_threshold, renderer.markers
-        )
+        reasons = verify(thoughts, intent, guardian, section.guardian_threshold, renderer.markers)
         for thought, reason in zip(thoughts, reasons, strict=True):
-            prefills[thought.record.id] = _prefill(thought, reason, name, source.intent, renderer)
+            prefills[thought.record.id] = _prefill(thought, reason, name, intent, renderer)
         todo = [t.record for t, reason in zip(thoughts, reasons, strict=True) if reason]
         progress.step(len(asked) - len(todo), f"verified, attempt {attempt + 1}")
     return [prefills[record.id] for record in asked]

@@ -4,6 +4,16 @@ The loss mask is decided here, once: what the policy generated is optimised, pro
 not (t0 of the objective, since a prefill is part of the prompt's ids). The paper's per-group
 normalisation (``group_tokens``) is decided here too, as a factor on the advantages: the surrogate
 min(r A, clip(r) A) is linear in A for positive factors, so TRL's own loss needs no change.
+
+A generation batch has one normaliser, whichever rows a mini-batch or micro-batch was dealt. With S
+optimizer steps, the loss of a step is the sum over its rows i of
+
+    dapo      sum over the row's tokens of l(i, t)              / (tokens of the batch / S)
+    grpo      mean over the row's tokens of l(i, t)             / (rows of the batch / S)
+    dr_grpo   sum of l(i, t) / ``max_completion_length``        / (rows of the batch / S)
+
+where l is TRL's loss of a token, its KL term included. Where rows divide evenly by S this is what
+TRL's loss type of that name gives for the step's mini-batch.
 Leaves out what rewards mean; suffixes: _R rows (groups x G), _P prompt and _C completion tokens.
 """
 
@@ -15,21 +25,26 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from recap.params import Aggregation
 from recap.rl.dynamic_sampling import group_advantages
 from recap.types import RolloutGroup
 
 Batch = dict[str, Tensor]
 """TRL's names: prompt_ids and prompt_mask (left-padded), completion_ids, completion_mask and
-old_per_token_logps (right-padded), advantages, num_items_in_batch (a scalar)."""
+old_per_token_logps (right-padded), advantages, num_items_in_batch (a scalar). And ours: num_rows, a
+scalar, the rows of the generation batch."""
 
 
 def to_batch(
     groups: Sequence[RolloutGroup],
-    aggregation: Literal["batch_tokens", "group_tokens"],
+    aggregation: Aggregation,
     pad_token_id: int,
+    *,
+    scaled: bool = True,
 ) -> Batch:
     """The generation batch of these groups, rows in the groups' order.
 
+    ``scaled``: whether advantages are divided by their group's standard deviation.
     ``old_per_token_logps`` are the sampler's: it ran the same weights in the same precision.
     """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
@@ -40,7 +55,7 @@ def to_batch(
         factor = 1.0
         if aggregation == "group_tokens":  # mean over groups of sum / own tokens
             factor = total / (len(groups) * max(length, 1))
-        advantages += [factor * value for value in group_advantages(group.rewards)]
+        advantages += [factor * value for value in group_advantages(group.rewards, scaled=scaled)]
     prompts = [torch.tensor(r.rendered.token_ids, dtype=torch.long) for r in rollouts]
     completions = [torch.tensor(r.sample.token_ids, dtype=torch.long) for r in rollouts]
     logprobs = [torch.tensor(r.sample.sampling_logprobs) for r in rollouts]
@@ -52,6 +67,7 @@ def to_batch(
         "old_per_token_logps": _pad(logprobs, 0.0, "right"),
         "advantages": torch.tensor(advantages),
         "num_items_in_batch": torch.tensor(total),
+        "num_rows": torch.tensor(len(rollouts)),
     }
 
 
@@ -64,12 +80,17 @@ def minibatches(batch: Batch, steps: int, generator: torch.Generator) -> list[Ba
     return [_rows(batch, part) for part in torch.tensor_split(order_R, steps) if len(part)]
 
 
+def row_share(part: Batch, steps: int) -> float:
+    """What a mean over this part's rows counts for in its step of a batch of ``steps`` steps."""
+    return len(part["advantages"]) * steps / int(part["num_rows"])
+
+
 def microbatches(batch: Batch, max_tokens: int) -> Iterator[Batch]:
     """Rows with equal prompts side by side, cut into parts of at most ``max_tokens`` tokens.
 
     A prompt counts once in a part, as it is computed (``recap.rl.shared_prompt``); one row alone
     may exceed the bound. Each part is trimmed to its own longest prompt and completion. The loss is
-    a sum over tokens divided by a number of the whole batch, so the parts' losses and gradients add
+    a sum over rows divided by a number of the whole batch, so the parts' losses and gradients add
     up exactly.
     """
     prompts = [tuple(row) for row in batch["prompt_ids"].tolist()]

@@ -17,13 +17,15 @@ from pydantic import BaseModel
 
 from recap.errors import ModelError
 from recap.locks import exclusive
-from recap.params import Train, derive_seed
+from recap.params import Prefilling, Train, derive_seed
+from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rewards.router import Rewards
 from recap.rl.checkpoint import CheckpointFolder
 from recap.rl.collection import Collector
 from recap.rl.metrics import Metrics
 from recap.rl.prompt_stream import PromptStream
+from recap.rl.self_prefill import SelfPrefills
 from recap.rl.trainer import RecapTrainer
 from recap.rl.training import check_space, run_updates
 from recap.rows import atomic_path
@@ -44,6 +46,8 @@ class Cell:
     guardian: Path
     records: Sequence[PromptRecord]
     prefills: Mapping[str, Prefill]
+    prefilling: Prefilling
+    """How the policy's own thoughts are sampled, where these are the prefills."""
 
 
 def train_cell(cell: Cell, *, out: Path, metrics: Path, scratch: Path) -> None:
@@ -77,20 +81,26 @@ def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
     policy = load_model(cell.policy)
     train = cell.train
     rollouts = train.prompts_per_update * train.grpo.num_generations
+    own = train.prefill_source == "self"
+    stream = PromptStream(
+        cell.records,
+        None if own else cell.prefills,
+        injection=Injection.of(train),
+        renderer=renderer,
+        seed=cell.seed,
+    )
+    sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts)
+    guardian = load_guardian(cell.guardian)
     collector = Collector(
-        PromptStream(
-            cell.records,
-            cell.prefills,
-            alpha=train.alpha,
-            words=train.prefill_words,
-            renderer=renderer,
-            seed=cell.seed,
-        ),
-        TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts),
-        Rewards(load_guardian(cell.guardian), train.safety_reward, train.truncated_reward),
+        stream,
+        sampler,
+        Rewards(guardian, train.safety_reward, train.truncated_reward),
         renderer,
         train,
         derive_seed(cell.seed, "collector"),
+        SelfPrefills(stream, sampler, renderer, guardian, train, cell.prefilling, cell.seed)
+        if own
+        else None,
     )
     return RecapTrainer(
         policy, renderer.tokenizer, collector, train, output_dir=str(output_dir), seed=cell.seed
@@ -99,10 +109,15 @@ def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
 
 def identity(cell: Cell) -> dict[str, str]:
     """Every parameter, input hash and library version that the result depends on, by name."""
-    parameters = cell.train.model_dump(mode="json")
+    parameters = {
+        f"train.{name}": value for name, value in cell.train.model_dump(mode="json").items()
+    }
+    if cell.train.prefill_source == "self":
+        section = cell.prefilling.model_dump(mode="json")
+        parameters |= {f"prefill.{name}": value for name, value in section.items()}
     prefills = [cell.prefills[name] for name in sorted(cell.prefills)]
     return {
-        **{f"train.{name}": json.dumps(value) for name, value in parameters.items()},
+        **{name: json.dumps(value) for name, value in parameters.items()},
         "seed": str(cell.seed),
         "policy": _directory_hash(cell.policy),
         "guardian": _directory_hash(cell.guardian),

@@ -1,9 +1,10 @@
 """What a killed training run continues from: complete states, or none.
 
 A state is a folder: ``model.safetensors``, ``state.pt`` (optimizer and scheduler, read back with
-``weights_only=True``), ``metrics.jsonl`` and, written last, ``manifest.json`` with every file's
-size and sha256. It is written aside, flushed to disk and renamed, so a folder that is there is
-complete unless the disk lied: then its sums disagree, it is set aside and the one before is taken.
+``weights_only=True``), ``metrics.jsonl``, ``self_prefills.jsonl`` (the policy's own thoughts, where
+these are its prefills) and, written last, ``manifest.json`` with every file's size and sha256. It
+is written aside, flushed to disk and renamed, so a folder that is there is complete unless the disk
+lied: then its sums disagree, it is set aside and the one before is taken.
 Leaves out random number generators, since ``RecapTrainer.update`` seeds them all anew.
 """
 
@@ -16,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recap.errors import CheckpointError, SpaceError
 from recap.rl.metrics import Metrics
+from recap.rows import read_rows
+from recap.types import Prefill
 
 KEPT = 2
 """Complete states kept: the newest and, should its disk blocks rot, the one before."""
@@ -37,7 +40,8 @@ class TrainingState:
     """Everything that the rest of a run depends on, between two updates.
 
     ``model`` holds each parameter once (tied weights under one name). ``progress`` holds plain
-    numbers: the prompt cursor and the counts that end a run early.
+    numbers: the prompt cursor and the counts that end a run early. ``self_prefills``: the
+    policy's own thoughts that are in use.
     """
 
     update: int
@@ -46,6 +50,7 @@ class TrainingState:
     scheduler: dict[str, Any]
     progress: dict[str, int]
     metrics: list[Metrics]
+    self_prefills: list[Prefill] = field(default_factory=list)
 
 
 class Manifest(BaseModel):
@@ -108,6 +113,7 @@ class CheckpointFolder:
                 update=manifest.update,
                 model=safetensors.torch.load_file(folder / "model.safetensors"),
                 metrics=[json.loads(line) for line in lines],
+                self_prefills=read_rows(folder / "self_prefills.jsonl", Prefill),
                 **saved,
             )
         return None
@@ -133,6 +139,9 @@ class CheckpointFolder:
             "model.safetensors": safetensors.torch.save(state.model),
             "state.pt": saved.getvalue(),
             "metrics.jsonl": "".join(json.dumps(m) + "\n" for m in state.metrics).encode(),
+            "self_prefills.jsonl": "".join(
+                p.model_dump_json() + "\n" for p in state.self_prefills
+            ).encode(),
         }
         files = {}
         for name, content in contents.items():

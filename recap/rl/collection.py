@@ -17,6 +17,7 @@ from recap.params import Train, derive_seed
 from recap.render import Renderer
 from recap.rl.dynamic_sampling import Fate, judge_group
 from recap.rl.prompt_stream import PromptStream
+from recap.rl.self_prefill import SelfPrefills
 from recap.sampling.sampler import Sampler
 from recap.types import Decoding, PrefilledPrompt, Reward, Rollout, RolloutGroup
 
@@ -38,6 +39,8 @@ class Collection:
     rounds: int = 0
     generation_seconds: float = 0.0
     scoring_seconds: float = 0.0
+    self_prefill: dict[str, int | float | None] = field(default_factory=dict)
+    """The numbers of ``recap.rl.self_prefill``, where prefills are the policy's own."""
 
     @property
     def kept(self) -> list[RolloutGroup]:
@@ -61,8 +64,9 @@ class Collector:
         renderer: Renderer,
         train: Train,
         seed: int,
+        self_prefills: SelfPrefills | None = None,
     ) -> None:
-        self.stream = stream
+        self.stream, self._self_prefills = stream, self_prefills
         self._sampler, self._scorer, self._renderer = sampler, scorer, renderer
         self._train, self._seed = train, seed
         grpo = train.grpo
@@ -71,6 +75,10 @@ class Collector:
     def collect(self, update: int) -> Collection:
         """The groups of one update; the sampler's weights must be the policy's as it is now."""
         result = Collection()
+        if self._self_prefills is not None:
+            started = time.perf_counter()
+            self._self_prefills.refresh(update)
+            result.generation_seconds += time.perf_counter() - started
         missing = self._train.prompts_per_update
         while missing and result.rounds <= self._train.max_refill_rounds:
             prompts = self.stream.take(missing)
@@ -83,6 +91,8 @@ class Collector:
                 result.fates.append(fate)
                 missing -= fate == "kept"
             result.rounds += 1
+        if self._self_prefills is not None:
+            result.self_prefill = self._self_prefills.numbers()
         return result
 
     def _roll(

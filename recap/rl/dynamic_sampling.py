@@ -37,14 +37,15 @@ def judge_group(rewards: Sequence[Reward], *, tau: float, epsilon: float) -> Fat
     return "kept"
 
 
-def group_advantages(rewards: Sequence[Reward]) -> list[float]:
+def group_advantages(rewards: Sequence[Reward], *, scaled: bool = True) -> list[float]:
     """A_i = (R_i - mean R) / (std R + 1e-4) over the scored members (sample std, as in TRL).
 
-    An unscored member gets advantage 0: it moves neither the policy nor its group's baseline.
+    Not ``scaled`` (Dr. GRPO): A_i = R_i - mean R. An unscored member gets advantage 0: it moves
+    neither the policy nor its group's baseline.
     """
     scores = [reward.value for reward in rewards if reward.value is not None]
     if len(scores) < 2:
         return [0.0] * len(rewards)
     mean = statistics.fmean(scores)
-    scale = statistics.stdev(scores) + STD_EPSILON
+    scale = statistics.stdev(scores) + STD_EPSILON if scaled else 1.0
     return [0.0 if reward.value is None else (reward.value - mean) / scale for reward in rewards]

@@ -25,15 +25,19 @@ __all__ = ["GRPOConfig", "GRPOTrainer", "grpo_config"]
 
 
 def grpo_config(train: Train, output_dir: str, seed: int) -> GRPOConfig:
-    """TRL's configuration: ``train.grpo`` verbatim, the paper's clip, nothing logged or saved."""
+    """TRL's configuration: ``train.grpo`` verbatim, nothing logged or saved.
+
+    The clip is asymmetric for ``dapo``; the others clip at ``epsilon_low`` on both sides.
+    """
     grpo = train.grpo
     groups_per_step = math.ceil(train.prompts_per_update / grpo.steps_per_generation)
     return GRPOConfig(
         **grpo.model_dump(),
         output_dir=output_dir,
-        loss_type="dapo",
+        loss_type=train.optimizer,
+        scale_rewards="none" if train.optimizer == "dr_grpo" else "group",
         epsilon=train.epsilon_low,
-        epsilon_high=train.epsilon_high,
+        epsilon_high=train.epsilon_high if train.optimizer == "dapo" else train.epsilon_low,
         per_device_train_batch_size=groups_per_step * grpo.num_generations,
         max_steps=train.updates * grpo.steps_per_generation,
         seed=seed,

@@ -1,7 +1,8 @@
-"""Which prefills a variant trains with: source name -> verified prefills by prompt id.
+"""Which prompts a variant trains on, and with which verified prefills (by prompt id).
 
 ``counter`` is the paper's: unsafe thoughts for harmful prompts, refusing ones for benign prompts;
-``aligned`` (the ablation) gives both the thoughts of the aligned source; ``none`` gives none.
+``aligned`` (the ablation) gives both the thoughts of the aligned source; ``none`` gives none, and
+``self`` none from a file: ``recap.rl.self_prefill`` samples them from the policy as it trains.
 Evaluation prefills must come from another source than training's, so they are refused here.
 """
 
@@ -9,23 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from recap.errors import DataError, ParameterError
+from recap.params import PrefillSource, Subset
 from recap.rows import read_rows
 from recap.types import Domain, Prefill, PromptRecord
 
-SOURCES: dict[str, dict[Domain, str]] = {
+SOURCES: dict[PrefillSource, dict[Domain, str]] = {
     "counter": {"harmful": "harmful", "benign": "refusing"},
     "aligned": {"harmful": "aligned", "benign": "aligned"},
     "none": {},
+    "self": {},
+}
+SUBSETS: dict[Subset, tuple[Domain, ...]] = {
+    "all": ("harmful", "benign", "math"),
+    "alignment": ("harmful", "benign"),
+    "math": ("math",),
 }
 EVALUATION = "_eval"
 """Ending of the names of sources that only evaluation may use."""
 
 
+def training_records(subset: Subset, records: Sequence[PromptRecord]) -> list[PromptRecord]:
+    """The prompts that a variant trains on, in their order."""
+    return [record for record in records if record.domain in SUBSETS[subset]]
+
+
 def training_prefills(
-    source: Literal["counter", "aligned", "none"],
+    source: PrefillSource,
     directory: Path,
     records: Sequence[PromptRecord],
 ) -> dict[str, Prefill]:
@@ -54,12 +66,11 @@ def training_prefills(
 def check_coverage(
     records: Sequence[PromptRecord], prefills: dict[str, Prefill], max_missing: float
 ) -> None:
-    """Raise DataError if too many harmful and benign prompts have no verified prefill."""
-    eligible = [record for record in records if record.domain != "math"]
-    missing = sum(record.id not in prefills for record in eligible)
-    if eligible and missing > max_missing * len(eligible):
+    """Raise DataError if too many of these prompts, all of which may get one, have no prefill."""
+    missing = sum(record.id not in prefills for record in records)
+    if missing > max_missing * len(records):
         raise DataError(
-            f"Expected a verified prefill for all but {max_missing:.0%} of {len(eligible)} harmful "
-            f"and benign prompts, but {missing} have none. Raise prefill.attempts or "
+            f"Expected a verified prefill for all but {max_missing:.0%} of {len(records)} prompts "
+            f"that may get one, but {missing} have none. Raise prefill.attempts or "
             "prefill.max_tokens, or allow more with train.max_missing_prefills."
         )

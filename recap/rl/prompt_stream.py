@@ -1,18 +1,19 @@
 """The endless stream of training prompts: epoch after epoch, each in its own order.
 
 Prefills are drawn anew for each epoch, so that a prompt is met clean and prefilled. The stream's
-whole state is one integer, the cursor: everything else follows from the seed, which DAPO and RECAP
-share, so that in one world both meet the same prompts in the same order.
+state is one integer, the cursor: everything else follows from the seed, which DAPO and RECAP share,
+so that in one world both meet the same prompts in the same order. Where prefills are the policy's
+own (``recap.rl.self_prefill``), the thoughts found so far, ``own``, are state too.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from recap.errors import DataError
 from recap.params import derive_seed
-from recap.prefill.inject import inject
+from recap.prefill.inject import Injection, choose, cut
 from recap.render import Renderer
 from recap.types import Prefill, PrefilledPrompt, PromptRecord
 
@@ -23,24 +24,35 @@ class PromptStream:
     def __init__(
         self,
         records: Sequence[PromptRecord],
-        prefills: Mapping[str, Prefill],
+        prefills: Mapping[str, Prefill] | None,
         *,
-        alpha: float,
-        words: int,
+        injection: Injection,
         renderer: Renderer,
         seed: int,
     ) -> None:
-        """``prefills``: the verified ones, by prompt id. Raises DataError without any prompt."""
+        """``prefills``: the verified ones, by prompt id; ``None``: those that come into ``own``.
+
+        Raises DataError without any prompt.
+        """
         if not records:
             raise DataError(
                 "Expected training prompts, got an empty table. "
-                "Raise prepare.train_prompts or check prepare.mixture."
+                "Raise prepare.train_prompts or check prepare.mixture and train.subset."
             )
-        self._records, self._prefills = records, prefills
-        self._alpha, self._words, self._renderer = alpha, words, renderer
-        self._seed = seed
-        self._epoch: tuple[int, list[PrefilledPrompt]] | None = None
+        self.own: dict[str, Prefill] = {}
+        self._records = records
+        self._prefills = self.own if prefills is None else prefills
+        # Whoever has no thought yet may have one by the time its turn comes.
+        self._eligible = {record.id for record in records} if prefills is None else set(prefills)
+        self._injection, self._renderer = injection, renderer
+        self._seed, self._prefill_seed = seed, derive_seed(seed, "prefills")
+        self._epoch: tuple[int, list[tuple[PromptRecord, bool]]] | None = None
         self.cursor = 0
+
+    @property
+    def length(self) -> int:
+        """Prompts in one pass over the data."""
+        return len(self._records)
 
     @property
     def epoch(self) -> float:
@@ -48,25 +60,37 @@ class PromptStream:
         return self.cursor / len(self._records)
 
     def take(self, count: int) -> list[PrefilledPrompt]:
-        """The next ``count`` prompts, with prefills for a share ``alpha`` of harmful and benign."""
+        """The next ``count`` prompts, with prefills for a share ``alpha`` of harmful and benign.
+
+        A prompt that was chosen but has no prefill (as yet) is clean.
+        """
         taken = []
         for position in range(self.cursor, self.cursor + count):
-            epoch, index = divmod(position, len(self._records))
-            taken.append(self._shuffled(epoch)[index])
+            epoch, (record, chosen) = self._at(position)
+            prefill = self._prefills.get(record.id) if chosen else None
+            if prefill is not None:
+                prefill = cut(prefill, self._injection, self._renderer, self._prefill_seed, epoch)
+            taken.append(PrefilledPrompt(record, prefill))
         self.cursor += count
         return taken
 
-    def _shuffled(self, epoch: int) -> list[PrefilledPrompt]:
+    def chosen(self, start: int, stop: int) -> Iterator[PromptRecord]:
+        """The prompts at these places of the stream that are to be prefilled, in their order."""
+        for position in range(start, stop):
+            _, (record, chosen) = self._at(position)
+            if chosen:
+                yield record
+
+    def _at(self, position: int) -> tuple[int, tuple[PromptRecord, bool]]:
+        epoch, index = divmod(position, len(self._records))
+        return epoch, self._shuffled(epoch)[index]
+
+    def _shuffled(self, epoch: int) -> list[tuple[PromptRecord, bool]]:
         if self._epoch is None or self._epoch[0] != epoch:
-            prompts = inject(
-                self._records,
-                self._prefills,
-                self._alpha,
-                self._words,
-                self._renderer,
-                derive_seed(self._seed, "prefills"),
-                epoch,
+            chosen = choose(
+                self._records, self._eligible, self._injection, self._prefill_seed, epoch
             )
+            prompts = [(record, record.id in chosen) for record in self._records]
             random.Random(derive_seed(self._seed, "order", epoch)).shuffle(prompts)
             self._epoch = (epoch, prompts)
         return self._epoch[1]

@@ -1,8 +1,9 @@
 """The policy update: TRL's GRPOTrainer with our rollouts, one generation batch at a time.
 
-TRL's loss stays TRL's (``dapo``, asymmetric clip, its metrics). Ours are: generation with scoring
-and dynamic sampling (``_generate_and_score_completions``), micro-batches (``training_step``) and a
-forward pass that computes a group's prompt once (``_get_per_token_logps_and_entropies``).
+TRL's loss stays TRL's (``dapo``, ``grpo`` or ``dr_grpo``, its clip, its metrics). Ours are:
+generation with scoring and dynamic sampling (``_generate_and_score_completions``), micro-batches
+(``training_step``) and a forward pass that computes a group's prompt once
+(``_get_per_token_logps_and_entropies``).
 ``update`` stands in for the Trainer's own loop, which can neither skip a broken step nor stop and
 resume between two updates. Leaves out evaluation, saving and logging back-ends: callers do that.
 """
@@ -23,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from recap.errors import TrainingError
 from recap.params import Train, derive_seed
-from recap.rl.batch import Batch, microbatches, minibatches, to_batch
+from recap.rl.batch import Batch, microbatches, minibatches, row_share, to_batch
 from recap.rl.checkpoint import TrainingState
 from recap.rl.collection import Collection, Collector
 from recap.rl.grpo import GRPOTrainer, grpo_config
@@ -154,6 +155,7 @@ class RecapTrainer(GRPOTrainer):
             scheduler=self.lr_scheduler.state_dict(),
             progress={"cursor": self._collector.stream.cursor, "broken": self._broken_in_a_row},
             metrics=metrics,
+            self_prefills=list(self._collector.stream.own.values()),
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -165,6 +167,8 @@ class RecapTrainer(GRPOTrainer):
         self.lr_scheduler.load_state_dict(state.scheduler)
         self._collector.stream.cursor = state.progress["cursor"]
         self._broken_in_a_row = state.progress["broken"]
+        self._collector.stream.own.clear()
+        self._collector.stream.own.update({p.prompt_id: p for p in state.self_prefills})
 
     def save(self, directory: Path) -> None:
         """Write the policy's model directory, with the configuration it was loaded with.
@@ -187,7 +191,12 @@ class RecapTrainer(GRPOTrainer):
         kept = self._collection.kept
         if not kept:
             return {}
-        return to_batch(kept, self._recap.aggregation, self.processing_class.pad_token_id)
+        return to_batch(
+            kept,
+            self._recap.aggregation,
+            self.processing_class.pad_token_id,
+            scaled=self._recap.optimizer != "dr_grpo",
+        )
 
     def training_step(
         self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Tensor | None = None
@@ -199,6 +208,8 @@ class RecapTrainer(GRPOTrainer):
             if self.beta:
                 part["ref_per_token_logps"] = self._reference_logps(part)
             loss = self.compute_loss(model, part)
+            if self.loss_type != "dapo":  # TRL's mean is over the rows of this part alone
+                loss = loss * row_share(part, self.args.steps_per_generation)
             self.accelerator.backward(loss)
             total += loss.detach().cpu()
             tokens = int(part["completion_mask"].sum())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from recap.params import derive_seed, read_params
+from recap.params import ModelName, derive_seed, read_params
 from recap.stages.process import run_stage
 
 
-def main(model: Literal["policy", "guardian"], out: Annotated[Path, typer.Option()]) -> None:
+def main(model: ModelName, out: Annotated[Path, typer.Option()]) -> None:
     """Obtain MODEL (policy or guardian) and write it as a Hugging Face folder."""
     params = read_params()
     origin = params.models.origins.get(model)

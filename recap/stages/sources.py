@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from recap.params import read_params
+from recap.params import Source, read_params
 from recap.stages.process import run_stage
 
 
 def main(
-    source: Literal["harmful", "refusing", "aligned", "harmful_eval", "refusing_eval"],
+    source: Source,
     policy: Annotated[Path, typer.Option()],
     out: Annotated[Path, typer.Option()],
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from recap.params import derive_seed, read_params
-from recap.rl.prefill_source import check_coverage, training_prefills
+from recap.rl.prefill_source import check_coverage, training_prefills, training_records
 from recap.rows import read_rows
 from recap.stages.process import run_stage
 from recap.types import PromptRecord
@@ -38,10 +38,11 @@ def main(
 
         copy_policy(policy, out, metrics)
         return
-    records = read_rows(prompts, PromptRecord)
+    records = training_records(train.subset, read_rows(prompts, PromptRecord))
     given = training_prefills(train.prefill_source, prefills, records)
-    if train.alpha > 0 and train.prefill_source != "none":
-        check_coverage(records, given, train.max_missing_prefills)
+    if train.prefill_source in ("counter", "aligned"):
+        needing = [record for record in records if train.alphas.get(record.domain)]
+        check_coverage(needing, given, train.max_missing_prefills)
 
     from recap.rl.cell import Cell, train_cell
 
@@ -54,6 +55,7 @@ def main(
         guardian=guardian,
         records=records,
         prefills=given,
+        prefilling=params.prefill,
     )
     train_cell(cell, out=out, metrics=metrics, scratch=SCRATCH)
 

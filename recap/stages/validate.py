@@ -34,7 +34,7 @@ def main(
     if table == "prompts":
         tables = prompt_tables(train, evaluation, params.prepare)
     elif table == "prefills":
-        found = {
+        found: dict[str, list[Prefill]] = {
             source: read_rows(prefills / f"{source}.jsonl", Prefill)
             for source in params.matrix.sources
         }

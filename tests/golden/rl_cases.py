@@ -64,9 +64,15 @@ def train_section(**changes: object) -> Train:
         **changes.pop("grpo", {}),
     }
     section = {
+        "optimizer": "dapo",
+        "subset": "all",
         "alpha": 0.5,
+        "alpha_mode": "exact",
         "prefill_source": "counter",
-        "prefill_words": 4,
+        "prefill_length": 4,
+        "prefill_unit": "words",
+        "self_prefill_updates": 2,
+        "self_prefill_prompts": 4,
         "updates": 4,
         "prompts_per_update": 4,
         "epsilon_low": 0.2,
@@ -133,7 +139,7 @@ class ScriptedCollector:
 
     def __init__(self, script: Callable[[int], list[RolloutGroup]]) -> None:
         self._script = script
-        self.stream = SimpleNamespace(cursor=0, epoch=0.0)
+        self.stream = SimpleNamespace(cursor=0, epoch=0.0, own={})
 
     def collect(self, update: int) -> Collection:
         groups = self._script(update)

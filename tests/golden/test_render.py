@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from recap.errors import RenderError
 from recap.microworld.tokenizer import make_tokenizer
@@ -121,3 +123,49 @@ def test_a_template_without_open_think_tag_is_refused() -> None:
     tokenizer.chat_template = "{{ bos_token }} <user> {{ messages[0].content }} <assistant>"
     with pytest.raises(RenderError, match="one open think tag, got 1 BOS, 0 open"):
         Renderer(tokenizer).prompt(ASK)
+
+
+TEXTS = [
+    ASK,
+    "I should, naïvely, help: «größer» 🙂🙂 ok?",
+    "wait…   no\n\nthis is wrong",
+    "日本語 です",
+]
+
+
+@pytest.fixture(scope="module")
+def byte_level() -> Renderer:
+    """A byte-level BPE with few merges: characters of several tokens, words of many."""
+    model = Tokenizer(models.BPE())
+    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    model.decoder = decoders.ByteLevel()
+    special = ["<bos>", "<eos>", "<think>", "</think>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    model.train_from_iterator(
+        TEXTS[:2],
+        trainers.BpeTrainer(vocab_size=290, special_tokens=special, initial_alphabet=alphabet),
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=model, bos_token="<bos>", eos_token="<eos>", pad_token="<eos>"
+    )
+    return Renderer(tokenizer)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("length", [1, 2, 5, 9, 1000])
+def test_a_cut_by_tokens_is_a_beginning_of_so_many(
+    byte_level: Renderer, text: str, length: int
+) -> None:
+    whole = " ".join(text.split())
+    total = len(byte_level.tokenizer.encode(f" {whole}", add_special_tokens=False))
+    short, num_words, num_tokens = byte_level.cut(text, length, "tokens")
+    assert whole.startswith(short) and num_words == len(short.split())
+    assert num_tokens == len(byte_level.tokenizer.encode(f" {short}", add_special_tokens=False))
+    # A character of four tokens may be left out, no more.
+    assert min(length, total) - 4 <= num_tokens <= min(length, total)
+    assert length < total or short == whole
+
+
+def test_a_cut_by_tokens_of_whole_words(renderer: Renderer) -> None:
+    assert renderer.cut(ASK, 3, "tokens") == ("how do i", 3, 3)
+    assert renderer.cut(ASK, 3) == ("how do i", 3, 3)

@@ -1,9 +1,11 @@
 """J_RECAP, written out in plain torch from the paper, against the trainer's loss and gradients.
 
 1. clean and prefilled rows of unequal lengths in one batch, old policy far enough to clip both ways
-2. both aggregations: the batch's optimised tokens, and each group's own (the paper's letter)
-3. a prefill token has no loss; the normaliser counts generated tokens only
-4. an unscored rollout moves nothing, neither itself nor its group's baseline
+2. four ways to average: the batch's optimised tokens (DAPO), each group's own (the paper's letter),
+   each sequence's own (GRPO), a constant (Dr. GRPO); the clip is asymmetric for the first two
+3. several optimizer steps on one generation batch, in mini-batches of unequal sizes
+4. a prefill token has no loss; the normaliser counts generated tokens only
+5. an unscored rollout moves nothing, neither itself nor its group's baseline
 """
 
 from __future__ import annotations
@@ -17,9 +19,18 @@ from rl_cases import group, make_trainer, random_ids, tiny_policy
 from transformers import LlamaForCausalLM
 
 from recap.rl.batch import to_batch
-from recap.types import RolloutGroup
+from recap.types import Rollout, RolloutGroup
 
 LOW, HIGH = 0.2, 0.28
+LONGEST = 12
+"""``max_completion_length`` of the section in rl_cases."""
+AVERAGES = {
+    "batch_tokens": {},
+    "group_tokens": {"aggregation": "group_tokens"},
+    "grpo": {"optimizer": "grpo"},
+    "dr_grpo": {"optimizer": "dr_grpo"},
+}
+"""Ways to average, with what of the section they change."""
 
 
 def groups_with_distance(seed: int, distance: float) -> list[RolloutGroup]:
@@ -57,43 +68,114 @@ def token_logprobs(policy: torch.nn.Module, context: list[int], ids: list[int]) 
     return predicted[torch.arange(len(ids)), torch.tensor(ids)]
 
 
-def j_recap(policy: torch.nn.Module, groups: list[RolloutGroup], aggregation: str) -> torch.Tensor:
-    """The objective as the paper writes it, to be maximised."""
-    terms, lengths = [], []
+def surrogate(policy: torch.nn.Module, rollout: Rollout, advantage: float, high: float):
+    """Sum over t >= t0 of min(r A, clip(r, 1 - low, 1 + high) A)."""
+    ids, context = list(rollout.sample.token_ids), list(rollout.rendered.token_ids)
+    old = torch.tensor(rollout.sample.sampling_logprobs)
+    ratio = (token_logprobs(policy, context, ids) - old).exp()
+    clipped = ratio.clamp(1 - LOW, 1 + high)
+    return torch.minimum(ratio * advantage, clipped * advantage).sum()
+
+
+def weights(groups: list[RolloutGroup], average: str) -> list[float]:
+    """What the sum over a rollout's tokens counts for in J, for each rollout."""
+    lengths = [[len(rollout.sample.token_ids) for rollout in one.rollouts] for one in groups]
+    rows = sum(map(len, lengths))
+    return [
+        {
+            "batch_tokens": 1 / sum(map(sum, lengths)),
+            "group_tokens": 1 / len(groups) / sum(group),
+            "grpo": 1 / rows / length,
+            "dr_grpo": 1 / rows / LONGEST,
+        }[average]
+        for group in lengths
+        for length in group
+    ]
+
+
+def advantages(groups: list[RolloutGroup], average: str) -> list[float]:
+    """R - mean R, divided by std R but for Dr. GRPO, for each rollout."""
+    found = []
     for one in groups:
         scored = [reward.value for reward in one.rewards if reward.value is not None]
-        mean, std = statistics.mean(scored), statistics.stdev(scored)
-        total = torch.zeros(())
-        for rollout, reward in zip(one.rollouts, one.rewards, strict=True):
-            advantage = 0.0 if reward.value is None else (reward.value - mean) / (std + 1e-4)
-            ids, context = list(rollout.sample.token_ids), list(rollout.rendered.token_ids)
-            old = torch.tensor(rollout.sample.sampling_logprobs)
-            ratio = (token_logprobs(policy, context, ids) - old).exp()
-            clipped = ratio.clamp(1 - LOW, 1 + HIGH)
-            total = total + torch.minimum(ratio * advantage, clipped * advantage).sum()
-        terms.append(total)
-        lengths.append(sum(len(rollout.sample.token_ids) for rollout in one.rollouts))
-    if aggregation == "batch_tokens":
-        return sum(terms) / sum(lengths)
-    return sum(term / length for term, length in zip(terms, lengths, strict=True)) / len(terms)
+        mean = statistics.mean(scored)
+        std = 1.0 if average == "dr_grpo" else statistics.stdev(scored) + 1e-4
+        found += [0.0 if r.value is None else (r.value - mean) / std for r in one.rewards]
+    return found
 
 
-@pytest.mark.parametrize("aggregation", ["batch_tokens", "group_tokens"])
+def j_terms(policy: torch.nn.Module, groups: list[RolloutGroup], average: str):
+    """J of the paper (to be maximised) as one term for each rollout."""
+    rollouts = [rollout for one in groups for rollout in one.rollouts]
+    high = HIGH if average.endswith("tokens") else LOW
+    rows = zip(rollouts, advantages(groups, average), weights(groups, average), strict=True)
+    return [
+        weight * surrogate(policy, rollout, advantage, high) for rollout, advantage, weight in rows
+    ]
+
+
+def batch_of(groups: list[RolloutGroup], average: str):
+    aggregation = "group_tokens" if average == "group_tokens" else "batch_tokens"
+    return to_batch(groups, aggregation, pad_token_id=0, scaled=average != "dr_grpo")
+
+
+@pytest.mark.parametrize("average", AVERAGES)
 @pytest.mark.parametrize("distance", [0.0, 0.8])
-def test_loss_and_gradient_equal_the_paper(aggregation, distance, tmp_path):
+def test_loss_and_gradient_equal_the_paper(average, distance, tmp_path):
     groups = groups_with_distance(1, distance)
     reference = tiny_policy()
-    objective = j_recap(reference, groups, aggregation)
+    objective = sum(j_terms(reference, groups, average))
     (-objective).backward()
-    trainer = make_trainer(tiny_policy(), lambda _: groups, tmp_path, aggregation=aggregation)
-    batch = to_batch(groups, aggregation, pad_token_id=0)
-    # A generation batch taken as one step of two: TRL divides by half of the batch's tokens.
-    loss = trainer.training_step(trainer.policy, batch) / 2
+    trainer = make_trainer(tiny_policy(), lambda _: groups, tmp_path, **AVERAGES[average])
+    # A generation batch taken as one step of two: the step's normaliser is half of the batch's.
+    loss = trainer.training_step(trainer.policy, batch_of(groups, average)) / 2
     assert loss.item() == pytest.approx(-objective.item(), abs=1e-6)
     for (name, ours), theirs in zip(
         trainer.policy.named_parameters(), reference.parameters(), strict=True
     ):
         torch.testing.assert_close(ours.grad / 2, theirs.grad, atol=2e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("average", AVERAGES)
+def test_an_update_takes_the_papers_steps(average, tmp_path):
+    """12 rows in 5 steps (3, 3, 2, 2, 2), each of them away from the policy that sampled."""
+    groups = groups_with_distance(1, 0.2)
+    inner = {"steps_per_generation": 5, "learning_rate": 4e-3}
+    trainer = make_trainer(
+        tiny_policy(), lambda _: groups, tmp_path, grpo=inner, **AVERAGES[average]
+    )
+    dealt, steps, optimise = [], [], trainer._optimise
+
+    def record(part):
+        dealt.append(
+            [
+                row[mask.bool()].tolist()
+                for row, mask in zip(part["completion_ids"], part["completion_mask"], strict=True)
+            ]
+        )
+        steps.append(optimise(part))
+        return steps[-1]
+
+    trainer._optimise = record
+    trainer.update(1)
+    assert [len(rows) for rows in dealt] == [3, 3, 2, 2, 2]
+
+    completions = [list(rollout.sample.token_ids) for one in groups for rollout in one.rollouts]
+    assert sorted(row for rows in dealt for row in rows) == sorted(completions)
+    reference = tiny_policy()
+    optimizer = torch.optim.AdamW(reference.parameters(), lr=4e-3, weight_decay=0.0)
+    for rows, ours in zip(dealt, steps, strict=True):
+        optimizer.zero_grad()
+        terms = j_terms(reference, groups, average)
+        loss = -5 * sum(terms[completions.index(row)] for row in rows)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
+        optimizer.step()
+        assert ours.loss == pytest.approx(loss.item(), rel=1e-3, abs=1e-4)
+        assert ours.grad_norm == pytest.approx(norm.item(), rel=5e-3)
+    assert max(ours.clip_low + ours.clip_high for ours in steps) > 0.1
+    for ours, theirs in zip(trainer.policy.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-2)
 
 
 def test_the_cases_clip_on_both_sides():
@@ -114,13 +196,14 @@ def test_the_cases_clip_on_both_sides():
     assert high > 3
 
 
-def test_micro_batches_change_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("average", AVERAGES)
+def test_micro_batches_change_nothing(average, tmp_path, monkeypatch):
     groups = groups_with_distance(2, 0.5)
     gradients = []
     for budget in (1, 10_000):
         monkeypatch.setattr("recap.rl.trainer.MICRO_BATCH_TOKENS", budget)
-        trainer = make_trainer(tiny_policy(), lambda _: groups, tmp_path)
-        loss = trainer.training_step(trainer.policy, to_batch(groups, "batch_tokens", 0))
+        trainer = make_trainer(tiny_policy(), lambda _: groups, tmp_path, **AVERAGES[average])
+        loss = trainer.training_step(trainer.policy, batch_of(groups, average))
         gradients.append((loss, [p.grad for p in trainer.policy.parameters()]))
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-6, rtol=1e-4)
 
@@ -147,23 +230,26 @@ def test_an_unscored_rollout_moves_nothing():
     assert advantages == pytest.approx([expected, 0.0, -expected], rel=1e-6)
 
 
-def test_the_kl_term_is_against_the_base_policy(tmp_path):
+@pytest.mark.parametrize("average", ["batch_tokens", "grpo", "dr_grpo"])
+def test_the_kl_term_is_against_the_base_policy(average, tmp_path):
+    """And it is averaged as the rest of the loss is."""
     groups = groups_with_distance(4, 0.3)
     tiny_policy(seed=1).save_pretrained(tmp_path / "base")
     policy = LlamaForCausalLM.from_pretrained(tmp_path / "base")
-    trainer = make_trainer(policy, lambda _: groups, tmp_path, grpo={"beta": 0.2})
+    trainer = make_trainer(
+        policy, lambda _: groups, tmp_path, grpo={"beta": 0.2}, **AVERAGES[average]
+    )
     policy.load_state_dict(tiny_policy().state_dict())  # as if it had been trained away from base
-    loss = trainer.training_step(policy, to_batch(groups, "batch_tokens", 0)) / 2
+    loss = trainer.training_step(policy, batch_of(groups, average)) / 2
     base, policy = tiny_policy(seed=1), tiny_policy()
-    divergence, tokens = 0.0, 0
-    for one in groups:
-        for rollout in one.rollouts:
-            ids, context = list(rollout.sample.token_ids), list(rollout.rendered.token_ids)
-            now = token_logprobs(policy, context, ids)
-            gap = token_logprobs(base, context, ids) - now
-            ratio = (now - torch.tensor(rollout.sample.sampling_logprobs)).exp()
-            divergence += float((ratio * (gap.exp() - gap - 1)).sum().detach())
-            tokens += len(ids)
-    expected = -float(j_recap(policy, groups, "batch_tokens").detach()) + 0.2 * divergence / tokens
-    assert divergence / tokens > 0.1
+    divergence = 0.0
+    rollouts = [rollout for one in groups for rollout in one.rollouts]
+    for rollout, weight in zip(rollouts, weights(groups, average), strict=True):
+        ids, context = list(rollout.sample.token_ids), list(rollout.rendered.token_ids)
+        now = token_logprobs(policy, context, ids)
+        gap = token_logprobs(base, context, ids) - now
+        ratio = (now - torch.tensor(rollout.sample.sampling_logprobs)).exp()
+        divergence += weight * float((ratio * (gap.exp() - gap - 1)).sum().detach())
+    expected = -float(sum(j_terms(policy, groups, average)).detach()) + 0.2 * divergence
+    assert divergence > 0.1
     assert loss.item() == pytest.approx(expected, rel=1e-4)

@@ -3,7 +3,8 @@
 1. the same inputs give the same weights and metrics
 2. killed at any update, by SIGKILL or by an error, it continues and ends bit-equal
 3. SIGTERM: the update is finished, saved, exit code 143
-4. a step without a finite gradient is skipped and counted; several in a row stop the run
+4. where prefills are the policy's own, its thoughts are part of the state
+5. a step without a finite gradient is skipped and counted; several in a row stop the run
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ import torch
 from rl_cases import TOKENIZER, group, make_trainer, tiny_policy, train_section
 
 from recap.errors import TrainingError
+from recap.params import Prefilling
+from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rl.checkpoint import CheckpointFolder
 from recap.rl.collection import Collector
 from recap.rl.metrics import Speed
 from recap.rl.prompt_stream import PromptStream
+from recap.rl.self_prefill import SelfPrefills
 from recap.rl.trainer import RecapTrainer
 from recap.rl.training import run_updates
 from recap.sampling.torch_sampler import TorchSampler
@@ -32,6 +36,8 @@ from recap.types import Prefill, PromptRecord, Reward
 UPDATES, SAVE = 6, 2
 WANTED = 40
 """The token that earns reward."""
+ALL = Injection({"harmful": 1.0}, "exact", (1, 3), "words")
+HALF = Injection({"harmful": 0.5, "benign": 0.5}, "exact", (3, 3), "words")
 RECORDS = [
     PromptRecord(
         id=f"{domain}-{n}", domain=domain, prompt="what is", target=None, source="s", split="train"
@@ -64,14 +70,41 @@ class CountsWanted:
         ]
 
 
-def trainer(tmp_path, **changes) -> RecapTrainer:
+class SaysUnsafe:
+    """A guardian to whom every answer is unsafe."""
+
+    def p_yes(self, pairs):
+        return [0.9 for _ in pairs]
+
+    def rubric(self, pairs):
+        return [0.0 for _ in pairs]
+
+
+def trainer(tmp_path, own=False, **changes) -> RecapTrainer:
+    """``own``: prefills are the policy's own thoughts, asked for before updates 1 and 4."""
+    changes |= {"prefill_source": "self", "self_prefill_updates": 3} if own else {}
     section = train_section(
         max_refill_rounds=1, **{"grpo": {"num_generations": 6, "learning_rate": 5e-3}, **changes}
     )
     renderer, policy = Renderer(TOKENIZER), tiny_policy()
-    stream = PromptStream(RECORDS, PREFILLS, alpha=0.5, words=3, renderer=renderer, seed=11)
+    if own:
+        with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
+            policy.lm_head.weight[[renderer.close_id, renderer.eos_id, WANTED]] *= 2
+    stream = PromptStream(
+        RECORDS,
+        None if own else PREFILLS,
+        injection=ALL if own else HALF,
+        renderer=renderer,
+        seed=11,
+    )
     sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=24)
-    collector = Collector(stream, sampler, CountsWanted(), renderer, section, seed=12)
+    prefilling = Prefilling(
+        temperature=1.0, top_p=1.0, max_tokens=60, attempts=8, guardian_threshold=0.5
+    )
+    thoughts = SelfPrefills(stream, sampler, renderer, SaysUnsafe(), section, prefilling, seed=14)
+    collector = Collector(
+        stream, sampler, CountsWanted(), renderer, section, 12, thoughts if own else None
+    )
     return RecapTrainer(policy, TOKENIZER, collector, section, output_dir=str(tmp_path), seed=13)
 
 
@@ -157,6 +190,30 @@ def test_sigterm_finishes_the_update_and_exits_143(tmp_path, undisturbed):
     folder = CheckpointFolder(tmp_path / "stopped", "recap-0", {"seed": "1"})
     assert folder.load().update == 3
     assert_same(run(tmp_path, "stopped"), undisturbed)
+
+
+def test_the_policys_own_thoughts_survive_a_kill(tmp_path):
+    """The state after update 2 holds those of update 1, which update 3 still uses."""
+    undisturbed = run(tmp_path, "whole", trainer(tmp_path, own=True))
+    lines = undisturbed[1]
+    assert [line["self_asked"] > 0 for line in lines] == [True, False, False, True, False, False]
+    assert all(line["self_pool"] > 1 and line["self_given"] > 0 for line in lines)
+    assert all(line["share_prefilled"] > 0 and line["groups_kept"] > 0 for line in lines)
+    for update in (3, 5):
+        broken = trainer(tmp_path, own=True)
+        whole = broken.update
+
+        def fail(number, whole=whole, update=update):
+            if number == update:
+                raise KeyboardInterrupt
+            return whole(number)
+
+        broken.update = fail
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, "broken", broken)
+        resumed = CheckpointFolder(tmp_path / "broken", "recap-0", {"seed": "1"}).load()
+        assert len(resumed.self_prefills) == lines[update - 2]["self_pool"]
+    assert_same(run(tmp_path, "broken", trainer(tmp_path, own=True)), undisturbed)
 
 
 def hopeless(update):

@@ -69,7 +69,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["train"] |= {"updates": 4, "prompts_per_update": 3, "save_updates": 2, "alpha": 0.5}
-    params["train"] |= {"prefill_words": 2, "reward_epsilon": 1e-6, "tau": 2.0}
+    params["train"] |= {"prefill_length": 2, "reward_epsilon": 1e-6, "tau": 2.0}
     params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 16}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     for name, seed in (("policy", 0), ("guardian", 1)):
@@ -169,6 +169,53 @@ def test_dapo_and_recap_draw_the_same_prompts(project, monkeypatch):
     assert not any(p.prefill for p in drawn["dapo"])
     prefilled = [p.record.domain for p in drawn["recap"] if p.prefill]
     assert set(prefilled) == {"harmful", "benign"}
+
+
+def change(section, **values):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params[section] |= values
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_the_policys_own_thoughts_are_sampled_and_given(project):
+    for source in ("harmful", "refusing", "aligned"):
+        Path(f"data/prefills/{source}.jsonl").unlink()  # not read
+    change("prefill", guardian_threshold=0.0)  # every answer is unsafe
+    change("train", self_prefill_updates=3)
+    written = []
+    for _ in range(2):
+        run("self")
+        written.append(Path("results/train/self-0.jsonl").read_bytes())
+        shutil.rmtree("models/trained")
+    assert written[0] == written[1]
+    lines = [json.loads(line) for line in written[0].splitlines()]
+    assert [line["self_asked"] > 0 for line in lines] == [True, False, False, True]
+    assert lines[0]["self_pool"] > 0
+    assert sum(line["share_prefilled"] for line in lines) > 0
+
+
+@pytest.mark.parametrize(
+    ("subset", "domains"), [("alignment", {"harmful", "benign"}), ("math", {"math"})]
+)
+def test_a_subset_is_all_that_is_trained_on(project, monkeypatch, subset, domains):
+    from recap.rl.prompt_stream import PromptStream
+
+    change("train", subset=subset, updates=1)
+    seen, take = [], PromptStream.take
+    monkeypatch.setattr(
+        PromptStream, "take", lambda *a: seen.extend(prompts := take(*a)) or prompts
+    )
+    run("recap")
+    assert {prompt.record.domain for prompt in seen} == domains
+
+
+def test_a_domain_with_alpha_zero_needs_no_prefills(project):
+    write_rows(Path("data/prefills/refusing.jsonl"), [])
+    change("variants", recap={"alpha": {"harmful": 0.5, "benign": 0.0}}, other={"alpha": 0.5})
+    change("train", updates=1)
+    run("recap")
+    with pytest.raises(DataError, match="of 6 prompts that may get one, but 3 have none"):
+        run("other")
 
 
 def test_evaluation_prefills_are_refused(project):

@@ -1,6 +1,7 @@
 """Fed the same rollouts, our trainer takes the steps that TRL's own ``GRPOTrainer`` takes.
 
-1. four updates of two optimizer steps each: losses and gradient norms, step by step
+1. four updates of two optimizer steps each: losses and gradient norms, step by step, for TRL's
+   loss types ``dapo``, ``grpo`` and ``dr_grpo``
 2. clip fractions and entropy as TRL logs them
 3. the weights at the end
 4. the sampler's log-probabilities are those that TRL recomputes (ours uses the sampler's)
@@ -65,7 +66,9 @@ class StepLog(TrainerCallback):
             self.lines.append(dict(logs))
 
 
-def run_stock(updates: list[list[RolloutGroup]], tmp_path) -> tuple[GRPOTrainer, StepLog]:
+def run_stock(
+    updates: list[list[RolloutGroup]], optimizer: str, tmp_path
+) -> tuple[GRPOTrainer, StepLog]:
     remaining = list(enumerate(updates, start=1))
     rewards: list[float] = []
 
@@ -82,6 +85,9 @@ def run_stock(updates: list[list[RolloutGroup]], tmp_path) -> tuple[GRPOTrainer,
         }
 
     config = grpo_config(train_section(grpo=HOT), str(tmp_path), seed=7)
+    config.loss_type = optimizer
+    config.scale_rewards = "none" if optimizer == "dr_grpo" else "group"
+    config.epsilon_high = 0.28 if optimizer == "dapo" else None
     config.logging_strategy, config.logging_steps = "steps", 1
     log = StepLog()
     stock = GRPOTrainer(
@@ -98,14 +104,15 @@ def run_stock(updates: list[list[RolloutGroup]], tmp_path) -> tuple[GRPOTrainer,
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_same_rollouts_same_steps(tmp_path):
+@pytest.mark.parametrize("optimizer", ["dapo", "grpo", "dr_grpo"])
+def test_same_rollouts_same_steps(optimizer, tmp_path):
     recorder = Recorder()
-    ours = make_trainer(recorder.policy, recorder, tmp_path / "ours", grpo=HOT)
+    ours = make_trainer(recorder.policy, recorder, tmp_path / "ours", optimizer=optimizer, grpo=HOT)
     steps, optimise = [], ours._optimise
     ours._optimise = lambda batch: steps.append(optimise(batch)) or steps[-1]
     for update in range(1, UPDATES + 1):
         ours.update(update)
-    stock, log = run_stock(recorder.updates, tmp_path / "stock")
+    stock, log = run_stock(recorder.updates, optimizer, tmp_path / "stock")
 
     assert len(steps) == len(log.lines) == 2 * UPDATES
     for mine, theirs in zip(steps, log.lines, strict=True):

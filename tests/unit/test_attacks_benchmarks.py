@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from recap import params
@@ -116,7 +118,7 @@ def test_a_benchmark_named_twice() -> None:
 
 
 def test_declarations_agree_with_attacks_and_parameters() -> None:
-    assert tuple(BENCHMARKS) == params.BENCHMARKS
+    assert tuple(BENCHMARKS) == get_args(params.BenchmarkName)
     for benchmark in BENCHMARKS.values():
         assert ATTACKS[benchmark.attack].uses_prefill == (benchmark.prefill_source is not None)
         assert benchmark.prefill_source in (None, *params.EVAL_SOURCES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from recap.data.sources.rawrow import RawRow
 from recap.data.sources.readers import read_table
 from recap.data.sources.registry import LOADERS
 from recap.errors import DataError
-from recap.params import LOADERS as LOADER_NAMES
+from recap.params import LoaderName
 from recap.types import PromptRecord, QuarantinedRow
 
 MAX_WORDS = 8
@@ -31,7 +32,7 @@ def record(loader: str, values: object, *, split: str = "train") -> PromptRecord
 
 
 def test_registry_has_exactly_the_loaders_that_parameters_may_name() -> None:
-    assert set(LOADERS) == set(LOADER_NAMES)
+    assert set(LOADERS) == set(get_args(LoaderName))
     assert {name for name, loader in LOADERS.items() if loader.eval_only} == {
         "xstest",
         "strongreject",

@@ -33,13 +33,59 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
         ({"train.alpha": 1.5}, r"train\.alpha: .*less than or equal to 1, got 1\.5"),
         ({"train.alpha": -0.1}, r"train\.alpha: .*greater than or equal to 0, got -0\.1"),
         ({"train.alpha": "half"}, r"train\.alpha: .*valid number.*, got 'half'"),
-        ({"train.prefill_words": 0}, r"train\.prefill_words: .*greater than or equal to 1, got 0"),
-        ({"train.prefill_source": "wiki"}, r"train\.prefill_source: .*'counter', 'aligned' or"),
+        ({"train.alpha": {"harmful": 0.5}}, r"train\.alpha\.benign: Field required"),
+        (
+            {"train.alpha": {"harmful": 0.5, "benign": 2}},
+            r"train\.alpha\.benign: .*equal to 1, got 2",
+        ),
+        (
+            {"train.alpha": {"harmful": 0, "benign": 0, "math": 1}},
+            r"train\.alpha\.math: Extra inputs",
+        ),
+        ({"train.alpha_mode": "coin"}, r"train\.alpha_mode: .*'exact' or 'bernoulli', got 'coin'"),
+        (
+            {"train.prefill_length": 0},
+            r"train\.prefill_length: .*greater than or equal to 1, got 0",
+        ),
+        ({"train.prefill_length": [0, 9]}, r"train\.prefill_length\.0: .*or equal to 1, got 0"),
+        ({"train.prefill_length": [9]}, r"train\.prefill_length\.1: Field required"),
+        ({"train.prefill_length": [9, 8]}, r"train\.prefill_length: .*the longer, not 9 to 8"),
+        ({"train.prefill_words": 80}, r"train\.prefill_words: Extra inputs are not permitted"),
+        ({"train.prefill_unit": "letters"}, r"train\.prefill_unit: .*'words' or 'tokens'"),
+        (
+            {"train.prefill_source": "wiki"},
+            r"train\.prefill_source: .*'none' or 'self', got 'wiki'",
+        ),
+        ({"train.self_prefill_updates": 0}, r"train\.self_prefill_updates: .*equal to 1, got 0"),
+        ({"train.self_prefill_prompts": 0}, r"train\.self_prefill_prompts: .*equal to 1, got 0"),
+        (
+            {"train.subset": "safety"},
+            r"train\.subset: .*'all', 'alignment' or 'math', got 'safety'",
+        ),
+        ({"train.optimizer": "ppo"}, r"train\.optimizer: .*'dapo', 'grpo' or 'dr_grpo', got 'ppo'"),
+        (
+            {"train.optimizer": "grpo", "train.aggregation": "group_tokens"},
+            r"train: .*group_tokens belongs to optimizer dapo; grpo has its own",
+        ),
+        (
+            {"variants.x": {"optimizer": "dr_grpo", "aggregation": "group_tokens"}},
+            r"variants\.x: .*group_tokens belongs to optimizer dapo; dr_grpo has its own \(.*\)$",
+        ),
+        (
+            {"train.aggregation": "group_tokens", "train.grpo.beta": 0.1},
+            r"train: .*group_tokens has no KL term, so grpo\.beta has to be 0, got 0\.1",
+        ),
+        ({"train.tau": 0.01}, r"train: .*tau has to be above reward_epsilon.*got 0\.01 and 0\.01"),
+        ({"train.tau": float("nan")}, r"train\.tau: .*finite number, got nan"),
+        (
+            {"variants.x": {"safety_reward": "logit"}},
+            r"variants\.x: .*truncated_reward has to be far below 0 or silence is paid; got 0\.0",
+        ),
         ({"train.alhpa": 0.5}, r"train\.alhpa: Extra inputs are not permitted"),
         ({"train.grpo.top_q": 1}, r"train\.grpo\.top_q: Extra inputs are not permitted"),
         ({"variants.recap": {"alpha": 2}}, r"variants\.recap\.alpha: .*equal to 1, got 2"),
         ({"variants.recap": {"alhpa": 0.5}}, r"variants\.recap\.alhpa: Extra inputs"),
-        ({"matrix.variants": ["base", "racep"]}, r"unknown variant 'racep': .*aligned, base, dapo"),
+        ({"matrix.variants": ["base", "racep"]}, r"unknown variant 'racep': .*aligned, .* recap"),
         ({"matrix.sources": ["harmful", "evil"]}, r"matrix\.sources"),
         ({"attack.benchmarks": ["harmful", "magic"]}, r"attack\.benchmarks"),
         ({"models.origins": {"poilcy": "hub/x"}}, r"models\.origins\.poilcy.*: Input should be"),
@@ -91,6 +137,28 @@ def test_a_variant_changes_only_what_it_names(tmp_path: Path) -> None:
     assert params.for_variant("base").updates == 0
     with pytest.raises(ParameterError, match=r"Expected a variant among .* got 'cold'"):
         params.for_variant("cold")
+
+
+def test_alpha_and_length_are_numbers_or_more(tmp_path: Path) -> None:
+    shares = {"harmful": 0.5, "benign": 0.25}
+    params = read_params(
+        _write(
+            tmp_path,
+            {
+                "train.alpha": shares,
+                "train.prefill_length": [20, 80],
+                "variants.one": {"alpha": 0.75, "prefill_length": 7},
+                "variants.other": {"alpha": {"benign": 0.0}, "prefill_length": [1, 2]},
+            },
+        )
+    )
+    assert params.train.alphas == shares
+    assert params.train.prefill_lengths == (20, 80)
+    assert params.train.model_dump(mode="json")["alpha"] == shares
+    one, other = params.for_variant("one"), params.for_variant("other")
+    assert (one.alphas, one.prefill_lengths) == ({"harmful": 0.75, "benign": 0.75}, (7, 7))
+    assert one.model_dump(mode="json")["alpha"] == 0.75
+    assert (other.alphas, other.prefill_lengths) == ({"harmful": 0.5, "benign": 0.0}, (1, 2))
 
 
 def test_derived_seeds_are_fixed_and_apart() -> None:

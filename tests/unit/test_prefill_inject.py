@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap.microworld.tokenizer import make_tokenizer
-from recap.prefill.inject import inject
+from recap.params import AlphaMode, PrefillUnit
+from recap.prefill.inject import Injection, choose, cut
 from recap.render import Renderer
-from recap.types import Domain, Intent, Prefill, PrefilledPrompt, PromptRecord
+from recap.types import Domain, Intent, Prefill, PromptRecord
 
 RENDERER = Renderer(make_tokenizer(128))
+DRAWN = ["benign-1", "benign-3", "benign-4", "harmful-1", "harmful-4", "harmful-5"]
 TEXT = "this is about the bolba . i should help them . nobody will be hurt ."
 
 
@@ -41,8 +44,16 @@ def dataset(harmful: int, benign: int, math: int) -> list[PromptRecord]:
     ]
 
 
-def prefilled(prompts: list[PrefilledPrompt], domain: Domain) -> set[str]:
-    return {p.record.id for p in prompts if p.prefill is not None and p.record.domain == domain}
+def of(chosen: set[str], domain: Domain) -> set[str]:
+    return {name for name in chosen if name.startswith(domain)}
+
+
+def injection(harmful: float, benign: float | None = None, mode: AlphaMode = "exact") -> Injection:
+    shares: dict[Domain, float] = {
+        "harmful": harmful,
+        "benign": harmful if benign is None else benign,
+    }
+    return Injection(shares, mode, (6, 6), "words")
 
 
 counts = st.integers(0, 40)
@@ -50,47 +61,36 @@ shares = st.floats(0, 1)
 
 
 @settings(max_examples=60, deadline=None)
-@given(counts, counts, counts, shares, st.integers(0, 2**31 - 1), st.integers(0, 3))
+@given(counts, counts, counts, shares, shares, st.integers(0, 2**31 - 1), st.integers(0, 3))
 def test_the_share_is_exact_per_domain_and_never_math(
-    harmful: int, benign: int, math: int, alpha: float, seed: int, epoch: int
+    harmful: int, benign: int, math: int, alpha: float, beta: float, seed: int, epoch: int
 ) -> None:
     records = dataset(harmful, benign, math)
-    # Even math prompts have a prefill here, to be left alone.
-    prefills = {r.id: prefill(r.id) for r in records}
-    prompts = inject(records, prefills, alpha, 6, RENDERER, seed, epoch)
-    assert [p.record for p in prompts] == records
-    assert abs(len(prefilled(prompts, "harmful")) - alpha * harmful) <= 0.5
-    assert abs(len(prefilled(prompts, "benign")) - alpha * benign) <= 0.5
-    assert not prefilled(prompts, "math")
-    assert all(p.prefill is None or p.prefill.prompt_id == p.record.id for p in prompts)
-    assert inject(records, prefills, alpha, 6, RENDERER, seed, epoch) == prompts
+    eligible = {r.id for r in records}  # even math prompts, to be left alone
+    chosen = choose(records, eligible, injection(alpha, beta), seed, epoch)
+    assert abs(len(of(chosen, "harmful")) - alpha * harmful) <= 0.5
+    assert abs(len(of(chosen, "benign")) - beta * benign) <= 0.5
+    assert not of(chosen, "math")
+    assert choose(records, eligible, injection(alpha, beta), seed, epoch) == chosen
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 40), st.data())
-def test_prompts_without_a_verified_prefill_stay_clean_and_the_share_holds(
-    count: int, data: st.DataObject
-) -> None:
-    records = dataset(count, 0, 0)
-    states = data.draw(st.lists(st.sampled_from("vrm"), min_size=count, max_size=count))
-    prefills = {
-        r.id: prefill(r.id, None if state == "v" else "turns round")
-        for r, state in zip(records, states, strict=True)
-        if state != "m"
-    }
-    prompts = inject(records, prefills, 0.5, 6, RENDERER, 0, 0)
-    verified = {r.id for r, state in zip(records, states, strict=True) if state == "v"}
-    assert prefilled(prompts, "harmful") <= verified
-    assert len(prefilled(prompts, "harmful")) == min(round(0.5 * count), len(verified))
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_only_the_eligible_are_chosen_and_the_share_holds(states: list[bool]) -> None:
+    records = dataset(len(states), 0, 0)
+    eligible = {r.id for r, state in zip(records, states, strict=True) if state}
+    chosen = choose(records, eligible, injection(0.5), 0, 0)
+    assert chosen <= eligible
+    assert len(chosen) == min(round(0.5 * len(states)), len(eligible))
 
 
 def test_redrawn_each_epoch_and_by_seed_and_domain() -> None:
     records = dataset(100, 100, 0)
-    prefills = {r.id: prefill(r.id) for r in records}
+    eligible = {r.id for r in records}
 
     def drawn(seed: int, epoch: int) -> tuple[set[str], set[str]]:
-        prompts = inject(records, prefills, 0.5, 6, RENDERER, seed, epoch)
-        return prefilled(prompts, "harmful"), prefilled(prompts, "benign")
+        chosen = choose(records, eligible, injection(0.5), seed, epoch)
+        return of(chosen, "harmful"), of(chosen, "benign")
 
     harmful, benign = drawn(0, 0)
     assert harmful != drawn(0, 1)[0] and harmful != drawn(1, 0)[0]
@@ -101,14 +101,61 @@ def test_redrawn_each_epoch_and_by_seed_and_domain() -> None:
     assert not set.intersection(*met)
 
 
-def test_a_prefill_is_cut_to_words_with_its_true_counts() -> None:
-    records = [record("harmful", 0)]
+def test_the_draw_of_the_default_is_fixed() -> None:
+    """The very prompts: another draw would be another run."""
+    records = dataset(6, 6, 3)
+    chosen = choose(records, {r.id for r in records}, injection(0.5), 0, 0)
+    assert sorted(chosen) == DRAWN
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=40), shares, st.integers(0, 9))
+def test_a_coin_does_not_depend_on_who_is_eligible(
+    states: list[bool], alpha: float, epoch: int
+) -> None:
+    records = dataset(len(states), 3, 3)
+    coins = injection(alpha, mode="bernoulli")
+    everyone = choose(records, {r.id for r in records}, coins, 0, epoch)
+    eligible = {r.id for r, state in zip(records, states, strict=False) if state}
+    assert choose(records, eligible, coins, 0, epoch) == everyone & eligible
+    assert not of(everyone, "math")
+
+
+@pytest.mark.parametrize(
+    ("alpha", "low", "high"), [(0.0, 0, 0), (0.3, 260, 340), (1.0, 1000, 1000)]
+)
+def test_coins_fall_with_probability_alpha_and_anew(alpha: float, low: int, high: int) -> None:
+    # 1000 coins: four standard deviations are 58
+    records = dataset(1000, 1000, 0)
+    eligible = {r.id for r in records}
+    drawn = [choose(records, eligible, injection(alpha, mode="bernoulli"), 0, e) for e in (0, 1)]
+    sizes = [len(of(chosen, domain)) for chosen in drawn for domain in ("harmful", "benign")]
+    assert all(low <= size <= high for size in sizes)
+    assert (len(set(sizes)) > 1) == (0 < alpha < 1)  # no exact share
+
+
+@pytest.mark.parametrize(
+    ("length", "unit", "text", "words", "tokens"),
+    [
+        (6, "words", "this is about the bolba .", 6, 6),
+        (500, "words", TEXT, 16, 16),
+        (5, "tokens", "this is about the bolba", 5, 5),
+        (500, "tokens", TEXT, 16, 16),
+    ],
+)
+def test_a_prefill_is_cut_with_its_true_counts(
+    length: int, unit: PrefillUnit, text: str, words: int, tokens: int
+) -> None:
     stored = prefill("harmful-0").model_copy(update={"num_words": 99, "num_tokens": 99})
-    (short,) = inject(records, {"harmful-0": stored}, 1.0, 6, RENDERER, 0, 0)
-    assert short.prefill is not None
-    assert short.prefill.text == "this is about the bolba ."
-    assert (short.prefill.num_words, short.prefill.num_tokens) == (6, 6)
-    (whole,) = inject(records, {"harmful-0": stored}, 1.0, 500, RENDERER, 0, 0)
-    assert whole.prefill is not None
-    assert whole.prefill.text == TEXT
-    assert (whole.prefill.num_words, whole.prefill.num_tokens) == (16, 16)
+    short = cut(stored, Injection({}, "exact", (length, length), unit), RENDERER, 0, 0)
+    assert (short.text, short.num_words, short.num_tokens) == (text, words, tokens)
+
+
+def test_lengths_of_a_range_are_uniform() -> None:
+    ranged = Injection({}, "exact", (3, 6), "words")
+    drawn = [cut(prefill(f"p{n}"), ranged, RENDERER, 0, 0).num_words for n in range(400)]
+    counts = [drawn.count(length) for length in (3, 4, 5, 6)]
+    assert sum(counts) == 400
+    assert all(65 <= count <= 135 for count in counts)  # four standard deviations are 35
+    again = [cut(prefill(f"p{n}"), ranged, RENDERER, 0, 1).num_words for n in range(400)]
+    assert drawn != again

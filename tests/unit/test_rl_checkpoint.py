@@ -9,7 +9,12 @@ import torch
 
 from recap.errors import CheckpointError, SpaceError
 from recap.rl.checkpoint import CheckpointFolder, TrainingState
+from recap.types import Prefill
 
+THOUGHT = Prefill(
+    prompt_id="p", text="i should help .", intent="harmful", source_model="self", num_words=4,
+    num_tokens=4, response="sure .", rejected=None,
+)  # fmt: skip
 RUN = {"train.alpha": "0.5", "seed": "7"}
 
 
@@ -24,6 +29,7 @@ def state(update):
         optimizer=optimizer.state_dict(),
         scheduler={"last_epoch": 2 * update, "base_lrs": [0.1]},
         progress={"cursor": 15 * update, "broken": 0},
+        self_prefills=[THOUGHT.model_copy(update={"prompt_id": f"p{n}"}) for n in range(update)],
         metrics=[{"update": n, "reward": 0.1 * n, "loss": None} for n in range(1, update + 1)],
     )
 
@@ -41,6 +47,8 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert loaded.scheduler == expected.scheduler
     assert loaded.progress == {"cursor": 45, "broken": 0}
     assert loaded.metrics == expected.metrics
+    assert loaded.self_prefills == expected.self_prefills
+    assert [thought.prompt_id for thought in loaded.self_prefills] == ["p0", "p1", "p2"]
 
 
 def test_the_last_two_are_kept(tmp_path):
@@ -66,6 +74,10 @@ def lose(folder):
     (folder / "metrics.jsonl").unlink()
 
 
+def lose_thoughts(folder):
+    (folder / "self_prefills.jsonl").unlink()
+
+
 def lose_manifest(folder):
     (folder / "manifest.json").unlink()
 
@@ -74,7 +86,9 @@ def garble_manifest(folder):
     (folder / "manifest.json").write_text("{")
 
 
-@pytest.mark.parametrize("harm", [truncate, flip, lose, lose_manifest, garble_manifest])
+@pytest.mark.parametrize(
+    "harm", [truncate, flip, lose, lose_thoughts, lose_manifest, garble_manifest]
+)
 def test_a_broken_state_is_set_aside_for_the_one_before(tmp_path, harm):
     folder = CheckpointFolder(tmp_path, "recap-0", RUN)
     folder.save(state(2))

@@ -8,6 +8,7 @@ import pytest
 
 from recap.microworld.tokenizer import make_tokenizer
 from recap.params import Train
+from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rl.collection import Collector
 from recap.rl.metrics import Speed, StepResult, update_metrics, with_speed
@@ -16,6 +17,7 @@ from recap.types import PromptRecord, Reward, Sample
 
 RENDERER = Renderer(make_tokenizer(128))
 GOOD, FAILED, SOLVED, FLAT, GAP = (0.0, 1.0), (0.0, 0.0), (1.0, 1.0), (0.5, 0.5), (None, 1.0)
+CLEAN = Injection({}, "exact", (1, 1), "words")
 RECORDS = [
     PromptRecord(id=f"{n}", domain="math", prompt="x", target="1", source="s", split="train")
     for n in range(50)
@@ -25,7 +27,9 @@ RECORDS = [
 def train(max_refill_rounds):
     return Train.model_validate(
         {
-            "alpha": 0.0, "prefill_source": "none", "prefill_words": 1, "updates": 1,
+            "optimizer": "dapo", "subset": "all", "alpha": 0.0, "alpha_mode": "exact",
+            "prefill_source": "none", "prefill_length": 1, "prefill_unit": "words",
+            "self_prefill_updates": 1, "self_prefill_prompts": 1, "updates": 1,
             "prompts_per_update": 4, "epsilon_low": 0.2, "epsilon_high": 0.28, "tau": 0.9,
             "reward_epsilon": 1e-6, "max_refill_rounds": max_refill_rounds,
             "aggregation": "batch_tokens", "safety_reward": "prob", "truncated_reward": 0.0,
@@ -62,7 +66,7 @@ class ScriptedScorer:
 
 
 def collect(groups, max_refill_rounds=2):
-    stream = PromptStream(RECORDS, {}, alpha=0.0, words=1, renderer=RENDERER, seed=3)
+    stream = PromptStream(RECORDS, {}, injection=CLEAN, renderer=RENDERER, seed=3)
     sampler = ScriptedSampler()
     section = train(max_refill_rounds)
     collector = Collector(stream, sampler, ScriptedScorer(groups), RENDERER, section, seed=5)

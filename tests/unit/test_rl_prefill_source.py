@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recap.errors import DataError, ParameterError
-from recap.rl.prefill_source import check_coverage, training_prefills
+from recap.rl.prefill_source import check_coverage, training_prefills, training_records
 from recap.rows import write_rows
 from recap.types import Prefill, PromptRecord
 
@@ -45,6 +45,7 @@ def directory(tmp_path):
         ("counter", {"h": "harmful", "b": "refusing"}),
         ("aligned", {"h": "aligned", "b": "aligned"}),
         ("none", {}),
+        ("self", {}),
     ],
 )
 def test_each_domain_has_its_source(directory, source, expected):
@@ -71,10 +72,20 @@ def test_a_missing_file_is_named(tmp_path):
 
 @pytest.mark.parametrize(("max_missing", "raises"), [(0.5, False), (0.49, True), (0.0, True)])
 def test_too_many_prompts_without_a_prefill(max_missing, raises):
-    # one of the two that could have one (math never has)
     prefills = {"h": prefill("h", "harmful")}
     if raises:
         with pytest.raises(DataError, match="1 have none"):
-            check_coverage(RECORDS, prefills, max_missing)
+            check_coverage(RECORDS[:2], prefills, max_missing)
     else:
-        check_coverage(RECORDS, prefills, max_missing)
+        check_coverage(RECORDS[:2], prefills, max_missing)
+
+
+def test_no_prompt_that_may_get_a_prefill_lacks_none():
+    check_coverage([], {}, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("subset", "expected"), [("all", "hbm"), ("alignment", "hb"), ("math", "m")]
+)
+def test_a_subset_is_of_whole_domains(subset, expected):
+    assert [one.id for one in training_records(subset, RECORDS)] == list(expected)

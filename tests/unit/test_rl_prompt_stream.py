@@ -8,6 +8,7 @@ import pytest
 
 from recap.errors import DataError
 from recap.microworld.tokenizer import make_tokenizer
+from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rl.prompt_stream import PromptStream
 from recap.types import Prefill, PromptRecord
@@ -36,8 +37,10 @@ PREFILLS = {
 }
 
 
-def stream(alpha=0.5, seed=1):
-    return PromptStream(RECORDS, PREFILLS, alpha=alpha, words=3, renderer=RENDERER, seed=seed)
+def stream(alpha=0.5, seed=1, prefills=PREFILLS, lengths=(3, 3), unit="words", benign=None):
+    shares = {"harmful": alpha, "benign": alpha if benign is None else benign}
+    injection = Injection(shares, "exact", lengths, unit)
+    return PromptStream(RECORDS, prefills, injection=injection, renderer=RENDERER, seed=seed)
 
 
 def ids(prompts):
@@ -79,10 +82,37 @@ def test_the_cursor_is_all_the_state_there_is(cursor):
     assert straight.cursor == cursor + 20
 
 
+def test_each_domain_has_its_share():
+    taken = stream(alpha=1.0, benign=0.25).take(16)
+    assert Counter(p.record.domain for p in taken if p.prefill) == {"harmful": 4, "benign": 1}
+
+
+def test_a_length_from_a_range_is_drawn_by_prompt_and_epoch():
+    given = stream(alpha=1.0, lengths=(1, 4))
+    epochs = [{p.record.id: p.prefill.num_words for p in given.take(16) if p.prefill} for _ in "ab"]
+    assert epochs[0].keys() == epochs[1].keys() and epochs[0] != epochs[1]
+    assert set(epochs[0].values()) <= {1, 2, 3, 4} and len(set(epochs[0].values())) > 1
+    again = stream(alpha=1.0, lengths=(1, 4))
+    assert {p.record.id: p.prefill.num_words for p in again.take(16) if p.prefill} == epochs[0]
+
+
+def test_thoughts_that_come_later_reach_the_prompts_already_chosen():
+    given, full = stream(prefills=None), stream()
+    prompts = full.take(32)
+    chosen = [p.record.id for p in prompts if p.prefill]
+    assert [r.id for r in given.chosen(0, 32)] == chosen
+    first = given.take(16)
+    assert ids(first) == ids(prompts[:16]) and not any(p.prefill for p in first)
+    given.own.update({name: PREFILLS[name] for name in PREFILLS if name != chosen[-1]})
+    assert [p.record.id for p in given.take(16) if p.prefill] == chosen[4:-1]
+
+
 def test_another_seed_gives_another_order():
     assert ids(stream(seed=1).take(16)) != ids(stream(seed=2).take(16))
 
 
 def test_no_prompts_at_all_is_an_error():
     with pytest.raises(DataError, match="empty table"):
-        PromptStream([], {}, alpha=0.5, words=3, renderer=RENDERER, seed=1)
+        PromptStream(
+            [], {}, injection=Injection({}, "exact", (1, 1), "words"), renderer=RENDERER, seed=1
+        )

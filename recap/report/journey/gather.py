@@ -17,13 +17,14 @@ from recap.data.sources.rawrow import RawRow, Request
 from recap.data.sources.registry import LOADERS
 from recap.errors import DataError
 from recap.params import Params, derive_seed
-from recap.prefill.inject import inject
+from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.report.curves import read_metrics
 from recap.report.journey.rows import DOMAINS, Evaluated, Story, Trained
 from recap.rewards.router import Rewards
 from recap.rl.dynamic_sampling import judge_group
-from recap.rl.prefill_source import training_prefills
+from recap.rl.prefill_source import training_prefills, training_records
+from recap.rl.prompt_stream import PromptStream
 from recap.rows import read_json, read_rows
 from recap.sampling.torch_sampler import TorchSampler
 from recap.scoring.guardian import load_guardian
@@ -76,19 +77,15 @@ class Files:
 def trained_rows(params: Params, files: Files) -> list[Trained]:
     """For each domain the first prompt, in the order of the file, with an informative group."""
     train = params.for_variant(params.gate.candidate)
-    records = files.prompts("train")
+    records = training_records(train.subset, files.prompts("train"))
     given = training_prefills(train.prefill_source, files.data / "prefills", records)
     renderer = Renderer.from_dir(files.models / "policy")
     epoch_seed = derive_seed(params.seed, "train", params.gate.seed)  # as the cell's own
-    prompts = inject(
-        records,
-        given,
-        train.alpha,
-        train.prefill_words,
-        renderer,
-        derive_seed(epoch_seed, "prefills"),
-        epoch=0,
+    stream = PromptStream(
+        records, given, injection=Injection.of(train), renderer=renderer, seed=epoch_seed
     )
+    first_epoch = {prompt.record.id: prompt for prompt in stream.take(len(records))}
+    prompts = [first_epoch[record.id] for record in records]
     sampler = TorchSampler(
         load_model(files.models / "policy"), renderer.eos_id, renderer.pad_id, batch_size=96
     )
@@ -121,8 +118,9 @@ def trained_rows(params: Params, files: Files) -> list[Trained]:
         ][:CANDIDATES]
         if not chosen:
             raise DataError(
-                f"Expected {domain} training prompts to follow, got none. Run this on a run of "
-                f"'{params.gate.candidate}' with alpha above 0."
+                f"Expected {domain} training prompts to follow, got none. Run this on a run whose "
+                f"gate.candidate ('{params.gate.candidate}') has train.subset all, alpha above 0 "
+                "and prefill_source counter or aligned."
             )
         groups = roll(chosen, domain)
         fates = [

@@ -13,12 +13,18 @@ from recap.rl.dynamic_sampling import group_advantages
 
 def prefilled(story: Story) -> str:
     """What of the thoughts is used."""
+    train = story.train
+    harmful, benign = train.alphas["harmful"], train.alphas["benign"]
+    share = f"{harmful:g}" if harmful == benign else f"{harmful:g} and {benign:g}"
+    shortest, longest = train.prefill_lengths
+    length = f"{longest}" if shortest == longest else f"{shortest} to {longest}"
     cut = [row.group.prompt.prefill for row in story.trained]
     return chapter(
         "`PrefilledPrompt`",
-        f"A share of {story.train.alpha:g} (alpha) of harmful and of benign prompts gets a "
-        f"prefill, drawn anew each epoch and cut to its first {story.train.prefill_words} words. "
-        "Words and tokens are both carried: the length is set in words, t0 counts tokens.",
+        f"A share of {share} (alpha) of harmful and of benign prompts gets a "
+        f"prefill, drawn anew each epoch and cut to its first {length} {train.prefill_unit}. "
+        f"Words and tokens are both carried: the length is set in {train.prefill_unit}, t0 counts "
+        "tokens.",
         table(
             HEADER,
             [
@@ -33,9 +39,10 @@ def prefilled(story: Story) -> str:
 def groups(story: Story) -> str:
     """Rollouts, rewards and advantages."""
     blocks = []
+    scaled = story.train.optimizer != "dr_grpo"
     for row in story.trained:
         group = row.group
-        advantages = group_advantages(group.rewards)
+        advantages = group_advantages(group.rewards, scaled=scaled)
         lines = [
             [
                 f"{number}",
@@ -62,7 +69,8 @@ def groups(story: Story) -> str:
         "`Rollout` → `Reward` → `RolloutGroup` → advantages",
         "The policy before its first update goes on from t0, a few times. The reward reads prompt "
         "and response alone, never the thought. An advantage is a reward's distance from its own "
-        f"group's mean, in standard deviations. Training takes {story.train.grpo.num_generations} "
+        f"group's mean{', in standard deviations' if scaled else ''}. "
+        f"Training takes {story.train.grpo.num_generations} "
         f"rollouts, here are {len(story.trained[0].group.rewards)}. "
         "Shown is the first group of each domain that dynamic sampling keeps, if one does.",
         *blocks,
