@@ -229,7 +229,7 @@ def test_a_full_disk_is_one_message_and_nothing_half_written(undisturbed, projec
         assert code == 28, said
         assert said.count("SpaceError: ") == 1 and "Traceback" not in said, said
         assert path in said.splitlines()[-1] and "run again" in said.splitlines()[-1], said
-        assert not [file for file in files if ".part" in file or "trained" in file], files
+        assert not [file for file in files if ".part" in file or "trained/" in file], files
     again, said, _ = seen["with room"]
     assert again == 0 and "continuing after update" in said
     assert seen["outputs"] == {
