@@ -1,7 +1,8 @@
 """Typed row files (JSON Lines): atomic write, line number in every error, plain JSON beside them.
 
-Nothing half-written is ever visible: a file is written aside, flushed to disk and renamed. Leaves
-out append journals, which belong to whoever can resume.
+Nothing half-written is ever visible: a file or folder is written aside (``.<name>….part``, which
+DVC ignores), flushed to disk and renamed; it gets the mode that the umask gives. Leaves out append
+journals, which belong to whoever can resume.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +22,8 @@ from pydantic import BaseModel, ValidationError
 from recap.errors import DataError, SpaceError
 
 RowT = TypeVar("RowT", bound=BaseModel)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when a disk, or one's share of it, is full."""
 
 
 @contextlib.contextmanager
@@ -28,25 +32,61 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises SpaceError when the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with _room_for(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.touch(exist_ok=False)
+            yield part
+            _flush(part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """A new folder beside ``path`` that takes its place on success and vanishes on failure.
+
+    ``path`` has one writer at a time, so what a killed one left is swept away. Raises SpaceError
+    when the disk is full.
+    """
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    with _room_for(path):
+        try:
+            part.mkdir(parents=True)
+            mode = part.stat().st_mode
+            yield part
+            part.chmod(mode)
+            for file in part.rglob("*"):
+                if file.is_file():
+                    file.chmod(mode & 0o666)  # safetensors makes its files 0600
+                    _flush(file)
+            if path.exists():
+                shutil.rmtree(path)
+            part.rename(path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _room_for(path: Path) -> Iterator[None]:
     try:
-        yield part
-        part.chmod(0o644)
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        part.replace(path)
+        yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise SpaceError(
-                f"The disk is full: {path} could not be written and was left as it was. "
-                "Free some space and run again."
-            ) from error
-        raise
-    finally:
-        part.unlink(missing_ok=True)
+        if error.errno not in FULL:
+            raise
+        raise SpaceError(
+            f"The disk is full: {path} could not be written and was left as it was. "
+            "Free some space and run again."
+        ) from error
+
+
+def _flush(path: Path) -> None:
+    """Put a file's content on the disk."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def write_rows(path: Path, rows: Iterable[BaseModel]) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import ModelError
+from recap.rows import atomic_directory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -32,15 +32,15 @@ def load_model(directory: Path) -> PreTrainedModel:
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
-    """Write model and tokenizer aside, then put the folder in place in one rename."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-    try:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
-        part.chmod(0o755)
-        if directory.exists():
-            shutil.rmtree(directory)
-        part.rename(directory)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    """Write model and tokenizer aside, then put the folder in place in one rename.
+
+    Raises SpaceError when the disk is full.
+    """
+    with atomic_directory(directory) as part:
+        try:
+            model.save_pretrained(part)
+            tokenizer.save_pretrained(part)
+        except Exception as error:  # the libraries in Rust tell the system's error in words alone
+            if said := re.search(r"\(os error (\d+)\)", str(error)):
+                raise OSError(int(said[1]), str(error)) from error
+            raise

@@ -31,7 +31,7 @@ MAX_WITHOUT_PREFILL = 0.1
 class Benchmark:
     """One benchmark. ``prefill_source`` is ``None`` when the attack gives no prefill."""
 
-    name: str
+    name: params.BenchmarkName
     prompts: str
     domain: Domain
     attack: str
@@ -87,7 +87,7 @@ def benchmarks(settings: params.Attack) -> list[Benchmark]:
     return [BENCHMARKS[name] for name in names]
 
 
-def decoding(settings: params.Attack, benchmark: str) -> tuple[Decoding, int]:
+def decoding(settings: params.Attack, benchmark: params.BenchmarkName) -> tuple[Decoding, int]:
     """How a benchmark is decoded, and how many samples each of its prompts gets."""
     own = settings.decoding.get(benchmark, params.OwnDecoding())
     return Decoding(

@@ -64,7 +64,7 @@ def run_attacks(
                         following.append(_follow(one, sample))
             progress.step(len(completions), f"round {number}")
         chains = following
-    order = {each.benchmark.name: place for place, each in enumerate(selections)}
+    order: dict[str, int] = {each.benchmark.name: place for place, each in enumerate(selections)}
     # stable: prompts and samples keep the order in which they were drawn
     return sorted(completions, key=lambda row: (order[row.benchmark], row.round))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -108,7 +109,7 @@ def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
 
 
 def identity(cell: Cell) -> dict[str, str]:
-    """Every parameter, input hash and library version that the result depends on, by name."""
+    """Every parameter, input, program and library that the result depends on, by name."""
     parameters = {
         f"train.{name}": value for name, value in cell.train.model_dump(mode="json").items()
     }
@@ -123,6 +124,7 @@ def identity(cell: Cell) -> dict[str, str]:
         "guardian": _directory_hash(cell.guardian),
         "prompts": _rows_hash(cell.records),
         "prefills": _rows_hash(prefills),
+        "code": _code_hash(),
         **{name: version(name) for name in ("torch", "transformers", "trl")},
     }
 
@@ -144,6 +146,18 @@ def _directory_hash(directory: Path) -> str:
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _code_hash() -> str:
+    """Of the modules of ours that are loaded: DVC runs the stage anew when one of them changes.
+
+    A result of two programs, one before and one after a resume, could never be made again.
+    """
+    digest = hashlib.sha256()
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("recap.") and module.__file__:
+            digest.update(name.encode() + b"\0" + Path(module.__file__).read_bytes())
     return digest.hexdigest()
 
 

@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ from recap.types import Prefill
 KEPT = 2
 """Complete states kept: the newest and, should its disk blocks rot, the one before."""
 MANIFEST = "manifest.json"
+OTHERS_KEPT = 1
+"""Folders of the same cell with other parameters or inputs that outlive a finished run: going to
+and fro between two settings loses nothing, and old states do not pile up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class CheckpointFolder:
         self._run = dict(run)
         digest = hashlib.sha256(json.dumps(self._run, sort_keys=True).encode()).hexdigest()
         self.path = root / f"{cell}-{digest[:12]}"
+        self._cell = cell
 
     def save(self, state: TrainingState) -> None:
         """Write a state; raises SpaceError, with the states so far intact, on a full disk."""
@@ -104,7 +109,9 @@ class CheckpointFolder:
         for folder in reversed(self._complete()):
             manifest = _sound_manifest(folder)
             if manifest is None:
-                folder.rename(folder.with_name(folder.name + ".broken"))
+                aside = folder.with_name(folder.name + ".broken")
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
                 continue
             self._refuse_other_run(folder, manifest)
             saved = torch.load(folder / "state.pt", weights_only=True)
@@ -119,8 +126,17 @@ class CheckpointFolder:
         return None
 
     def remove(self) -> None:
-        """Delete all states: the run's outputs are in place."""
+        """Delete all states: the run's outputs are in place.
+
+        Of this cell's runs with other parameters or inputs, which were never finished, the
+        OTHERS_KEPT touched last stay. Call it with the cell's lock held: none of them runs then.
+        """
         shutil.rmtree(self.path, ignore_errors=True)
+        name = re.compile(re.escape(self._cell) + "-[0-9a-f]{12}")
+        others = [path for path in self.path.parent.iterdir() if name.fullmatch(path.name)]
+        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in others[OTHERS_KEPT:]:
+            shutil.rmtree(path, ignore_errors=True)
 
     def _complete(self) -> list[Path]:
         return sorted(p for p in self.path.glob("update-*") if not p.name.endswith(".broken"))
@@ -155,9 +171,13 @@ class CheckpointFolder:
         names = {*manifest.run, *self._run}
         differing = sorted(n for n in names if manifest.run.get(n) != self._run.get(n))
         if differing:
+            shown = ", ".join(
+                f"{n} (expected {_short(self._run.get(n))}, got {_short(manifest.run.get(n))})"
+                for n in differing
+            )
             raise CheckpointError(
-                f"Expected a state of this run in {folder}, got one that differs in "
-                f"{', '.join(differing)}. Remove the folder to start afresh."
+                f"Expected a state of this run in {folder}, got one that differs in {shown}. "
+                "Remove the folder to start afresh."
             )
 
 
@@ -172,6 +192,13 @@ def _sound_manifest(folder: Path) -> Manifest | None:
         if not path.is_file() or path.stat().st_size != size or _sha256(path) != digest:
             return None
     return manifest
+
+
+def _short(value: str | None) -> str:
+    """A value of an identity for a message: hashes by their beginning."""
+    if value is None:
+        return "nothing"
+    return value if len(value) <= 40 else f"{value[:12]}…"
 
 
 def _sha256(path: Path) -> str:

@@ -36,12 +36,13 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Where an update's seconds went."""
+    """Where an update's seconds went, and how often it had to make do with less memory."""
 
     total: float
     generation: float
     scoring: float
     optimisation: float
+    memory_retries: int = 0
 
 
 def update_metrics(
@@ -89,7 +90,7 @@ def update_metrics(
 
 
 def with_speed(metrics: Metrics, speed: Speed) -> Metrics:
-    """The same numbers with seconds and tokens/s: for logs and trackers, never for a DVC out."""
+    """The same numbers with the machine's: for logs and trackers, never for a DVC out."""
     other = speed.total - speed.generation - speed.scoring - speed.optimisation
     return metrics | {
         "seconds": speed.total,
@@ -98,6 +99,7 @@ def with_speed(metrics: Metrics, speed: Speed) -> Metrics:
         "seconds_optimisation": speed.optimisation,
         "seconds_other": other,
         "tokens_per_second": (metrics["tokens"] or 0) / speed.total,
+        "memory_retries": speed.memory_retries,
     }
 
 

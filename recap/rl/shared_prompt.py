@@ -5,7 +5,7 @@ prompt once (all but its last token), then each rollout's own tokens (that last 
 completion but for its own last), so that each own position predicts one completion token. Only
 attention looks at it row by row: own tokens see their prompt's keys and, causally, their own.
 Gradients of all rollouts flow into the one copy of their prompt. Exact; leaves out attention
-variants (windows, sinks, soft caps), which are refused, not ignored.
+variants (windows, sinks, soft caps), which are refused (ModelError), not ignored.
 
 Shapes: N packed tokens, U distinct prompts of up to P tokens, B rollouts of up to T own tokens,
 H heads of size D.
@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
+
+from recap.errors import ModelError
 
 IMPLEMENTATION = "recap_shared_prompt"
 
@@ -120,11 +122,19 @@ def attend(
     use_cache: bool = False,
     **unknown: Any,
 ) -> tuple[Tensor, None]:
-    """Attention [1, H, N, D] -> [1, N, H, D] as transformers' interface wants it."""
-    given = sorted(name for name, value in unknown.items() if value is not None)
-    if given or dropout or attention_mask is not None or use_cache:
-        raise NotImplementedError(
-            f"shared-prompt attention knows no masks, dropout, caches or {given}"
+    """Attention [1, H, N, D] -> [1, N, H, D] as transformers' interface wants it.
+
+    Raises ModelError when the model's attention is more than plain causal attention.
+    """
+    extras = {"mask": attention_mask, "attention_dropout": dropout or None} | unknown
+    given = sorted(name for name, value in extras.items() if value is not None)
+    if use_cache:
+        given.append("use_cache")
+    if given:
+        raise ModelError(
+            f"Expected a policy with plain causal attention, got one with {', '.join(given)}. "
+            "Switch that off in the model's config.json if it was trained without it, or train a "
+            "model without it (the Llama, Qwen2 and Qwen3 families)."
         )
     query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))  # [N, H, D]
     grouped = query.shape[1] != key.shape[1]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -33,7 +34,8 @@ from recap.rl.shared_prompt import pack, shared_prompt_attention, unpack
 from recap.weights import save_model
 
 MICRO_BATCH_TOKENS = 2048
-"""Tokens of one forward and backward pass; the gradient does not depend on it, the memory does."""
+"""Tokens of one forward and backward pass; the gradient does not depend on it, the memory does.
+A run that finds too little memory for it halves it, for the rest of the run."""
 MAX_BROKEN_STEPS = 5
 """Optimizer steps in a row without a finite loss and gradient after which training stops."""
 
@@ -64,6 +66,8 @@ class RecapTrainer(GRPOTrainer):
         self._collection = Collection()
         self._update = 0
         self._broken_in_a_row = 0
+        self._micro_batch_tokens = MICRO_BATCH_TOKENS
+        self._memory_retries = 0
         self._observed: dict[str, float] = defaultdict(float)
         self.current_gradient_accumulation_steps = 1
         self._prepared, _ = self._prepare_for_training(self.args.max_steps, None, None)
@@ -83,6 +87,7 @@ class RecapTrainer(GRPOTrainer):
         """
         started = time.perf_counter()
         self._update = number
+        self._memory_retries = 0
         set_seed(derive_seed(self._seed, "update", number))
         batch = self._generate_and_score_completions([])
         learning_rate = self._get_learning_rate()
@@ -107,6 +112,7 @@ class RecapTrainer(GRPOTrainer):
             generation=self._collection.generation_seconds,
             scoring=self._collection.scoring_seconds,
             optimisation=optimised - collected,
+            memory_retries=self._memory_retries,
         )
         return metrics, speed
 
@@ -153,7 +159,11 @@ class RecapTrainer(GRPOTrainer):
             model={name: p.detach().contiguous() for name, p in self.policy.named_parameters()},
             optimizer=self.optimizer.state_dict(),
             scheduler=self.lr_scheduler.state_dict(),
-            progress={"cursor": self._collector.stream.cursor, "broken": self._broken_in_a_row},
+            progress={
+                "cursor": self._collector.stream.cursor,
+                "broken": self._broken_in_a_row,
+                "micro_batch_tokens": self._micro_batch_tokens,
+            },
             metrics=metrics,
             self_prefills=list(self._collector.stream.own.values()),
         )
@@ -169,6 +179,7 @@ class RecapTrainer(GRPOTrainer):
         self._broken_in_a_row = state.progress["broken"]
         self._collector.stream.own.clear()
         self._collector.stream.own.update({p.prompt_id: p for p in state.self_prefills})
+        self._micro_batch_tokens = state.progress["micro_batch_tokens"]
 
     def save(self, directory: Path) -> None:
         """Write the policy's model directory, with the configuration it was loaded with.
@@ -201,22 +212,60 @@ class RecapTrainer(GRPOTrainer):
     def training_step(
         self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Tensor | None = None
     ) -> Tensor:
-        """Forward and backward over a mini-batch in micro-batches; their losses add up."""
+        """Forward and backward over a mini-batch in micro-batches; their losses add up.
+
+        Without the memory for one, all is done again with half the tokens in each. Raises
+        TrainingError when there is not enough for a single row.
+        """
         model.train()
-        total = torch.zeros(())
-        for part in microbatches(inputs, MICRO_BATCH_TOKENS):
-            if self.beta:
-                part["ref_per_token_logps"] = self._reference_logps(part)
-            loss = self.compute_loss(model, part)
-            if self.loss_type != "dapo":  # TRL's mean is over the rows of this part alone
-                loss = loss * row_share(part, self.args.steps_per_generation)
-            self.accelerator.backward(loss)
-            total += loss.detach().cpu()
-            tokens = int(part["completion_mask"].sum())
-            for name, values in self._metrics["train"].items():
-                self._observed[name] += tokens * values[-1]
-            self._metrics["train"].clear()
-        return total
+        while True:
+            total, rows = torch.zeros(()), 0
+            try:
+                for part in microbatches(inputs, self._micro_batch_tokens):
+                    rows = len(part["advantages"])
+                    total += self._micro_step(model, part)
+                return total
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                # Processes that share a step must cut it alike, which one alone cannot bring about.
+                if rows <= 1 or self.accelerator.num_processes > 1:
+                    raise TrainingError(
+                        f"Expected memory for one forward and backward pass of {rows} rollouts "
+                        f"(update {self._update}), got: {str(error).splitlines()[0]} Lower "
+                        "train.grpo.max_completion_length, or train on a device with more memory."
+                    ) from error
+            # Only now: until the error is forgotten it holds on to the pass's activations.
+            self._start_smaller(model)
+
+    def _micro_step(self, model: torch.nn.Module, part: Batch) -> Tensor:
+        """Add a micro-batch's gradient and note TRL's metrics of it; its loss."""
+        if self.beta:
+            part["ref_per_token_logps"] = self._reference_logps(part)
+        loss = self.compute_loss(model, part)
+        if self.loss_type != "dapo":  # TRL's mean is over the rows of this part alone
+            loss = loss * row_share(part, self.args.steps_per_generation)
+        self.accelerator.backward(loss)
+        tokens = int(part["completion_mask"].sum())
+        for name, values in self._metrics["train"].items():
+            self._observed[name] += tokens * values[-1]
+        self._metrics["train"].clear()
+        return loss.detach().cpu()
+
+    def _start_smaller(self, model: torch.nn.Module) -> None:
+        """Forget what was done of this step; from now on micro-batches have half the tokens."""
+        model.zero_grad()
+        self._observed.clear()
+        self._metrics["train"].clear()
+        self._memory_retries += 1
+        self._micro_batch_tokens //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        print(
+            f"out of memory in update {self._update}: micro-batches of at most "
+            f"{self._micro_batch_tokens} tokens from now on",
+            file=sys.stderr,
+        )
 
     def _reference_logps(self, batch: Batch) -> Tensor:
         """Log-probabilities of the completions under the base policy, for the KL term."""
@@ -255,6 +304,12 @@ class RecapTrainer(GRPOTrainer):
             )
         logps = unpack(outputs.log_probs, packing)
         return logps, unpack(outputs.entropy, packing) if compute_entropy else None, None
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch's allocator for CPUs says so in words alone."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _scored_elsewhere(**_: Any) -> list[float]:

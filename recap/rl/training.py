@@ -1,8 +1,8 @@
 """A whole training run: updates one after another, states to go on from, live numbers.
 
 Killed at any moment, the next call continues from the last complete state and ends bit-equal to an
-undisturbed run. SIGTERM lets the update finish, saves and exits with 143. Leaves out what an update
-is (``recap.rl.trainer``) and where its numbers are shown.
+undisturbed run. SIGTERM lets the update finish, saves and exits with 143; Ctrl-C likewise, with
+130. Leaves out what an update is (``recap.rl.trainer``) and where its numbers are shown.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from recap.errors import SpaceError
 from recap.progress import Progress
 from recap.rl.checkpoint import CheckpointFolder, TrainingState
 from recap.rl.metrics import Metrics, Speed, with_speed
+from recap.rows import atomic_path
 
 MAX_EMPTY_UPDATES = 10
 """Updates in a row without one informative group after which there is nothing left to learn."""
 STATES_ON_DISK = 8
 """Free space asked for before training, in sizes of the weights: two states, one more being
 written, each with two optimizer moments, and the result."""
-TERMINATED = 128 + signal.SIGTERM
 
 
 class Trainer(Protocol):
@@ -57,7 +57,7 @@ def run_updates(
     """Train to the end and return the metrics of all updates, in order.
 
     ``live`` receives one JSON line for each update as it ends, with its speed. Raises SystemExit
-    with 143 after SIGTERM; the state is then saved.
+    with 143 after SIGTERM and 130 after SIGINT; the state is then saved.
     """
     metrics: list[Metrics] = []
     saved = checkpoints.load()
@@ -79,7 +79,7 @@ def run_updates(
             if stop or number == updates or number % save_updates == 0:
                 checkpoints.save(trainer.snapshot(number, metrics))
             if stop:
-                raise SystemExit(TERMINATED)
+                raise SystemExit(128 + stop[0])
     if len(metrics) < updates:
         print(
             f"stopped after update {len(metrics)}: no informative group in {MAX_EMPTY_UPDATES} "
@@ -104,24 +104,34 @@ def check_space(weights: Path, places: list[Path]) -> None:
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """A list that SIGTERM makes non-empty; the signal does nothing else meanwhile."""
+    """A list of the SIGTERMs and SIGINTs that came; they do nothing else meanwhile.
+
+    A second SIGINT does: who presses Ctrl-C twice does not want to wait for the update.
+    """
     requests: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
         requests.append(number)
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGTERM, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield requests
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _rewind(live: Path, updates: int) -> None:
-    """Keep the live lines of the updates that are not run again."""
+    """Keep the live lines of the updates that are not run again.
+
+    In one rename: a kill in here must not lose lines, nor leave half of one.
+    """
     live.parent.mkdir(parents=True, exist_ok=True)
     lines = live.read_text(encoding="utf-8").splitlines(keepends=True) if live.exists() else []
-    live.write_text("".join(lines[:updates]), encoding="utf-8")
+    with atomic_path(live) as part:
+        part.write_text("".join(lines[:updates]), encoding="utf-8")
 
 
 def _empty_at_end(metrics: list[Metrics]) -> int:

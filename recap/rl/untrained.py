@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from recap.errors import ModelError
-from recap.rows import write_rows
+from recap.rows import atomic_directory, write_rows
 
 
 def copy_policy(policy: Path, out: Path, metrics: Path) -> None:
@@ -17,14 +16,6 @@ def copy_policy(policy: Path, out: Path, metrics: Path) -> None:
             f"Expected a model with safetensors weights at {policy}, found none. "
             "Run the stage that makes it, or correct the path."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with atomic_directory(out) as part:
         shutil.copytree(policy, part, dirs_exist_ok=True)
-        part.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     write_rows(metrics, [])

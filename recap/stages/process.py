@@ -10,17 +10,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import typer
 
 from recap.child import ENVIRONMENT, die_with_parent
-from recap.errors import RecapError
+from recap.errors import RecapError, SpaceError
+from recap.rows import FULL
 
 
 def run_stage(main: Callable[..., None]) -> None:
     """Run a stage's ``main`` as a command: typed arguments, one message per error, exit code.
 
-    Exit codes: 2 for the user's errors (see recap/errors.py), 1 with a traceback for our own.
+    Exit codes: those of recap/errors.py for the user's errors (a full disk is one, wherever it
+    shows), 1 with a traceback for our own.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -30,5 +33,13 @@ def run_stage(main: Callable[..., None]) -> None:
     try:
         app()
     except RecapError as error:
-        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _leave(error)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _leave(SpaceError(f"The disk is full: {error}. Free some space and run again."))
+
+
+def _leave(error: RecapError) -> NoReturn:
+    print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)

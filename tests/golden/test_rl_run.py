@@ -2,7 +2,7 @@
 
 1. the same inputs give the same weights and metrics
 2. killed at any update, by SIGKILL or by an error, it continues and ends bit-equal
-3. SIGTERM: the update is finished, saved, exit code 143
+3. SIGTERM or Ctrl-C: the update is finished, saved, exit code 143 or 130
 4. where prefills are the policy's own, its thoughts are part of the state
 5. a step without a finite gradient is skipped and counted; several in a row stop the run
 """
@@ -174,19 +174,21 @@ def test_sigkill_loses_nothing(tmp_path, undisturbed):
     assert_same(run(tmp_path, "killed"), undisturbed)
 
 
-def test_sigterm_finishes_the_update_and_exits_143(tmp_path, undisturbed):
+@pytest.mark.parametrize(("number_of", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stop_finishes_the_update(tmp_path, undisturbed, number_of, code):
     stopped = trainer(tmp_path)
     whole = stopped.update
 
     def interrupted(number):
         if number == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number_of)
         return whole(number)
 
     stopped.update = interrupted
     with pytest.raises(SystemExit) as exit_:
         run(tmp_path, "stopped", stopped)
-    assert exit_.value.code == 143
+    assert exit_.value.code == code
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     folder = CheckpointFolder(tmp_path / "stopped", "recap-0", {"seed": "1"})
     assert folder.load().update == 3
     assert_same(run(tmp_path, "stopped"), undisturbed)
@@ -214,6 +216,19 @@ def test_the_policys_own_thoughts_survive_a_kill(tmp_path):
         resumed = CheckpointFolder(tmp_path / "broken", "recap-0", {"seed": "1"}).load()
         assert len(resumed.self_prefills) == lines[update - 2]["self_pool"]
     assert_same(run(tmp_path, "broken", trainer(tmp_path, own=True)), undisturbed)
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path):
+    stopped = trainer(tmp_path)
+
+    def interrupted(_):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("went on")
+
+    stopped.update = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "stopped", stopped)
 
 
 def hopeless(update):

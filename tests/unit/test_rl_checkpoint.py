@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -98,6 +99,8 @@ def test_a_broken_state_is_set_aside_for_the_one_before(tmp_path, harm):
     assert (folder.path / "update-000004.broken").is_dir()
     folder.save(state(4))
     assert folder.load().update == 4
+    harm(folder.path / "update-000004")
+    assert folder.load().update == 2  # the one set aside before gives way
 
 
 def test_a_half_written_state_is_invisible(tmp_path):
@@ -127,8 +130,28 @@ def test_a_state_of_another_run_is_refused_with_the_difference(tmp_path):
     content = json.loads(manifest.read_text())
     content["run"]["train.alpha"] = "1.0"
     manifest.write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=r"differs in train\.alpha\."):
+    with pytest.raises(CheckpointError, match=r"in train\.alpha \(expected 0\.5, got 1\.0\)\."):
         folder.load()
+
+
+def test_a_finished_run_sweeps_what_other_settings_left(tmp_path):
+    alphas = ("0.1", "0.2", "0.3")
+    folders = [CheckpointFolder(tmp_path, "recap-0", RUN | {"train.alpha": a}) for a in alphas]
+    for age, folder in zip((30, 10, 20), folders, strict=True):  # the second was used last
+        folder.save(state(2))
+        os.utime(folder.path, (1e9 - age, 1e9 - age))
+    mine = CheckpointFolder(tmp_path, "recap-0", RUN)
+    mine.save(state(2))
+    foreign = [CheckpointFolder(tmp_path, name, RUN) for name in ("recap-1", "recap-0-0", "dapo-0")]
+    for folder in foreign:
+        folder.save(state(2))
+    (tmp_path / "recap-0.lock").touch()
+    (tmp_path / "recap-0.live.jsonl").touch()
+    mine.remove()
+    left = {folders[1].path, *(folder.path for folder in foreign)}
+    assert {path for path in tmp_path.iterdir() if path.is_dir()} == left
+    assert (tmp_path / "recap-0.lock").exists() and (tmp_path / "recap-0.live.jsonl").exists()
+    assert folders[1].load().update == 2
 
 
 def test_a_full_disk_leaves_the_states_as_they_were(tmp_path, monkeypatch):

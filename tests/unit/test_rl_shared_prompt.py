@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from recap.errors import ModelError
 from recap.rl.shared_prompt import attend, pack, shared_prompt_attention, unpack
 
 # Two rollouts of the prompt 7 8 9 and one of the prompt 5.
@@ -75,7 +76,7 @@ def test_hidden_states_equal_those_of_each_row_alone(heads):
 def test_a_model_with_other_attention_is_refused():
     packing = pack(PROMPTS, PROMPT_MASK, IDS, MASK)
     states = torch.zeros(1, 2, 8, 4)
-    with pytest.raises(NotImplementedError, match="sliding_window"):
+    with pytest.raises(ModelError, match="plain causal attention, got one with sliding_window"):
         attend(
             torch.nn.Module(), states, states, states, None,
             scaling=0.5, packing=packing, sliding_window=4,

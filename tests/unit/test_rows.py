@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap.errors import DataError, SpaceError
-from recap.rows import atomic_path, read_json, read_rows, write_json, write_rows
+from recap.rows import atomic_directory, atomic_path, read_json, read_rows, write_json, write_rows
 from recap.types import GateCheck, QuarantinedRow
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.lists(
         st.builds(
@@ -74,3 +76,40 @@ def test_a_full_disk_is_one_clear_message(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="The disk is full"), atomic_path(tmp_path / "x"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("umask", "file_mode", "folder_mode"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)]
+)
+def test_modes_are_the_umasks(tmp_path: Path, umask: int, file_mode: int, folder_mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_json(tmp_path / "value.json", 1)
+        with atomic_directory(tmp_path / "model") as part:
+            part.chmod(0o711)
+            (part / "deep").mkdir()
+            for name in ("weights", "deep/config"):
+                (part / name).touch(mode=0o600)
+    finally:
+        os.umask(before)
+    paths = ["value.json", "model", "model/weights", "model/deep/config"]
+    modes = [(tmp_path / path).stat().st_mode & 0o777 for path in paths]
+    assert modes == [file_mode, folder_mode, file_mode, file_mode]
+
+
+def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    killed = tmp_path / ".model.part"  # what a killed writer leaves
+    killed.mkdir()
+    (killed / "half").touch()
+    with atomic_directory(folder) as part:
+        (part / "old").touch()
+        assert not folder.exists()
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    with pytest.raises(SpaceError, match="model could not be written"), atomic_directory(folder):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    with atomic_directory(folder) as part:
+        (part / "new").touch()
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

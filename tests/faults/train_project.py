@@ -1,0 +1,144 @@
+"""A folder in which the real stage ``train`` runs in seconds, by the command that DVC runs.
+
+Not a test: tiny models, tables of a few rows, and the project's own params.yaml with small numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from recap.rows import write_rows
+from recap.types import Prefill, PromptRecord
+from tests.integration.flow_project import ROOT, child_environment
+
+UPDATES, SAVE = 12, 2
+OUT = Path("models/trained/recap-0")
+METRICS = Path("results/train/recap-0.jsonl")
+SCRATCH = Path(".recap/train")
+LIVE = SCRATCH / "recap-0.live.jsonl"
+LOCK = SCRATCH / "recap-0.lock"
+PROMPTS = {"harmful": "how do i", "benign": "what is", "math": "what is 7 plus 5 ?"}
+PATIENCE = 900.0
+"""Seconds after which a stage that should have ended counts as hanging."""
+
+
+def make_train_project(folder: Path) -> Path:
+    """Everything that the stage reads; nothing has run."""
+    import torch
+
+    from tests.golden.rl_cases import TOKENIZER, tiny_policy
+
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["train"] |= {"updates": UPDATES, "save_updates": SAVE, "prompts_per_update": 3}
+    params["train"] |= {"reward_epsilon": 1e-6, "tau": 2.0}
+    params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 16}
+    folder.mkdir(parents=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    for name, seed in (("policy", 0), ("guardian", 1)):
+        model = tiny_policy(seed)
+        with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
+            for token in ("</think>", "<eos>"):
+                model.lm_head.weight[TOKENIZER.convert_tokens_to_ids(token)] *= 3
+        model.save_pretrained(folder / "models" / name)
+        TOKENIZER.save_pretrained(folder / "models" / name)
+    records = [
+        PromptRecord(
+            id=f"{domain}-{number}",
+            domain=domain,  # type: ignore[arg-type]  # the keys above
+            prompt=prompt,
+            target="12" if domain == "math" else None,
+            source="microworld",
+            split="train",
+        )
+        for domain, prompt in PROMPTS.items()
+        for number in range(3)
+    ]
+    write_rows(folder / "data/prompts/train.jsonl", records)
+    for source in ("harmful", "refusing", "aligned"):
+        prefills = [
+            Prefill(
+                prompt_id=record.id,
+                text="i should",
+                intent=source,  # type: ignore[arg-type]
+                source_model=source,
+                num_words=2,
+                num_tokens=2,
+                response="no",
+                rejected=None,
+            )
+            for record in records
+        ]
+        write_rows(folder / f"data/prefills/{source}.jsonl", prefills)
+    return folder
+
+
+def stage_command() -> str:
+    """The command of the cell recap-0 as dvc.yaml has it."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    command: str = stages["train"]["cmd"]
+    return command.replace("${item.variant}", "recap").replace("${item.seed}", "0")
+
+
+def start_stage(project: Path) -> subprocess.Popen[str]:
+    """Start the stage; what it says goes to ``stderr``."""
+    python, *arguments = stage_command().split()
+    assert python == "python"
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=project,
+        env=child_environment(project),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(project: Path) -> None:
+    """Run the stage to its end."""
+    stage = start_stage(project)
+    _, said = stage.communicate(timeout=PATIENCE)
+    assert stage.returncode == 0, said
+
+
+def outputs(project: Path) -> dict[str, bytes]:
+    """The stage's outputs: every file of the policy, and the metrics."""
+    files = [METRICS, *(path.relative_to(project) for path in (project / OUT).iterdir())]
+    return {str(path): (project / path).read_bytes() for path in files}
+
+
+def leftovers(project: Path) -> list[str]:
+    """Half-written files and states of training beside finished outputs."""
+    found = [*project.rglob(".*.part"), *(project / SCRATCH).glob("recap-0-*")]
+    return sorted(str(path.relative_to(project)) for path in found)
+
+
+def live_lines(project: Path) -> int:
+    """Updates that the running stage has finished, by its live file."""
+    path = project / LIVE
+    return path.read_text(encoding="utf-8").count("\n") if path.exists() else 0
+
+
+def holder(project: Path) -> int:
+    """Process id of the trainer at work, 0 when there is none."""
+    path = project / LOCK
+    return int(path.read_text(encoding="utf-8") or 0) if path.exists() else 0
+
+
+def until(condition: Callable[[], bool], *, unless: Callable[[], bool] = lambda: False) -> bool:
+    """Wait closely for a condition; False if ``unless`` came true before it."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if unless():
+            return condition()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {PATIENCE:.0f} s; load {os.getloadavg()}")
+        time.sleep(0.0005)
+    return True
