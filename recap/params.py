@@ -195,6 +195,7 @@ class Train(Section):
     truncated_reward: float
     max_missing_prefills: Share
     save_updates: Count
+    snapshot_updates: Count
     grpo: Grpo
 
 
@@ -218,6 +219,13 @@ class Attack(Section):
     max_tokens: Count
     samples: Count
     decoding: dict[Literal[BENCHMARKS], OwnDecoding]  # type: ignore[valid-type]
+    benchmarks: tuple[Literal[BENCHMARKS], ...] = Field(min_length=1)  # type: ignore[valid-type]
+
+
+class Dynamics(Section):
+    """What the policy's snapshots are attacked with; decoding and judge are the evaluation's."""
+
+    prompts: Count
     benchmarks: tuple[Literal[BENCHMARKS], ...] = Field(min_length=1)  # type: ignore[valid-type]
 
 
@@ -271,6 +279,7 @@ class Params(Section):
     prefill: Prefilling
     train: Train
     attack: Attack
+    dynamics: Dynamics
     judge: Judge
     evaluate: Evaluate
     report: Report

@@ -1,9 +1,15 @@
-"""Model directories: complete Hugging Face folders, safetensors only, never half-written."""
+"""Model directories: complete Hugging Face folders, safetensors only, never half-written.
+
+Also the folder of a run's snapshots: one model directory for each update that was kept.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,12 +39,50 @@ def load_model(directory: Path) -> PreTrainedModel:
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
     """Write model and tokenizer aside, then put the folder in place in one rename."""
+    with whole_directory(directory) as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+
+
+def snapshot_directory(folder: Path, update: int) -> Path:
+    """Where the policy as it was after ``update`` lies in a run's folder of snapshots."""
+    return folder / f"update-{update:06d}"
+
+
+def snapshots(folder: Path) -> dict[int, Path]:
+    """The model directories in a run's folder of snapshots, by update, the earliest first.
+
+    Raises ModelError when there is no such folder; a run may have left it empty.
+    """
+    if not folder.is_dir():
+        raise ModelError(
+            f"Expected a folder of snapshots at {folder}, found none. Run the train stage."
+        )
+    return {int(path.name.removeprefix("update-")): path for path in sorted(folder.glob("update-*"))}
+
+
+def copy_snapshots(folder: Path, out: Path) -> None:
+    """Put all snapshots of ``folder`` (none if it does not exist) at ``out`` in one rename."""
+    with whole_directory(out) as part:
+        for path in sorted(folder.glob("update-*")):
+            shutil.copytree(path, part / path.name)
+
+
+@contextmanager
+def whole_directory(directory: Path) -> Iterator[Path]:
+    """A temporary folder beside ``directory`` that replaces it on success, else vanishes.
+
+    Its files are flushed to disk before it takes the name.
+    """
     directory.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
+        yield part
         part.chmod(0o755)
+        for path in part.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
         if directory.exists():
             shutil.rmtree(directory)
         part.rename(directory)

@@ -66,6 +66,7 @@ class CheckpointFolder:
         self._run = dict(run)
         digest = hashlib.sha256(json.dumps(self._run, sort_keys=True).encode()).hexdigest()
         self.path = root / f"{cell}-{digest[:12]}"
+        self.snapshots = self.path / "snapshots"
 
     def save(self, state: TrainingState) -> None:
         """Write a state; raises SpaceError, with the states so far intact, on a full disk."""

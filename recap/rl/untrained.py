@@ -1,30 +1,24 @@
-"""The variant of zero updates: the base policy's files, byte for byte, and no metrics."""
+"""The variant of zero updates: the base policy's files, byte for byte; no metrics, no snapshots."""
 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from recap.errors import ModelError
 from recap.rows import write_rows
+from recap.weights import whole_directory
 
 
-def copy_policy(policy: Path, out: Path, metrics: Path) -> None:
-    """Copy the policy's directory to ``out`` in one rename, and write an empty metrics file."""
+def copy_policy(policy: Path, out: Path, metrics: Path, snapshots: Path) -> None:
+    """Copy the policy's directory to ``out``; the metrics file and the snapshots stay empty."""
     if not any(policy.glob("*.safetensors")):
         raise ModelError(
             f"Expected a model with safetensors weights at {policy}, found none. "
             "Run the stage that makes it, or correct the path."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with whole_directory(out) as part:
         shutil.copytree(policy, part, dirs_exist_ok=True)
-        part.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with whole_directory(snapshots):
+        pass
     write_rows(metrics, [])

@@ -29,7 +29,7 @@ from recap.rl.training import run_updates
 from recap.sampling.torch_sampler import TorchSampler
 from recap.types import Prefill, PromptRecord, Reward
 
-UPDATES, SAVE = 6, 2
+UPDATES, SAVE, SNAPSHOT = 6, 2, 3
 WANTED = 40
 """The token that earns reward."""
 RECORDS = [
@@ -79,7 +79,9 @@ def run(tmp_path, name, one=None, updates=UPDATES):
     one = one or trainer(tmp_path)
     folder = CheckpointFolder(tmp_path / name, "recap-0", {"seed": "1"})
     live = tmp_path / name / "live.jsonl"
-    metrics = run_updates(one, folder, live, updates=updates, save_updates=SAVE)
+    metrics = run_updates(
+        one, folder, live, updates=updates, save_updates=SAVE, snapshot_updates=SNAPSHOT
+    )
     return [p.detach().clone() for p in one.policy.parameters()], metrics, live
 
 
