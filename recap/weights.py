@@ -58,7 +58,9 @@ def snapshots(folder: Path) -> dict[int, Path]:
         raise ModelError(
             f"Expected a folder of snapshots at {folder}, found none. Run the train stage."
         )
-    return {int(path.name.removeprefix("update-")): path for path in sorted(folder.glob("update-*"))}
+    return {
+        int(path.name.removeprefix("update-")): path for path in sorted(folder.glob("update-*"))
+    }
 
 
 def copy_snapshots(folder: Path, out: Path) -> None:

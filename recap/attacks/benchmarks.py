@@ -121,9 +121,7 @@ def check_sources(source: str, prefills: Sequence[Prefill]) -> None:
             )
 
 
-def read_selections(
-    chosen: Sequence[Benchmark], prompts: Path, prefills: Path
-) -> list[Selection]:
+def read_selections(chosen: Sequence[Benchmark], prompts: Path, prefills: Path) -> list[Selection]:
     """The cases of all benchmarks, from the evaluation prompts and the folder of prefills."""
     records = read_rows(prompts, PromptRecord)
     sources = sorted({each.prefill_source for each in chosen if each.prefill_source is not None})
@@ -177,7 +175,7 @@ def select(
 
 
 def draw(selection: Selection, count: int, seed: int) -> Selection:
-    """``count`` of the cases in their order, drawn by ``seed``; all of them if there are no more."""
+    """``count`` of the cases in their order, drawn by ``seed``; all if there are no more."""
     places = range(len(selection.cases))
     generator = random.Random(derive_seed(seed, "draw", selection.benchmark.name))
     drawn = sorted(generator.sample(places, min(count, len(places))))

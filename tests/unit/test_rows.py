@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.errors import DataError, SpaceError
-from recap.rows import atomic_path, read_json, read_rows, write_json, write_rows
+from recap.rows import atomic_path, count_lines, read_json, read_rows, write_json, write_rows
 from recap.types import GateCheck, QuarantinedRow
 
 
@@ -74,3 +74,11 @@ def test_a_full_disk_is_one_clear_message(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="The disk is full"), atomic_path(tmp_path / "x"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("{}\n", 1), ("{}\n{}\n", 2)])
+def test_count_lines(tmp_path: Path, text: str, count: int) -> None:
+    (tmp_path / "rows.jsonl").write_text(text)
+    assert count_lines(tmp_path / "rows.jsonl") == count
+    with pytest.raises(DataError, match=r"Expected the row file .*none\.jsonl"):
+        count_lines(tmp_path / "none.jsonl")
