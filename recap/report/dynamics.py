@@ -56,7 +56,7 @@ def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -
     mine, theirs = variant_label(candidate), variant_label(baseline)
     compared = _by_update(cells, candidate, baseline)
     if not compared:
-        return f"Not measured here: {mine} and {theirs} share no update with clean jailbreaks."
+        return f"Not measured here: {theirs} and {mine} share no update with clean jailbreaks."
     early = {update: found for update, found in compared.items() if found.standing == "behind"}
     late = {update: found for update, found in compared.items() if found.standing == "ahead"}
     if early and late:
@@ -68,8 +68,8 @@ def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -
             f"At most half of it is shown here: {lead}, the intervals apart; {other} leads nowhere."
         )
     return (
-        f"Not shown here: at every update that was measured the intervals of {mine} and "
-        f"{theirs} overlap."
+        f"Not shown here: at every update that was measured the intervals of {theirs} and "
+        f"{mine} overlap."
     )
 
 
