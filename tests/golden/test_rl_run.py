@@ -32,7 +32,7 @@ from recap.sampling.torch_sampler import TorchSampler
 from recap.types import Prefill, PromptRecord, Reward
 from recap.weights import load_model
 
-UPDATES, SAVE, SNAPSHOT = 6, 2, 3
+UPDATES, SAVE, SNAPSHOT = 6, 2, 2
 WANTED = 40
 """The token that earns reward."""
 RECORDS = [
@@ -123,14 +123,13 @@ def test_the_same_inputs_give_the_same_bits(tmp_path, undisturbed):
 
 def test_snapshots_are_the_policies_of_shorter_runs(tmp_path, undisturbed):
     kept = undisturbed[3]
-    assert {name.split("/")[0] for name in kept} == {"update-000003"}  # the sixth is the end
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        assert f"update-000003/{name}" in kept
-    shorter = run(tmp_path, "shorter", updates=3)
-    assert shorter[3] == {}
+    assert {name.split("/")[0] for name in kept} == {"update-000002", "update-000004"}
+    shorter = run(tmp_path, "shorter", updates=4)
+    assert {name.split("/")[0] for name in shorter[3]} == {"update-000002"}
     (tmp_path / "again").mkdir()
     for name, content in kept.items():
-        (tmp_path / "again" / Path(name).name).write_bytes(content)
+        if name.startswith("update-000004/"):
+            (tmp_path / "again" / Path(name).name).write_bytes(content)
     again = load_model(tmp_path / "again")
     assert all(torch.equal(a, b) for a, b in zip(shorter[0], again.parameters(), strict=True))
 
@@ -147,6 +146,24 @@ def test_an_error_at_any_update_loses_nothing(tmp_path, undisturbed, update):
         return whole(number)
 
     broken.update = fail
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "broken", broken)
+    assert_same(run(tmp_path, "broken"), undisturbed)
+
+
+@pytest.mark.parametrize("half_written", [False, True])
+def test_a_snapshot_that_was_interrupted_is_made_again(tmp_path, undisturbed, half_written):
+    broken = trainer(tmp_path)
+    whole = broken.save
+
+    def fail(directory):
+        if directory.name == "update-000004":
+            if half_written:
+                (directory.parent / ".update-000004.x1").mkdir()
+            raise KeyboardInterrupt
+        whole(directory)
+
+    broken.save = fail
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "broken", broken)
     assert_same(run(tmp_path, "broken"), undisturbed)
