@@ -11,11 +11,11 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
 from recap.errors import ModelError
 from recap.render import Renderer
+from recap.rows import atomic_directory
 
 PINNED = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
@@ -27,9 +27,7 @@ def obtain(origin: str, out: Path, *, reasons: bool) -> None:
     ``reasons``: its template has to open a think block. Raises ModelError when the origin cannot be
     had or is incomplete, RenderError when it is no reasoning model; ``out`` is then as before.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with atomic_directory(out) as part:
         pinned = PINNED.fullmatch(origin)
         if pinned:
             _download(pinned["name"], pinned["revision"], part)
@@ -38,12 +36,6 @@ def obtain(origin: str, out: Path, *, reasons: bool) -> None:
         _check_complete(part, origin)
         if reasons:
             Renderer.from_dir(part).prompt("what is this ?")
-        part.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _download(name: str, revision: str, part: Path) -> None:

@@ -236,6 +236,7 @@ class Train(Section):
     truncated_reward: FiniteFloat
     max_missing_prefills: Share
     save_updates: Count
+    snapshot_updates: Count
     grpo: Grpo
 
     @property
@@ -319,6 +320,13 @@ class Attack(Section):
     benchmarks: tuple[BenchmarkName, ...] = Field(min_length=1)
 
 
+class Dynamics(Section):
+    """What the policy's snapshots are attacked with; decoding and judge are the evaluation's."""
+
+    prompts: Count
+    benchmarks: tuple[Literal[BENCHMARKS], ...] = Field(min_length=1)  # type: ignore[valid-type]
+
+
 class Judge(Section):
     """Who judges the evaluation."""
 
@@ -369,6 +377,7 @@ class Params(Section):
     prefill: Prefilling
     train: Train
     attack: Attack
+    dynamics: Dynamics
     judge: Judge
     evaluate: Evaluate
     report: Report

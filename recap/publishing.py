@@ -14,7 +14,7 @@ from typing import Any
 
 from recap.errors import TrackingError
 from recap.lineage import Lineage, digest, read_lineage
-from recap.live import Line, LiveFiles, numbers
+from recap.live import STEP, Line, LiveFiles, numbers
 from recap.locks import STATE, exclusive
 from recap.manifest import Manifest
 from recap.params import Params, read_params
@@ -25,12 +25,13 @@ from recap.tracking import (
     experiment_id,
     local_store,
     log_lines,
+    named_rates,
     open_store,
     record_cell,
     start_run,
     store_uri,
 )
-from recap.types import CellResult, Row
+from recap.types import CellResult, DynamicsResult, Row
 
 TABLES = Path("reports/tables.json")
 DECISION = Path("results/decision.json")
@@ -150,6 +151,7 @@ def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecor
                 name=name,
                 result=read_json(rates, CellResult),
                 curve=_curve(root / f"results/train/{name}.jsonl"),
+                dynamics=_dynamics(root / f"results/dynamics/{name}.json"),
                 settings=_settings(params, variant),
                 tags=lineage.tags(name),
                 artifacts=[rates],
@@ -161,6 +163,19 @@ def _curve(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     return [numbers(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _dynamics(path: Path) -> list[dict[str, float]]:
+    """The rates of every snapshot; none where none were measured."""
+    if not path.is_file():
+        return []
+    return [
+        {
+            STEP: float(snapshot.update),
+            **{f"dynamics.{name}": value for name, value in named_rates(snapshot.results)},
+        }
+        for snapshot in read_json(path, DynamicsResult).snapshots
+    ]
 
 
 def _provenance(params: Params, lineage: Lineage, candidate: str) -> dict[str, str]:

@@ -121,6 +121,14 @@ def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
     return rows
 
 
+def count_lines(path: Path) -> int:
+    """The number of rows in a row file; raises DataError when it is missing."""
+    if not path.is_file():
+        raise DataError(f"Expected the row file {path}, found none. Run the stage that makes it.")
+    with path.open("rb") as stream:
+        return sum(1 for _ in stream)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write sorted, indented JSON (a pydantic model or plain values), atomically."""
     if isinstance(value, BaseModel):

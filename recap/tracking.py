@@ -20,7 +20,7 @@ from recap.errors import TrackingError
 from recap.lineage import digest
 from recap.live import STEP, Line, lasting
 from recap.locks import STATE, exclusive
-from recap.types import CellResult
+from recap.types import BenchmarkResult, CellResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,11 +35,15 @@ BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class CellRecord:
-    """All that is recorded of one cell; ``curve`` is empty for a policy that was not trained."""
+    """All that is recorded of one cell; ``curve`` is empty for a policy that was not trained.
+
+    ``dynamics``: the rates of its snapshots, a line for each.
+    """
 
     name: str
     result: CellResult
     curve: Sequence[Line]
+    dynamics: Sequence[Line]
     settings: Mapping[str, str]
     tags: Mapping[str, str]
     artifacts: Sequence[Path]
@@ -48,7 +52,7 @@ class CellRecord:
     def fingerprint(self) -> str:
         """Of what was set and measured; a commit may move without making a new run of it."""
         result = self.result.model_dump(mode="json")
-        return digest([self.name, result, self.curve, self.settings])
+        return digest([self.name, result, self.curve, self.dynamics, self.settings])
 
 
 def store_uri(root: Path) -> str:
@@ -131,7 +135,10 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
         log_lines(client, run_id, record.curve)
     from mlflow.entities import Param, RunTag
 
-    _log_points(client, run_id, [(name, value, 0) for name, value in _rates(record.result)])
+    log_lines(client, run_id, record.dynamics)
+    _log_points(
+        client, run_id, [(name, value, 0) for name, value in named_rates(record.result.results)]
+    )
     client.log_batch(run_id, params=[Param(key, text) for key, text in record.settings.items()])
     for path in record.artifacts:
         client.log_artifact(run_id, str(path))
@@ -186,9 +193,9 @@ def _reached(run: Run, line: Line) -> bool:
     return all(mirrored.get(k) == value for k, value in lasting(line).items() if k != STEP)
 
 
-def _rates(result: CellResult) -> Iterator[tuple[str, float]]:
+def named_rates(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, float]]:
     """Every rate with its intervals and counts, as ``<benchmark>.<round>.<what>``."""
-    for row in result.results:
+    for row in results:
         for what, value in row.rate.model_dump().items():
             if value is not None:
                 yield f"{row.benchmark}.{row.round}.{what}", float(value)

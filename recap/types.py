@@ -252,6 +252,21 @@ class CellResult(Row):
     results: list[BenchmarkResult]
 
 
+class SnapshotResult(Row):
+    """All benchmarks of a policy as it was after ``update`` updates (0: the base policy)."""
+
+    update: int
+    results: list[BenchmarkResult]
+
+
+class DynamicsResult(Row):
+    """How one cell fared while it was trained, from the base policy to its own, by update."""
+
+    variant: str
+    seed: int
+    snapshots: list[SnapshotResult]
+
+
 class GateCheck(Row):
     """One condition of the gate with what was measured and what was asked."""
 

@@ -1,8 +1,12 @@
-"""Model directories: complete Hugging Face folders, safetensors only, never half-written."""
+"""Model directories: complete Hugging Face folders, safetensors only, never half-written.
+
+Also the folder of a run's snapshots: one model directory for each update that was kept.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,3 +48,29 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, direc
             if said := re.search(r"\(os error (\d+)\)", str(error)):
                 raise OSError(int(said[1]), str(error)) from error
             raise
+
+
+def snapshot_directory(folder: Path, update: int) -> Path:
+    """Where the policy as it was after ``update`` lies in a run's folder of snapshots."""
+    return folder / f"update-{update:06d}"
+
+
+def snapshots(folder: Path) -> dict[int, Path]:
+    """The model directories in a run's folder of snapshots, by update, the earliest first.
+
+    Raises ModelError when there is no such folder; a run may have left it empty.
+    """
+    if not folder.is_dir():
+        raise ModelError(
+            f"Expected a folder of snapshots at {folder}, found none. Run the train stage."
+        )
+    return {
+        int(path.name.removeprefix("update-")): path for path in sorted(folder.glob("update-*"))
+    }
+
+
+def copy_snapshots(folder: Path, out: Path) -> None:
+    """Put all snapshots of ``folder`` (none if it does not exist) at ``out`` in one rename."""
+    with atomic_directory(out) as part:
+        for path in sorted(folder.glob("update-*")):
+            shutil.copytree(path, part / path.name)

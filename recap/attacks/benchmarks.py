@@ -7,12 +7,15 @@ cases to run. Leaves out the paper's WildJailbreak, Fortress and AIME.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from recap import params
 from recap.errors import DataError, ParameterError, choices
-from recap.params import TRAIN_SOURCES
+from recap.params import TRAIN_SOURCES, derive_seed
+from recap.rows import read_rows
 from recap.types import SUCCESS, Decoding, Domain, Label, Prefill, PromptRecord
 
 PROMPT_SETS: dict[str, tuple[str, ...]] = {
@@ -75,13 +78,14 @@ class Selection:
     n_without_prefill: int
 
 
-def benchmarks(settings: params.Attack) -> list[Benchmark]:
-    """The benchmarks of ``attack.benchmarks``, in its order; ParameterError if one stands twice."""
+def benchmarks(settings: params.Attack | params.Dynamics) -> list[Benchmark]:
+    """The benchmarks of a section, in its order; ParameterError if one stands twice."""
     names = settings.benchmarks
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
+        section = "attack" if isinstance(settings, params.Attack) else "dynamics"
         raise ParameterError(
-            f"Expected each benchmark once in attack.benchmarks, got {choices(twice)} twice. "
+            f"Expected each benchmark once in {section}.benchmarks, got {choices(twice)} twice. "
             "Remove the repetition."
         )
     return [BENCHMARKS[name] for name in names]
@@ -117,6 +121,14 @@ def check_sources(source: str, prefills: Sequence[Prefill]) -> None:
             )
 
 
+def read_selections(chosen: Sequence[Benchmark], prompts: Path, prefills: Path) -> list[Selection]:
+    """The cases of all benchmarks, from the evaluation prompts and the folder of prefills."""
+    records = read_rows(prompts, PromptRecord)
+    sources = sorted({each.prefill_source for each in chosen if each.prefill_source is not None})
+    given = {source: read_rows(prefills / f"{source}.jsonl", Prefill) for source in sources}
+    return [select(benchmark, records, given) for benchmark in chosen]
+
+
 def select(
     benchmark: Benchmark,
     records: Sequence[PromptRecord],
@@ -137,7 +149,7 @@ def select(
         raise DataError(
             f"Expected {benchmark.domain} prompts of {choices(sources)} for the benchmark "
             f"'{benchmark.name}', got none. Add such a source to prepare.sources or remove "
-            f"'{benchmark.name}' from attack.benchmarks."
+            f"'{benchmark.name}' from attack.benchmarks and dynamics.benchmarks."
         )
     for record in chosen:
         if record.split != "eval":
@@ -160,3 +172,11 @@ def select(
             "Raise prefill.attempts or look at the reasons in the prefill file."
         )
     return Selection(benchmark, cases, missing)
+
+
+def draw(selection: Selection, count: int, seed: int) -> Selection:
+    """``count`` of the cases in their order, drawn by ``seed``; all if there are no more."""
+    places = range(len(selection.cases))
+    generator = random.Random(derive_seed(seed, "draw", selection.benchmark.name))
+    drawn = sorted(generator.sample(places, min(count, len(places))))
+    return replace(selection, cases=tuple(selection.cases[place] for place in drawn))

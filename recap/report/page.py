@@ -18,6 +18,7 @@ import jinja2
 import yaml
 
 from recap.report.curves import CurvePoint, training_panels, world_panels
+from recap.report.dynamics import dynamics_panels, overtaking
 from recap.report.figures import (
     ATTACKS,
     COSTS,
@@ -31,7 +32,7 @@ from recap.report.figures import (
 from recap.report.headline import headline
 from recap.report.samples import Card
 from recap.report.tables import DASH, family_label, variant_label
-from recap.types import CellResult, GateDecision
+from recap.types import CellResult, DynamicsResult, GateDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Run:
     cells: Sequence[CellResult]
     untrained: frozenset[str]
     metrics: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
+    dynamics: Sequence[DynamicsResult]
     decision: GateDecision
     cards: Sequence[Card]
     parameters: Mapping[str, Mapping[str, Any]]
@@ -95,6 +97,8 @@ def render(run: Run) -> str:
         resets=reset_panel(cells, colours),
         reflections=bar_groups(cells, names, colours, "reflection"),
         training=training_panels(run.metrics, colours),
+        dynamics=dynamics_panels(run.dynamics, colours),
+        overtaking=overtaking(run.dynamics, run.candidate, run.baseline),
         world=world_panels(run.curve, colours, run.wrong_start),
         parameters={
             name: "".join(_line(key, value) for key, value in section.items())

@@ -33,7 +33,7 @@ from recap.rows import atomic_path
 from recap.sampling.torch_sampler import TorchSampler
 from recap.scoring.guardian import load_guardian
 from recap.types import Prefill, PromptRecord
-from recap.weights import load_model
+from recap.weights import copy_snapshots, load_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Cell:
     """How the policy's own thoughts are sampled, where these are the prefills."""
 
 
-def train_cell(cell: Cell, *, out: Path, metrics: Path, scratch: Path) -> None:
-    """Train, then put the policy's directory and its metrics in place.
+def train_cell(cell: Cell, *, out: Path, metrics: Path, snapshots: Path, scratch: Path) -> None:
+    """Train, then put the policy's directory, its metrics and its snapshots in place.
 
     While it runs, ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its speed.
     """
@@ -61,7 +61,8 @@ def train_cell(cell: Cell, *, out: Path, metrics: Path, scratch: Path) -> None:
         "Wait for it, or end it."
     )
     with exclusive(scratch / f"{cell.name}.lock", busy=busy):
-        check_space(cell.policy, [scratch, out.parent])
+        kept = (cell.train.updates - 1) // cell.train.snapshot_updates
+        check_space(cell.policy, [scratch, out.parent], snapshots=kept)
         checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
         trainer = make_trainer(cell, checkpoints.path)
         lines = run_updates(
@@ -70,8 +71,10 @@ def train_cell(cell: Cell, *, out: Path, metrics: Path, scratch: Path) -> None:
             scratch / f"{cell.name}.live.jsonl",
             updates=cell.train.updates,
             save_updates=cell.train.save_updates,
+            snapshot_updates=cell.train.snapshot_updates,
         )
         trainer.save(out)
+        copy_snapshots(checkpoints.snapshots, snapshots)
         write_metrics(metrics, lines)
         checkpoints.remove()
 

@@ -76,6 +76,7 @@ class CheckpointFolder:
         digest = hashlib.sha256(json.dumps(self._run, sort_keys=True).encode()).hexdigest()
         self.path = root / f"{cell}-{digest[:12]}"
         self._cell = cell
+        self.snapshots = self.path / "snapshots"
 
     def save(self, state: TrainingState) -> None:
         """Write a state; raises SpaceError, with the states so far intact, on a full disk."""

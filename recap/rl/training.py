@@ -22,12 +22,13 @@ from recap.progress import Progress
 from recap.rl.checkpoint import CheckpointFolder, TrainingState
 from recap.rl.metrics import Metrics, Speed, with_speed
 from recap.rows import atomic_path
+from recap.weights import snapshot_directory
 
 MAX_EMPTY_UPDATES = 10
 """Updates in a row without one informative group after which there is nothing left to learn."""
 STATES_ON_DISK = 8
 """Free space asked for before training, in sizes of the weights: two states, one more being
-written, each with two optimizer moments, and the result."""
+written, each with two optimizer moments, and the result. Snapshots, twice each, come on top."""
 
 
 class Trainer(Protocol):
@@ -45,6 +46,10 @@ class Trainer(Protocol):
         """Go back to a state."""
         ...
 
+    def save(self, directory: Path) -> None:
+        """Write the policy as it is now."""
+        ...
+
 
 def run_updates(
     trainer: Trainer,
@@ -53,11 +58,13 @@ def run_updates(
     *,
     updates: int,
     save_updates: int,
+    snapshot_updates: int,
 ) -> list[Metrics]:
     """Train to the end and return the metrics of all updates, in order.
 
-    ``live`` receives one JSON line for each update as it ends, with its speed. Raises SystemExit
-    with 143 after SIGTERM and 130 after SIGINT; the state is then saved.
+    ``live`` receives one JSON line for each update as it ends, with its speed. Every
+    ``snapshot_updates`` updates, but for the last, the policy is kept beside the states. Raises
+    SystemExit with 143 after SIGTERM and 130 after SIGINT; the state is then saved.
     """
     metrics: list[Metrics] = []
     saved = checkpoints.load()
@@ -76,6 +83,9 @@ def run_updates(
             with live.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(fast) + "\n")
             progress.step(number, _note(fast))
+            if number % snapshot_updates == 0 and number < updates:
+                # before the state: a run that is killed in between makes the update again
+                trainer.save(snapshot_directory(checkpoints.snapshots, number))
             if stop or number == updates or number % save_updates == 0:
                 checkpoints.save(trainer.snapshot(number, metrics))
             if stop:
@@ -89,9 +99,10 @@ def run_updates(
     return metrics
 
 
-def check_space(weights: Path, places: list[Path]) -> None:
-    """Raise SpaceError unless every place has room for the states and the result."""
-    needed = STATES_ON_DISK * sum(path.stat().st_size for path in weights.glob("*.safetensors"))
+def check_space(weights: Path, places: list[Path], *, snapshots: int) -> None:
+    """Raise SpaceError unless every place has room for states, snapshots and the result."""
+    copies = STATES_ON_DISK + 2 * snapshots
+    needed = copies * sum(path.stat().st_size for path in weights.glob("*.safetensors"))
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(place).free

@@ -1,4 +1,4 @@
-"""The variant of zero updates: the base policy's files, byte for byte, and no metrics."""
+"""The variant of zero updates: the base policy's files, byte for byte; no metrics, no snapshots."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from recap.errors import ModelError
 from recap.rows import atomic_directory, write_rows
 
 
-def copy_policy(policy: Path, out: Path, metrics: Path) -> None:
-    """Copy the policy's directory to ``out`` in one rename, and write an empty metrics file."""
+def copy_policy(policy: Path, out: Path, metrics: Path, snapshots: Path) -> None:
+    """Copy the policy's directory to ``out``; the metrics file and the snapshots stay empty."""
     if not any(policy.glob("*.safetensors")):
         raise ModelError(
             f"Expected a model with safetensors weights at {policy}, found none. "
@@ -18,4 +18,6 @@ def copy_policy(policy: Path, out: Path, metrics: Path) -> None:
         )
     with atomic_directory(out) as part:
         shutil.copytree(policy, part, dirs_exist_ok=True)
+    with atomic_directory(snapshots):
+        pass
     write_rows(metrics, [])

@@ -8,14 +8,13 @@ from typing import Annotated
 
 import typer
 
-from recap.attacks.benchmarks import benchmarks, select
+from recap.attacks.benchmarks import benchmarks, read_selections
 from recap.attacks.rounds import run_attacks
 from recap.params import read_params
 from recap.render import Renderer
-from recap.rows import read_rows, write_rows
+from recap.rows import write_rows
 from recap.sampling.sampler import open_sampler
 from recap.stages.process import run_stage
-from recap.types import Prefill, PromptRecord
 
 
 def main(
@@ -26,11 +25,7 @@ def main(
 ) -> None:
     """Attack a policy with every benchmark of ``attack.benchmarks``."""
     params = read_params()
-    chosen = benchmarks(params.attack)
-    records = read_rows(prompts, PromptRecord)
-    sources = sorted({each.prefill_source for each in chosen if each.prefill_source is not None})
-    given = {source: read_rows(prefills / f"{source}.jsonl", Prefill) for source in sources}
-    selections = [select(benchmark, records, given) for benchmark in chosen]
+    selections = read_selections(benchmarks(params.attack), prompts, prefills)
     for each in selections:
         note = f", {each.n_without_prefill} left out" if each.n_without_prefill else ""
         print(f"{each.benchmark.name}: {len(each.cases)} prompts{note}", file=sys.stderr)

@@ -19,7 +19,14 @@ from recap.report.samples import draw
 from recap.report.tables import tables
 from recap.rows import atomic_path, read_json, read_rows, write_json
 from recap.stages.process import run_stage
-from recap.types import SUCCESS, CellResult, Completion, GateDecision, Verdict
+from recap.types import (
+    SUCCESS,
+    CellResult,
+    Completion,
+    DynamicsResult,
+    GateDecision,
+    Verdict,
+)
 
 
 def main(
@@ -27,6 +34,7 @@ def main(
     completions: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
     verdicts: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
     metrics: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
+    dynamics: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.json")],
     decision: Annotated[Path, typer.Option(help="the gate's decision")],
     page: Annotated[Path, typer.Option(help="where the page goes")],
     tables_path: Annotated[Path, typer.Option("--tables", help="where the table goes")],
@@ -48,6 +56,7 @@ def main(
     ):
         inputs += [(what, folder / f"{v}-{s}.{suffix}") for v, s in names]
     inputs += [("training metrics", metrics / f"{v}-{s}.jsonl") for v, s in trained]
+    inputs += [("training dynamics", dynamics / f"{v}-{s}.json") for v, s in trained]
     html = render(
         Run(
             candidate=params.gate.candidate,
@@ -55,6 +64,7 @@ def main(
             cells=cells,
             untrained=untrained,
             metrics={(v, s): read_metrics(metrics / f"{v}-{s}.jsonl") for v, s in trained},
+            dynamics=[read_json(dynamics / f"{v}-{s}.json", DynamicsResult) for v, s in trained],
             decision=read_json(decision, GateDecision),
             cards=draw(
                 {v: read_rows(completions / name, Completion) for v, name in shown},
@@ -74,6 +84,7 @@ def main(
                 "train": _plain(params.train),
                 "sampling": _plain(params.sampling),
                 "attack": _plain(params.attack),
+                "dynamics": _plain(params.dynamics),
                 "judge": _plain(params.judge),
                 "evaluate": _plain(params.evaluate),
                 "gate": _plain(params.gate),

@@ -1,7 +1,7 @@
-"""Stage ``train``: one cell (variant and replicate) -> trained policy, metrics of every update.
+"""Stage ``train``: one cell (variant and replicate) -> trained policy, metrics, snapshots.
 
-The base policy is the variant of zero updates: the same files, no metrics. Whatever a killed run
-had finished is in ``.recap/train`` and is continued from there.
+The base policy is the variant of zero updates: the same files, no metrics, no snapshots. Whatever a
+killed run had finished is in ``.recap/train`` and is continued from there.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def main(
     prefills: Annotated[Path, typer.Option(help="Folder of the sources' prefills.")],
     out: Annotated[Path, typer.Option(help="Directory of the trained policy.")],
     metrics: Annotated[Path, typer.Option(help="One JSON line for each update.")],
+    snapshots: Annotated[Path, typer.Option(help="Folder of the policy every n updates.")],
 ) -> None:
     """Train one cell of the matrix."""
     params = read_params()
@@ -36,7 +37,7 @@ def main(
     if train.updates == 0:
         from recap.rl.untrained import copy_policy
 
-        copy_policy(policy, out, metrics)
+        copy_policy(policy, out, metrics, snapshots)
         return
     records = training_records(train.subset, read_rows(prompts, PromptRecord))
     given = training_prefills(train.prefill_source, prefills, records)
@@ -57,7 +58,7 @@ def main(
         prefills=given,
         prefilling=params.prefill,
     )
-    train_cell(cell, out=out, metrics=metrics, scratch=SCRATCH)
+    train_cell(cell, out=out, metrics=metrics, snapshots=snapshots, scratch=SCRATCH)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,7 @@ def train_section(**changes: object) -> Train:
         "truncated_reward": 0.0,
         "max_missing_prefills": 0.1,
         "save_updates": 2,
+        "snapshot_updates": 2,
         "grpo": grpo,
         **changes,
     }

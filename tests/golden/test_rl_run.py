@@ -5,6 +5,7 @@
 3. SIGTERM or Ctrl-C: the update is finished, saved, exit code 143 or 130
 4. where prefills are the policy's own, its thoughts are part of the state
 5. a step without a finite gradient is skipped and counted; several in a row stop the run
+6. every few updates the policy is kept as it then was, the same bytes whatever happened since
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -32,8 +34,9 @@ from recap.rl.trainer import RecapTrainer
 from recap.rl.training import run_updates
 from recap.sampling.torch_sampler import TorchSampler
 from recap.types import Prefill, PromptRecord, Reward
+from recap.weights import load_model
 
-UPDATES, SAVE = 6, 2
+UPDATES, SAVE, SNAPSHOT = 6, 2, 2
 WANTED = 40
 """The token that earns reward."""
 ALL = Injection({"harmful": 1.0}, "exact", (1, 3), "words")
@@ -112,8 +115,14 @@ def run(tmp_path, name, one=None, updates=UPDATES):
     one = one or trainer(tmp_path)
     folder = CheckpointFolder(tmp_path / name, "recap-0", {"seed": "1"})
     live = tmp_path / name / "live.jsonl"
-    metrics = run_updates(one, folder, live, updates=updates, save_updates=SAVE)
-    return [p.detach().clone() for p in one.policy.parameters()], metrics, live
+    metrics = run_updates(
+        one, folder, live, updates=updates, save_updates=SAVE, snapshot_updates=SNAPSHOT
+    )
+    kept = {
+        path.relative_to(folder.snapshots).as_posix(): path.read_bytes()
+        for path in sorted(folder.snapshots.rglob("update-*/*"))
+    }
+    return [p.detach().clone() for p in one.policy.parameters()], metrics, live, kept
 
 
 @pytest.fixture(scope="module")
@@ -124,13 +133,14 @@ def undisturbed(tmp_path_factory):
 def assert_same(one, other):
     assert all(torch.equal(a, b) for a, b in zip(one[0], other[0], strict=True))
     assert one[1] == other[1]
+    assert one[3] == other[3]
     lines = [json.loads(line) for line in one[2].read_text().splitlines()]
     assert [line["update"] for line in lines] == list(range(1, len(lines) + 1))
     assert all(line.items() >= mine.items() for line, mine in zip(lines, one[1], strict=True))
 
 
 def test_it_learns(tmp_path):
-    _, metrics, _ = run(tmp_path, "learn", updates=25)
+    metrics = run(tmp_path, "learn", updates=25)[1]
     first = sum(line["reward"] for line in metrics[:3]) / 3
     last = sum(line["reward"] for line in metrics[-3:]) / 3
     assert first < 0.1
@@ -142,6 +152,19 @@ def test_it_learns(tmp_path):
 
 def test_the_same_inputs_give_the_same_bits(tmp_path, undisturbed):
     assert_same(run(tmp_path, "again"), undisturbed)
+
+
+def test_snapshots_are_the_policies_of_shorter_runs(tmp_path, undisturbed):
+    kept = undisturbed[3]
+    assert {name.split("/")[0] for name in kept} == {"update-000002", "update-000004"}
+    shorter = run(tmp_path, "shorter", updates=4)
+    assert {name.split("/")[0] for name in shorter[3]} == {"update-000002"}
+    (tmp_path / "again").mkdir()
+    for name, content in kept.items():
+        if name.startswith("update-000004/"):
+            (tmp_path / "again" / Path(name).name).write_bytes(content)
+    again = load_model(tmp_path / "again")
+    assert all(torch.equal(a, b) for a, b in zip(shorter[0], again.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("update", [1, 2, 3, 4, 6])
@@ -156,6 +179,24 @@ def test_an_error_at_any_update_loses_nothing(tmp_path, undisturbed, update):
         return whole(number)
 
     broken.update = fail
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "broken", broken)
+    assert_same(run(tmp_path, "broken"), undisturbed)
+
+
+@pytest.mark.parametrize("half_written", [False, True])
+def test_a_snapshot_that_was_interrupted_is_made_again(tmp_path, undisturbed, half_written):
+    broken = trainer(tmp_path)
+    whole = broken.save
+
+    def fail(directory):
+        if directory.name == "update-000004":
+            if half_written:
+                (directory.parent / ".update-000004.x1").mkdir()
+            raise KeyboardInterrupt
+        whole(directory)
+
+    broken.save = fail
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "broken", broken)
     assert_same(run(tmp_path, "broken"), undisturbed)
@@ -268,6 +309,6 @@ def test_a_run_with_nothing_left_to_learn_ends_early(tmp_path, capsys):
     one.update = lambda number: (
         {**empty, "update": number, "groups_kept": 0}, Speed(1.0, 0.0, 0.0, 0.0),
     )  # fmt: skip
-    _, metrics, _ = run(tmp_path, "empty", one, updates=30)
+    metrics = run(tmp_path, "empty", one, updates=30)[1]
     assert len(metrics) == 10
     assert "stopped after update 10" in capsys.readouterr().err

@@ -1,7 +1,8 @@
 """The stage on tiny models: what it writes, what it refuses, what it leaves behind.
 
 1. base is the policy, byte for byte, without TRL
-2. a trained cell is a complete model directory; the same command gives the same bytes
+2. a trained cell is a complete model directory with its snapshots beside it; the same command gives
+   the same bytes, after a kill too
 3. evaluation prefills, missing prefills, missing models, a second trainer, a full disk
 """
 
@@ -23,7 +24,7 @@ from typer.testing import CliRunner
 
 from recap.errors import BusyError, DataError, ModelError, ParameterError, SpaceError
 from recap.locks import exclusive
-from recap.rl import training
+from recap.rl import cell, training
 from recap.rows import write_rows
 from recap.stages import train as stage
 from recap.types import Prefill, PromptRecord
@@ -69,6 +70,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["train"] |= {"updates": 4, "prompts_per_update": 3, "save_updates": 2, "alpha": 0.5}
+    params["train"]["snapshot_updates"] = 1
     params["train"] |= {"prefill_length": 2, "reward_epsilon": 1e-6, "tau": 2.0}
     params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 16}
     Path("params.yaml").write_text(yaml.safe_dump(params))
@@ -95,13 +97,15 @@ def run(variant, **changes):
         "prefills": Path("data/prefills"),
         "out": Path(f"models/trained/{variant}-0"),
         "metrics": Path(f"results/train/{variant}-0.jsonl"),
+        "snapshots": Path(f"models/snapshots/{variant}-0"),
         **changes,
     }
     stage.main(**arguments)
 
 
 def contents(directory):
-    return {path.name: path.read_bytes() for path in Path(directory).iterdir()}
+    files = (path for path in Path(directory).rglob("*") if path.is_file())
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
 
 
 def test_base_is_the_policy_byte_for_byte(project):
@@ -109,7 +113,8 @@ def test_base_is_the_policy_byte_for_byte(project):
         sys.executable, "-c",
         "import sys; from recap.stages.train import main; from pathlib import Path as P;"
         "main('base', 0, *map(P, ('models/policy', 'models/guardian', 'data/prompts/train.jsonl',"
-        "'data/prefills', 'models/trained/base-0', 'results/train/base-0.jsonl')));"
+        "'data/prefills', 'models/trained/base-0', 'results/train/base-0.jsonl',"
+        "'models/snapshots/base-0')));"
         "print(sorted({'trl', 'torch', 'transformers'} & set(sys.modules)))",
     ]  # fmt: skip
     done = subprocess.run(
@@ -122,6 +127,7 @@ def test_base_is_the_policy_byte_for_byte(project):
     assert done.stdout.strip() == "[]"
     assert contents("models/trained/base-0") == contents("models/policy")
     assert Path("results/train/base-0.jsonl").read_bytes() == b""
+    assert list(Path("models/snapshots/base-0").iterdir()) == []
 
 
 def test_a_cell_is_a_whole_model_and_repeats_itself(project):
@@ -146,6 +152,42 @@ def test_a_cell_is_a_whole_model_and_repeats_itself(project):
         contents("models/trained/recap-0"),
         Path("results/train/recap-0.jsonl").read_bytes(),
     )
+
+
+def test_snapshots_are_whole_models_and_survive_a_kill(project, monkeypatch):
+    run("recap")
+    kept = contents("models/snapshots/recap-0")
+    assert sorted({name.split("/")[0] for name in kept}) == [
+        "update-000001", "update-000002", "update-000003",
+    ]  # fmt: skip
+    names = contents("models/policy").keys()
+    assert kept.keys() == {f"update-00000{n}/{name}" for n in (1, 2, 3) for name in names}
+    weights = [kept[f"update-00000{n}/model.safetensors"] for n in (1, 2, 3)]
+    assert len({*weights, contents("models/trained/recap-0")["model.safetensors"]}) == 4
+    AutoModelForCausalLM.from_pretrained("models/snapshots/recap-0/update-000002")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    for folder in ("models/trained", "models/snapshots", "results"):
+        shutil.rmtree(folder)  # as DVC does before it runs the stage
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(cell, "write_metrics", killed)  # all but the last out is in place
+        run("recap")
+    shutil.rmtree("models/snapshots")
+    run("recap")
+    assert contents("models/snapshots/recap-0") == kept
+
+
+def test_how_often_snapshots_are_taken_moves_no_weight(project):
+    run("recap")
+    trained = contents("models/trained/recap-0")
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["train"]["snapshot_updates"] = 4
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+    run("recap")
+    assert contents("models/trained/recap-0") == trained
+    assert contents("models/snapshots/recap-0") == {}
 
 
 def test_dapo_and_recap_draw_the_same_prompts(project, monkeypatch):
@@ -267,5 +309,6 @@ def test_the_command_has_the_arguments_of_the_pipeline():
     app = typer.Typer()
     app.command()(stage.main)
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
-    for name in ("variant", "seed", "policy", "guardian", "prompts", "prefills", "out", "metrics"):
+    for name in ("variant", "seed", "policy", "guardian", "prompts", "prefills", "out", "metrics",
+                 "snapshots"):  # fmt: skip
         assert f"--{name}" in shown

@@ -1,8 +1,9 @@
-"""attack -> judge -> evaluate -> gate on real files, with tiny untrained policies.
+"""attack -> judge -> evaluate -> gate, and dynamics, on real files, with tiny untrained policies.
 
 1. Every benchmark gives its completions, in order, each judged and measured.
 2. The same inputs give the same bytes; another policy gets the same prompts.
 3. Bad input ends in one clear error and leaves no output behind.
+4. Dynamics measure each update's policy as the other stages would, the end where training ended.
 """
 
 from __future__ import annotations
@@ -19,8 +20,16 @@ from recap.microworld.grammar import World
 from recap.microworld.records import make_records
 from recap.params import Params, read_params
 from recap.rows import read_json, read_rows, write_rows
-from recap.stages import attack, evaluate, gate, judge
-from recap.types import CellResult, Completion, GateDecision, Outcome, Prefill, Verdict
+from recap.stages import attack, dynamics, evaluate, gate, judge
+from recap.types import (
+    CellResult,
+    Completion,
+    DynamicsResult,
+    GateDecision,
+    Outcome,
+    Prefill,
+    Verdict,
+)
 
 PER_SET = 12
 ROOT = Path(__file__).parents[2]
@@ -128,6 +137,84 @@ def test_equal_weights_draw_equal_samples(here: Path) -> None:
     shutil.rmtree(here / "recap")
     shutil.copytree(here / "dapo", here / "recap")
     assert _attack(here, "recap").read_bytes() == _attack(here, "dapo").read_bytes()
+
+
+def _dynamics(here: Path, policy: str, updates: int, kept: dict[int, str]) -> DynamicsResult:
+    """Of a cell that made ``updates``; its policies are those of the folders named."""
+    (here / "kept").mkdir()
+    for update, name in kept.items():
+        shutil.copytree(here / name, here / f"kept/update-{update:06d}")
+    (here / "train.jsonl").write_text("{}\n" * updates)
+    dynamics.main(
+        variant="recap",
+        seed=0,
+        base=here / "base",
+        kept=here / "kept",
+        policy=here / policy,
+        metrics=here / "train.jsonl",
+        prompts=here / "eval.jsonl",
+        prefills=here / "prefills",
+        guardian=here / "guardian",
+        out=here / "dynamics.json",
+    )
+    return read_json(here / "dynamics.json", DynamicsResult)
+
+
+def test_dynamics_are_what_the_other_stages_measure(here: Path) -> None:
+    both = ["jailbreak", "prefill"]
+    _params(here, attack={"benchmarks": both}, dynamics={"benchmarks": both, "prompts": PER_SET})
+    found = _dynamics(here, "recap", updates=45, kept={20: "dapo", 40: "base"})
+    assert [each.update for each in found.snapshots] == [0, 20, 40, 45]
+    assert (found.variant, found.seed) == ("recap", 0)
+    for each, policy in zip(found.snapshots, ("base", "dapo", "base", "recap"), strict=True):
+        _measure(here, policy)
+        expected = read_json(here / f"rates/{policy}-0.json", CellResult).results
+        assert each.results == expected
+    assert found.snapshots[0].results != found.snapshots[1].results
+
+
+def test_dynamics_take_some_of_the_prompts_the_same_for_all_policies(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    run_attacks = dynamics.run_attacks
+
+    def spy(selections, *arguments, **options):  # type: ignore[no-untyped-def]
+        asked.append([[case.record.id for case in each.cases] for each in selections])
+        return run_attacks(selections, *arguments, **options)
+
+    monkeypatch.setattr(dynamics, "run_attacks", spy)
+    _params(here, dynamics={"benchmarks": ["prefill", "harmful"], "prompts": 5})
+    found = _dynamics(here, "recap", updates=8, kept={4: "dapo"})
+    assert [[(row.benchmark, row.rate.n) for row in each.results] for each in found.snapshots] == [
+        [("prefill", 5), ("harmful", 5)]
+    ] * 3
+    assert [len(set(ids)) for ids in asked[0]] == [5, 5]
+    assert asked[0] == asked[1] == asked[2]
+
+
+@pytest.mark.parametrize(("updates", "kept", "expected"), [(0, {}, [0]), (4, {4: "dapo"}, [0, 4])])
+def test_a_policy_is_measured_once(
+    here: Path, updates: int, kept: dict[int, str], expected: list[int]
+) -> None:
+    """The untrained variant has one point; a run that ended early may have ended at a snapshot."""
+    _params(here, dynamics={"benchmarks": ["jailbreak"], "prompts": 3})
+    found = _dynamics(here, "dapo", updates, kept)
+    assert [each.update for each in found.snapshots] == expected
+
+
+def test_dynamics_without_snapshots_or_metrics(here: Path) -> None:
+    arguments = {
+        "variant": "recap", "seed": 0, "base": here / "base", "kept": here / "kept",
+        "policy": here / "recap", "metrics": here / "train.jsonl", "prompts": here / "eval.jsonl",
+        "prefills": here / "prefills", "guardian": here / "guardian", "out": here / "d.json",
+    }  # fmt: skip
+    with pytest.raises(ModelError, match="folder of snapshots"):
+        dynamics.main(**arguments)  # type: ignore[arg-type]
+    (here / "kept").mkdir()
+    with pytest.raises(DataError, match=r"train\.jsonl, found none"):
+        dynamics.main(**arguments)  # type: ignore[arg-type]
+    assert not (here / "d.json").exists()
 
 
 def test_a_short_context_overflows_and_is_counted(here: Path) -> None:

@@ -24,7 +24,15 @@ from recap.manifest import Manifest, build_manifest
 from recap.registry import Move, champions, worse_rates
 from recap.rows import write_json
 from recap.tracking import open_store
-from recap.types import BenchmarkResult, CellResult, GateCheck, GateDecision, Metric
+from recap.types import (
+    BenchmarkResult,
+    CellResult,
+    DynamicsResult,
+    GateCheck,
+    GateDecision,
+    Metric,
+    SnapshotResult,
+)
 
 ROOT = Path(__file__).parents[2]
 NAME = "recap-policy"
@@ -51,6 +59,7 @@ def project(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) 
         write_json(tmp_path / f"results/rates/{cell}.json", result(cell, safe=0.98))
     for cell in CELLS[1:]:
         write_lines(tmp_path / f"results/train/{cell}.jsonl", 3)
+        write_json(tmp_path / f"results/dynamics/{cell}.json", dynamics(cell))
     write_lock(tmp_path, "eval-1")
     register(tmp_path, weights="one")
     return tmp_path
@@ -80,6 +89,15 @@ def result(cell: str, safe: float) -> CellResult:
         mean_response_tokens=8.0,
     )
     return CellResult(variant=variant, seed=int(seed), results=[row])
+
+
+def dynamics(cell: str) -> DynamicsResult:
+    variant, seed = cell.rsplit("-", 1)
+    snapshots = [
+        SnapshotResult(update=update, results=result(cell, safe).results)
+        for update, safe in ((0, 0.5), (2, 0.75), (3, 0.875))
+    ]
+    return DynamicsResult(variant=variant, seed=int(seed), snapshots=snapshots)
 
 
 def write_lines(path: Path, count: int, **more: float) -> None:
@@ -156,9 +174,11 @@ def test_publishing_twice_changes_nothing(project: Path) -> None:
         assert len(client.search_model_versions(f"name = '{NAME}'")) == 1
         run = client.get_run(first.runs["recap-0"])
         history = client.get_metric_history(run.info.run_id, "reward")
+        curve = client.get_metric_history(run.info.run_id, "dynamics.prefill.1.value")
         version = client.get_model_version(NAME, "1")
     assert run.info.status == "FINISHED"
     assert [(point.step, point.value) for point in history] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    assert [(point.step, point.value) for point in curve] == [(0, 0.5), (2, 0.75), (3, 0.875)]
     assert "loss" not in run.data.metrics
     assert run.data.metrics["prefill.1.value"] == 0.98
     assert run.data.metrics["prefill.1.n_unscored"] == 0

@@ -29,9 +29,11 @@ from recap.types import (
     CellResult,
     Completion,
     Domain,
+    DynamicsResult,
     GateCheck,
     GateDecision,
     Metric,
+    SnapshotResult,
     Verdict,
 )
 
@@ -50,6 +52,10 @@ PLAN: tuple[tuple[str, int, Domain, tuple[float, float, float]], ...] = (
     ("math", 1, "math", (0.73, 0.722, 0.734)),
 )
 VARIANTS = ("base", "dapo", "recap")
+DYNAMICS: dict[str, dict[str, tuple[float, ...]]] = {
+    "dapo": {"jailbreak": (0.55, 0.9, 0.95, 0.96, 0.95), "prefill": (0.07, 0.1, 0.2, 0.4, 0.42)},
+    "recap": {"jailbreak": (0.55, 0.65, 0.94, 0.97, 0.99), "prefill": (0.07, 0.5, 0.9, 0.97, 0.98)},
+}
 
 
 def metric(successes: int, n: int) -> Metric:
@@ -122,10 +128,27 @@ def _make_cell(
     )
     write_rows(folder / f"data/completions/{cell}.jsonl", completions)
     write_rows(folder / f"data/verdicts/{cell}.jsonl", verdicts)
+    if variant in DYNAMICS:
+        write_json(folder / f"results/dynamics/{cell}.json", _make_dynamics(variant, seed))
     metrics = folder / f"results/train/{cell}.jsonl"
     metrics.parent.mkdir(parents=True, exist_ok=True)
     updates = [] if variant == "base" else [_make_update(u, column, rng) for u in range(1, 81)]
     metrics.write_text("".join(json.dumps(row) + "\n" for row in updates), encoding="utf-8")
+
+
+def _make_dynamics(variant: str, seed: int) -> DynamicsResult:
+    snapshots = []
+    for place, update in enumerate((0, 20, 40, 60, 80)):
+        results = [
+            BenchmarkResult(
+                benchmark=name, round=1, domain="harmful", score="safe",
+                rate=metric(round(160 * shares[place]), 160), reflection=metric(4, 160),
+                mean_reflection_position=0.2, mean_cot_tokens=24.0, mean_response_tokens=9.0,
+            )
+            for name, shares in DYNAMICS[variant].items()
+        ]  # fmt: skip
+        snapshots.append(SnapshotResult(update=update, results=results))
+    return DynamicsResult(variant=variant, seed=seed, snapshots=snapshots)
 
 
 def _make_row(
@@ -176,7 +199,8 @@ def run_stage(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable, "-m", "recap.stages.report", "--rates", "results/rates",
         "--completions", "data/completions", "--verdicts", "data/verdicts",
-        "--metrics", "results/train", "--decision", "results/decision.json",
+        "--metrics", "results/train", "--dynamics", "results/dynamics",
+        "--decision", "results/decision.json",
         "--curve", "docs/results/wrong_start.json",
         "--page", "reports/index.html", "--tables", "reports/tables.json",
     ]  # fmt: skip
@@ -248,6 +272,13 @@ def test_page_says_what_was_found(run_folder: Path) -> None:
     assert f"<h1>{title}</h1>".replace(" %", "\N{NO-BREAK SPACE}%") in page
     for words in ("gate passed", "this world", "wrong_start: 0.2", "results/rates/base-0.json"):
         assert words in page
+    claim = (
+        "At most half of it is shown here: DAPO leads at update 20 (90 % against 65 %), the "
+        "intervals apart; RECAP leads nowhere."
+    )
+    assert claim.replace(" %", "\N{NO-BREAK SPACE}%") in page
+    assert 'aria-label="Jailbreaks by update"' in page
+    assert "results/dynamics/recap-0.json" in page
 
 
 def test_a_variant_that_left_the_matrix_does_not_count(run_folder: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from recap import params
-from recap.attacks.benchmarks import BENCHMARKS, Benchmark, benchmarks, select
+from recap.attacks.benchmarks import BENCHMARKS, Benchmark, benchmarks, draw, select
 from recap.attacks.registry import ATTACKS
 from recap.errors import DataError, ParameterError
 from recap.types import Domain, Prefill, PromptRecord, Split
@@ -111,10 +111,25 @@ def test_a_benchmark_named_twice() -> None:
         prefill_words=1, ipr_rounds=1, transition="wait", temperature=1.0, top_p=1.0,
         max_tokens=1, samples=1, decoding={}, benchmarks=("math", "ipr", "math"),
     )  # fmt: skip
-    with pytest.raises(ParameterError, match="got math twice"):
+    with pytest.raises(ParameterError, match=r"once in attack\.benchmarks, got math twice"):
         benchmarks(settings)
+    with pytest.raises(ParameterError, match=r"once in dynamics\.benchmarks, got ipr twice"):
+        benchmarks(params.Dynamics(prompts=1, benchmarks=("ipr", "ipr")))
     once = settings.model_copy(update={"benchmarks": ("math", "ipr")})
     assert [benchmark.name for benchmark in benchmarks(once)] == ["math", "ipr"]
+
+
+def test_drawing_some_of_the_cases() -> None:
+    records = [_record(str(number), "microworld-harmful") for number in range(40)]
+    selection = select(BENCHMARKS["harmful"], records, {})
+    some = draw(selection, 10, seed=0)
+    ids = [int(case.record.id) for case in some.cases]
+    assert len(set(ids)) == 10
+    assert ids == sorted(ids)
+    assert ids != list(range(10))
+    assert draw(selection, 10, seed=0) == some
+    assert draw(selection, 10, seed=1) != some
+    assert draw(selection, 40, seed=0) == draw(selection, 41, seed=0) == selection
 
 
 def test_declarations_agree_with_attacks_and_parameters() -> None:

@@ -33,7 +33,7 @@ def train(max_refill_rounds):
             "prompts_per_update": 4, "epsilon_low": 0.2, "epsilon_high": 0.28, "tau": 0.9,
             "reward_epsilon": 1e-6, "max_refill_rounds": max_refill_rounds,
             "aggregation": "batch_tokens", "safety_reward": "prob", "truncated_reward": 0.0,
-            "max_missing_prefills": 0.0, "save_updates": 1,
+            "max_missing_prefills": 0.0, "save_updates": 1, "snapshot_updates": 1,
             "grpo": {
                 "num_generations": 2, "max_completion_length": 5, "steps_per_generation": 2,
                 "learning_rate": 1.0, "temperature": 0.7, "beta": 0.0, "weight_decay": 0.0,

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap.errors import DataError, SpaceError
-from recap.rows import atomic_directory, atomic_path, read_json, read_rows, write_json, write_rows
+from recap.rows import (
+    atomic_directory,
+    atomic_path,
+    count_lines,
+    read_json,
+    read_rows,
+    write_json,
+    write_rows,
+)
 from recap.types import GateCheck, QuarantinedRow
 
 
@@ -113,3 +121,11 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
         (part / "new").touch()
     assert [path.name for path in folder.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("{}\n", 1), ("{}\n{}\n", 2)])
+def test_count_lines(tmp_path: Path, text: str, count: int) -> None:
+    (tmp_path / "rows.jsonl").write_text(text)
+    assert count_lines(tmp_path / "rows.jsonl") == count
+    with pytest.raises(DataError, match=r"Expected the row file .*none\.jsonl"):
+        count_lines(tmp_path / "none.jsonl")

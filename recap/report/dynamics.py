@@ -1,0 +1,100 @@
+"""Rates over the updates of training: a panel for each benchmark, and the paper's claim on them.
+
+The claim (paper, training dynamics): on clean jailbreaks DAPO leads early, RECAP overtakes later. A
+lead counts as shown at an update when the intervals lie apart in every training seed, as in the
+headline. Leaves out what training itself logs (``recap.report.curves``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from recap.report.geometry import Panel, Point, Series, panel
+from recap.report.headline import Comparison, compare
+from recap.report.tables import Key, benchmark_label, percent, variant_label
+from recap.types import BenchmarkResult, CellResult, DynamicsResult
+
+CLAIM: Key = ("jailbreak", 1)
+
+
+def dynamics_panels(cells: Sequence[DynamicsResult], colours: Mapping[str, str]) -> list[Panel]:
+    """A panel for each benchmark and round: a line with its Wilson band for each trained cell."""
+    keys = dict.fromkeys(
+        (result.benchmark, result.round)
+        for cell in cells
+        for snapshot in cell.snapshots
+        for result in snapshot.results
+    )
+    updates = sorted({snapshot.update for cell in cells for snapshot in cell.snapshots})
+    panels = []
+    for key in keys:
+        series: list[Series] = []
+        for cell in cells:
+            label = variant_label(cell.variant)
+            if any(line.label == label for line in series):
+                label = ""  # one name for all training seeds
+            points = tuple(
+                Point(snapshot.update, found.rate.value, found.rate.low, found.rate.high)
+                for snapshot in cell.snapshots
+                if (found := _result(snapshot.results, key))
+            )
+            series.append(Series(label, colours[cell.variant], points, dots=True))
+        drawn = panel(
+            benchmark_label(*key), series, x_title="update", scale="whole", x_ticks=updates
+        )
+        if drawn:
+            panels.append(drawn)
+    return panels
+
+
+def _result(results: Sequence[BenchmarkResult], key: Key) -> BenchmarkResult | None:
+    return next((found for found in results if (found.benchmark, found.round) == key), None)
+
+
+def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -> str:
+    """Whether the claim holds here, in words that say no more than the intervals do."""
+    mine, theirs = variant_label(candidate), variant_label(baseline)
+    compared = _by_update(cells, candidate, baseline)
+    if not compared:
+        return f"Not measured here: {theirs} and {mine} share no update with clean jailbreaks."
+    early = {update: found for update, found in compared.items() if found.standing == "behind"}
+    late = {update: found for update, found in compared.items() if found.standing == "ahead"}
+    if early and late:
+        order = "This holds here" if max(early) < min(late) else "The order is another one here"
+        return f"{order}: {_lead(theirs, early)} and {_lead(mine, late)}, the intervals apart."
+    if early or late:
+        lead, other = (_lead(theirs, early), mine) if early else (_lead(mine, late), theirs)
+        return (
+            f"At most half of it is shown here: {lead}, the intervals apart; {other} leads nowhere."
+        )
+    return (
+        f"Not shown here: at every update that was measured the intervals of {theirs} and "
+        f"{mine} overlap."
+    )
+
+
+def _by_update(
+    cells: Sequence[DynamicsResult], candidate: str, baseline: str
+) -> dict[int, Comparison]:
+    """Candidate against baseline on the claim's benchmark at each update that both have."""
+    found = {}
+    for update in sorted({snapshot.update for cell in cells for snapshot in cell.snapshots}):
+        then = [
+            CellResult(variant=cell.variant, seed=cell.seed, results=snapshot.results)
+            for cell in cells
+            for snapshot in cell.snapshots
+            if snapshot.update == update
+        ]
+        comparison = compare(then, candidate, baseline, CLAIM)
+        if comparison is not None:
+            found[update] = comparison
+    return found
+
+
+def _lead(name: str, leads: Mapping[int, Comparison]) -> str:
+    """Where ``name`` leads, its rate first."""
+    places = []
+    for update, found in leads.items():
+        low, high = sorted((found.candidate, found.baseline))
+        places.append(f"update {update} ({percent(high)} against {percent(low)})")
+    return f"{name} leads at {', '.join(places)}"

@@ -1,0 +1,72 @@
+"""Stage ``dynamics``: a cell's policy at update 0, at each snapshot and at the end -> rates.
+
+Decoded as ``attack`` decodes and judged as ``judge`` judges, on a part of the evaluation prompts:
+the same for all updates and variants, and so are the random numbers.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recap.attacks.benchmarks import benchmarks, draw, read_selections
+from recap.attacks.rounds import run_attacks
+from recap.evaluation.metrics import cell_result, outcomes
+from recap.judges.registry import open_judge
+from recap.params import read_params
+from recap.render import Renderer
+from recap.rows import count_lines, write_json
+from recap.sampling.sampler import open_sampler
+from recap.stages.process import run_stage
+from recap.types import DynamicsResult, SnapshotResult
+from recap.weights import snapshots
+
+
+def main(
+    variant: Annotated[str, typer.Option(help="The cell's variant.")],
+    seed: Annotated[int, typer.Option(help="The cell's replicate seed.")],
+    base: Annotated[Path, typer.Option(help="Directory of the policy before update 1.")],
+    kept: Annotated[Path, typer.Option("--snapshots", help="Folder of the cell's snapshots.")],
+    policy: Annotated[Path, typer.Option(help="Directory of the trained policy.")],
+    metrics: Annotated[Path, typer.Option(help="A line for each update that was made.")],
+    prompts: Annotated[Path, typer.Option(help="Prompt records of the eval split.")],
+    prefills: Annotated[Path, typer.Option(help="Folder of the evaluation prefills.")],
+    guardian: Annotated[Path, typer.Option(help="Directory of the guardian (judge: guardian).")],
+    out: Annotated[Path, typer.Option(help="Rates by update, one JSON document.")],
+) -> None:
+    """Measure a cell at every update of which there is a policy."""
+    params = read_params()
+    selections = [
+        draw(selection, params.dynamics.prompts, params.seed)
+        for selection in read_selections(benchmarks(params.dynamics), prompts, prefills)
+    ]
+    judge = open_judge(params.judge.judge, world=params.world, seed=params.seed, guardian=guardian)
+    # of a run that ended early the last update is not that of the parameters
+    policies = {0: base, **snapshots(kept), count_lines(metrics): policy}
+    found = []
+    for update, directory in policies.items():
+        print(f"update {update}: {directory}", file=sys.stderr)
+        completions = run_attacks(
+            selections,
+            Renderer.from_dir(directory),
+            open_sampler(params.sampling, directory),
+            params.attack,
+            seed=params.seed,
+        )
+        cell = cell_result(
+            completions,
+            outcomes(completions, judge.judge(completions)),
+            variant=variant,
+            replicate=seed,
+            settings=params.evaluate,
+            seed=params.seed,
+        )
+        found.append(SnapshotResult(update=update, results=cell.results))
+    write_json(out, DynamicsResult(variant=variant, seed=seed, snapshots=found))
+
+
+if __name__ == "__main__":
+    run_stage(main)
