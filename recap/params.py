@@ -324,7 +324,7 @@ class Dynamics(Section):
     """What the policy's snapshots are attacked with; decoding and judge are the evaluation's."""
 
     prompts: Count
-    benchmarks: tuple[Literal[BENCHMARKS], ...] = Field(min_length=1)  # type: ignore[valid-type]
+    benchmarks: tuple[BenchmarkName, ...] = Field(min_length=1)
 
 
 class Judge(Section):
