@@ -156,7 +156,11 @@ class Grpo(Section):
 
 
 class Train(Section):
-    """RECAP training. ``alpha`` and ``prefill_words`` (l_pre) are the method's two dials."""
+    """RECAP training. ``alpha`` and ``prefill_words`` (l_pre) are the method's two dials.
+
+    ``refill``: a round of replacements draws as many prompts as are ``missing``, or as many as are
+    ``expected`` to fill the batch; a surplus waits ``max_carry_age`` updates for its turn.
+    """
 
     alpha: Share
     prefill_source: Literal["counter", "aligned", "none"]
@@ -168,6 +172,8 @@ class Train(Section):
     tau: float
     reward_epsilon: Positive
     max_refill_rounds: Annotated[int, Field(ge=0)]
+    refill: Literal["missing", "expected"]
+    max_carry_age: Annotated[int, Field(ge=0)]
     aggregation: Literal["batch_tokens", "group_tokens"]
     safety_reward: Literal["prob", "logit", "binary"]
     truncated_reward: float

@@ -1,9 +1,10 @@
 """What a killed training run continues from: complete states, or none.
 
 A state is a folder: ``model.safetensors``, ``state.pt`` (optimizer and scheduler, read back with
-``weights_only=True``), ``metrics.jsonl`` and, written last, ``manifest.json`` with every file's
-size and sha256. It is written aside, flushed to disk and renamed, so a folder that is there is
-complete unless the disk lied: then its sums disagree, it is set aside and the one before is taken.
+``weights_only=True``), ``metrics.jsonl``, ``carried.json`` and, written last, ``manifest.json``
+with every file's size and sha256. It is written aside, flushed to disk and renamed, so a folder
+that is there is complete unless the disk lied: then its sums disagree, it is set aside and the one
+before is taken.
 Leaves out random number generators, since ``RecapTrainer.update`` seeds them all anew.
 """
 
@@ -16,20 +17,23 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from recap.errors import CheckpointError, SpaceError
 from recap.rl.metrics import Metrics
+from recap.types import RolloutGroup
 
 KEPT = 2
 """Complete states kept: the newest and, should its disk blocks rot, the one before."""
 MANIFEST = "manifest.json"
+GROUPS = TypeAdapter(list[RolloutGroup], config=ConfigDict(ser_json_inf_nan="constants"))
+"""Rollout groups as JSON and back, to the bit: floats are written in their shortest exact form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class TrainingState:
     """Everything that the rest of a run depends on, between two updates.
 
     ``model`` holds each parameter once (tied weights under one name). ``progress`` holds plain
-    numbers: the prompt cursor and the counts that end a run early.
+    numbers: the prompt cursor and the counts that end a run early. ``carried`` are the groups that
+    were sampled and scored and wait for their turn.
     """
 
     update: int
@@ -46,6 +51,7 @@ class TrainingState:
     scheduler: dict[str, Any]
     progress: dict[str, int]
     metrics: list[Metrics]
+    carried: list[RolloutGroup] = field(default_factory=list)
 
 
 class Manifest(BaseModel):
@@ -108,6 +114,7 @@ class CheckpointFolder:
                 update=manifest.update,
                 model=safetensors.torch.load_file(folder / "model.safetensors"),
                 metrics=[json.loads(line) for line in lines],
+                carried=GROUPS.validate_json((folder / "carried.json").read_bytes()),
                 **saved,
             )
         return None
@@ -133,6 +140,7 @@ class CheckpointFolder:
             "model.safetensors": safetensors.torch.save(state.model),
             "state.pt": saved.getvalue(),
             "metrics.jsonl": "".join(json.dumps(m) + "\n" for m in state.metrics).encode(),
+            "carried.json": GROUPS.dump_json(state.carried),
         }
         files = {}
         for name, content in contents.items():

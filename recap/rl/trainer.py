@@ -100,6 +100,7 @@ class RecapTrainer(GRPOTrainer):
             tau=self._recap.tau,
             epoch=self._collector.stream.epoch,
             learning_rate=learning_rate,
+            carries=self._recap.refill == "expected",
         )
         speed = Speed(
             total=time.perf_counter() - started,
@@ -154,6 +155,7 @@ class RecapTrainer(GRPOTrainer):
             scheduler=self.lr_scheduler.state_dict(),
             progress={"cursor": self._collector.stream.cursor, "broken": self._broken_in_a_row},
             metrics=metrics,
+            carried=self._collector.carried,
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -165,6 +167,7 @@ class RecapTrainer(GRPOTrainer):
         self.lr_scheduler.load_state_dict(state.scheduler)
         self._collector.stream.cursor = state.progress["cursor"]
         self._broken_in_a_row = state.progress["broken"]
+        self._collector.carried = state.carried
 
     def save(self, directory: Path) -> None:
         """Write the policy's model directory, with the configuration it was loaded with.
@@ -184,10 +187,10 @@ class RecapTrainer(GRPOTrainer):
         ``inputs``, TRL's rows of a data set, are not used.
         """
         self._collection = self._collector.collect(self._update)
-        kept = self._collection.kept
-        if not kept:
+        groups = self._collection.batch
+        if not groups:
             return {}
-        return to_batch(kept, self._recap.aggregation, self.processing_class.pad_token_id)
+        return to_batch(groups, self._recap.aggregation, self.processing_class.pad_token_id)
 
     def training_step(
         self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Tensor | None = None

@@ -66,7 +66,11 @@ class CountsWanted:
 
 def trainer(tmp_path, **changes) -> RecapTrainer:
     section = train_section(
-        max_refill_rounds=1, **{"grpo": {"num_generations": 6, "learning_rate": 5e-3}, **changes}
+        **{
+            "max_refill_rounds": 1,
+            "grpo": {"num_generations": 6, "learning_rate": 5e-3},
+            **changes,
+        }
     )
     renderer, policy = Renderer(TOKENIZER), tiny_policy()
     stream = PromptStream(RECORDS, PREFILLS, alpha=0.5, words=3, renderer=renderer, seed=11)
@@ -126,6 +130,27 @@ def test_an_error_at_any_update_loses_nothing(tmp_path, undisturbed, update):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "broken", broken)
     assert_same(run(tmp_path, "broken"), undisturbed)
+
+
+def test_a_killed_run_goes_on_with_its_carried_groups(tmp_path):
+    grpo = {"num_generations": 4, "learning_rate": 5e-3}
+    changes = {"refill": "expected", "max_refill_rounds": 2, "grpo": grpo}
+    whole = run(tmp_path, "whole", trainer(tmp_path, **changes))
+    assert whole[1][SAVE - 1]["groups_carried_out"] > 0  # what the state saved then has to hold
+    assert whole[1][SAVE]["groups_carried_in"] == whole[1][SAVE - 1]["groups_carried_out"]
+    assert whole[1][SAVE]["age"] == 1 / 4
+    broken = trainer(tmp_path, **changes)
+    update = broken.update
+
+    def fail(number):
+        if number == SAVE + 1:
+            raise KeyboardInterrupt
+        return update(number)
+
+    broken.update = fail
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "broken", broken)
+    assert_same(run(tmp_path, "broken", trainer(tmp_path, **changes)), whole)
 
 
 def test_sigkill_loses_nothing(tmp_path, undisturbed):
