@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from recap.locks import exclusive
 from recap.params import Train, derive_seed
 from recap.render import Renderer
 from recap.rewards.router import Rewards
+from recap.rl import processes
 from recap.rl.checkpoint import CheckpointFolder
 from recap.rl.collection import Collector
 from recap.rl.metrics import Metrics
@@ -49,13 +51,16 @@ class Cell:
 def train_cell(cell: Cell, *, out: Path, metrics: Path, scratch: Path) -> None:
     """Train, then put the policy's directory and its metrics in place.
 
-    While it runs, ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its speed.
+    Called by each process of a launch; the main one alone writes. While it runs,
+    ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its speed.
     """
     busy = (
         f"Expected to be the only trainer of {cell.name}, but process {{pid}} is at it. "
         "Wait for it, or end it."
     )
-    with exclusive(scratch / f"{cell.name}.lock", busy=busy):
+    with processes.joined(), ExitStack() as held:
+        if processes.is_main():
+            held.enter_context(exclusive(scratch / f"{cell.name}.lock", busy=busy))
         check_space(cell.policy, [scratch, out.parent])
         checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
         trainer = make_trainer(cell, checkpoints.path)
@@ -66,9 +71,10 @@ def train_cell(cell: Cell, *, out: Path, metrics: Path, scratch: Path) -> None:
             updates=cell.train.updates,
             save_updates=cell.train.save_updates,
         )
-        trainer.save(out)
-        write_metrics(metrics, lines)
-        checkpoints.remove()
+        if processes.is_main():
+            trainer.save(out)
+            write_metrics(metrics, lines)
+            checkpoints.remove()
 
 
 def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:

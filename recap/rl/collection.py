@@ -16,6 +16,7 @@ from typing import Protocol
 
 from recap.params import Train, derive_seed
 from recap.render import Renderer
+from recap.rl import processes
 from recap.rl.dynamic_sampling import Fate, judge_group
 from recap.rl.prompt_stream import PromptStream
 from recap.sampling.sampler import Sampler
@@ -124,14 +125,18 @@ class Collector:
     def _roll(
         self, prompts: Sequence[PrefilledPrompt], update: int, seed: int, result: Collection
     ) -> list[RolloutGroup]:
+        """The groups of these prompts; of several processes each makes a part of them."""
         started = time.perf_counter()
+        size = self._train.grpo.num_generations
         rendered = [
             self._renderer.prompt(p.record.prompt, p.prefill.text if p.prefill else None)
             for p in prompts
         ]
+        part = processes.part_of(len(prompts))
         samples = self._sampler.sample(
-            rendered, self._decoding, num_samples=self._train.grpo.num_generations, seed=seed
+            rendered, self._decoding, num_samples=size, seed=seed, part=part
         )
+        prompts, rendered = prompts[part], rendered[part]
         rollouts = [
             Rollout(prompt, context, sample, *self._renderer.split(sample.token_ids)[:2])
             for prompt, context, members in zip(prompts, rendered, samples, strict=True)
@@ -141,13 +146,14 @@ class Collector:
         rewards = self._scorer.score(rollouts)
         result.generation_seconds += generated - started
         result.scoring_seconds += time.perf_counter() - generated
-        size = self._train.grpo.num_generations
-        return [
-            RolloutGroup(
-                prompt,
-                tuple(rollouts[index * size : (index + 1) * size]),
-                tuple(rewards[index * size : (index + 1) * size]),
-                update,
-            )
-            for index, prompt in enumerate(prompts)
-        ]
+        return processes.gathered(
+            [
+                RolloutGroup(
+                    prompt,
+                    tuple(rollouts[index * size : (index + 1) * size]),
+                    tuple(rewards[index * size : (index + 1) * size]),
+                    update,
+                )
+                for index, prompt in enumerate(prompts)
+            ]
+        )

@@ -13,6 +13,7 @@ import copy
 import math
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from recap.errors import TrainingError
 from recap.params import Train, derive_seed
-from recap.rl.batch import Batch, microbatches, minibatches, to_batch
+from recap.rl import processes
+from recap.rl.batch import Batch, dealt, minibatches, to_batch
 from recap.rl.checkpoint import TrainingState
 from recap.rl.collection import Collection, Collector
 from recap.rl.grpo import GRPOTrainer, grpo_config
@@ -66,6 +68,9 @@ class RecapTrainer(GRPOTrainer):
         self._observed: dict[str, float] = defaultdict(float)
         self.current_gradient_accumulation_steps = 1
         self._prepared, _ = self._prepare_for_training(self.args.max_steps, None, None)
+        # TRL gathers its loss's metrics for each micro-batch, which asks for as many rows in every
+        # process; ours are added up once for each step (_over_processes).
+        self.accelerator.gather = self.accelerator.reduce = _own
 
     @property
     def policy(self) -> PreTrainedModel:
@@ -195,20 +200,36 @@ class RecapTrainer(GRPOTrainer):
     def training_step(
         self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Tensor | None = None
     ) -> Tensor:
-        """Forward and backward over a mini-batch in micro-batches; their losses add up."""
+        """Forward and backward over a mini-batch in micro-batches; their losses add up.
+
+        Of several processes each takes a part of them; its loss carries their number as a factor
+        (TRL's ``dapo`` divides the normaliser by it), which the mean over processes takes out.
+        """
         model.train()
         total = torch.zeros(())
-        for part in microbatches(inputs, MICRO_BATCH_TOKENS):
-            if self.beta:
-                part["ref_per_token_logps"] = self._reference_logps(part)
-            loss = self.compute_loss(model, part)
-            self.accelerator.backward(loss)
+        parts = dealt(inputs, MICRO_BATCH_TOKENS, processes.index(), processes.count())
+        for number, (part, weight) in enumerate(parts, start=1):
+            # Gradients are averaged over the processes once, in the last backward pass.
+            with nullcontext() if number == len(parts) else self.accelerator.no_sync(model):
+                if self.beta:
+                    part["ref_per_token_logps"] = self._reference_logps(part)
+                loss = weight * self.compute_loss(model, part)
+                self.accelerator.backward(loss)
             total += loss.detach().cpu()
-            tokens = int(part["completion_mask"].sum())
+            tokens = weight * int(part["completion_mask"].sum())
             for name, values in self._metrics["train"].items():
                 self._observed[name] += tokens * values[-1]
             self._metrics["train"].clear()
-        return total
+        return self._over_processes(total)
+
+    def _over_processes(self, loss: Tensor) -> Tensor:
+        """The mini-batch's loss from those of its parts; what was observed is added up likewise."""
+        if processes.count() == 1:
+            return loss
+        sums = processes.summed({"loss": float(loss), **self._observed})
+        loss = torch.tensor(sums.pop("loss") / processes.count())
+        self._observed.update(sums)
+        return loss
 
     def _reference_logps(self, batch: Batch) -> Tensor:
         """Log-probabilities of the completions under the base policy, for the KL term."""
@@ -247,6 +268,11 @@ class RecapTrainer(GRPOTrainer):
             )
         logps = unpack(outputs.log_probs, packing)
         return logps, unpack(outputs.entropy, packing) if compute_entropy else None, None
+
+
+def _own(tensor: Tensor, reduction: str = "") -> Tensor:
+    """What this process has, where TRL asks for that of all."""
+    return tensor
 
 
 def _scored_elsewhere(**_: Any) -> list[float]:

@@ -53,7 +53,8 @@ class ScriptedSampler:
     def __init__(self):
         self.calls = []
 
-    def sample(self, prompts, decoding, *, num_samples, seed):
+    def sample(self, prompts, decoding, *, num_samples, seed, part):
+        assert prompts[part] == prompts
         self.calls.append((len(prompts), decoding, num_samples, seed))
         ids = (RENDERER.close_id, 40, RENDERER.eos_id)
         return [[Sample(ids, (-1.0, -1.0, 0.0), "stop")] * num_samples for _ in prompts]
