@@ -49,6 +49,7 @@ AlphaMode = Literal["exact", "bernoulli"]
 PrefillSource = Literal["counter", "aligned", "none", "self"]
 PrefillUnit = Literal["words", "tokens"]
 Subset = Literal["all", "alignment", "math"]
+Refill = Literal["missing", "expected"]
 SafetyReward = Literal["prob", "logit", "binary"]
 
 
@@ -213,7 +214,11 @@ _LENGTHS: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[Count, Count])
 
 
 class Train(Section):
-    """RECAP training. ``alpha`` and ``prefill_length`` (l_pre) are the method's two dials."""
+    """RECAP training. ``alpha`` and ``prefill_length`` (l_pre) are the method's two dials.
+
+    ``refill``: a round of replacements draws as many prompts as are ``missing``, or as many as are
+    ``expected`` to fill the batch; a surplus waits ``max_carry_age`` updates for its turn.
+    """
 
     optimizer: Optimizer
     subset: Subset
@@ -231,6 +236,8 @@ class Train(Section):
     tau: FiniteFloat
     reward_epsilon: Positive
     max_refill_rounds: Annotated[int, Field(ge=0)]
+    refill: Refill
+    max_carry_age: Annotated[int, Field(ge=0)]
     aggregation: Aggregation
     safety_reward: SafetyReward
     truncated_reward: FiniteFloat

@@ -139,11 +139,15 @@ class Reward:
 
 @dataclass(frozen=True, slots=True)
 class RolloutGroup:
-    """The G rollouts of one prompt with their rewards, in order."""
+    """The G rollouts of one prompt with their rewards, in order.
+
+    ``policy_version`` is the update that they were sampled for, by the weights as they were then.
+    """
 
     prompt: PrefilledPrompt
     rollouts: tuple[Rollout, ...]
     rewards: tuple[Reward, ...]
+    policy_version: int
 
 
 @dataclass(frozen=True, slots=True)

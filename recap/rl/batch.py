@@ -112,6 +112,19 @@ def microbatches(batch: Batch, max_tokens: int) -> Iterator[Batch]:
         yield _trim(_rows(batch, torch.tensor(part)))
 
 
+def dealt(batch: Batch, max_tokens: int, index: int, count: int) -> list[tuple[Batch, int]]:
+    """The micro-batches of process ``index`` of ``count``, each with the weight of its loss.
+
+    The weight is 1, but 0 where there are fewer micro-batches than processes: a process without one
+    passes a row of another's, since gradients are averaged over passes of all processes.
+    """
+    parts = list(microbatches(batch, max(max_tokens // count, 1)))
+    mine = parts[index::count]
+    if not mine:
+        return [(_trim(_rows(parts[0], torch.tensor([0]))), 0)]
+    return [(part, 1) for part in mine]
+
+
 def _rows(batch: Batch, rows: Tensor) -> Batch:
     return {name: value[rows] if value.ndim else value for name, value in batch.items()}
 

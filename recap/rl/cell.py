@@ -10,6 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ from recap.params import Prefilling, Train, derive_seed
 from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rewards.router import Rewards
+from recap.rl import processes
 from recap.rl.checkpoint import CheckpointFolder
 from recap.rl.collection import Collector
 from recap.rl.metrics import Metrics
@@ -54,13 +56,16 @@ class Cell:
 def train_cell(cell: Cell, *, out: Path, metrics: Path, snapshots: Path, scratch: Path) -> None:
     """Train, then put the policy's directory, its metrics and its snapshots in place.
 
-    While it runs, ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its speed.
+    Called by each process of a launch; the main one alone writes. While it runs,
+    ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its speed.
     """
     busy = (
         f"Expected to be the only trainer of {cell.name}, but process {{pid}} is at it. "
         "Wait for it, or end it."
     )
-    with exclusive(scratch / f"{cell.name}.lock", busy=busy):
+    with processes.joined(), ExitStack() as held:
+        if processes.is_main():
+            held.enter_context(exclusive(scratch / f"{cell.name}.lock", busy=busy))
         kept = (cell.train.updates - 1) // cell.train.snapshot_updates
         check_space(cell.policy, [scratch, out.parent], snapshots=kept)
         checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
@@ -73,10 +78,11 @@ def train_cell(cell: Cell, *, out: Path, metrics: Path, snapshots: Path, scratch
             save_updates=cell.train.save_updates,
             snapshot_updates=cell.train.snapshot_updates,
         )
-        trainer.save(out)
-        copy_snapshots(checkpoints.snapshots, snapshots)
-        write_metrics(metrics, lines)
-        checkpoints.remove()
+        if processes.is_main():
+            trainer.save(out)
+            copy_snapshots(checkpoints.snapshots, snapshots)
+            write_metrics(metrics, lines)
+            checkpoints.remove()
 
 
 def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:

@@ -1,10 +1,10 @@
 """What a killed training run continues from: complete states, or none.
 
 A state is a folder: ``model.safetensors``, ``state.pt`` (optimizer and scheduler, read back with
-``weights_only=True``), ``metrics.jsonl``, ``self_prefills.jsonl`` (the policy's own thoughts, where
-these are its prefills) and, written last, ``manifest.json`` with every file's size and sha256. It
-is written aside, flushed to disk and renamed, so a folder that is there is complete unless the disk
-lied: then its sums disagree, it is set aside and the one before is taken.
+``weights_only=True``), ``metrics.jsonl``, ``carried.json``, ``self_prefills.jsonl`` (the policy's
+own thoughts, where these are its prefills) and, written last, ``manifest.json`` with every file's
+size and sha256. It is written aside, flushed to disk and renamed, so a folder that is there is
+complete unless the disk lied: then its sums disagree, it is set aside and the one before is taken.
 Leaves out random number generators, since ``RecapTrainer.update`` seeds them all anew.
 """
 
@@ -24,12 +24,12 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from recap.errors import CheckpointError, SpaceError
 from recap.rl.metrics import Metrics
 from recap.rows import read_rows
-from recap.types import Prefill
+from recap.types import Prefill, RolloutGroup
 
 KEPT = 2
 """Complete states kept: the newest and, should its disk blocks rot, the one before."""
@@ -37,6 +37,8 @@ MANIFEST = "manifest.json"
 OTHERS_KEPT = 1
 """Folders of the same cell with other parameters or inputs that outlive a finished run: going to
 and fro between two settings loses nothing, and old states do not pile up."""
+GROUPS = TypeAdapter(list[RolloutGroup], config=ConfigDict(ser_json_inf_nan="constants"))
+"""Rollout groups as JSON and back, to the bit: floats are written in their shortest exact form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,9 @@ class TrainingState:
     """Everything that the rest of a run depends on, between two updates.
 
     ``model`` holds each parameter once (tied weights under one name). ``progress`` holds plain
-    numbers: the prompt cursor and the counts that end a run early. ``self_prefills``: the
-    policy's own thoughts that are in use.
+    numbers: the prompt cursor and the counts that end a run early. ``carried`` are the groups that
+    were sampled and scored and wait for their turn, ``self_prefills`` the policy's own thoughts
+    that are in use.
     """
 
     update: int
@@ -55,6 +58,7 @@ class TrainingState:
     progress: dict[str, int]
     metrics: list[Metrics]
     self_prefills: list[Prefill] = field(default_factory=list)
+    carried: list[RolloutGroup] = field(default_factory=list)
 
 
 class Manifest(BaseModel):
@@ -122,6 +126,7 @@ class CheckpointFolder:
                 model=safetensors.torch.load_file(folder / "model.safetensors"),
                 metrics=[json.loads(line) for line in lines],
                 self_prefills=read_rows(folder / "self_prefills.jsonl", Prefill),
+                carried=GROUPS.validate_json((folder / "carried.json").read_bytes()),
                 **saved,
             )
         return None
@@ -159,6 +164,7 @@ class CheckpointFolder:
             "self_prefills.jsonl": "".join(
                 p.model_dump_json() + "\n" for p in state.self_prefills
             ).encode(),
+            "carried.json": GROUPS.dump_json(state.carried),
         }
         files = {}
         for name, content in contents.items():

@@ -54,8 +54,12 @@ def update_metrics(
     tau: float,
     epoch: float,
     learning_rate: float,
+    carries: bool = False,
 ) -> Metrics:
-    """The numbers of one update, everything but its speed."""
+    """The numbers of one update, everything but its speed.
+
+    ``carries``: refill may leave a surplus, so there are numbers about it.
+    """
     rollouts = [rollout for group in collection.groups for rollout in group.rollouts]
     lengths = [len(rollout.sample.token_ids) for rollout in rollouts]
     counts = collection.counts
@@ -71,7 +75,14 @@ def update_metrics(
     metrics["groups_drawn"] = len(collection.groups)
     for fate in get_args(Fate):
         metrics[f"groups_{fate}"] = counts[fate]
-    metrics["groups_missing"] = max(batch_groups - counts["kept"], 0)
+    batch = collection.batch
+    metrics["groups_missing"] = max(batch_groups - len(batch), 0)
+    if carries:
+        ages = [update - group.policy_version for group in batch]
+        metrics["groups_carried_in"] = len(collection.carried_in)
+        metrics["groups_carried_out"] = len(collection.carried_out)
+        metrics["groups_too_old"] = len(collection.too_old)
+        metrics["age"] = statistics.fmean(ages) if ages else None
     metrics["refill_rounds"] = collection.rounds - 1
     metrics["share_prefilled"] = len(prefilled) / len(collection.groups)
     metrics["share_truncated"] = statistics.fmean(

@@ -15,6 +15,7 @@ import math
 import sys
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from recap.errors import TrainingError
 from recap.params import Train, derive_seed
-from recap.rl.batch import Batch, microbatches, minibatches, row_share, to_batch
+from recap.rl import processes
+from recap.rl.batch import Batch, dealt, minibatches, row_share, to_batch
 from recap.rl.checkpoint import TrainingState
 from recap.rl.collection import Collection, Collector
 from recap.rl.grpo import GRPOTrainer, grpo_config
@@ -71,6 +73,9 @@ class RecapTrainer(GRPOTrainer):
         self._observed: dict[str, float] = defaultdict(float)
         self.current_gradient_accumulation_steps = 1
         self._prepared, _ = self._prepare_for_training(self.args.max_steps, None, None)
+        # TRL gathers its loss's metrics for each micro-batch, which asks for as many rows in every
+        # process; ours are added up once for each step (_over_processes).
+        self.accelerator.gather = self.accelerator.reduce = _own
 
     @property
     def policy(self) -> PreTrainedModel:
@@ -106,6 +111,7 @@ class RecapTrainer(GRPOTrainer):
             tau=self._recap.tau,
             epoch=self._collector.stream.epoch,
             learning_rate=learning_rate,
+            carries=self._recap.refill == "expected",
         )
         speed = Speed(
             total=time.perf_counter() - started,
@@ -166,6 +172,7 @@ class RecapTrainer(GRPOTrainer):
             },
             metrics=metrics,
             self_prefills=list(self._collector.stream.own.values()),
+            carried=self._collector.carried,
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -180,6 +187,7 @@ class RecapTrainer(GRPOTrainer):
         self._collector.stream.own.clear()
         self._collector.stream.own.update({p.prompt_id: p for p in state.self_prefills})
         self._micro_batch_tokens = state.progress["micro_batch_tokens"]
+        self._collector.carried = state.carried
 
     def save(self, directory: Path) -> None:
         """Write the policy's model directory, with the configuration it was loaded with.
@@ -199,11 +207,11 @@ class RecapTrainer(GRPOTrainer):
         ``inputs``, TRL's rows of a data set, are not used.
         """
         self._collection = self._collector.collect(self._update)
-        kept = self._collection.kept
-        if not kept:
+        groups = self._collection.batch
+        if not groups:
             return {}
         return to_batch(
-            kept,
+            groups,
             self._recap.aggregation,
             self.processing_class.pad_token_id,
             scaled=self._recap.optimizer != "dr_grpo",
@@ -214,22 +222,29 @@ class RecapTrainer(GRPOTrainer):
     ) -> Tensor:
         """Forward and backward over a mini-batch in micro-batches; their losses add up.
 
-        Without the memory for one, all is done again with half the tokens in each. Raises
-        TrainingError when there is not enough for a single row.
+        Without the memory for one, all is done again with half the tokens in each. Of several
+        processes each takes a part of them; its loss carries their number as a factor (TRL's
+        ``dapo`` divides the normaliser by it), which the mean over processes takes out. Raises
+        TrainingError when there is not enough memory for a single row.
         """
         model.train()
+        count = processes.count()
         while True:
             total, rows = torch.zeros(()), 0
             try:
-                for part in microbatches(inputs, self._micro_batch_tokens):
+                parts = dealt(inputs, self._micro_batch_tokens, processes.index(), count)
+                for number, (part, weight) in enumerate(parts, start=1):
                     rows = len(part["advantages"])
-                    total += self._micro_step(model, part)
-                return total
+                    # Gradients are averaged over the processes once, in the last backward pass.
+                    last = number == len(parts)
+                    with nullcontext() if last else self.accelerator.no_sync(model):
+                        total += self._micro_step(model, part, weight)
+                return self._over_processes(total)
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
                 # Processes that share a step must cut it alike, which one alone cannot bring about.
-                if rows <= 1 or self.accelerator.num_processes > 1:
+                if rows <= 1 or count > 1:
                     raise TrainingError(
                         f"Expected memory for one forward and backward pass of {rows} rollouts "
                         f"(update {self._update}), got: {str(error).splitlines()[0]} Lower "
@@ -238,15 +253,16 @@ class RecapTrainer(GRPOTrainer):
             # Only now: until the error is forgotten it holds on to the pass's activations.
             self._start_smaller(model)
 
-    def _micro_step(self, model: torch.nn.Module, part: Batch) -> Tensor:
-        """Add a micro-batch's gradient and note TRL's metrics of it; its loss."""
+    def _micro_step(self, model: torch.nn.Module, part: Batch, weight: int) -> Tensor:
+        """Add a micro-batch's gradient, note TRL's metrics of it; its loss, ``weight`` times."""
         if self.beta:
             part["ref_per_token_logps"] = self._reference_logps(part)
-        loss = self.compute_loss(model, part)
+        loss = weight * self.compute_loss(model, part)
         if self.loss_type != "dapo":  # TRL's mean is over the rows of this part alone
-            loss = loss * row_share(part, self.args.steps_per_generation)
+            share = row_share(part, self.args.steps_per_generation)
+            loss = loss * (share * processes.count())
         self.accelerator.backward(loss)
-        tokens = int(part["completion_mask"].sum())
+        tokens = weight * int(part["completion_mask"].sum())
         for name, values in self._metrics["train"].items():
             self._observed[name] += tokens * values[-1]
         self._metrics["train"].clear()
@@ -266,6 +282,15 @@ class RecapTrainer(GRPOTrainer):
             f"{self._micro_batch_tokens} tokens from now on",
             file=sys.stderr,
         )
+
+    def _over_processes(self, loss: Tensor) -> Tensor:
+        """The mini-batch's loss from those of its parts; what was observed is added up likewise."""
+        if processes.count() == 1:
+            return loss
+        sums = processes.summed({"loss": float(loss), **self._observed})
+        loss = torch.tensor(sums.pop("loss") / processes.count())
+        self._observed.update(sums)
+        return loss
 
     def _reference_logps(self, batch: Batch) -> Tensor:
         """Log-probabilities of the completions under the base policy, for the KL term."""
@@ -310,6 +335,11 @@ def _out_of_memory(error: Exception) -> bool:
     """Whether memory ran out; torch's allocator for CPUs says so in words alone."""
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
     return known or "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def _own(tensor: Tensor, reduction: str = "") -> Tensor:
+    """What this process has, where TRL asks for that of all."""
+    return tensor
 
 
 def _scored_elsewhere(**_: Any) -> list[float]:

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from recap.errors import SpaceError
 from recap.progress import Progress
+from recap.rl import processes
 from recap.rl.checkpoint import CheckpointFolder, TrainingState
 from recap.rl.metrics import Metrics, Speed, with_speed
 from recap.rows import atomic_path
@@ -64,33 +65,40 @@ def run_updates(
 
     ``live`` receives one JSON line for each update as it ends, with its speed. Every
     ``snapshot_updates`` updates, but for the last, the policy is kept beside the states. Raises
-    SystemExit with 143 after SIGTERM and 130 after SIGINT; the state is then saved.
+    SystemExit with 143 after SIGTERM and 130 after SIGINT (to any process); the state is then
+    saved. Of several processes all train and only the main one writes.
     """
     metrics: list[Metrics] = []
-    saved = checkpoints.load()
+    with processes.main_first():  # it may set broken states aside
+        saved = checkpoints.load()
     if saved is not None:
         trainer.restore(saved)
         metrics = list(saved.metrics)
-        print(f"continuing after update {saved.update}", file=sys.stderr)
-    _rewind(live, len(metrics))
+    main = processes.is_main()
+    if main:
+        if saved is not None:
+            print(f"continuing after update {saved.update}", file=sys.stderr)
+        _rewind(live, len(metrics))
     progress = Progress("update", updates, done=len(metrics))
     with _stop_requests() as stop:
         while len(metrics) < updates and _empty_at_end(metrics) < MAX_EMPTY_UPDATES:
             number = len(metrics) + 1
             line, speed = trainer.update(number)
             metrics.append(line)
-            fast = with_speed(line, speed)
-            with live.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(fast) + "\n")
-            progress.step(number, _note(fast))
-            if number % snapshot_updates == 0 and number < updates:
+            if main:
+                fast = with_speed(line, speed)
+                with live.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(fast) + "\n")
+                progress.step(number, _note(fast))
+            if main and number % snapshot_updates == 0 and number < updates:
                 # before the state: a run that is killed in between makes the update again
                 trainer.save(snapshot_directory(checkpoints.snapshots, number))
-            if stop or number == updates or number % save_updates == 0:
+            stopping = processes.any_of(bool(stop))
+            if main and (stopping or number == updates or number % save_updates == 0):
                 checkpoints.save(trainer.snapshot(number, metrics))
-            if stop:
-                raise SystemExit(128 + stop[0])
-    if len(metrics) < updates:
+            if stopping:
+                raise SystemExit(128 + (stop[0] if stop else signal.SIGTERM))
+    if main and len(metrics) < updates:
         print(
             f"stopped after update {len(metrics)}: no informative group in {MAX_EMPTY_UPDATES} "
             "updates in a row",

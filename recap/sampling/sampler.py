@@ -14,6 +14,8 @@ from recap.errors import ParameterError
 from recap.params import Sampling
 from recap.types import Decoding, RenderedPrompt, Sample
 
+WHOLE = slice(None)
+
 
 class Sampler(Protocol):
     """Anything that can continue token ids."""
@@ -25,11 +27,13 @@ class Sampler(Protocol):
         *,
         num_samples: int,
         seed: int,
+        part: slice = WHOLE,
     ) -> list[list[Sample]]:
-        """``num_samples`` samples for each prompt, in the prompts' order.
+        """``num_samples`` samples for each prompt in ``prompts[part]``, in the prompts' order.
 
-        The same call gives the same samples. A prompt that leaves the model no room for a token
-        gives samples without tokens and the finish reason ``overflow``.
+        The same call gives the same samples. A part is drawn with the random numbers that it has in
+        the whole, so that several processes may share a call. A prompt that leaves the model no
+        room for a token gives samples without tokens and the finish reason ``overflow``.
         """
         ...
 

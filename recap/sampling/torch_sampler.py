@@ -23,7 +23,7 @@ from recap.render import Renderer
 from recap.sampling.llama_decoder import LlamaDecoder
 from recap.sampling.llama_weights import fuse, is_plain_llama
 from recap.sampling.model_decoder import ModelDecoder
-from recap.sampling.sampler import check_decoding
+from recap.sampling.sampler import WHOLE, check_decoding
 from recap.types import Decoding, FinishReason, RenderedPrompt, Sample
 from recap.weights import load_model
 
@@ -80,15 +80,18 @@ class TorchSampler:
         *,
         num_samples: int,
         seed: int,
+        part: slice = WHOLE,
     ) -> list[list[Sample]]:
-        """``num_samples`` samples for each prompt, in the prompts' order.
+        """``num_samples`` samples for each prompt in ``prompts[part]``, in the prompts' order.
 
         Sample j of prompt i at position t is drawn with the (i * num_samples + j)-th number of the
-        t-th row of a uniform table that ``seed`` fixes: batching has no part in it.
+        t-th row of a uniform table that ``seed`` fixes: batching has no part in it but for the
+        rounding of logits, and neither has ``part``.
         """
         check_decoding(decoding, num_samples)
+        total = len(prompts) * num_samples
         rows = []
-        for index, prompt in enumerate(prompts):
+        for index, prompt in list(enumerate(prompts))[part]:
             limit = min(decoding.max_tokens, self._context - len(prompt.token_ids))
             for sample in range(num_samples):
                 number = index * num_samples + sample
@@ -97,7 +100,7 @@ class TorchSampler:
         todo.sort(key=lambda row: (len(row.prompt), row.prompt, row.number))
         if todo:
             generator = torch.Generator().manual_seed(seed)
-            draws = torch.rand(decoding.max_tokens, len(rows), generator=generator)
+            draws = torch.rand(decoding.max_tokens, total, generator=generator)
             # Below 1 by more than rounding, so that a draw never falls behind the last token.
             draws *= 1.0 - 2.0**-23
             with torch.inference_mode(), evaluating(self._model):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from recap.errors import ModelError, ParameterError
 from recap.params import derive_seed
 from recap.render import Renderer
-from recap.sampling.sampler import check_decoding
+from recap.sampling.sampler import WHOLE, check_decoding
 from recap.types import Decoding, FinishReason, RenderedPrompt, Sample
 
 if TYPE_CHECKING:
@@ -58,8 +58,9 @@ class VllmSampler:
         *,
         num_samples: int,
         seed: int,
+        part: slice = WHOLE,
     ) -> list[list[Sample]]:
-        """``num_samples`` samples for each prompt, in the prompts' order.
+        """``num_samples`` samples for each prompt in ``prompts[part]``, in the prompts' order.
 
         Raises ParameterError where vLLM cannot say the log-probabilities at the temperature and
         before top-p: it takes them before both or after both.
@@ -68,7 +69,8 @@ class VllmSampler:
         engine = self._open(_logprobs_mode(decoding))
         from vllm import SamplingParams, TokensPrompt
 
-        fitting = [i for i, prompt in enumerate(prompts) if len(prompt.token_ids) < self._context]
+        wanted = range(len(prompts))[part]
+        fitting = [i for i in wanted if len(prompts[i].token_ids) < self._context]
         outputs = engine.generate(
             [TokensPrompt(prompt_token_ids=list(prompts[i].token_ids)) for i in fitting],
             [
@@ -86,10 +88,10 @@ class VllmSampler:
             ],
             use_tqdm=False,
         )
-        groups = [[Sample((), (), "overflow")] * num_samples for _ in prompts]
+        groups = {i: [Sample((), (), "overflow")] * num_samples for i in wanted}
         for index, output in zip(fitting, outputs, strict=True):
             groups[index] = _samples(output)
-        return groups
+        return list(groups.values())
 
     def _open(self, mode: str) -> LLM:
         if self._engine is not None:

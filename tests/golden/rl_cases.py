@@ -80,6 +80,8 @@ def train_section(**changes: object) -> Train:
         "tau": 0.9,
         "reward_epsilon": 1e-6,
         "max_refill_rounds": 2,
+        "refill": "missing",
+        "max_carry_age": 1,
         "aggregation": "batch_tokens",
         "safety_reward": "prob",
         "truncated_reward": 0.0,
@@ -127,7 +129,8 @@ def group(
         Rollout(prefilled, rendered, Sample(tuple(ids), tuple(values), "stop"), "", "")
         for ids, values in zip(completions, logprobs, strict=True)
     )
-    return RolloutGroup(prefilled, rollouts, tuple(Reward(value, "safety") for value in rewards))
+    scored = tuple(Reward(value, "safety") for value in rewards)
+    return RolloutGroup(prefilled, rollouts, scored, policy_version=1)
 
 
 def random_ids(rng: random.Random, count: int) -> list[int]:
@@ -141,6 +144,7 @@ class ScriptedCollector:
     def __init__(self, script: Callable[[int], list[RolloutGroup]]) -> None:
         self._script = script
         self.stream = SimpleNamespace(cursor=0, epoch=0.0, own={})
+        self.carried: list[RolloutGroup] = []
 
     def collect(self, update: int) -> Collection:
         groups = self._script(update)

@@ -87,7 +87,11 @@ def trainer(tmp_path, own=False, **changes) -> RecapTrainer:
     """``own``: prefills are the policy's own thoughts, asked for before updates 1 and 4."""
     changes |= {"prefill_source": "self", "self_prefill_updates": 3} if own else {}
     section = train_section(
-        max_refill_rounds=1, **{"grpo": {"num_generations": 6, "learning_rate": 5e-3}, **changes}
+        **{
+            "max_refill_rounds": 1,
+            "grpo": {"num_generations": 6, "learning_rate": 5e-3},
+            **changes,
+        }
     )
     renderer, policy = Renderer(TOKENIZER), tiny_policy()
     if own:
@@ -200,6 +204,27 @@ def test_a_snapshot_that_was_interrupted_is_made_again(tmp_path, undisturbed, ha
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "broken", broken)
     assert_same(run(tmp_path, "broken"), undisturbed)
+
+
+def test_a_killed_run_goes_on_with_its_carried_groups(tmp_path):
+    grpo = {"num_generations": 4, "learning_rate": 5e-3}
+    changes = {"refill": "expected", "max_refill_rounds": 2, "grpo": grpo}
+    whole = run(tmp_path, "whole", trainer(tmp_path, **changes))
+    assert whole[1][SAVE - 1]["groups_carried_out"] > 0  # what the state saved then has to hold
+    assert whole[1][SAVE]["groups_carried_in"] == whole[1][SAVE - 1]["groups_carried_out"]
+    assert whole[1][SAVE]["age"] == 1 / 4
+    broken = trainer(tmp_path, **changes)
+    update = broken.update
+
+    def fail(number):
+        if number == SAVE + 1:
+            raise KeyboardInterrupt
+        return update(number)
+
+    broken.update = fail
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "broken", broken)
+    assert_same(run(tmp_path, "broken", trainer(tmp_path, **changes)), whole)
 
 
 def test_sigkill_loses_nothing(tmp_path, undisturbed):

@@ -4,6 +4,7 @@
 2. a trained cell is a complete model directory with its snapshots beside it; the same command gives
    the same bytes, after a kill too
 3. evaluation prefills, missing prefills, missing models, a second trainer, a full disk
+4. two processes, stopped and started again, give what one gives; sharding them is refused
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from replayed_train import recording
 from rl_cases import TOKENIZER, tiny_policy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
@@ -26,6 +31,7 @@ from recap.errors import BusyError, DataError, ModelError, ParameterError, Space
 from recap.locks import exclusive
 from recap.rl import cell, training
 from recap.rows import write_rows
+from recap.sampling.torch_sampler import TorchSampler
 from recap.stages import train as stage
 from recap.types import Prefill, PromptRecord
 
@@ -312,3 +318,99 @@ def test_the_command_has_the_arguments_of_the_pipeline():
     for name in ("variant", "seed", "policy", "guardian", "prompts", "prefills", "out", "metrics",
                  "snapshots"):  # fmt: skip
         assert f"--{name}" in shown
+
+
+def launch(*, out, metrics):
+    """The stage on recorded rollouts, as two processes that find each other over loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch",
+        "--config_file", str(ROOT / "infra/accelerate/data_parallel.yaml"),
+        "--num_processes", "2", "--main_process_port", str(port),
+        str(ROOT / "tests/golden/replayed_train.py"),
+        "--variant", "recap", "--seed", "0", "--policy", "models/policy",
+        "--guardian", "models/guardian", "--prompts", "data/prompts/train.jsonl",
+        "--prefills", "data/prefills", "--out", out, "--metrics", metrics,
+        "--snapshots", "models/snapshots/launched",
+    ]  # fmt: skip
+    env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RECORDED": "recorded.json"}
+    env = os.environ | env
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
+
+
+def children(pid):
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return sorted(int(child) for task in tasks for child in task.read_text().split())
+
+
+def until(condition, launched):
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert launched.poll() is None, launched.stdout.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def assert_equal_numbers(one, two):
+    """Counts are equal, and so is what is undefined; floats to 1e-5."""
+    assert len(one) == len(two)
+    for mine, other in zip(one, two, strict=True):
+        assert mine.keys() == other.keys()
+        for name, value in mine.items():
+            exact = value is None or isinstance(value, int)
+            assert other[name] == (value if exact else pytest.approx(value, rel=1e-5, abs=1e-5))
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(project, monkeypatch):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["train"] |= {"refill": "expected", "prompts_per_update": 4, "save_updates": 100}
+    params["train"]["grpo"] |= {"num_generations": 6, "max_completion_length": 32}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    calls = {}
+    monkeypatch.setattr(TorchSampler, "sample", recording(TorchSampler.sample, calls))
+    run("recap", out=Path("one/model"), metrics=Path("one/metrics.jsonl"))
+    Path("recorded.json").write_text(json.dumps(calls))
+    one = [json.loads(line) for line in Path("one/metrics.jsonl").read_text().splitlines()]
+    assert sum(line["groups_carried_in"] for line in one) > 0
+    assert sum(line["clip_high"] for line in one) > 0
+    live = Path(".recap/train/recap-0.live.jsonl")
+    live.unlink()
+    first = launch(out="two/model", metrics="two/metrics.jsonl")
+    try:  # one of them is asked to stop: both finish the update, and its state is saved
+        until(lambda: live.exists() and live.read_text().count("\n") == 1, first)
+        os.kill(children(first.pid)[1], signal.SIGTERM)
+        first.communicate(timeout=300)
+    finally:
+        first.kill()
+    assert first.returncode != 0
+    assert os.listdir("two") == []
+    done = live.read_text().count("\n")
+    second = launch(out="two/model", metrics="two/metrics.jsonl")
+    try:
+        said = second.communicate(timeout=300)[0].decode()
+    finally:
+        second.kill()
+    assert second.returncode == 0, said
+    assert said.count(f"continuing after update {done}\n") == 1
+    two = [json.loads(line) for line in Path("two/metrics.jsonl").read_text().splitlines()]
+    assert_equal_numbers(one, two)
+    fast = [json.loads(line) for line in live.read_text().splitlines()]
+    assert [line["update"] for line in fast] == [1, 2, 3, 4]
+    weights = [
+        AutoModelForCausalLM.from_pretrained(f"{name}/model").parameters()
+        for name in ("one", "two")
+    ]
+    for mine, other in zip(*weights, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-4, rtol=0)
+    assert sorted(os.listdir("two")) == ["metrics.jsonl", "model"]
+    assert not list(Path(".recap/train").glob("recap-0-*"))
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_a_launch_that_shards_the_policy_is_refused(project, monkeypatch, kind):
+    monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
+    with pytest.raises(ParameterError, match=f"got {kind}: .*data_parallel.yaml"):
+        run("recap")

@@ -32,7 +32,7 @@ def group(prompt, completions, rewards):
         )
         for ids in completions
     )
-    return RolloutGroup(prefilled, rollouts, tuple(Reward(r, "math") for r in rewards))
+    return RolloutGroup(prefilled, rollouts, tuple(Reward(r, "math") for r in rewards), 1)
 
 
 GROUPS = [

@@ -10,7 +10,16 @@ import torch
 
 from recap.errors import CheckpointError, SpaceError
 from recap.rl.checkpoint import CheckpointFolder, TrainingState
-from recap.types import Prefill
+from recap.types import (
+    Prefill,
+    PrefilledPrompt,
+    PromptRecord,
+    RenderedPrompt,
+    Reward,
+    Rollout,
+    RolloutGroup,
+    Sample,
+)
 
 THOUGHT = Prefill(
     prompt_id="p", text="i should help .", intent="harmful", source_model="self", num_words=4,
@@ -32,6 +41,27 @@ def state(update):
         progress={"cursor": 15 * update, "broken": 0},
         self_prefills=[THOUGHT.model_copy(update={"prompt_id": f"p{n}"}) for n in range(update)],
         metrics=[{"update": n, "reward": 0.1 * n, "loss": None} for n in range(1, update + 1)],
+        carried=[carried(update)],
+    )
+
+
+def carried(update):
+    """A group with floats of every kind, a prefill and an unscored member."""
+    record = PromptRecord(
+        id="p", domain="harmful", prompt="how\u2028?", target=None, source="s", split="train"
+    )
+    prefill = Prefill(
+        prompt_id="p", text="wait", intent="harmful", source_model="harmful", num_words=1,
+        num_tokens=1, response="", rejected=None,
+    )  # fmt: skip
+    prompt = PrefilledPrompt(record, prefill)
+    logprobs = (-0.1, -1 / 3, -5e-324, float("-inf"))
+    rollouts = tuple(
+        Rollout(prompt, RenderedPrompt((1, 2), 1), Sample((3, 4, 5, 2), logprobs, reason), "", said)
+        for reason, said in (("stop", "no"), ("length", None))
+    )
+    return RolloutGroup(
+        prompt, rollouts, (Reward(0.1 + 0.2, "safety"), Reward(None, "safety")), update
     )
 
 
@@ -50,6 +80,7 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert loaded.metrics == expected.metrics
     assert loaded.self_prefills == expected.self_prefills
     assert [thought.prompt_id for thought in loaded.self_prefills] == ["p0", "p1", "p2"]
+    assert loaded.carried == expected.carried
 
 
 def test_the_last_two_are_kept(tmp_path):
@@ -71,6 +102,10 @@ def flip(folder):
     path.write_bytes(content)
 
 
+def forget(folder):
+    (folder / "carried.json").write_text("[]")
+
+
 def lose(folder):
     (folder / "metrics.jsonl").unlink()
 
@@ -88,7 +123,7 @@ def garble_manifest(folder):
 
 
 @pytest.mark.parametrize(
-    "harm", [truncate, flip, lose, lose_thoughts, lose_manifest, garble_manifest]
+    "harm", [truncate, flip, forget, lose, lose_thoughts, lose_manifest, garble_manifest]
 )
 def test_a_broken_state_is_set_aside_for_the_one_before(tmp_path, harm):
     folder = CheckpointFolder(tmp_path, "recap-0", RUN)

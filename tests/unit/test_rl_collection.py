@@ -1,15 +1,21 @@
-"""Refill: discarded groups are replaced by fresh prompts, for so many rounds and no more."""
+"""Refill: discarded groups are replaced by fresh prompts, for so many rounds and no more.
+
+With ``expected`` a round draws for what will be discarded too: no surplus is lost or used twice.
+"""
 
 from __future__ import annotations
 
 import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recap.microworld.tokenizer import make_tokenizer
 from recap.params import Train
 from recap.prefill.inject import Injection
 from recap.render import Renderer
+from recap.rl.checkpoint import GROUPS
 from recap.rl.collection import Collector
 from recap.rl.metrics import Speed, StepResult, update_metrics, with_speed
 from recap.rl.prompt_stream import PromptStream
@@ -20,11 +26,11 @@ GOOD, FAILED, SOLVED, FLAT, GAP = (0.0, 1.0), (0.0, 0.0), (1.0, 1.0), (0.5, 0.5)
 CLEAN = Injection({}, "exact", (1, 1), "words")
 RECORDS = [
     PromptRecord(id=f"{n}", domain="math", prompt="x", target="1", source="s", split="train")
-    for n in range(50)
+    for n in range(80)
 ]
 
 
-def train(max_refill_rounds):
+def train(max_refill_rounds, **changes):
     return Train.model_validate(
         {
             "optimizer": "dapo", "subset": "all", "alpha": 0.0, "alpha_mode": "exact",
@@ -34,11 +40,13 @@ def train(max_refill_rounds):
             "reward_epsilon": 1e-6, "max_refill_rounds": max_refill_rounds,
             "aggregation": "batch_tokens", "safety_reward": "prob", "truncated_reward": 0.0,
             "max_missing_prefills": 0.0, "save_updates": 1, "snapshot_updates": 1,
+            "refill": "missing", "max_carry_age": 1,
             "grpo": {
                 "num_generations": 2, "max_completion_length": 5, "steps_per_generation": 2,
                 "learning_rate": 1.0, "temperature": 0.7, "beta": 0.0, "weight_decay": 0.0,
                 "lr_scheduler_type": "constant", "max_grad_norm": 1.0,
             },
+            **changes,
         }
     )  # fmt: skip
 
@@ -49,7 +57,8 @@ class ScriptedSampler:
     def __init__(self):
         self.calls = []
 
-    def sample(self, prompts, decoding, *, num_samples, seed):
+    def sample(self, prompts, decoding, *, num_samples, seed, part):
+        assert prompts[part] == prompts
         self.calls.append((len(prompts), decoding, num_samples, seed))
         ids = (RENDERER.close_id, 40, RENDERER.eos_id)
         return [[Sample(ids, (-1.0, -1.0, 0.0), "stop")] * num_samples for _ in prompts]
@@ -65,12 +74,15 @@ class ScriptedScorer:
         return [Reward(next(self.values), "math") for _ in rollouts]
 
 
-def collect(groups, max_refill_rounds=2):
+def make_collector(groups, section):
     stream = PromptStream(RECORDS, {}, injection=CLEAN, renderer=RENDERER, seed=3)
     sampler = ScriptedSampler()
-    section = train(max_refill_rounds)
-    collector = Collector(stream, sampler, ScriptedScorer(groups), RENDERER, section, seed=5)
-    return collector.collect(1), sampler, stream
+    return Collector(stream, sampler, ScriptedScorer(groups), RENDERER, section, seed=5), sampler
+
+
+def collect(groups, max_refill_rounds=2):
+    collector, sampler = make_collector(groups, train(max_refill_rounds))
+    return collector.collect(1), sampler, collector.stream
 
 
 @pytest.mark.parametrize(
@@ -86,7 +98,8 @@ def collect(groups, max_refill_rounds=2):
 def test_refill(groups, rounds, kept, drawn):
     collection, sampler, stream = collect(groups)
     assert [count for count, *_ in sampler.calls] == rounds
-    assert len(collection.kept) == kept
+    assert len(collection.batch) == len(collection.kept) == kept
+    assert collection.carried_in == collection.carried_out == collection.too_old == []
     assert len(collection.groups) == drawn == stream.cursor
     assert all(
         [reward.value for reward in group.rewards] == list(GOOD) for group in collection.kept
@@ -117,6 +130,99 @@ def test_rollouts_are_split_into_thought_and_response():
     assert rollout.response == RENDERER.tokenizer.convert_ids_to_tokens(40)
 
 
+@pytest.mark.parametrize(
+    ("groups", "rounds"),
+    [
+        # ceil(missing x drawn / kept), at most the batch of 4
+        ([GOOD, GOOD, FAILED, FAILED, GOOD, GOOD, GOOD, FLAT], [4, 4]),  # 2 x 4 / 2
+        ([GOOD, GOOD, GOOD, FAILED, GOOD, GOOD], [4, 2]),  # 1 x 4 / 3
+        ([FAILED] * 4 + [GOOD, FLAT, GOOD, GOOD] + [GOOD] * 3, [4, 4, 3]),  # none kept; 1 x 8 / 3
+        ([GOOD, FAILED, FAILED, FAILED] + [FLAT] * 8, [4, 4, 4]),  # 3 x 4 / 1, 3 x 8 / 1
+    ],
+)
+def test_an_expected_round_draws_by_the_share_kept_so_far(groups, rounds):
+    collector, sampler = make_collector(groups, train(2, refill="expected"))
+    collector.collect(1)
+    assert [count for count, *_ in sampler.calls] == rounds
+
+
+def test_a_surplus_is_used_first_in_the_next_update():
+    rewards = [GOOD, GOOD, FAILED, FAILED, GOOD, GOOD, GOOD, GOOD, GOOD, SOLVED, GOOD, GOOD]
+    section = train(2, refill="expected")
+    collector, sampler = make_collector(rewards, section)
+    first, second = collector.collect(1), collector.collect(2)
+    drawn = first.groups + second.groups
+    assert [drawn.index(group) for group in first.batch] == [0, 1, 4, 5]
+    assert first.carried_out == second.carried_in == first.groups[6:]
+    assert [count for count, *_ in sampler.calls] == [4, 4, 2, 2]  # 2 missing; then 1 x 2 / 1
+    assert [drawn.index(group) for group in second.batch] == [6, 7, 8, 10]
+    assert second.carried_out == [drawn[11]] == collector.carried
+    # The rollouts of a carried group keep the log-probabilities they were sampled with.
+    assert [group.policy_version for group in second.batch] == [1, 1, 2, 2]
+    line = update_metrics(
+        2, second, [], batch_groups=4, tau=0.9, epoch=0.1, learning_rate=1e-4, carries=True
+    )
+    expected = {"kept": 3, "missing": 0, "carried_in": 2, "carried_out": 1, "too_old": 0}
+    assert {name: line[f"groups_{name}"] for name in expected} == expected
+    assert line["age"] == 0.5
+
+
+def test_an_age_of_zero_carries_nothing():
+    rewards = [GOOD, GOOD, FAILED, FAILED] + [GOOD] * 8
+    collector, _ = make_collector(rewards, train(2, refill="expected", max_carry_age=0))
+    first, second = collector.collect(1), collector.collect(2)
+    assert len(first.carried_out) == 2
+    assert second.too_old == first.carried_out
+    assert second.carried_in == []
+    assert second.batch == second.groups
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kept=st.lists(st.booleans(), min_size=4 * 5 * 4, max_size=4 * 5 * 4),
+    size=st.integers(1, 5),
+    refills=st.integers(0, 3),
+    refill=st.sampled_from(["missing", "expected"]),
+    max_age=st.integers(0, 2),
+    resumed=st.booleans(),
+)
+def test_nothing_is_lost_used_twice_or_older_than_allowed(
+    kept, size, refills, refill, max_age, resumed
+):
+    section = train(refills, prompts_per_update=size, refill=refill, max_carry_age=max_age)
+    rewards = [GOOD if one else FAILED for one in kept]
+    collector, sampler = make_collector(rewards, section)
+    informative, used, too_old = [], [], []
+    for update in range(1, 5):
+        waiting = list(collector.carried)
+        if resumed:  # as after a restart: equal groups, but not the same objects
+            collector.carried = GROUPS.validate_json(GROUPS.dump_json(waiting))
+        before = len(sampler.calls)
+        collection = collector.collect(update)
+        assert len(collection.batch) <= size
+        assert 1 <= len(sampler.calls) - before <= 1 + refills
+        assert all(count <= size for count, *_ in sampler.calls[before:])
+        ages = [update - group.policy_version for group in collection.batch]
+        assert ages == sorted(ages, reverse=True)
+        assert max(ages, default=0) <= max_age
+        assert all(update - group.policy_version > max_age for group in collection.too_old)
+        informative += map(name, collection.kept)
+        used += map(name, collection.batch)
+        too_old += map(name, collection.too_old)
+        if len(collection.batch) < size:
+            assert collection.carried_out == []
+        if refill == "missing":
+            assert collection.carried_out == []
+    accounted = used + too_old + [name(group) for group in collector.carried]
+    assert sorted(accounted) == sorted(informative)
+    assert len(set(accounted)) == len(accounted)
+
+
+def name(group):
+    """Unique: fewer prompts are drawn than there are."""
+    return group.prompt.record.id
+
+
 def test_metrics_of_an_update():
     groups = [GOOD, GOOD, FAILED, SOLVED, GAP, FLAT, SOLVED, SOLVED]
     collection, _, _ = collect(groups)
@@ -142,7 +248,7 @@ def test_metrics_of_an_update():
     assert metrics["optimised_tokens"] == 12
     assert metrics["skipped_steps"] == 1
     assert metrics["loss"] == 0.2
-    assert not any("second" in name for name in metrics)
+    assert not any("second" in name or "carried" in name for name in metrics)
 
 
 def test_speed_is_split_and_adds_up():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 import pytest
 import torch
@@ -248,3 +249,22 @@ def test_a_decoding_that_cannot_be_sampled_is_refused(decoding: Decoding, num_sa
 def test_nothing_to_sample_gives_nothing() -> None:
     sampler = TorchSampler(llama(), EOS, PAD, 4)
     assert sampler.sample([], Decoding(1.0, 1.0, 5), num_samples=2, seed=0) == []
+
+
+@pytest.mark.parametrize("parts", [[(0, 2), (2, 4)], [(0, 1), (1, 1), (1, 4)]])
+def test_parts_of_a_call_are_drawn_as_in_the_whole(parts: list[tuple[int, int]]) -> None:
+    sampler = TorchSampler(llama(), EOS, PAD, batch_size=8)
+    decoding = Decoding(1.0, 1.0, 12)
+    whole = sampler.sample(rendered(PROMPTS), decoding, num_samples=3, seed=7)
+    drawn = [
+        group
+        for part in parts
+        for group in sampler.sample(
+            rendered(PROMPTS), decoding, num_samples=3, seed=7, part=slice(*part)
+        )
+    ]
+    assert len(drawn) == len(whole)
+    for mine, other in zip(chain(*drawn), chain(*whole), strict=True):
+        assert mine.token_ids == other.token_ids
+        # Other rows stand in the batch: the logits are rounded differently.
+        assert mine.sampling_logprobs == pytest.approx(other.sampling_logprobs, abs=1e-5)

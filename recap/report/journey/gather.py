@@ -106,7 +106,9 @@ def trained_rows(params: Params, files: Files) -> list[Trained]:
                 Rollout(prompt, context, sample, *renderer.split(sample.token_ids)[:2])
                 for sample in samples
             )
-            groups.append(RolloutGroup(prompt, rollouts, tuple(rewards.score(rollouts))))
+            groups.append(
+                RolloutGroup(prompt, rollouts, tuple(rewards.score(rollouts)), policy_version=1)
+            )
         return groups
 
     found = []

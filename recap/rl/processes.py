@@ -1,0 +1,102 @@
+"""Several processes that train one policy: who does which part, and how the parts come together.
+
+All draw the same prompts and come to the same decisions; each samples, scores and optimises its
+part. Started by ``accelerate launch`` (or torch's own launcher), which sets ``WORLD_SIZE``; without
+it every function is that of a single process. Leaves out gradients: accelerate averages them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from accelerate import PartialState
+
+from recap.errors import ParameterError
+
+T = TypeVar("T")
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Within, the processes of one launch know each other; without a GPU they talk over gloo.
+
+    Raises ParameterError for a launch that shards the policy: rollouts and the shared-prompt
+    attention read whole weights. (Without a GPU accelerate would ignore FSDP and say nothing.)
+    """
+    for name in ("FSDP", "DEEPSPEED"):
+        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
+            raise ParameterError(
+                f"Expected a launch that gives every process the whole policy, got {name}: "
+                "training reads whole weights for its rollouts. "
+                "Launch with --config_file infra/accelerate/data_parallel.yaml."
+            )
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    on_cpu = not torch.cuda.is_available()
+    if on_cpu:  # without it accelerate takes each of the processes for the only one
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    PartialState(cpu=on_cpu)
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def count() -> int:
+    """How many processes there are."""
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+def index() -> int:
+    """The number of this process, from 0."""
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+def is_main() -> bool:
+    """Whether this process writes files."""
+    return index() == 0
+
+
+def part_of(items: int) -> slice:
+    """The part of so many items that is this process's; parts differ by at most one item."""
+    return slice(items * index() // count(), items * (index() + 1) // count())
+
+
+def gathered(rows: list[T]) -> list[T]:
+    """The rows of all processes, in the processes' order."""
+    if count() == 1:
+        return rows
+    everybody: list[list[T]] = [[]] * count()
+    torch.distributed.all_gather_object(everybody, rows)
+    return [row for one in everybody for row in one]
+
+
+def summed(values: Mapping[str, float]) -> dict[str, float]:
+    """Values by name, each the sum over all processes; the names must be the same everywhere."""
+    if count() == 1:
+        return dict(values)
+    rows = gathered([dict(values)])
+    return {name: sum(row[name] for row in rows) for name in values}
+
+
+def any_of(flag: bool) -> bool:
+    """Whether it is true in any process."""
+    return any(gathered([flag]))
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """The main process goes through the block before all others."""
+    if count() == 1:
+        yield
+        return
+    if not is_main():
+        torch.distributed.barrier()
+    yield
+    if is_main():
+        torch.distributed.barrier()
