@@ -158,6 +158,7 @@ class Grpo(Section):
 class Train(Section):
     """RECAP training. ``alpha`` and ``prefill_words`` (l_pre) are the method's two dials."""
 
+    engine: Literal["torch", "vllm"]
     alpha: Share
     prefill_source: Literal["counter", "aligned", "none"]
     prefill_words: Count

@@ -27,7 +27,10 @@ from recap.rl.prompt_stream import PromptStream
 from recap.rl.trainer import RecapTrainer
 from recap.rl.training import check_space, run_updates
 from recap.rows import atomic_path
+from recap.sampling.policy_sampler import GPU_MEMORY_SHARE, PolicySampler
+from recap.sampling.sampler import Sampler
 from recap.sampling.torch_sampler import TorchSampler
+from recap.sampling.vllm_sampler import VllmSampler, vllm_version
 from recap.scoring.guardian import load_guardian
 from recap.types import Prefill, PromptRecord
 from recap.weights import load_model
@@ -76,7 +79,13 @@ def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
     renderer = Renderer.from_dir(cell.policy)
     policy = load_model(cell.policy)
     train = cell.train
-    rollouts = train.prompts_per_update * train.grpo.num_generations
+    sampler: Sampler
+    if train.engine == "vllm":
+        engine = VllmSampler(cell.policy, gpu_memory_share=GPU_MEMORY_SHARE)
+        sampler = PolicySampler(policy, engine)
+    else:
+        rollouts = train.prompts_per_update * train.grpo.num_generations
+        sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts)
     collector = Collector(
         PromptStream(
             cell.records,
@@ -86,7 +95,7 @@ def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
             renderer=renderer,
             seed=cell.seed,
         ),
-        TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts),
+        sampler,
         Rewards(load_guardian(cell.guardian), train.safety_reward, train.truncated_reward),
         renderer,
         train,
@@ -109,6 +118,7 @@ def identity(cell: Cell) -> dict[str, str]:
         "prompts": _rows_hash(cell.records),
         "prefills": _rows_hash(prefills),
         **{name: version(name) for name in ("torch", "transformers", "trl")},
+        **({"vllm": vllm_version()} if cell.train.engine == "vllm" else {}),
     }
 
 

@@ -64,6 +64,7 @@ def train_section(**changes: object) -> Train:
         **changes.pop("grpo", {}),
     }
     section = {
+        "engine": "torch",
         "alpha": 0.5,
         "prefill_source": "counter",
         "prefill_words": 4,

@@ -25,7 +25,8 @@ RECORDS = [
 def train(max_refill_rounds):
     return Train.model_validate(
         {
-            "alpha": 0.0, "prefill_source": "none", "prefill_words": 1, "updates": 1,
+            "engine": "torch", "alpha": 0.0, "prefill_source": "none", "prefill_words": 1,
+            "updates": 1,
             "prompts_per_update": 4, "epsilon_low": 0.2, "epsilon_high": 0.28, "tau": 0.9,
             "reward_epsilon": 1e-6, "max_refill_rounds": max_refill_rounds,
             "aggregation": "batch_tokens", "safety_reward": "prob", "truncated_reward": 0.0,
