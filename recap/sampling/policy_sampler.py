@@ -25,9 +25,13 @@ from recap.sampling.vllm_sampler import VllmSampler
 from recap.types import Decoding, RenderedPrompt, Sample
 
 CANARY_PROMPTS, CANARY_TOKENS = 4, 16
-TOLERANCE, HALF_TOLERANCE = 1e-3, 5e-2
+TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
 """Mean |difference| of a token's log-probability, in nats, beyond which an engine in fp32, or in a
-16-bit precision, serves something else. TODO"""
+16-bit precision, serves something else.
+
+Measured at 0.6M parameters: rounding 1e-6 (fp32) and 2e-2 (bf16); weights stale by one AdamW step
+5e-2 at a learning rate of 3e-4 and 1.3e-4 at 1e-6, which 16 bits cannot tell from rounding.
+"""
 
 
 GPU_MEMORY_SHARE = 0.3

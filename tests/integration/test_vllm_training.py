@@ -237,8 +237,9 @@ def not_synced(engine, policy, decoding):
 
 def reloaded_only(engine, policy, decoding):
     """What vLLM offers: the new weights are on disk, and it is told to reload them."""
-    save_model(policy, TOKENIZER, engine._model_dir)
-    engine._engine.collective_rpc("reload_weights")
+    stepped = engine._model_dir.with_name("stepped")
+    save_model(policy, TOKENIZER, stepped)
+    engine._engine.collective_rpc("reload_weights", kwargs={"weights_path": str(stepped)})
     engine._engine.reset_prefix_cache()
     return torch.float32
 
