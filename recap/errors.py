@@ -8,6 +8,7 @@
     ├── RenderError            a text cannot be rendered to exactly one BOS and one open think tag
     ├── JudgeError             too many completions could not be judged
     ├── TrainingError          training cannot go on (no informative groups, NaN losses)
+    ├── SyncError              the rollout engine does not serve the policy's weights
     ├── CheckpointError        a saved state does not belong to this run
     ├── SpaceError             too little free disk                                  (exit code 28)
     ├── BusyError              another process writes the same output                (exit code 75)
@@ -55,6 +56,10 @@ class JudgeError(RecapError):
 
 class TrainingError(RecapError):
     """Training cannot go on."""
+
+
+class SyncError(RecapError):
+    """The rollout engine does not serve the policy's weights."""
 
 
 class CheckpointError(RecapError):

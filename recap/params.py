@@ -43,6 +43,7 @@ TRAIN_SOURCES: tuple[TrainSource, ...] = get_args(TrainSource)
 EVAL_SOURCES: tuple[EvalSource, ...] = get_args(EvalSource)
 TABLES: tuple[Table, ...] = get_args(Table)
 
+Engine = Literal["torch", "vllm"]
 Optimizer = Literal["dapo", "grpo", "dr_grpo"]
 Aggregation = Literal["batch_tokens", "group_tokens"]
 AlphaMode = Literal["exact", "bernoulli"]
@@ -83,7 +84,7 @@ class World(Section):
 class Sampling(Section):
     """Which engine generates outside training."""
 
-    engine: Literal["torch", "vllm"]
+    engine: Engine
     batch_size: Count
 
 
@@ -220,6 +221,7 @@ class Train(Section):
     ``expected`` to fill the batch; a surplus waits ``max_carry_age`` updates for its turn.
     """
 
+    engine: Engine
     optimizer: Optimizer
     subset: Subset
     alpha: float | DomainShares

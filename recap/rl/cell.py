@@ -32,7 +32,10 @@ from recap.rl.self_prefill import SelfPrefills
 from recap.rl.trainer import RecapTrainer
 from recap.rl.training import check_space, run_updates
 from recap.rows import atomic_path
+from recap.sampling.policy_sampler import GPU_MEMORY_SHARE, PolicySampler
+from recap.sampling.sampler import Sampler
 from recap.sampling.torch_sampler import TorchSampler
+from recap.sampling.vllm_sampler import VllmSampler, vllm_version
 from recap.scoring.guardian import load_guardian
 from recap.types import Prefill, PromptRecord
 from recap.weights import copy_snapshots, load_model
@@ -90,7 +93,6 @@ def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
     renderer = Renderer.from_dir(cell.policy)
     policy = load_model(cell.policy)
     train = cell.train
-    rollouts = train.prompts_per_update * train.grpo.num_generations
     own = train.prefill_source == "self"
     stream = PromptStream(
         cell.records,
@@ -99,7 +101,13 @@ def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
         renderer=renderer,
         seed=cell.seed,
     )
-    sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts)
+    sampler: Sampler
+    if train.engine == "vllm":
+        engine = VllmSampler(cell.policy, gpu_memory_share=GPU_MEMORY_SHARE)
+        sampler = PolicySampler(policy, engine)
+    else:
+        rollouts = train.prompts_per_update * train.grpo.num_generations
+        sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts)
     guardian = load_guardian(cell.guardian)
     collector = Collector(
         stream,
@@ -135,6 +143,7 @@ def identity(cell: Cell) -> dict[str, str]:
         "prefills": _rows_hash(prefills),
         "code": _code_hash(),
         **{name: version(name) for name in ("torch", "transformers", "trl")},
+        **({"vllm": vllm_version()} if cell.train.engine == "vllm" else {}),
     }
 
 

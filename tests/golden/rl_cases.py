@@ -64,6 +64,7 @@ def train_section(**changes: object) -> Train:
         **changes.pop("grpo", {}),
     }
     section = {
+        "engine": "torch",
         "optimizer": "dapo",
         "subset": "all",
         "alpha": 0.5,

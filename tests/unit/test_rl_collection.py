@@ -33,6 +33,7 @@ RECORDS = [
 def train(max_refill_rounds, **changes):
     return Train.model_validate(
         {
+            "engine": "torch",
             "optimizer": "dapo", "subset": "all", "alpha": 0.0, "alpha_mode": "exact",
             "prefill_source": "none", "prefill_length": 1, "prefill_unit": "words",
             "self_prefill_updates": 1, "self_prefill_prompts": 1, "updates": 1,
