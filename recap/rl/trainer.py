@@ -26,9 +26,10 @@ from recap.params import Train, derive_seed
 from recap.rl.batch import Batch, microbatches, minibatches, to_batch
 from recap.rl.checkpoint import TrainingState
 from recap.rl.collection import Collection, Collector
+from recap.rl.flops import forward_flops, gemm_peak, generation_flops, is_counted
 from recap.rl.grpo import GRPOTrainer, grpo_config
 from recap.rl.metrics import Metrics, Speed, StepResult, update_metrics
-from recap.rl.shared_prompt import pack, shared_prompt_attention, unpack
+from recap.rl.shared_prompt import Packing, pack, shared_prompt_attention, unpack
 from recap.weights import save_model
 
 MICRO_BATCH_TOKENS = 2048
@@ -64,6 +65,10 @@ class RecapTrainer(GRPOTrainer):
         self._update = 0
         self._broken_in_a_row = 0
         self._observed: dict[str, float] = defaultdict(float)
+        self._gemm_peak: float | None = None
+        if is_counted(policy.config):
+            self._gemm_peak = gemm_peak(self.accelerator.device, torch.get_num_threads())
+        self._speed = Speed(self._gemm_peak)
         self.current_gradient_accumulation_steps = 1
         self._prepared, _ = self._prepare_for_training(self.args.max_steps, None, None)
 
@@ -82,16 +87,15 @@ class RecapTrainer(GRPOTrainer):
         """
         started = time.perf_counter()
         self._update = number
+        self._speed = speed = Speed(self._gemm_peak)
         set_seed(derive_seed(self._seed, "update", number))
         batch = self._generate_and_score_completions([])
         learning_rate = self._get_learning_rate()
-        collected = time.perf_counter()
         steps = []
         if batch:
             order = torch.Generator().manual_seed(derive_seed(self._seed, "shuffle", number))
             for part in minibatches(batch, self.args.steps_per_generation, order):
                 steps.append(self._optimise(part))
-        optimised = time.perf_counter()
         metrics = update_metrics(
             number,
             self._collection,
@@ -101,12 +105,11 @@ class RecapTrainer(GRPOTrainer):
             epoch=self._collector.stream.epoch,
             learning_rate=learning_rate,
         )
-        speed = Speed(
-            total=time.perf_counter() - started,
-            generation=self._collection.generation_seconds,
-            scoring=self._collection.scoring_seconds,
-            optimisation=optimised - collected,
-        )
+        speed.generation = self._collection.generation_seconds
+        speed.scoring = self._collection.scoring_seconds
+        if self._gemm_peak:
+            speed.generation_flops = generation_flops(self.policy.config, self._collection.groups)
+        speed.total = time.perf_counter() - started
         return metrics, speed
 
     def _optimise(self, batch: Batch) -> StepResult:
@@ -196,11 +199,15 @@ class RecapTrainer(GRPOTrainer):
         model.train()
         total = torch.zeros(())
         for part in microbatches(inputs, MICRO_BATCH_TOKENS):
+            started = time.perf_counter()
             if self.beta:
                 part["ref_per_token_logps"] = self._reference_logps(part)
             loss = self.compute_loss(model, part)
+            computed = time.perf_counter()
             self.accelerator.backward(loss)
             total += loss.detach().cpu()
+            self._speed.forward += computed - started
+            self._speed.backward += time.perf_counter() - computed
             tokens = int(part["completion_mask"].sum())
             for name, values in self._metrics["train"].items():
                 self._observed[name] += tokens * values[-1]
@@ -231,6 +238,7 @@ class RecapTrainer(GRPOTrainer):
         prompts, completions = input_ids.tensor_split([-logits_to_keep], dim=1)
         prompt_mask, mask = attention_mask.tensor_split([-logits_to_keep], dim=1)
         packing = pack(prompts, prompt_mask, completions, mask)
+        self._count(packing)
         with (
             self.accelerator.autocast(),
             shared_prompt_attention(self.accelerator.unwrap_model(model)),
@@ -244,6 +252,16 @@ class RecapTrainer(GRPOTrainer):
             )
         logps = unpack(outputs.log_probs, packing)
         return logps, unpack(outputs.entropy, packing) if compute_entropy else None, None
+
+    def _count(self, packing: Packing) -> None:
+        """Add a micro-batch's operations: forward, and twice that if a backward pass follows."""
+        if self._gemm_peak:
+            self._speed.training_flops += (3 if torch.is_grad_enabled() else 1) * forward_flops(
+                self.policy.config,
+                tokens=packing.position_ids.numel(),
+                keys=int((packing.position_ids + 1).sum()),
+                predictions=int((packing.labels >= 0).sum()),
+            )
 
 
 def _scored_elsewhere(**_: Any) -> list[float]:
