@@ -29,6 +29,7 @@ from recap.rl.trainer import RecapTrainer
 from recap.rl.training import run_updates
 from recap.sampling.torch_sampler import TorchSampler
 from recap.types import Prefill, PromptRecord, Reward
+from recap.weights import load_model, save_model
 
 UPDATES, SAVE = 6, 2
 WANTED = 40
@@ -184,7 +185,10 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(tmp_path):
 
 @pytest.mark.parametrize("beta, passes", [(0.0, 3), (0.1, 4)])
 def test_the_operations_of_an_update_are_counted(tmp_path, beta, passes):
-    one = make_trainer(tiny_policy(), lambda _: hopeless(1), tmp_path, grpo={"beta": beta})
+    policy = tiny_policy()
+    save_model(policy, TOKENIZER, tmp_path / "base")
+    policy = load_model(tmp_path / "base")  # TRL loads the reference from where the policy was
+    one = make_trainer(policy, lambda _: hopeless(1), tmp_path, grpo={"beta": beta})
     _, speed = one.update(1)
     # Both steps have 6 rollouts of 2 tokens on one prompt of 2: the prompt's first token is read
     # once, the rest row by row at positions 1 and 2. Backward is two passes, the reference one.
