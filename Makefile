@@ -68,7 +68,7 @@ unit: $(STAMP)  ## the tests that need no finished run
 test: lint types imports  ## all checks and tests; with a finished run, acceptance too
 	@pytest -n 2
 
-bench: $(STAMP)  ## seconds and start-up share of each stage, rollout tokens/s beside generate
+bench: $(STAMP)  ## our loops beside generate and stock TRL, where time goes (docs/performance.md)
 	@python -m tests.bench
 
 curve: $(STAMP)  ## measure which worlds teach plain RL to recover (hours; SHARES=, SEEDS=)
