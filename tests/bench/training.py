@@ -38,7 +38,7 @@ from tests.bench.page import Table, Target
 
 WANTED, OTHER = 2.0, 0.1
 MICRO_BATCHES = 4
-"""Parts of stock TRL's optimizer step: of 1, 2, 4 and 8 about the fastest (a fifth faster than 1)."""
+"""Parts of stock TRL's optimizer step: of 1, 2, 4, 8 about the fastest (a fifth faster than 1)."""
 ENDS = 10
 """Updates at the beginning and at the end over which groups without contrast are compared."""
 
