@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from recap.errors import DataError
 from recap.live import Line, numbers
@@ -181,6 +181,7 @@ def run_race(cell: Cell, updates: int, scratch: Path) -> Race:
         processing_class=renderer.tokenizer,
         callbacks=[InTurn(race, ours, updates, steps)],
     )
+    stock.remove_callback(PrinterCallback)
     stock.train()
     return race
 
