@@ -71,7 +71,7 @@ test: lint types imports  ## all checks and tests; with a finished run, acceptan
 faults: $(STAMP)  ## kill training at KILLS random moments (20), it has to end bit-equal each time (FAULT_SEED=)
 	@python -m tests.faults --kills $(or $(KILLS),20) $(if $(FAULT_SEED),--seed $(FAULT_SEED))
 
-bench: $(STAMP)  ## seconds and start-up share of each stage, rollout tokens/s beside generate
+bench: $(STAMP)  ## our loops beside generate and stock TRL, where time goes (docs/performance.md)
 	@python -m tests.bench
 
 curve: $(STAMP)  ## measure which worlds teach plain RL to recover (hours; SHARES=, SEEDS=)

@@ -16,7 +16,7 @@ from recap.locks import STATE
 FOLDER = STATE / "train"
 SUFFIX = ".live.jsonl"
 STEP = "update"
-SPEED = ("seconds", "tokens_per_second", "memory_retries")
+SPEED = ("seconds", "time_share", "tokens_per_second", "gemm", "memory_retries")
 """Beginnings of the names of numbers that differ between two equal runs."""
 
 Line = Mapping[str, float]

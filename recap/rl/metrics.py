@@ -16,6 +16,8 @@ from recap.rl.dynamic_sampling import Fate
 from recap.types import Domain, RolloutGroup
 
 Metrics = dict[str, int | float | None]
+PARTS = ("generation", "scoring", "forward", "backward")
+"""What an update's time is for; the rest is ``other``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,22 @@ class StepResult:
     applied: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Speed:
-    """Where an update's seconds went, and how often it had to make do with less memory."""
+    """Where an update's seconds went, the operations done in them (``recap.rl.flops``), and how
+    often the update had to make do with less memory.
 
-    total: float
-    generation: float
-    scoring: float
-    optimisation: float
+    ``gemm_peak`` is in operations per second, ``None`` where nobody counted operations.
+    """
+
+    gemm_peak: float | None
+    total: float = 0.0
+    generation: float = 0.0
+    scoring: float = 0.0
+    forward: float = 0.0
+    backward: float = 0.0
+    generation_flops: int = 0
+    training_flops: int = 0
     memory_retries: int = 0
 
 
@@ -102,16 +112,27 @@ def update_metrics(
 
 def with_speed(metrics: Metrics, speed: Speed) -> Metrics:
     """The same numbers with the machine's: for logs and trackers, never for a DVC out."""
-    other = speed.total - speed.generation - speed.scoring - speed.optimisation
-    return metrics | {
+    parts = {name: getattr(speed, name) for name in PARTS}
+    parts["other"] = speed.total - sum(parts.values())
+    return {
+        **metrics,
         "seconds": speed.total,
-        "seconds_generation": speed.generation,
-        "seconds_scoring": speed.scoring,
-        "seconds_optimisation": speed.optimisation,
-        "seconds_other": other,
+        **{f"seconds_{name}": seconds for name, seconds in parts.items()},
+        **{f"time_share_{name}": seconds / speed.total for name, seconds in parts.items()},
         "tokens_per_second": (metrics["tokens"] or 0) / speed.total,
         "memory_retries": speed.memory_retries,
+        "gemm_peak": speed.gemm_peak,
+        "gemm_share_generation": _share_of_peak(
+            speed.generation_flops, speed.generation, speed.gemm_peak
+        ),
+        "gemm_share_training": _share_of_peak(
+            speed.training_flops, speed.forward + speed.backward, speed.gemm_peak
+        ),
     }
+
+
+def _share_of_peak(flops: int, seconds: float, peak: float | None) -> float | None:
+    return flops / seconds / peak if seconds and peak else None
 
 
 def _scores(groups: Sequence[RolloutGroup]) -> list[float]:

@@ -30,9 +30,10 @@ from recap.rl import processes
 from recap.rl.batch import Batch, dealt, minibatches, row_share, to_batch
 from recap.rl.checkpoint import TrainingState
 from recap.rl.collection import Collection, Collector
+from recap.rl.flops import forward_flops, gemm_peak, generation_flops, is_counted
 from recap.rl.grpo import GRPOTrainer, grpo_config
 from recap.rl.metrics import Metrics, Speed, StepResult, update_metrics
-from recap.rl.shared_prompt import pack, shared_prompt_attention, unpack
+from recap.rl.shared_prompt import Packing, pack, shared_prompt_attention, unpack
 from recap.weights import save_model
 
 MICRO_BATCH_TOKENS = 2048
@@ -69,8 +70,11 @@ class RecapTrainer(GRPOTrainer):
         self._update = 0
         self._broken_in_a_row = 0
         self._micro_batch_tokens = MICRO_BATCH_TOKENS
-        self._memory_retries = 0
         self._observed: dict[str, float] = defaultdict(float)
+        self._gemm_peak: float | None = None
+        if is_counted(policy.config):
+            self._gemm_peak = gemm_peak(self.accelerator.device, torch.get_num_threads())
+        self._speed = Speed(self._gemm_peak)
         self.current_gradient_accumulation_steps = 1
         self._prepared, _ = self._prepare_for_training(self.args.max_steps, None, None)
         # TRL gathers its loss's metrics for each micro-batch, which asks for as many rows in every
@@ -92,17 +96,15 @@ class RecapTrainer(GRPOTrainer):
         """
         started = time.perf_counter()
         self._update = number
-        self._memory_retries = 0
+        self._speed = speed = Speed(self._gemm_peak)
         set_seed(derive_seed(self._seed, "update", number))
         batch = self._generate_and_score_completions([])
         learning_rate = self._get_learning_rate()
-        collected = time.perf_counter()
         steps = []
         if batch:
             order = torch.Generator().manual_seed(derive_seed(self._seed, "shuffle", number))
             for part in minibatches(batch, self.args.steps_per_generation, order):
                 steps.append(self._optimise(part))
-        optimised = time.perf_counter()
         metrics = update_metrics(
             number,
             self._collection,
@@ -113,13 +115,11 @@ class RecapTrainer(GRPOTrainer):
             learning_rate=learning_rate,
             carries=self._recap.refill == "expected",
         )
-        speed = Speed(
-            total=time.perf_counter() - started,
-            generation=self._collection.generation_seconds,
-            scoring=self._collection.scoring_seconds,
-            optimisation=optimised - collected,
-            memory_retries=self._memory_retries,
-        )
+        speed.generation = self._collection.generation_seconds
+        speed.scoring = self._collection.scoring_seconds
+        if self._gemm_peak:
+            speed.generation_flops = generation_flops(self.policy.config, self._collection.groups)
+        speed.total = time.perf_counter() - started
         return metrics, speed
 
     def _optimise(self, batch: Batch) -> StepResult:
@@ -255,25 +255,30 @@ class RecapTrainer(GRPOTrainer):
 
     def _micro_step(self, model: torch.nn.Module, part: Batch, weight: int) -> Tensor:
         """Add a micro-batch's gradient, note TRL's metrics of it; its loss, ``weight`` times."""
+        started = time.perf_counter()
         if self.beta:
             part["ref_per_token_logps"] = self._reference_logps(part)
         loss = weight * self.compute_loss(model, part)
         if self.loss_type != "dapo":  # TRL's mean is over the rows of this part alone
             share = row_share(part, self.args.steps_per_generation)
             loss = loss * (share * processes.count())
+        computed = time.perf_counter()
         self.accelerator.backward(loss)
+        said = loss.detach().cpu()
+        self._speed.forward += computed - started
+        self._speed.backward += time.perf_counter() - computed
         tokens = weight * int(part["completion_mask"].sum())
         for name, values in self._metrics["train"].items():
             self._observed[name] += tokens * values[-1]
         self._metrics["train"].clear()
-        return loss.detach().cpu()
+        return said
 
     def _start_smaller(self, model: torch.nn.Module) -> None:
         """Forget what was done of this step; from now on micro-batches have half the tokens."""
         model.zero_grad()
         self._observed.clear()
         self._metrics["train"].clear()
-        self._memory_retries += 1
+        self._speed.memory_retries += 1
         self._micro_batch_tokens //= 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -316,6 +321,7 @@ class RecapTrainer(GRPOTrainer):
         prompts, completions = input_ids.tensor_split([-logits_to_keep], dim=1)
         prompt_mask, mask = attention_mask.tensor_split([-logits_to_keep], dim=1)
         packing = pack(prompts, prompt_mask, completions, mask)
+        self._count(packing)
         with (
             self.accelerator.autocast(),
             shared_prompt_attention(self.accelerator.unwrap_model(model)),
@@ -329,6 +335,16 @@ class RecapTrainer(GRPOTrainer):
             )
         logps = unpack(outputs.log_probs, packing)
         return logps, unpack(outputs.entropy, packing) if compute_entropy else None, None
+
+    def _count(self, packing: Packing) -> None:
+        """Add a micro-batch's operations: forward, and twice that if a backward pass follows."""
+        if self._gemm_peak:
+            self._speed.training_flops += (3 if torch.is_grad_enabled() else 1) * forward_flops(
+                self.policy.config,
+                tokens=packing.position_ids.numel(),
+                keys=int((packing.position_ids + 1).sum()),
+                predictions=int((packing.labels >= 0).sum()),
+            )
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -27,6 +27,7 @@ from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rl.checkpoint import CheckpointFolder
 from recap.rl.collection import Collector
+from recap.rl.flops import forward_flops
 from recap.rl.metrics import Speed
 from recap.rl.prompt_stream import PromptStream
 from recap.rl.self_prefill import SelfPrefills
@@ -34,7 +35,7 @@ from recap.rl.trainer import RecapTrainer
 from recap.rl.training import run_updates
 from recap.sampling.torch_sampler import TorchSampler
 from recap.types import Prefill, PromptRecord, Reward
-from recap.weights import load_model
+from recap.weights import load_model, save_model
 
 UPDATES, SAVE, SNAPSHOT = 6, 2, 2
 WANTED = 40
@@ -319,6 +320,24 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(tmp_path):
     assert moments == [state["step"] for state in one.optimizer.state.values()]
 
 
+@pytest.mark.parametrize("beta, passes", [(0.0, 3), (0.1, 4)])
+def test_the_operations_of_an_update_are_counted(tmp_path, beta, passes):
+    policy = tiny_policy()
+    save_model(policy, TOKENIZER, tmp_path / "base")
+    policy = load_model(tmp_path / "base")  # TRL loads the reference from where the policy was
+    one = make_trainer(policy, lambda _: hopeless(1), tmp_path, grpo={"beta": beta})
+    _, speed = one.update(1)
+    # Both steps have 6 rollouts of 2 tokens on one prompt of 2: the prompt's first token is read
+    # once, the rest row by row at positions 1 and 2. Backward is two passes, the reference one.
+    step = forward_flops(one.policy.config, tokens=13, keys=1 + 6 * (2 + 3), predictions=12)
+    assert speed.training_flops == passes * 2 * step
+    # Each of 4 groups reads its prompt once and the first token of 3 rollouts.
+    drawn = forward_flops(one.policy.config, tokens=5, keys=1 + 2 + 3 * 3, predictions=4)
+    assert speed.generation_flops == 4 * drawn
+    assert speed.total > speed.forward + speed.backward
+    assert min(speed.forward, speed.backward, speed.gemm_peak) > 0
+
+
 def test_too_many_such_steps_in_a_row_stop_the_run(tmp_path):
     one = make_trainer(tiny_policy(), lambda _: hopeless(2), tmp_path)
     one.update(1)
@@ -332,7 +351,7 @@ def test_a_run_with_nothing_left_to_learn_ends_early(tmp_path, capsys):
     empty, _ = make_trainer(tiny_policy(), hopeless, tmp_path).update(1)
 
     one.update = lambda number: (
-        {**empty, "update": number, "groups_kept": 0}, Speed(1.0, 0.0, 0.0, 0.0),
+        {**empty, "update": number, "groups_kept": 0}, Speed(gemm_peak=None, total=1.0),
     )  # fmt: skip
     metrics = run(tmp_path, "empty", one, updates=30)[1]
     assert len(metrics) == 10

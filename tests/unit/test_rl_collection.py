@@ -6,11 +6,13 @@ With ``expected`` a round draws for what will be discarded too: no surplus is lo
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recap.live import lasting
 from recap.microworld.tokenizer import make_tokenizer
 from recap.params import Train
 from recap.prefill.inject import Injection
@@ -252,9 +254,45 @@ def test_metrics_of_an_update():
     assert not any("second" in name or "carried" in name for name in metrics)
 
 
+SPENT = Speed(
+    gemm_peak=1e3,
+    total=2.0,
+    generation=0.5,
+    scoring=0.25,
+    forward=0.25,
+    backward=0.75,
+    generation_flops=100,
+    training_flops=300,
+)
+
+
 def test_speed_is_split_and_adds_up():
-    line = with_speed(
-        {"tokens": 500}, Speed(total=2.0, generation=0.5, scoring=0.25, optimisation=1.0)
-    )
-    assert line["seconds_other"] == 0.25
-    assert line["tokens_per_second"] == 250
+    line = with_speed({"tokens": 500}, SPENT)
+    assert line == {
+        "tokens": 500,
+        "seconds": 2.0,
+        "seconds_generation": 0.5,
+        "seconds_scoring": 0.25,
+        "seconds_forward": 0.25,
+        "seconds_backward": 0.75,
+        "seconds_other": 0.25,
+        "time_share_generation": 0.25,
+        "time_share_scoring": 0.125,
+        "time_share_forward": 0.125,
+        "time_share_backward": 0.375,
+        "time_share_other": 0.125,
+        "tokens_per_second": 250,
+        "gemm_peak": 1e3,
+        "gemm_share_generation": 0.2,
+        "gemm_share_training": 0.3,
+    }
+
+
+@pytest.mark.parametrize("change", [{"gemm_peak": None}, {"forward": 0.0, "backward": 0.0}])
+def test_a_share_of_the_peak_that_nobody_measured_is_none(change):
+    line = with_speed({"tokens": 500}, replace(SPENT, **change))
+    assert line["gemm_share_training"] is None
+
+
+def test_speed_never_counts_as_a_lasting_number():
+    assert set(lasting(with_speed({"tokens": 500}, SPENT))) == {"tokens"}

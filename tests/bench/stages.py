@@ -1,0 +1,53 @@
+"""Seconds of each stage of the last run, and how much of them is start-up.
+
+Start-up is DVC's, of that run, and the stage's own, measured here: a process that imports what the
+stage imports, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.bench.page import Table
+from tests.contract.stage_deps import stage_modules
+
+HEAVY = ("vllm_sampler",)
+"""Modules that a default run never imports."""
+
+
+def stage_table(root: Path, timings: Path) -> Table:
+    """Each stage's seconds in ``timings``, and the share of its imports in them."""
+    imports: dict[str, float] = {}
+    rows = []
+    total = started = 0.0
+    for name, entry in json.loads(timings.read_text(encoding="utf-8")).items():
+        stage = name.split("@")[0]
+        if stage not in imports:
+            imports[stage] = import_seconds(root, stage)
+        seconds = entry["seconds"]
+        startup = entry["startup"] + imports[stage]
+        total, started = total + seconds, started + startup
+        shown = (seconds, entry["startup"], imports[stage])
+        rows.append([name, *(f"{value:.1f}" for value in shown), f"{startup / seconds:.0%}"])
+    rows.append(["all", f"{total:.1f}", "", f"{started:.1f}", f"{started / total:.0%}"])
+    return Table(
+        "Stages of the last run", ("stage", "seconds", "DVC", "imports", "start-up share"), rows
+    )
+
+
+def import_seconds(root: Path, stage: str) -> float:
+    """Wall-clock seconds of a process that imports a stage's modules; the best of two."""
+    modules = [m for m in stage_modules(stage) if not m.endswith(HEAVY)]
+    command = [sys.executable, "-c", "import " + ", ".join(modules)]
+    environment = dict(os.environ, OMP_NUM_THREADS="1")
+    taken = []
+    for _ in range(2):
+        start = time.perf_counter()
+        subprocess.run(command, cwd=root, env=environment, check=True, capture_output=True)
+        taken.append(time.perf_counter() - start)
+    return min(taken)
