@@ -282,6 +282,7 @@ def test_speed_is_split_and_adds_up():
         "time_share_backward": 0.375,
         "time_share_other": 0.125,
         "tokens_per_second": 250,
+        "memory_retries": 0,
         "gemm_peak": 1e3,
         "gemm_share_generation": 0.2,
         "gemm_share_training": 0.3,

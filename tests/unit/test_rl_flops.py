@@ -78,4 +78,4 @@ def group(prompt: int, lengths: list[int]) -> RolloutGroup:
     rollouts = tuple(
         Rollout(PROMPT, rendered, Sample((5,) * n, (0.0,) * n, "stop"), "", None) for n in lengths
     )
-    return RolloutGroup(PROMPT, rollouts, ())
+    return RolloutGroup(PROMPT, rollouts, (), 1)
