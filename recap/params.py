@@ -155,9 +155,27 @@ class Grpo(Section):
     max_grad_norm: Positive
 
 
-class Train(Section):
-    """RECAP training. ``alpha`` and ``prefill_words`` (l_pre) are the method's two dials."""
+class Sft(Section):
+    """Supervised training in place of RL (docs/sft.md): whose ``traces``, and the steps.
 
+    ``batch_tokens`` bounds the tokens of one update, prompts included; ``attempts`` is how often
+    the base policy may try a sum until it solves it.
+    """
+
+    traces: Literal["plain", "deliberative", "safechain"]
+    attempts: Count
+    batch_tokens: Count
+    learning_rate: Positive
+
+
+class Train(Section):
+    """RECAP training. ``alpha`` and ``prefill_words`` (l_pre) are the method's two dials.
+
+    ``method: sft`` reads ``updates``, ``save_updates``, ``sft`` and, for sampling solutions, the
+    rollout options of ``grpo``; nothing else.
+    """
+
+    method: Literal["rl", "sft"]
     alpha: Share
     prefill_source: Literal["counter", "aligned", "none"]
     prefill_words: Count
@@ -174,6 +192,7 @@ class Train(Section):
     max_missing_prefills: Share
     save_updates: Count
     grpo: Grpo
+    sft: Sft
 
 
 class Attack(Section):

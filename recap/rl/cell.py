@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,7 @@ from recap.rl.collection import Collector
 from recap.rl.metrics import Metrics
 from recap.rl.prompt_stream import PromptStream
 from recap.rl.trainer import RecapTrainer
-from recap.rl.training import check_space, run_updates
+from recap.rl.training import Trainer, check_space, run_updates
 from recap.rows import atomic_path
 from recap.sampling.torch_sampler import TorchSampler
 from recap.scoring.guardian import load_guardian
@@ -46,10 +46,19 @@ class Cell:
     prefills: Mapping[str, Prefill]
 
 
-def train_cell(cell: Cell, *, out: Path, metrics: Path, scratch: Path) -> None:
+def train_cell(
+    cell: Cell,
+    *,
+    out: Path,
+    metrics: Path,
+    scratch: Path,
+    trainer_of: Callable[[Cell, Path], Trainer],
+) -> None:
     """Train, then put the policy's directory and its metrics in place.
 
-    While it runs, ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its speed.
+    ``trainer_of`` makes the trainer on the base policy: ``make_trainer``, or supervised training's;
+    it may use the folder it is given. While it runs, ``scratch/<cell>.live.jsonl`` grows by a line
+    for each update, with its speed.
     """
     busy = (
         f"Expected to be the only trainer of {cell.name}, but process {{pid}} is at it. "
@@ -58,7 +67,7 @@ def train_cell(cell: Cell, *, out: Path, metrics: Path, scratch: Path) -> None:
     with exclusive(scratch / f"{cell.name}.lock", busy=busy):
         check_space(cell.policy, [scratch, out.parent])
         checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
-        trainer = make_trainer(cell, checkpoints.path)
+        trainer = trainer_of(cell, checkpoints.path)
         lines = run_updates(
             trainer,
             checkpoints,

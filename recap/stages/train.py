@@ -1,7 +1,8 @@
 """Stage ``train``: one cell (variant and replicate) -> trained policy, metrics of every update.
 
-The base policy is the variant of zero updates: the same files, no metrics. Whatever a killed run
-had finished is in ``.recap/train`` and is continued from there.
+By RL or, with ``method: sft``, by supervision on verified traces. The base policy is the variant of
+zero updates: the same files, no metrics. Whatever a killed run had finished is in ``.recap/train``
+and is continued from there.
 """
 
 from __future__ import annotations
@@ -39,11 +40,14 @@ def main(
         copy_policy(policy, out, metrics)
         return
     records = read_rows(prompts, PromptRecord)
-    given = training_prefills(train.prefill_source, prefills, records)
-    if train.alpha > 0 and train.prefill_source != "none":
+    supervised = train.method == "sft"
+    source = "aligned" if supervised else train.prefill_source
+    given = training_prefills(source, prefills, records)
+    if not supervised and train.alpha > 0 and source != "none":
         check_coverage(records, given, train.max_missing_prefills)
 
-    from recap.rl.cell import Cell, train_cell
+    from recap.rl.cell import Cell, make_trainer, train_cell
+    from recap.sft.cell import make_sft_trainer
 
     cell = Cell(
         name=f"{variant}-{seed}",
@@ -55,7 +59,13 @@ def main(
         records=records,
         prefills=given,
     )
-    train_cell(cell, out=out, metrics=metrics, scratch=SCRATCH)
+    train_cell(
+        cell,
+        out=out,
+        metrics=metrics,
+        scratch=SCRATCH,
+        trainer_of=make_sft_trainer if supervised else make_trainer,
+    )
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ def train_section(**changes: object) -> Train:
         **changes.pop("grpo", {}),
     }
     section = {
+        "method": "rl",
         "alpha": 0.5,
         "prefill_source": "counter",
         "prefill_words": 4,
@@ -80,6 +81,12 @@ def train_section(**changes: object) -> Train:
         "max_missing_prefills": 0.1,
         "save_updates": 2,
         "grpo": grpo,
+        "sft": {
+            "traces": "deliberative",
+            "attempts": 2,
+            "batch_tokens": 64,
+            "learning_rate": 1e-3,
+        },
         **changes,
     }
     return Train.model_validate(section)

@@ -25,8 +25,9 @@ RECORDS = [
 def train(max_refill_rounds):
     return Train.model_validate(
         {
-            "alpha": 0.0, "prefill_source": "none", "prefill_words": 1, "updates": 1,
-            "prompts_per_update": 4, "epsilon_low": 0.2, "epsilon_high": 0.28, "tau": 0.9,
+            "method": "rl", "alpha": 0.0, "prefill_source": "none", "prefill_words": 1,
+            "updates": 1, "prompts_per_update": 4, "epsilon_low": 0.2, "epsilon_high": 0.28,
+            "tau": 0.9,
             "reward_epsilon": 1e-6, "max_refill_rounds": max_refill_rounds,
             "aggregation": "batch_tokens", "safety_reward": "prob", "truncated_reward": 0.0,
             "max_missing_prefills": 0.0, "save_updates": 1,
@@ -34,6 +35,9 @@ def train(max_refill_rounds):
                 "num_generations": 2, "max_completion_length": 5, "steps_per_generation": 2,
                 "learning_rate": 1.0, "temperature": 0.7, "beta": 0.0, "weight_decay": 0.0,
                 "lr_scheduler_type": "constant", "max_grad_norm": 1.0,
+            },
+            "sft": {
+                "traces": "plain", "attempts": 1, "batch_tokens": 64, "learning_rate": 1.0,
             },
         }
     )  # fmt: skip
