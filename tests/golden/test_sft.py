@@ -91,8 +91,11 @@ def test_it_is_plain_next_token_training(monkeypatch, micro_batch):
         assert metrics["optimised_tokens"] == sum(len(row) for row in losses)
         for domain in ("harmful", "benign", "math"):
             own = [row for row, d in zip(losses, batches[-1], strict=True) if d.domain == domain]
-            expected = float(torch.cat(own).mean().detach()) if own else None
-            assert metrics[f"loss_{domain}"] == pytest.approx(expected, rel=1e-4)
+            mean = metrics[f"loss_{domain}"]
+            if own:
+                assert mean == pytest.approx(float(torch.cat(own).mean().detach()), rel=1e-4)
+            else:
+                assert mean is None
     assert len(batches[0]) > 2 and len({len(b) for b in batches}) > 1
     for mine, plain in zip(ours.policy.parameters(), policy.parameters(), strict=True):
         torch.testing.assert_close(mine, plain, rtol=1e-3, atol=2e-4)
