@@ -44,6 +44,8 @@ EVAL_SOURCES: tuple[EvalSource, ...] = get_args(EvalSource)
 TABLES: tuple[Table, ...] = get_args(Table)
 
 Engine = Literal["torch", "vllm"]
+Method = Literal["rl", "sft"]
+Traces = Literal["plain", "deliberative", "safechain"]
 Optimizer = Literal["dapo", "grpo", "dr_grpo"]
 Aggregation = Literal["batch_tokens", "group_tokens"]
 AlphaMode = Literal["exact", "bernoulli"]
@@ -201,6 +203,19 @@ class Grpo(Section):
     max_grad_norm: Positive
 
 
+class Sft(Section):
+    """Supervised training in place of RL (docs/sft.md): whose ``traces``, and the steps.
+
+    ``batch_tokens`` bounds the tokens of one update, prompts included; ``attempts`` is how often
+    the base policy may try a sum until it solves it.
+    """
+
+    traces: Traces
+    attempts: Count
+    batch_tokens: Count
+    learning_rate: Positive
+
+
 class DomainShares(Section):
     """A share for each domain that is ever prefilled."""
 
@@ -219,8 +234,11 @@ class Train(Section):
 
     ``refill``: a round of replacements draws as many prompts as are ``missing``, or as many as are
     ``expected`` to fill the batch; a surplus waits ``max_carry_age`` updates for its turn.
+    ``method: sft`` reads ``subset``, ``updates``, ``save_updates``, ``snapshot_updates``, ``sft``
+    and, for sampling solutions, the rollout options of ``grpo``; nothing else.
     """
 
+    method: Method
     engine: Engine
     optimizer: Optimizer
     subset: Subset
@@ -247,6 +265,7 @@ class Train(Section):
     save_updates: Count
     snapshot_updates: Count
     grpo: Grpo
+    sft: Sft
 
     @property
     def alphas(self) -> dict[Domain, float]:

@@ -108,7 +108,9 @@ class Renderer:
     def document(self, prompt: str, thought: str, response: str) -> list[int]:
         """One training document: prompt, thought, closed think block, response, end of text."""
         rendered = self.hijack(prompt, thought)
-        return [*rendered.token_ids, *self._encode(f" {response}"), self.eos_id]
+        newline = self._head(prompt)[1]
+        said = self._encode(response if newline else f" {response}")
+        return [*rendered.token_ids, *said, self.eos_id]
 
     def judge(self, prompt: str, response: str, risk_name: str) -> list[int]:
         """The guardian's question about a response, rendered by the guardian's own template.

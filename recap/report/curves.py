@@ -47,6 +47,9 @@ TRAINING_PANELS = (
     Logged("Rollouts cut off", "share_truncated", scale="share"),
     Logged("Entropy per token (nats)", "entropy", scale="number"),
     Logged("Gradient norm", "grad_norm", scale="number"),
+    Logged("Supervised loss, harmful prompts", "loss_harmful", scale="number"),
+    Logged("Supervised loss, benign prompts", "loss_benign", scale="number"),
+    Logged("Supervised loss, math prompts", "loss_math", scale="number"),
 )
 
 

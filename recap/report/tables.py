@@ -23,7 +23,15 @@ BENCHMARK_LABELS = {
     "benign_prefill": "Benign, prefilled",
     "math": "Arithmetic",
 }
-VARIANT_LABELS = {"base": "Base", "dapo": "DAPO", "recap": "RECAP", "aligned": "Aligned prefills"}
+VARIANT_LABELS = {
+    "base": "Base",
+    "dapo": "DAPO",
+    "recap": "RECAP",
+    "aligned": "Aligned prefills",
+    "sft_plain": "SFT",
+    "sft_star": "SFT, as STAR",
+    "sft_safechain": "SFT, as SafeChain",
+}
 
 Key = tuple[str, int]
 """A benchmark and its round."""

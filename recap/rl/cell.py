@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,7 +30,7 @@ from recap.rl.metrics import Metrics
 from recap.rl.prompt_stream import PromptStream
 from recap.rl.self_prefill import SelfPrefills
 from recap.rl.trainer import RecapTrainer
-from recap.rl.training import check_space, run_updates
+from recap.rl.training import Trainer, check_space, run_updates
 from recap.rows import atomic_path
 from recap.sampling.policy_sampler import GPU_MEMORY_SHARE, PolicySampler
 from recap.sampling.sampler import Sampler
@@ -56,11 +56,21 @@ class Cell:
     """How the policy's own thoughts are sampled, where these are the prefills."""
 
 
-def train_cell(cell: Cell, *, out: Path, metrics: Path, snapshots: Path, scratch: Path) -> None:
+def train_cell(
+    cell: Cell,
+    *,
+    out: Path,
+    metrics: Path,
+    snapshots: Path,
+    scratch: Path,
+    trainer_of: Callable[[Cell, Path], Trainer],
+) -> None:
     """Train, then put the policy's directory, its metrics and its snapshots in place.
 
-    Called by each process of a launch; the main one alone writes. While it runs,
-    ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its speed.
+    ``trainer_of`` makes the trainer on the base policy: ``make_trainer``, or supervised training's;
+    it may use the folder it is given. Called by each process of a launch; the main one alone
+    writes. While it runs, ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its
+    speed.
     """
     busy = (
         f"Expected to be the only trainer of {cell.name}, but process {{pid}} is at it. "
@@ -69,23 +79,38 @@ def train_cell(cell: Cell, *, out: Path, metrics: Path, snapshots: Path, scratch
     with processes.joined(), ExitStack() as held:
         if processes.is_main():
             held.enter_context(exclusive(scratch / f"{cell.name}.lock", busy=busy))
-        kept = (cell.train.updates - 1) // cell.train.snapshot_updates
-        check_space(cell.policy, [scratch, out.parent], snapshots=kept)
-        checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
-        trainer = make_trainer(cell, checkpoints.path)
-        lines = run_updates(
-            trainer,
-            checkpoints,
-            scratch / f"{cell.name}.live.jsonl",
-            updates=cell.train.updates,
-            save_updates=cell.train.save_updates,
-            snapshot_updates=cell.train.snapshot_updates,
-        )
-        if processes.is_main():
-            trainer.save(out)
-            copy_snapshots(checkpoints.snapshots, snapshots)
-            write_metrics(metrics, lines)
-            checkpoints.remove()
+        _train(cell, trainer_of, out, metrics, snapshots, scratch)
+
+
+def _train(
+    cell: Cell,
+    trainer_of: Callable[[Cell, Path], Trainer],
+    out: Path,
+    metrics: Path,
+    snapshots: Path,
+    scratch: Path,
+) -> None:
+    """The run itself; its trainer is gone before the processes part.
+
+    (One that outlives its process group ends it with Python's lock held, and gloo may wait for it.)
+    """
+    kept = (cell.train.updates - 1) // cell.train.snapshot_updates
+    check_space(cell.policy, [scratch, out.parent], snapshots=kept)
+    checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
+    trainer = trainer_of(cell, checkpoints.path)
+    lines = run_updates(
+        trainer,
+        checkpoints,
+        scratch / f"{cell.name}.live.jsonl",
+        updates=cell.train.updates,
+        save_updates=cell.train.save_updates,
+        snapshot_updates=cell.train.snapshot_updates,
+    )
+    if processes.is_main():
+        trainer.save(out)
+        copy_snapshots(checkpoints.snapshots, snapshots)
+        write_metrics(metrics, lines)
+        checkpoints.remove()
 
 
 def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:

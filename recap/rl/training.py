@@ -33,7 +33,7 @@ written, each with two optimizer moments, and the result. Snapshots, twice each,
 
 
 class Trainer(Protocol):
-    """What a run needs of ``RecapTrainer``."""
+    """What a run needs of ``RecapTrainer`` or of supervised training's."""
 
     def update(self, number: int) -> tuple[Metrics, Speed]:
         """Make one update; weights change in place."""
@@ -48,7 +48,7 @@ class Trainer(Protocol):
         ...
 
     def save(self, directory: Path) -> None:
-        """Write the policy as it is now."""
+        """Write the trained policy's model directory."""
         ...
 
 
@@ -156,16 +156,17 @@ def _rewind(live: Path, updates: int) -> None:
 def _empty_at_end(metrics: list[Metrics]) -> int:
     empty = 0
     for line in reversed(metrics):
-        if line["groups_kept"]:
+        if line.get("groups_kept", 1):  # a supervised update has no groups
             break
         empty += 1
     return empty
 
 
 def _note(line: Metrics) -> str:
+    speed = f"{(line['tokens_per_second'] or 0) / 1000:.1f}k tok/s"
+    if "reward" not in line:
+        loss = line["loss"]
+        return f"loss {'none' if loss is None else f'{loss:.3f}'}  {speed}"
     reward = line["reward"]
     shown = "none" if reward is None else f"{reward:.2f}"
-    return (
-        f"reward {shown}  {line['groups_kept']}/{line['groups_drawn']} groups  "
-        f"{(line['tokens_per_second'] or 0) / 1000:.1f}k tok/s"
-    )
+    return f"reward {shown}  {line['groups_kept']}/{line['groups_drawn']} groups  {speed}"

@@ -1,7 +1,8 @@
 """Stage ``train``: one cell (variant and replicate) -> trained policy, metrics, snapshots.
 
-The base policy is the variant of zero updates: the same files, no metrics, no snapshots. Whatever a
-killed run had finished is in ``.recap/train`` and is continued from there.
+By RL or, with ``method: sft``, by supervision on verified traces. The base policy is the variant of
+zero updates: the same files, no metrics, no snapshots. Whatever a killed run had finished is in
+``.recap/train`` and is continued from there.
 """
 
 from __future__ import annotations
@@ -40,12 +41,15 @@ def main(
         copy_policy(policy, out, metrics, snapshots)
         return
     records = training_records(train.subset, read_rows(prompts, PromptRecord))
-    given = training_prefills(train.prefill_source, prefills, records)
-    if train.prefill_source in ("counter", "aligned"):
+    supervised = train.method == "sft"
+    source = "aligned" if supervised else train.prefill_source
+    given = training_prefills(source, prefills, records)
+    if not supervised and source in ("counter", "aligned"):
         needing = [record for record in records if train.alphas.get(record.domain)]
         check_coverage(needing, given, train.max_missing_prefills)
 
-    from recap.rl.cell import Cell, train_cell
+    from recap.rl.cell import Cell, make_trainer, train_cell
+    from recap.sft.cell import make_sft_trainer
 
     cell = Cell(
         name=f"{variant}-{seed}",
@@ -58,7 +62,14 @@ def main(
         prefills=given,
         prefilling=params.prefill,
     )
-    train_cell(cell, out=out, metrics=metrics, snapshots=snapshots, scratch=SCRATCH)
+    train_cell(
+        cell,
+        out=out,
+        metrics=metrics,
+        snapshots=snapshots,
+        scratch=SCRATCH,
+        trainer_of=make_sft_trainer if supervised else make_trainer,
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The train stage on recorded rollouts: ``RECORDED=file python replayed_train.py ARGUMENTS…``.
 
+With ``STOPPED=rank`` the process of that number gets a SIGTERM in the middle of its first update.
+
 A draw that falls within rounding of a boundary would make two runs differ that are equal but for
 rounding, on one machine in some hundred: rollouts are played back instead.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +39,8 @@ def playing(recorded: Path) -> Callable:
     calls = json.loads(recorded.read_text())
 
     def sample(self, prompts, decoding, *, num_samples, seed, part):
+        if os.environ.get("STOPPED") == os.environ.get("RANK"):
+            os.kill(os.getpid(), signal.SIGTERM)
         return [
             [Sample(tuple(ids), tuple(logprobs), reason) for ids, logprobs, reason in group]
             for group in calls[str(seed)][part]

@@ -67,6 +67,7 @@ def train_section(**changes: object) -> Train:
         "engine": "torch",
         "optimizer": "dapo",
         "subset": "all",
+        "method": "rl",
         "alpha": 0.5,
         "alpha_mode": "exact",
         "prefill_source": "counter",
@@ -90,6 +91,12 @@ def train_section(**changes: object) -> Train:
         "save_updates": 2,
         "snapshot_updates": 2,
         "grpo": grpo,
+        "sft": {
+            "traces": "deliberative",
+            "attempts": 2,
+            "batch_tokens": 64,
+            "learning_rate": 1e-3,
+        },
         **changes,
     }
     return Train.model_validate(section)

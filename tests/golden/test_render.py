@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from recap.errors import RenderError
@@ -93,6 +93,30 @@ def test_document_is_prompt_thought_response_end(renderer: Renderer) -> None:
     assert renderer.tokenizer.decode(ids) == (
         f"<bos> <user> {ASK} <assistant> <think> i should refuse . </think> sorry . <eos>"
     )
+
+
+@pytest.mark.parametrize(
+    ("thought", "expected"),
+    [
+        ("no.", "<bos>hi<think>\nno.\n</think>\n\nsorry.<eos>"),
+        ("", "<bos>hi<think>\n\n</think>\n\nsorry.<eos>"),
+    ],
+)
+def test_document_of_a_template_that_breaks_lines(thought: str, expected: str) -> None:
+    """R1-distill's template ends in a newline; so do its thoughts, and no space follows them."""
+    letters = Tokenizer(models.WordLevel({letter: n for n, letter in enumerate("\n his.nory<>?")}))
+    letters.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    letters.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=letters, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>"
+    )
+    tokenizer.add_tokens(["<think>", "</think>"])
+    tokenizer.chat_template = "{{ bos_token }}{{ messages[0].content }}<think>\n{{ '' }}"
+    renderer = Renderer(tokenizer)
+    ids = renderer.document("hi", thought, "sorry.")
+    assert tokenizer.decode(ids) == expected
+    head = renderer.prompt("hi").token_ids
+    assert tuple(ids[: len(head)]) == head and tokenizer.decode(head) == "<bos>hi<think>\n"
 
 
 def test_guardian_question(renderer: Renderer) -> None:

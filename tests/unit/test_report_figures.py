@@ -72,6 +72,22 @@ def test_training_panels_take_what_is_there() -> None:
     assert panels[1].lines[0].d == "M48.0 139.5"  # 0 groups drawn: no share, a gap
 
 
+def test_supervised_cells_have_panels_of_their_own() -> None:
+    supervised = {"update": 1, "loss": 0.5, "grad_norm": 0.2, "loss_harmful": 0.7}
+    supervised["loss_math"] = None
+    reinforced = {"update": 1, "loss": 0.0, "grad_norm": 0.4, "reward": 0.5}
+    panels = training_panels(
+        {("sft_star", 0): [supervised], ("recap", 0): [reinforced]},
+        {"sft_star": "c-extra0", "recap": "c"},
+    )
+    shown = {found.title: {line.colour for line in found.lines} for found in panels}
+    assert shown == {
+        "Reward": {"c"},
+        "Gradient norm": {"c", "c-extra0"},
+        "Supervised loss, harmful prompts": {"c-extra0"},
+    }
+
+
 def test_metrics_errors_name_the_line(tmp_path: Path) -> None:
     path = tmp_path / "recap-0.jsonl"
     path.write_text('{"update": 1}\n[]\n', encoding="utf-8")

@@ -35,6 +35,7 @@ RECORDS = [
 def train(max_refill_rounds, **changes):
     return Train.model_validate(
         {
+            "method": "rl",
             "engine": "torch",
             "optimizer": "dapo", "subset": "all", "alpha": 0.0, "alpha_mode": "exact",
             "prefill_source": "none", "prefill_length": 1, "prefill_unit": "words",
@@ -48,6 +49,9 @@ def train(max_refill_rounds, **changes):
                 "num_generations": 2, "max_completion_length": 5, "steps_per_generation": 2,
                 "learning_rate": 1.0, "temperature": 0.7, "beta": 0.0, "weight_decay": 0.0,
                 "lr_scheduler_type": "constant", "max_grad_norm": 1.0,
+            },
+            "sft": {
+                "traces": "plain", "attempts": 1, "batch_tokens": 64, "learning_rate": 1.0,
             },
             **changes,
         }

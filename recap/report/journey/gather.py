@@ -15,7 +15,7 @@ from recap.data.load import LocatedRecord, parse
 from recap.data.mixture import quotas
 from recap.data.sources.rawrow import RawRow, Request
 from recap.data.sources.registry import LOADERS
-from recap.errors import DataError
+from recap.errors import DataError, ParameterError
 from recap.params import Params, derive_seed
 from recap.prefill.inject import Injection
 from recap.render import Renderer
@@ -77,6 +77,11 @@ class Files:
 def trained_rows(params: Params, files: Files) -> list[Trained]:
     """For each domain the first prompt, in the order of the file, with an informative group."""
     train = params.for_variant(params.gate.candidate)
+    if train.method != "rl":
+        raise ParameterError(
+            "Expected a candidate that learnt from rollouts, to follow some, got "
+            f"'{params.gate.candidate}' (train.method {train.method}). Choose another one in gate."
+        )
     records = training_records(train.subset, files.prompts("train"))
     given = training_prefills(train.prefill_source, files.data / "prefills", records)
     renderer = Renderer.from_dir(files.models / "policy")

@@ -1,0 +1,52 @@
+"""A supervised cell: its traces gathered, and its trainer on the base policy."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import torch
+
+from recap.params import derive_seed
+from recap.render import Renderer
+from recap.rl.cell import Cell
+from recap.sampling.torch_sampler import TorchSampler
+from recap.sft.documents import DocumentStream, render
+from recap.sft.traces import check_domains, own_solutions, safety_traces
+from recap.sft.trainer import SftTrainer
+from recap.types import Decoding
+from recap.weights import load_model
+
+
+def make_sft_trainer(cell: Cell, output_dir: Path) -> SftTrainer:
+    """The trainer of a supervised cell, before the first update; nothing goes to ``output_dir``.
+
+    The base policy's solutions are sampled here, anew whenever the run goes on: the same call
+    gives the same ones.
+    """
+    renderer = Renderer.from_dir(cell.policy)
+    policy = load_model(cell.policy).to("cuda" if torch.cuda.is_available() else "cpu")
+    train, grpo = cell.train, cell.train.grpo
+    rollouts = train.prompts_per_update * grpo.num_generations
+    traces = safety_traces(cell.records, cell.prefills, train.sft.traces) + own_solutions(
+        cell.records,
+        TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts),
+        renderer,
+        Decoding(grpo.temperature, 1.0, grpo.max_completion_length),
+        train.sft.attempts,
+        derive_seed(cell.seed, "sft"),
+    )
+    check_domains(cell.records, traces)
+    documents = render(traces, renderer, policy.config.max_position_embeddings)
+    counts = Counter(document.domain for document in documents)
+    shown = ", ".join(f"{count} {domain}" for domain, count in sorted(counts.items()))
+    print(f"training on {shown} traces", file=sys.stderr)
+    return SftTrainer(
+        policy,
+        renderer.tokenizer,
+        DocumentStream(documents, derive_seed(cell.seed, "sft")),
+        updates=train.updates,
+        batch_tokens=train.sft.batch_tokens,
+        learning_rate=train.sft.learning_rate,
+    )
