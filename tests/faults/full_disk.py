@@ -47,7 +47,7 @@ def main() -> None:
     make_room(mount)
 
     train = start_stage(project)
-    until(lambda: live_lines(project) >= SAVE, unless=lambda: train.poll() is not None)
+    until(lambda: live_lines(project) > SAVE, unless=lambda: train.poll() is not None)
     fill(mount, leave=8192)
     _, said = train.communicate(timeout=PATIENCE)
     seen["train"] = (train.returncode, said, files(project))
