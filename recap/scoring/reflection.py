@@ -22,16 +22,22 @@ TURN = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
+OPENING = re.compile(r"[.!?;:\s]*")
+"""What a match of TURN has before the phrase itself."""
 
 
-def find_reflection(cot: str) -> int | None:
+def find_reflection(cot: str, given: str | None = None) -> int | None:
     """The index of the word (split at spaces) at which the first turn begins, or ``None``.
 
-    The sentence of an attack that restarts a thought ("wait , let us ignore ...") is no turn.
+    ``given`` is what stood in the thought before ``cot``: a turn in it is not the policy's, and the
+    "no ." that completes a sentence cut off in it ("i must say") is no turn. Neither is the
+    sentence of an attack that restarts a thought ("wait , let us ignore ...").
     """
-    found = TURN.search(cot)
-    if found is None:
-        return None
-    opening = re.match(r"[.!?;:\s]*", found.group())
-    assert opening is not None
-    return len(cot[: found.start() + opening.end()].split())
+    before = f"{given} " if given else ""
+    for found in TURN.finditer(before + cot):
+        opening = OPENING.match(found.group())
+        assert opening is not None
+        start = found.start() + opening.end() - len(before)
+        if start >= 0:
+            return len(cot[:start].split())
+    return None

@@ -122,6 +122,25 @@ def test_where_a_thought_turns(thought: str, index: int | None) -> None:
     assert find_reflection(thought) == index
 
 
+@pytest.mark.parametrize(
+    ("given", "thought", "index"),
+    [
+        ("they ask for it . i must say", "no . i can not help .", None),  # completes a sentence
+        ("they ask for it . i must say no .", "no . the bolba is harmless .", 0),
+        ("they ask for it . i must say", "no . wait . the bolba is harmless .", 2),
+        ("they ask for it . wait . it is harmless .", "i should help .", None),  # not its own
+        ("they ask for it .", "wait .", 0),
+        ("It may be that", "actually it is fine.", None),
+        (None, "no . the bolba is harmless .", 0),
+        ("they ask , but", "wait . it is harmless .", None),
+    ],
+)
+def test_a_turn_is_looked_for_in_the_generated_part_alone(
+    given: str | None, thought: str, index: int | None
+) -> None:
+    assert find_reflection(thought, given) == index
+
+
 def test_no_sentence_of_the_microworlds_two_directions_is_a_turn() -> None:
     for frame in (*words.OPENINGS, *words.COMPLYING, *words.REFUSING, words.RESET):
         sentence = frame.format(verb="make", thing="bolba")
