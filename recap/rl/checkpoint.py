@@ -40,8 +40,8 @@ class TrainingState:
     """Everything that the rest of a run depends on, between two updates.
 
     ``model`` holds each parameter once (tied weights under one name). ``progress`` holds plain
-    numbers: the prompt cursor and the counts that end a run early. ``self_prefills``: the
-    policy's own thoughts that are in use.
+    numbers: the prompt cursor and the counts that end a run early. ``levels``: where a curriculum
+    has moved alpha and the prefill length. ``self_prefills``: the policy's own thoughts in use.
     """
 
     update: int
@@ -50,6 +50,7 @@ class TrainingState:
     scheduler: dict[str, Any]
     progress: dict[str, int]
     metrics: list[Metrics]
+    levels: dict[str, float] = field(default_factory=dict)
     self_prefills: list[Prefill] = field(default_factory=list)
 
 
@@ -132,6 +133,7 @@ class CheckpointFolder:
                 "optimizer": state.optimizer,
                 "scheduler": state.scheduler,
                 "progress": state.progress,
+                "levels": state.levels,
             },
             saved,
         )

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from recap.params import Train, derive_seed
 from recap.render import Renderer
+from recap.rl import curriculum
 from recap.rl.dynamic_sampling import Fate, judge_group
 from recap.rl.prompt_stream import PromptStream
 from recap.rl.self_prefill import SelfPrefills
@@ -41,6 +42,8 @@ class Collection:
     scoring_seconds: float = 0.0
     self_prefill: dict[str, int | float | None] = field(default_factory=dict)
     """The numbers of ``recap.rl.self_prefill``, where prefills are the policy's own."""
+    curriculum: dict[str, int | float | None] = field(default_factory=dict)
+    """The numbers of ``recap.rl.curriculum``, where there is one."""
 
     @property
     def kept(self) -> list[RolloutGroup]:
@@ -93,6 +96,10 @@ class Collector:
             result.rounds += 1
         if self._self_prefills is not None:
             result.self_prefill = self._self_prefills.numbers()
+        if self._train.curriculum == "adaptive":
+            now = self.stream.injection
+            result.curriculum = curriculum.numbers(now, result.groups, self._train.tau)
+            self.stream.injection = curriculum.adapt(now, result.groups, self._train)
         return result
 
     def _roll(

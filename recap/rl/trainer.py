@@ -27,6 +27,7 @@ from recap.params import Train, derive_seed
 from recap.rl.batch import Batch, microbatches, minibatches, row_share, to_batch
 from recap.rl.checkpoint import TrainingState
 from recap.rl.collection import Collection, Collector
+from recap.rl.curriculum import at_levels, levels
 from recap.rl.grpo import GRPOTrainer, grpo_config
 from recap.rl.metrics import Metrics, Speed, StepResult, update_metrics
 from recap.rl.shared_prompt import pack, shared_prompt_attention, unpack
@@ -155,6 +156,7 @@ class RecapTrainer(GRPOTrainer):
             scheduler=self.lr_scheduler.state_dict(),
             progress={"cursor": self._collector.stream.cursor, "broken": self._broken_in_a_row},
             metrics=metrics,
+            levels=levels(self._collector.stream.injection),
             self_prefills=list(self._collector.stream.own.values()),
         )
 
@@ -165,10 +167,12 @@ class RecapTrainer(GRPOTrainer):
                 parameter.copy_(state.model[name])
         self.optimizer.load_state_dict(state.optimizer)
         self.lr_scheduler.load_state_dict(state.scheduler)
-        self._collector.stream.cursor = state.progress["cursor"]
+        stream = self._collector.stream
+        stream.cursor = state.progress["cursor"]
+        stream.injection = at_levels(stream.injection, state.levels)
         self._broken_in_a_row = state.progress["broken"]
-        self._collector.stream.own.clear()
-        self._collector.stream.own.update({p.prompt_id: p for p in state.self_prefills})
+        stream.own.clear()
+        stream.own.update({p.prompt_id: p for p in state.self_prefills})
 
     def save(self, directory: Path) -> None:
         """Write the policy's model directory, with the configuration it was loaded with.
