@@ -54,11 +54,11 @@ def compare(seeds: Sequence[int], variants: Sequence[str], pool: Executor) -> Ro
     """A row for each budget, seed, variant and benchmark."""
     list(pool.map(world, seeds))
     cells = [(seed, variant) for seed in seeds for variant in variants]
-    full = list(pool.map(lambda cell: measure("updates", *cell, None), cells))
+    full = list(pool.map(lambda cell: measure("updates", cell, None), cells))
     spent = {cell: tokens(world_folder(cell[0]), cell[1]) for cell in cells}
     budgets = {seed: min(sum(spent[seed, variant]) for variant in variants) for seed in seeds}
     reach = {cell: affordable(spent[cell], budgets[cell[0]]) for cell in cells}
-    equal = list(pool.map(lambda cell: measure("tokens", *cell, reach[cell]), cells))
+    equal = list(pool.map(lambda cell: measure("tokens", cell, reach[cell]), cells))
     return [row for cell in (*full, *equal) for row in cell]
 
 
@@ -67,8 +67,9 @@ def world(seed: int) -> Path:
     return make_world(prepare_folder(world_folder(seed), default_params() | {"seed": seed}))
 
 
-def measure(budget: str, seed: int, variant: str, updates: int | None) -> Rows:
-    """One cell's rows; ``updates``: how many it is planned for, ``None`` for ``train.updates``."""
+def measure(budget: str, cell: tuple[int, str], updates: int | None) -> Rows:
+    """A cell's rows; ``updates``: how many it is planned for, ``None`` for ``train.updates``."""
+    seed, variant = cell
     folder = world_folder(seed)
     if updates is not None and updates < len(tokens(folder, variant)):
         params = default_params() | {"seed": seed}
@@ -78,8 +79,7 @@ def measure(budget: str, seed: int, variant: str, updates: int | None) -> Rows:
     rows = measure_variant(folder, variant)
     spent = tokens(folder, variant)
     made = {"updates": len(spent), "tokens": sum(spent)}
-    cell = {"budget": budget, "seed": seed, "variant": variant, **made}
-    return [cell | row for row in rows]
+    return [{"budget": budget, "seed": seed, "variant": variant, **made, **row} for row in rows]
 
 
 def affordable(spent: Iterable[int], budget: int) -> int:

@@ -1,9 +1,9 @@
 """Which prompts get a prefill, and how much of it: alpha and l_pre of the paper.
 
 A share ``alpha`` of the harmful and of the benign prompts, redrawn each epoch; math never. Every
-draw is a function of seed and epoch, so that nothing of it has to be remembered. Coins and lengths
-compare one fixed number of a prompt and epoch with alpha and with the longest prefill: where these
-grow, prompts are only added and prefills only get longer.
+draw is a function of seed and epoch, so that nothing of it has to be remembered. A coin compares
+one fixed number of the prompt and epoch with alpha, and a length is one fixed draw, scaled to the
+longest: where these two grow, prompts are only added and prefills only get longer.
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ class Injection:
         """The injection that a variant asks for."""
         return cls(train.alphas, train.alpha_mode, train.prefill_lengths, train.prefill_unit)
 
-    def range_of(self, domain: Domain) -> tuple[int, float]:
-        """The shortest and the longest prefill of a domain."""
-        shortest, longest = self.lengths
-        return shortest, self.longest.get(domain, longest)
+    def longest_of(self, domain: Domain) -> float:
+        """The longest prefill of a domain, to be rounded down."""
+        return self.longest.get(domain, self.lengths[1])
 
 
 def choose(
@@ -76,9 +75,11 @@ def cut(
     epoch: int,
 ) -> Prefill:
     """The prefill's beginning with its true counts; a range's length is drawn by prompt, epoch."""
-    shortest, longest = injection.range_of(domain)
-    share = random.Random(derive_seed(seed, "length", prefill.prompt_id, epoch)).random()
-    length = shortest + int(share * (longest - shortest + 1))
+    low, high = injection.lengths
+    drawn = random.Random(derive_seed(seed, "length", prefill.prompt_id, epoch)).randint(low, high)
+    # Where a curriculum has lowered the longest, the same draw falls into the shorter range.
+    longest = int(injection.longest_of(domain))
+    length = low + (drawn - low) * (longest - low + 1) // (high - low + 1)
     text, num_words, num_tokens = renderer.cut(prefill.text, length, injection.unit)
     return prefill.model_copy(
         update={"text": text, "num_words": num_words, "num_tokens": num_tokens}

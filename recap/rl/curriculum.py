@@ -35,7 +35,7 @@ def adapt(injection: Injection, groups: Sequence[RolloutGroup], train: Train) ->
             continue
         move = train.curriculum_step * (rate - train.curriculum_target)
         alphas[domain] = _clip(alpha + move, *train.curriculum_alpha)
-        length = injection.range_of(domain)[1] + move * (high - low)
+        length = injection.longest_of(domain) + move * (high - low)
         longest[domain] = _clip(length, low, high)
     return replace(injection, alphas=alphas, longest=longest)
 
@@ -55,7 +55,7 @@ def solve_rate(domain: Domain, groups: Sequence[RolloutGroup], tau: float) -> fl
 def levels(injection: Injection) -> dict[str, float]:
     """Where the curriculum stands: ``alpha_<domain>`` and ``length_<domain>``, the longest."""
     return {f"alpha_{domain}": alpha for domain, alpha in injection.alphas.items()} | {
-        f"length_{domain}": injection.range_of(domain)[1] for domain in injection.alphas
+        f"length_{domain}": injection.longest_of(domain) for domain in injection.alphas
     }
 
 

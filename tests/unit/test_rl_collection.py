@@ -172,7 +172,7 @@ def test_a_curriculum_moves_after_the_update_that_it_saw(curriculum, alpha, leng
     )
     collection = collector.collect(1)
     assert stream.injection.alphas["harmful"] == pytest.approx(alpha)
-    assert stream.injection.range_of("harmful") == (1, pytest.approx(length))
+    assert stream.injection.longest_of("harmful") == pytest.approx(length)
     line = update_metrics(1, collection, [], batch_groups=4, tau=0.9, epoch=0, learning_rate=0)
     if curriculum == "none":
         assert collection.curriculum == {}

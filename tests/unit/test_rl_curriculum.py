@@ -58,7 +58,7 @@ def test_one_step_by_hand(groups, alpha, length):
     start = at_levels(START, levels(START) | {"length_harmful": 50.0})
     moved = adapt(start, groups, settings_of())
     assert moved.alphas["harmful"] == pytest.approx(alpha, abs=1e-12)
-    assert moved.range_of("harmful") == (20, pytest.approx(length, abs=1e-12))
+    assert moved.longest_of("harmful") == pytest.approx(length, abs=1e-12)
     assert (moved.mode, moved.lengths, moved.unit) == (START.mode, START.lengths, START.unit)
 
 
@@ -86,8 +86,8 @@ def test_it_ends_at_its_bounds(groups, alpha, length):
     now = START
     for _ in range(50):
         now = adapt(now, groups, settings_of())
-    assert (now.alphas["harmful"], now.range_of("harmful")) == (alpha, (20, length))
-    assert (now.alphas["benign"], now.range_of("benign")) == (0.4, (20, 80))
+    assert (now.alphas["harmful"], now.longest_of("harmful")) == (alpha, length)
+    assert (now.alphas["benign"], now.longest_of("benign")) == (0.4, 80)
 
 
 def test_a_domain_that_is_never_prefilled_stays_so():
@@ -114,7 +114,7 @@ def test_bounds_hold_whatever_comes(updates, step, target, one, other, low, wide
         groups = [group("harmful", *values), group("benign", *values)]
         now = adapt(now, groups, settings_of(target, step, bounds))
         assert all(bounds[0] <= alpha <= bounds[1] for alpha in now.alphas.values())
-        assert all(low <= now.range_of(domain)[1] <= low + wide for domain in now.alphas)
+        assert all(low <= now.longest_of(domain) <= low + wide for domain in now.alphas)
 
 
 @settings(max_examples=200, deadline=None)
@@ -138,7 +138,7 @@ def test_levels_come_back_as_they_were():
     moved = adapt(START, [FAILED, group("benign", 1.0, 0.0, 0.0)], settings_of(step=0.07))
     again = at_levels(START, levels(moved))
     assert levels(again) == levels(moved)
-    assert again.range_of("benign") == moved.range_of("benign")
+    assert again.longest_of("benign") == moved.longest_of("benign")
 
 
 def test_an_update_tells_the_levels_it_was_drawn_at():
