@@ -77,6 +77,9 @@ bench: $(STAMP)  ## our loops beside generate and stock TRL, where time goes (do
 curve: $(STAMP)  ## measure which worlds teach plain RL to recover (hours; SHARES=, SEEDS=)
 	@python -m flows.curve --shares $(or $(SHARES),0.1 0.2 0.3 0.4) --seeds $(or $(SEEDS),11 12 13) --workers $(WORKERS)
 
+compare: $(STAMP)  ## curriculum and turning reward beside the fixed schedule (hours; SEEDS=)
+	@python -m flows.compare --seeds $(or $(SEEDS),21 22 23) --workers $(WORKERS)
+
 deps: $(STAMP)  ## the code dependencies that each stage in dvc.yaml has to declare
 	@python -m tests.contract.stage_deps
 

@@ -53,6 +53,7 @@ PrefillSource = Literal["counter", "aligned", "none", "self"]
 PrefillUnit = Literal["words", "tokens"]
 Subset = Literal["all", "alignment", "math"]
 Refill = Literal["missing", "expected"]
+Curriculum = Literal["none", "adaptive"]
 SafetyReward = Literal["prob", "logit", "binary"]
 
 
@@ -249,6 +250,10 @@ class Train(Section):
     prefill_unit: PrefillUnit
     self_prefill_updates: Count
     self_prefill_prompts: Count
+    curriculum: Curriculum
+    curriculum_target: Annotated[float, Field(gt=0.0, lt=1.0)]
+    curriculum_step: Annotated[float, Field(gt=0.0, le=1.0)]
+    curriculum_alpha: tuple[Annotated[float, Field(gt=0.0)], Share]
     updates: Annotated[int, Field(ge=0)]
     prompts_per_update: Count
     epsilon_low: Share
@@ -261,6 +266,7 @@ class Train(Section):
     aggregation: Aggregation
     safety_reward: SafetyReward
     truncated_reward: FiniteFloat
+    turn_reward: Annotated[FiniteFloat, Field(ge=0.0)]
     max_missing_prefills: Share
     save_updates: Count
     snapshot_updates: Count
@@ -299,6 +305,32 @@ class Train(Section):
         if low > high:
             raise ValueError(f"a range goes from the shorter to the longer, not {low} to {high}")
         return low, high
+
+    @field_validator("curriculum_alpha")
+    @classmethod
+    def _curriculum_alpha(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError(f"the lower bound comes first, not {value[0]:g} to {value[1]:g}")
+        return value
+
+    @model_validator(mode="after")
+    def _curriculum_fits(self) -> Train:
+        if self.curriculum == "none":
+            return self
+        if self.alpha_mode != "bernoulli":
+            raise ValueError(
+                "curriculum adaptive moves alpha within an epoch, where an exact share has no "
+                "meaning (set alpha_mode: bernoulli)"
+            )
+        low, high = self.curriculum_alpha
+        moving = [alpha for alpha in self.alphas.values() if alpha]
+        if not moving or min(moving) < low or max(moving) > high:
+            raise ValueError(
+                f"curriculum adaptive starts at alpha, which has to lie within curriculum_alpha, "
+                f"{low:g} to {high:g} (0 for a domain that is never prefilled, not for both), got "
+                + " and ".join(f"{domain} {alpha:g}" for domain, alpha in self.alphas.items())
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Train:

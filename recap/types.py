@@ -131,7 +131,10 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """Reward of one rollout in [0, 1] (``logit`` mode: any real), ``None`` when unscored."""
+    """Reward of one rollout in [0, 1] (``logit`` mode: any real), ``None`` when unscored.
+
+    ``train.turn_reward`` may have added to it.
+    """
 
     value: float | None
     component: Literal["safety", "helpfulness", "math"]

@@ -1,14 +1,16 @@
 """Which prompts get a prefill, and how much of it: alpha and l_pre of the paper.
 
 A share ``alpha`` of the harmful and of the benign prompts, redrawn each epoch; math never. Every
-draw is a function of seed and epoch, so that nothing of it has to be remembered.
+draw is a function of seed and epoch, so that nothing of it has to be remembered. A coin compares
+one fixed number of the prompt and epoch with alpha, and a length is one fixed draw, scaled to the
+longest: where these two grow, prompts are only added and prefills only get longer.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recap.params import AlphaMode, PrefillUnit, Train, derive_seed
 from recap.render import Renderer
@@ -17,17 +19,25 @@ from recap.types import Domain, Prefill, PromptRecord
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """How often and how long: ``lengths`` are the shortest and the longest prefill, in ``unit``."""
+    """How often and how long: ``lengths`` are the shortest and the longest prefill, in ``unit``.
+
+    ``longest``: of a domain for which a curriculum has lowered it (``recap.rl.curriculum``).
+    """
 
     alphas: Mapping[Domain, float]
     mode: AlphaMode
     lengths: tuple[int, int]
     unit: PrefillUnit
+    longest: Mapping[Domain, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, train: Train) -> Injection:
         """The injection that a variant asks for."""
         return cls(train.alphas, train.alpha_mode, train.prefill_lengths, train.prefill_unit)
+
+    def longest_of(self, domain: Domain) -> float:
+        """The longest prefill of a domain, to be rounded down."""
+        return self.longest.get(domain, self.lengths[1])
 
 
 def choose(
@@ -57,15 +67,19 @@ def choose(
 
 
 def cut(
-    prefill: Prefill, injection: Injection, renderer: Renderer, seed: int, epoch: int
+    prefill: Prefill,
+    domain: Domain,
+    injection: Injection,
+    renderer: Renderer,
+    seed: int,
+    epoch: int,
 ) -> Prefill:
     """The prefill's beginning with its true counts; a range's length is drawn by prompt, epoch."""
     low, high = injection.lengths
-    length = low
-    if low < high:
-        length = random.Random(derive_seed(seed, "length", prefill.prompt_id, epoch)).randint(
-            low, high
-        )
+    drawn = random.Random(derive_seed(seed, "length", prefill.prompt_id, epoch)).randint(low, high)
+    # Where a curriculum has lowered the longest, the same draw falls into the shorter range.
+    longest = int(injection.longest_of(domain))
+    length = low + (drawn - low) * (longest - low + 1) // (high - low + 1)
     text, num_words, num_tokens = renderer.cut(prefill.text, length, injection.unit)
     return prefill.model_copy(
         update={"text": text, "num_words": num_words, "num_tokens": num_tokens}

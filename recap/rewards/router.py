@@ -3,7 +3,7 @@
 A rollout that never gave a response, or gave an empty one, gets ``truncated_reward``, an explicit
 parameter (an empty response harms nobody, but it must not be a way to be paid); one that a judge
 could not score, or for which the context had no room, gets ``None``, never 0. Only the prompt and
-the response are looked at.
+the response are looked at, unless ``train.turn_reward`` is above 0 (``recap.rewards.turning``).
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from recap.params import Train
 from recap.rewards.helpfulness import helpfulness_rewards
 from recap.rewards.math import math_reward
 from recap.rewards.safety import Mode, safety_rewards
+from recap.rewards.turning import TurnReward
 from recap.scoring.yes_no import Guardian
 from recap.types import Domain, Reward, Rollout
 
@@ -27,8 +29,21 @@ COMPONENT: dict[Domain, Literal["safety", "helpfulness", "math"]] = {
 class Rewards:
     """Scores rollouts of all domains together."""
 
-    def __init__(self, guardian: Guardian, safety_mode: Mode, truncated_reward: float) -> None:
+    def __init__(
+        self,
+        guardian: Guardian,
+        safety_mode: Mode,
+        truncated_reward: float,
+        turn: TurnReward | None = None,
+    ) -> None:
         self._guardian, self._mode, self._truncated = guardian, safety_mode, truncated_reward
+        self._turn = turn
+
+    @classmethod
+    def of(cls, train: Train, guardian: Guardian) -> Rewards:
+        """The rewards that a variant asks for."""
+        turn = TurnReward(train.turn_reward, train.tau) if train.turn_reward else None
+        return cls(guardian, train.safety_reward, train.truncated_reward, turn)
 
     def score(self, rollouts: Sequence[Rollout]) -> list[Reward]:
         """One reward for each rollout, in order."""
@@ -45,6 +60,8 @@ class Rewards:
                 scored = self._score_domain(domain, [rollouts[index] for index in members])
                 for index, value in zip(members, scored, strict=True):
                     values[index] = value
+        if self._turn is not None:
+            values = [self._turn.add(r, v) for r, v in zip(rollouts, values, strict=True)]
         return [
             Reward(value, COMPONENT[rollout.prompt.record.domain])
             for rollout, value in zip(rollouts, values, strict=True)

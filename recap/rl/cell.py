@@ -137,7 +137,7 @@ def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
     collector = Collector(
         stream,
         sampler,
-        Rewards(guardian, train.safety_reward, train.truncated_reward),
+        Rewards.of(train, guardian),
         renderer,
         train,
         derive_seed(cell.seed, "collector"),

@@ -47,8 +47,8 @@ class TrainingState:
 
     ``model`` holds each parameter once (tied weights under one name). ``progress`` holds plain
     numbers: the prompt cursor and the counts that end a run early. ``carried`` are the groups that
-    were sampled and scored and wait for their turn, ``self_prefills`` the policy's own thoughts
-    that are in use.
+    were sampled and scored and wait for their turn, ``self_prefills`` the policy's own thoughts in
+    use, ``levels`` where a curriculum has moved alpha and the prefill length.
     """
 
     update: int
@@ -57,6 +57,7 @@ class TrainingState:
     scheduler: dict[str, Any]
     progress: dict[str, int]
     metrics: list[Metrics]
+    levels: dict[str, float] = field(default_factory=dict)
     self_prefills: list[Prefill] = field(default_factory=list)
     carried: list[RolloutGroup] = field(default_factory=list)
 
@@ -154,6 +155,7 @@ class CheckpointFolder:
                 "optimizer": state.optimizer,
                 "scheduler": state.scheduler,
                 "progress": state.progress,
+                "levels": state.levels,
             },
             saved,
         )

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from recap.params import Train, derive_seed
 from recap.render import Renderer
-from recap.rl import processes
+from recap.rl import curriculum, processes
 from recap.rl.dynamic_sampling import Fate, judge_group
 from recap.rl.prompt_stream import PromptStream
 from recap.rl.self_prefill import SelfPrefills
@@ -50,6 +50,8 @@ class Collection:
     carried_in: list[RolloutGroup] = field(default_factory=list)
     carried_out: list[RolloutGroup] = field(default_factory=list)
     too_old: list[RolloutGroup] = field(default_factory=list)
+    curriculum: dict[str, int | float | None] = field(default_factory=dict)
+    """The numbers of ``recap.rl.curriculum``, where there is one."""
 
     @property
     def kept(self) -> list[RolloutGroup]:
@@ -119,6 +121,10 @@ class Collector:
         if missing < 0:
             result.carried_out = result.kept[missing:]
         self.carried = result.carried_out
+        if self._train.curriculum == "adaptive":
+            now = self.stream.injection
+            result.curriculum = curriculum.numbers(now, result.groups, self._train.tau)
+            self.stream.injection = curriculum.adapt(now, result.groups, self._train)
         return result
 
     def _round_size(self, missing: int, so_far: Collection) -> int:

@@ -107,7 +107,7 @@ def update_metrics(
     for name in ("loss", "grad_norm", "clip_low", "clip_high", "entropy"):
         values = [getattr(step, name) for step in good]
         metrics[name] = statistics.fmean(values) if values else None
-    return metrics | collection.self_prefill
+    return metrics | collection.self_prefill | collection.curriculum
 
 
 def with_speed(metrics: Metrics, speed: Speed) -> Metrics:

@@ -3,7 +3,8 @@
 Prefills are drawn anew for each epoch, so that a prompt is met clean and prefilled. The stream's
 state is one integer, the cursor: everything else follows from the seed, which DAPO and RECAP share,
 so that in one world both meet the same prompts in the same order. Where prefills are the policy's
-own (``recap.rl.self_prefill``), the thoughts found so far, ``own``, are state too.
+own (``recap.rl.self_prefill``), the thoughts found so far, ``own``, are state too; where a
+curriculum moves alpha and length (``recap.rl.curriculum``), so is ``injection``.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ class PromptStream:
         self._prefills = self.own if prefills is None else prefills
         # Whoever has no thought yet may have one by the time its turn comes.
         self._eligible = {record.id for record in records} if prefills is None else set(prefills)
-        self._injection, self._renderer = injection, renderer
+        self.injection, self._renderer = injection, renderer
         self._seed, self._prefill_seed = seed, derive_seed(seed, "prefills")
-        self._epoch: tuple[int, list[tuple[PromptRecord, bool]]] | None = None
+        self._epoch: tuple[int, Injection] | None = None
+        self._prompts: list[tuple[PromptRecord, bool]] = []
         self.cursor = 0
 
     @property
@@ -69,7 +71,14 @@ class PromptStream:
             epoch, (record, chosen) = self._at(position)
             prefill = self._prefills.get(record.id) if chosen else None
             if prefill is not None:
-                prefill = cut(prefill, self._injection, self._renderer, self._prefill_seed, epoch)
+                prefill = cut(
+                    prefill,
+                    record.domain,
+                    self.injection,
+                    self._renderer,
+                    self._prefill_seed,
+                    epoch,
+                )
             taken.append(PrefilledPrompt(record, prefill))
         self.cursor += count
         return taken
@@ -86,11 +95,11 @@ class PromptStream:
         return epoch, self._shuffled(epoch)[index]
 
     def _shuffled(self, epoch: int) -> list[tuple[PromptRecord, bool]]:
-        if self._epoch is None or self._epoch[0] != epoch:
+        if self._epoch != (epoch, self.injection):
             chosen = choose(
-                self._records, self._eligible, self._injection, self._prefill_seed, epoch
+                self._records, self._eligible, self.injection, self._prefill_seed, epoch
             )
-            prompts = [(record, record.id in chosen) for record in self._records]
-            random.Random(derive_seed(self._seed, "order", epoch)).shuffle(prompts)
-            self._epoch = (epoch, prompts)
-        return self._epoch[1]
+            self._prompts = [(record, record.id in chosen) for record in self._records]
+            random.Random(derive_seed(self._seed, "order", epoch)).shuffle(self._prompts)
+            self._epoch = (epoch, self.injection)
+        return self._prompts

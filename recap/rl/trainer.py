@@ -30,6 +30,7 @@ from recap.rl import processes
 from recap.rl.batch import Batch, dealt, minibatches, row_share, to_batch
 from recap.rl.checkpoint import TrainingState
 from recap.rl.collection import Collection, Collector
+from recap.rl.curriculum import at_levels, levels
 from recap.rl.flops import forward_flops, gemm_peak, generation_flops, is_counted
 from recap.rl.grpo import GRPOTrainer, grpo_config
 from recap.rl.metrics import Metrics, Speed, StepResult, update_metrics
@@ -171,6 +172,7 @@ class RecapTrainer(GRPOTrainer):
                 "micro_batch_tokens": self._micro_batch_tokens,
             },
             metrics=metrics,
+            levels=levels(self._collector.stream.injection),
             self_prefills=list(self._collector.stream.own.values()),
             carried=self._collector.carried,
         )
@@ -182,10 +184,12 @@ class RecapTrainer(GRPOTrainer):
                 parameter.copy_(state.model[name])
         self.optimizer.load_state_dict(state.optimizer)
         self.lr_scheduler.load_state_dict(state.scheduler)
-        self._collector.stream.cursor = state.progress["cursor"]
+        stream = self._collector.stream
+        stream.cursor = state.progress["cursor"]
+        stream.injection = at_levels(stream.injection, state.levels)
         self._broken_in_a_row = state.progress["broken"]
-        self._collector.stream.own.clear()
-        self._collector.stream.own.update({p.prompt_id: p for p in state.self_prefills})
+        stream.own.clear()
+        stream.own.update({p.prompt_id: p for p in state.self_prefills})
         self._micro_batch_tokens = state.progress["micro_batch_tokens"]
         self._collector.carried = state.carried
 

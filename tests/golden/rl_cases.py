@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.microworld.tokenizer import make_tokenizer
 from recap.params import Train
+from recap.prefill.inject import Injection
 from recap.rl.collection import Collection
 from recap.rl.trainer import RecapTrainer
 from recap.types import (
@@ -75,6 +76,10 @@ def train_section(**changes: object) -> Train:
         "prefill_unit": "words",
         "self_prefill_updates": 2,
         "self_prefill_prompts": 4,
+        "curriculum": "none",
+        "curriculum_target": 0.5,
+        "curriculum_step": 0.1,
+        "curriculum_alpha": (0.25, 0.75),
         "updates": 4,
         "prompts_per_update": 4,
         "epsilon_low": 0.2,
@@ -87,6 +92,7 @@ def train_section(**changes: object) -> Train:
         "aggregation": "batch_tokens",
         "safety_reward": "prob",
         "truncated_reward": 0.0,
+        "turn_reward": 0.0,
         "max_missing_prefills": 0.1,
         "save_updates": 2,
         "snapshot_updates": 2,
@@ -151,7 +157,8 @@ class ScriptedCollector:
 
     def __init__(self, script: Callable[[int], list[RolloutGroup]]) -> None:
         self._script = script
-        self.stream = SimpleNamespace(cursor=0, epoch=0.0, own={})
+        nothing = Injection({}, "exact", (1, 1), "words")
+        self.stream = SimpleNamespace(cursor=0, epoch=0.0, own={}, injection=nothing)
         self.carried: list[RolloutGroup] = []
 
     def collect(self, update: int) -> Collection:

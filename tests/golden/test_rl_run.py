@@ -3,7 +3,8 @@
 1. the same inputs give the same weights and metrics
 2. killed at any update, by SIGKILL or by an error, it continues and ends bit-equal
 3. SIGTERM or Ctrl-C: the update is finished, saved, exit code 143 or 130
-4. where prefills are the policy's own, its thoughts are part of the state
+4. where prefills are the policy's own, its thoughts are part of the state; where a curriculum
+   moves alpha and length, these are
 5. a step without a finite gradient is skipped and counted; several in a row stop the run
 6. every few updates the policy is kept as it then was, the same bytes whatever happened since
 """
@@ -42,6 +43,7 @@ WANTED = 40
 """The token that earns reward."""
 ALL = Injection({"harmful": 1.0}, "exact", (1, 3), "words")
 HALF = Injection({"harmful": 0.5, "benign": 0.5}, "exact", (3, 3), "words")
+COINS = Injection({"harmful": 0.5, "benign": 0.5}, "bernoulli", (1, 4), "words")
 RECORDS = [
     PromptRecord(
         id=f"{domain}-{n}", domain=domain, prompt="what is", target=None, source="s", split="train"
@@ -98,10 +100,11 @@ def trainer(tmp_path, own=False, **changes) -> RecapTrainer:
     if own:
         with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
             policy.lm_head.weight[[renderer.close_id, renderer.eos_id, WANTED]] *= 2
+    injection = COINS if section.curriculum == "adaptive" else ALL if own else HALF
     stream = PromptStream(
         RECORDS,
         None if own else PREFILLS,
-        injection=ALL if own else HALF,
+        injection=injection,
         renderer=renderer,
         seed=11,
     )
@@ -296,6 +299,32 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path):
     stopped.update = interrupted
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "stopped", stopped)
+
+
+def test_the_curriculum_survives_a_kill(tmp_path):
+    changes = {
+        "curriculum": "adaptive", "curriculum_step": 0.4, "alpha_mode": "bernoulli",
+        "prefill_length": (1, 4), "tau": 0.05,
+    }  # fmt: skip
+    undisturbed = run(tmp_path, "whole", trainer(tmp_path, **changes))
+    lines = undisturbed[1]
+    assert len({line["alpha_harmful"] for line in lines}) > 2
+    assert {line["alpha_benign"] for line in lines} == {0.5}  # no prompt of that domain
+    for update in (3, 5):
+        broken = trainer(tmp_path, **changes)
+        whole = broken.update
+
+        def fail(number, whole=whole, update=update):
+            if number == update:
+                raise KeyboardInterrupt
+            return whole(number)
+
+        broken.update = fail
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, "broken", broken)
+        resumed = CheckpointFolder(tmp_path / "broken", "recap-0", {"seed": "1"}).load()
+        assert resumed.levels.items() <= lines[update - 1].items()
+    assert_same(run(tmp_path, "broken", trainer(tmp_path, **changes)), undisturbed)
 
 
 def hopeless(update):

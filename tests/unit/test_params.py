@@ -81,6 +81,28 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
             {"variants.x": {"safety_reward": "logit"}},
             r"variants\.x: .*truncated_reward has to be far below 0 or silence is paid; got 0\.0",
         ),
+        ({"train.curriculum": "steep"}, r"train\.curriculum: .*'none' or 'adaptive', got 'steep'"),
+        ({"train.curriculum_target": 1.0}, r"train\.curriculum_target: .*less than 1, got 1\.0"),
+        ({"train.curriculum_step": 0}, r"train\.curriculum_step: .*greater than 0, got 0"),
+        (
+            {"train.curriculum_alpha": [0, 0.5]},
+            r"train\.curriculum_alpha\.0: .*greater than 0, got 0",
+        ),
+        (
+            {"train.curriculum_alpha": [0.6, 0.5]},
+            r"train\.curriculum_alpha: .*comes first, not 0\.6 to 0\.5",
+        ),
+        ({"train.curriculum": "adaptive"}, r"train: .*exact share.*set alpha_mode: bernoulli"),
+        (
+            {"variants.curriculum.alpha": {"harmful": 0.5, "benign": 0.1}},
+            r"variants\.curriculum: .*0\.25 to 0\.75 .*got harmful 0\.5 and benign 0\.1",
+        ),
+        (
+            {"variants.curriculum.alpha": 0.0},
+            r"variants\.curriculum: .*not for both\), got harmful 0 and benign 0",
+        ),
+        ({"train.turn_reward": -0.1}, r"train\.turn_reward: .*equal to 0, got -0\.1"),
+        ({"train.turn_reward": float("inf")}, r"train\.turn_reward: .*finite number, got inf"),
         ({"train.alhpa": 0.5}, r"train\.alhpa: Extra inputs are not permitted"),
         ({"train.grpo.top_q": 1}, r"train\.grpo\.top_q: Extra inputs are not permitted"),
         ({"variants.recap": {"alpha": 2}}, r"variants\.recap\.alpha: .*equal to 1, got 2"),
@@ -168,6 +190,13 @@ def test_alpha_and_length_are_numbers_or_more(tmp_path: Path) -> None:
     assert (one.alphas, one.prefill_lengths) == ({"harmful": 0.75, "benign": 0.75}, (7, 7))
     assert one.model_dump(mode="json")["alpha"] == 0.75
     assert (other.alphas, other.prefill_lengths) == ({"harmful": 0.5, "benign": 0.0}, (1, 2))
+
+
+def test_a_curriculum_may_leave_a_domain_alone(tmp_path: Path) -> None:
+    shares = {"harmful": 0.25, "benign": 0.0}
+    params = read_params(_write(tmp_path, {"variants.curriculum.alpha": shares}))
+    assert params.for_variant("curriculum").alphas == shares
+    assert params.train.curriculum == "none" and params.train.turn_reward == 0.0
 
 
 def test_derived_seeds_are_fixed_and_apart() -> None:

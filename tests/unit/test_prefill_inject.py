@@ -147,15 +147,32 @@ def test_a_prefill_is_cut_with_its_true_counts(
     length: int, unit: PrefillUnit, text: str, words: int, tokens: int
 ) -> None:
     stored = prefill("harmful-0").model_copy(update={"num_words": 99, "num_tokens": 99})
-    short = cut(stored, Injection({}, "exact", (length, length), unit), RENDERER, 0, 0)
+    short = cut(stored, "harmful", Injection({}, "exact", (length, length), unit), RENDERER, 0, 0)
     assert (short.text, short.num_words, short.num_tokens) == (text, words, tokens)
+
+
+@pytest.mark.parametrize(("longest", "reached"), [(3, {3}), (4.9, {3, 4}), (6, {3, 4, 5, 6})])
+def test_a_curriculum_shortens_the_same_draws(longest: float, reached: set[int]) -> None:
+    whole = Injection({}, "exact", (3, 6), "words")
+    lowered = Injection({}, "exact", (3, 6), "words", {"harmful": longest})
+    pairs: list[tuple[Domain, Injection]] = [
+        ("harmful", whole),
+        ("harmful", lowered),
+        ("benign", lowered),
+    ]
+    for n in range(40):
+        long, short, other = (
+            cut(prefill(f"p{n}"), domain, one, RENDERER, 0, 0).num_words for domain, one in pairs
+        )
+        assert short in reached and short <= long == other
+        assert short == long or longest < 6
 
 
 def test_lengths_of_a_range_are_uniform() -> None:
     ranged = Injection({}, "exact", (3, 6), "words")
-    drawn = [cut(prefill(f"p{n}"), ranged, RENDERER, 0, 0).num_words for n in range(400)]
+    drawn = [cut(prefill(f"p{n}"), "harmful", ranged, RENDERER, 0, 0).num_words for n in range(400)]
     counts = [drawn.count(length) for length in (3, 4, 5, 6)]
     assert sum(counts) == 400
     assert all(65 <= count <= 135 for count in counts)  # four standard deviations are 35
-    again = [cut(prefill(f"p{n}"), ranged, RENDERER, 0, 1).num_words for n in range(400)]
+    again = [cut(prefill(f"p{n}"), "harmful", ranged, RENDERER, 0, 1).num_words for n in range(400)]
     assert drawn != again

@@ -39,6 +39,7 @@ def state(update):
         optimizer=optimizer.state_dict(),
         scheduler={"last_epoch": 2 * update, "base_lrs": [0.1]},
         progress={"cursor": 15 * update, "broken": 0},
+        levels={"alpha_harmful": 0.1 * update, "length_harmful": 80 / 3},
         self_prefills=[THOUGHT.model_copy(update={"prompt_id": f"p{n}"}) for n in range(update)],
         metrics=[{"update": n, "reward": 0.1 * n, "loss": None} for n in range(1, update + 1)],
         carried=[carried(update)],
@@ -78,6 +79,7 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert loaded.scheduler == expected.scheduler
     assert loaded.progress == {"cursor": 45, "broken": 0}
     assert loaded.metrics == expected.metrics
+    assert loaded.levels == {"alpha_harmful": 0.1 * 3, "length_harmful": 80 / 3}
     assert loaded.self_prefills == expected.self_prefills
     assert [thought.prompt_id for thought in loaded.self_prefills] == ["p0", "p1", "p2"]
     assert loaded.carried == expected.carried

@@ -21,7 +21,7 @@ from recap.rl.checkpoint import GROUPS
 from recap.rl.collection import Collector
 from recap.rl.metrics import Speed, StepResult, update_metrics, with_speed
 from recap.rl.prompt_stream import PromptStream
-from recap.types import PromptRecord, Reward, Sample
+from recap.types import Prefill, PromptRecord, Reward, Sample
 
 RENDERER = Renderer(make_tokenizer(128))
 GOOD, FAILED, SOLVED, FLAT, GAP = (0.0, 1.0), (0.0, 0.0), (1.0, 1.0), (0.5, 0.5), (None, 1.0)
@@ -39,7 +39,9 @@ def train(max_refill_rounds, **changes):
             "engine": "torch",
             "optimizer": "dapo", "subset": "all", "alpha": 0.0, "alpha_mode": "exact",
             "prefill_source": "none", "prefill_length": 1, "prefill_unit": "words",
-            "self_prefill_updates": 1, "self_prefill_prompts": 1, "updates": 1,
+            "self_prefill_updates": 1, "self_prefill_prompts": 1, "curriculum": "none",
+            "curriculum_target": 0.5, "curriculum_step": 0.1, "curriculum_alpha": (0.25, 0.75),
+            "turn_reward": 0.0, "updates": 1,
             "prompts_per_update": 4, "epsilon_low": 0.2, "epsilon_high": 0.28, "tau": 0.9,
             "reward_epsilon": 1e-6, "max_refill_rounds": max_refill_rounds,
             "aggregation": "batch_tokens", "safety_reward": "prob", "truncated_reward": 0.0,
@@ -55,6 +57,7 @@ def train(max_refill_rounds, **changes):
             },
             **changes,
         }
+        | changes
     )  # fmt: skip
 
 
@@ -268,6 +271,40 @@ SPENT = Speed(
     generation_flops=100,
     training_flops=300,
 )
+
+
+@pytest.mark.parametrize(
+    ("curriculum", "alpha", "length"), [("none", 1, 4), ("adaptive", 0.95, 3.85)]
+)
+def test_a_curriculum_moves_after_the_update_that_it_saw(curriculum, alpha, length):
+    section = train(
+        0, curriculum=curriculum, curriculum_alpha=(0.25, 1.0), alpha=1.0, alpha_mode="bernoulli",
+        prefill_length=(1, 4),
+    )  # fmt: skip
+    records = [record.model_copy(update={"domain": "harmful"}) for record in RECORDS]
+    thoughts = {
+        record.id: Prefill(
+            prompt_id=record.id, text="i should", intent="harmful", source_model="harmful",
+            num_words=2, num_tokens=2, response="", rejected=None,
+        )
+        for record in records
+    }  # fmt: skip
+    stream = PromptStream(
+        records, thoughts, injection=Injection.of(section), renderer=RENDERER, seed=3
+    )
+    collector = Collector(
+        stream, ScriptedSampler(), ScriptedScorer([FAILED] * 4), RENDERER, section, seed=5
+    )
+    collection = collector.collect(1)
+    assert stream.injection.alphas["harmful"] == pytest.approx(alpha)
+    assert stream.injection.longest_of("harmful") == pytest.approx(length)
+    line = update_metrics(1, collection, [], batch_groups=4, tau=0.9, epoch=0, learning_rate=0)
+    if curriculum == "none":
+        assert collection.curriculum == {}
+        assert not any("alpha" in name for name in line)
+    else:  # the update's own levels, not the next one's
+        assert (line["alpha_harmful"], line["length_harmful"]) == (1.0, 4)
+        assert (line["solved_prefilled_harmful"], line["solved_prefilled_benign"]) == (0.0, None)
 
 
 def test_speed_is_split_and_adds_up():

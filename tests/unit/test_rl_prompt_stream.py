@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recap.errors import DataError
 from recap.microworld.tokenizer import make_tokenizer
@@ -105,6 +108,53 @@ def test_thoughts_that_come_later_reach_the_prompts_already_chosen():
     assert ids(first) == ids(prompts[:16]) and not any(p.prefill for p in first)
     given.own.update({name: PREFILLS[name] for name in PREFILLS if name != chosen[-1]})
     assert [p.record.id for p in given.take(16) if p.prefill] == chosen[4:-1]
+
+
+def coins(alpha, longest):
+    alphas = {"harmful": alpha, "benign": alpha}
+    lengths = {"harmful": longest, "benign": longest}
+    return Injection(alphas, "bernoulli", (1, 4), "words", lengths)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(1, 4), st.floats(1, 4), st.integers(0, 9))
+def test_raising_alpha_and_length_only_adds(alpha, beta, length, other, seed):
+    """Common random numbers: the curriculum's past never shows in who is prefilled."""
+
+    def prefilled(injection):
+        one = stream(seed=seed)
+        one.injection = injection
+        prompts = one.take(48)
+        words = [(n, p.record.id, p.prefill.num_words) for n, p in enumerate(prompts) if p.prefill]
+        return ids(prompts), {(n, name): count for n, name, count in words}
+
+    order, fewer = prefilled(coins(min(alpha, beta), min(length, other)))
+    same, more = prefilled(coins(max(alpha, beta), max(length, other)))
+    assert order == same
+    assert fewer.keys() <= more.keys()
+    assert all(fewer[place] <= more[place] <= 4 for place in fewer)
+
+
+def test_a_curriculum_takes_hold_in_the_middle_of_an_epoch():
+    moving, low, high = stream(), stream(), stream()
+    low.injection, high.injection = coins(0.2, 2.0), coins(0.8, 4.0)
+    moving.injection = low.injection
+    assert moving.take(8) == low.take(8)
+    moving.injection = replace(high.injection)
+    high.cursor = 8
+    later = high.take(24)
+    assert moving.take(24) == later
+    assert later != low.take(24)
+    resumed = stream()  # cursor and injection are all the state there is
+    resumed.cursor, resumed.injection = 8, high.injection
+    assert resumed.take(24) == later
+
+
+def test_a_curriculum_that_never_moved_is_the_fixed_schedule():
+    fixed, curriculum = stream(), stream()
+    fixed.injection = Injection({"harmful": 0.5, "benign": 0.5}, "bernoulli", (1, 4), "words")
+    curriculum.injection = coins(0.5, 4.0)
+    assert fixed.take(48) == curriculum.take(48)
 
 
 def test_another_seed_gives_another_order():

@@ -94,9 +94,7 @@ def trained_rows(params: Params, files: Files) -> list[Trained]:
     sampler = TorchSampler(
         load_model(files.models / "policy"), renderer.eos_id, renderer.pad_id, batch_size=96
     )
-    rewards = Rewards(
-        load_guardian(files.models / "guardian"), train.safety_reward, train.truncated_reward
-    )
+    rewards = Rewards.of(train, load_guardian(files.models / "guardian"))
     decoding = Decoding(train.grpo.temperature, 1.0, train.grpo.max_completion_length)
 
     def roll(chosen: Sequence[PrefilledPrompt], domain: Domain) -> list[RolloutGroup]:

@@ -16,12 +16,13 @@ def prefilled(story: Story) -> str:
     train = story.train
     harmful, benign = train.alphas["harmful"], train.alphas["benign"]
     share = f"{harmful:g}" if harmful == benign else f"{harmful:g} and {benign:g}"
+    at_first = "At first a" if story.train.curriculum == "adaptive" else "A"
     shortest, longest = train.prefill_lengths
     length = f"{longest}" if shortest == longest else f"{shortest} to {longest}"
     cut = [row.group.prompt.prefill for row in story.trained]
     return chapter(
         "`PrefilledPrompt`",
-        f"A share of {share} (alpha) of harmful and of benign prompts gets a "
+        f"{at_first} share of {share} (alpha) of harmful and of benign prompts gets a "
         f"prefill, drawn anew each epoch and cut to its first {length} {train.prefill_unit}. "
         f"Words and tokens are both carried: the length is set in {train.prefill_unit}, t0 counts "
         "tokens.",
@@ -40,6 +41,10 @@ def groups(story: Story) -> str:
     """Rollouts, rewards and advantages."""
     blocks = []
     scaled = story.train.optimizer != "dr_grpo"
+    paid = story.train.turn_reward
+    extra = (
+        f", but for {paid:g} more where a good answer turns round from a prefill" if paid else ""
+    )
     for row in story.trained:
         group = row.group
         advantages = group_advantages(group.rewards, scaled=scaled)
@@ -68,8 +73,8 @@ def groups(story: Story) -> str:
     return chapter(
         "`Rollout` → `Reward` → `RolloutGroup` → advantages",
         "The policy before its first update goes on from t0, a few times. The reward reads prompt "
-        "and response alone, never the thought. An advantage is a reward's distance from its own "
-        f"group's mean{', in standard deviations' if scaled else ''}. "
+        f"and response alone, never the thought{extra}. An advantage is a reward's distance from "
+        f"its own group's mean{', in standard deviations' if scaled else ''}. "
         f"Training takes {story.train.grpo.num_generations} "
         f"rollouts, here are {len(story.trained[0].group.rewards)}. "
         "Shown is the first group of each domain that dynamic sampling keeps, if one does.",

@@ -1,0 +1,103 @@
+"""Cells measured apart from the pipeline: dvc.yaml's commands, each in a folder of its own.
+
+What is finished is not run again. Leaves out DVC's cache: the cells are measurements, not products.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("harmful", "refusing", "aligned", "harmful_eval", "refusing_eval")
+Rows = list[dict[str, Any]]
+
+
+def default_params() -> dict[str, Any]:
+    """The repository's params.yaml as it stands, unchecked: the stages check their own."""
+    params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    return params
+
+
+def prepare_folder(folder: Path, params: dict[str, Any]) -> Path:
+    """A folder with its own params.yaml; a folder made with other parameters is refused."""
+    text = yaml.safe_dump(params)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "params.yaml"
+    if file.exists() and file.read_text() != text:
+        sys.exit(f"{folder} was made with other parameters. Remove it and run again.")
+    file.write_text(text)
+    return folder
+
+
+def make_world(folder: Path) -> Path:
+    """The folder's models, prompts and prefills."""
+    run(folder, "models", model="guardian")
+    run(folder, "models", model="policy")
+    run(folder, "prepare")
+    for source in SOURCES:
+        run(folder, "sources", source=source)
+        run(folder, "prefill", source=source)
+    return folder
+
+
+def link(folder: Path, world: Path, names: Sequence[str]) -> None:
+    """Let the folder use what another one holds under these names."""
+    for name in names:
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            place.symlink_to(world / name)
+
+
+def measure_variant(folder: Path, variant: str) -> Rows:
+    """Train, attack, judge and evaluate: a row for each benchmark; of resets, the last round."""
+    for stage in ("train", "attack", "judge", "evaluate"):
+        run(folder, stage, variant=variant, seed="0")
+    rounds = yaml.safe_load((folder / "params.yaml").read_text())["attack"]["ipr_rounds"]
+    rates = json.loads((folder / f"results/rates/{variant}-0.json").read_text())
+    return [
+        {
+            "benchmark": result["benchmark"],
+            "value": result["rate"]["value"],
+            "n": result["rate"]["n"],
+        }
+        for result in rates["results"]
+        if result["benchmark"] != "ipr" or result["round"] == rounds
+    ]
+
+
+def write_table(path: Path, rows: Rows) -> None:
+    """A JSON list with a row a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    path.write_text(f"[\n{lines}\n]\n")
+    print(f"{len(rows)} rows in {path}")
+
+
+def run(folder: Path, stage: str, **item: str) -> None:
+    """Run one stage of dvc.yaml in the folder, unless its outs are there."""
+    spec = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+
+    def fill(text: str) -> str:
+        return re.sub(r"\$\{item\.(\w+)\}", lambda found: item[found[1]], text)
+
+    if all((folder / fill(out)).exists() for out in spec["outs"]):
+        return
+    label = " ".join([folder.name, stage, *item.values()])
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
+    with (folder / "log.txt").open("a") as log:
+        done = subprocess.run(
+            fill(spec["cmd"]), shell=True, cwd=folder, env=environment, stdout=log, stderr=log
+        )
+    if done.returncode:
+        sys.exit(f"{label} failed with exit code {done.returncode}; see {folder / 'log.txt'}")
+    print(f"done: {label}", flush=True)

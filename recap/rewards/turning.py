@@ -1,0 +1,40 @@
+"""An optional reward for turning round on a prefilled prompt (not in the paper; off by default).
+
+Breaks the paper's rule that a reward never sees the thought: docs/curriculum.md says what that
+costs and how it can be gamed. Counts the phrases of ``recap.scoring.reflection`` in the generated
+thought, and one that opens the response; leaves out whether the turn is what made the answer good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recap.scoring.reflection import find_reflection
+from recap.types import Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReward:
+    """``weight`` on top of a reward above ``tau``, in the reward's units."""
+
+    weight: float
+    tau: float
+
+    def add(self, rollout: Rollout, value: float | None) -> float | None:
+        """The reward of a rollout that the answer earned ``value``; unscored stays ``None``.
+
+        A turn without a good answer earns nothing.
+        """
+        if value is None or value <= self.tau or not turns_round(rollout):
+            return value
+        return value + self.weight
+
+
+def turns_round(rollout: Rollout) -> bool:
+    """Whether the policy leaves the prefill it was given; False on a clean prompt."""
+    prefill = rollout.prompt.prefill
+    if prefill is None:
+        return False
+    if find_reflection(rollout.cot, prefill.text) is not None:
+        return True
+    return find_reflection(rollout.response or "") == 0
