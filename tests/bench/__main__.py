@@ -73,6 +73,7 @@ def open_cell(root: Path) -> Cell:
         guardian=root / "models/guardian",
         records=records,
         prefills=training_prefills(train.prefill_source, root / "data/prefills", records),
+        prefilling=params.prefill,
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from rl_cases import TOKENIZER, tiny_policy, train_section
 
 from recap.errors import DataError
-from recap.params import Train
+from recap.params import Prefilling, Train
 from recap.render import Renderer
 from recap.rl.cell import Cell
 from recap.types import Prefill, PrefilledPrompt, PromptRecord, Reward
@@ -48,7 +48,12 @@ def cell(tmp_path_factory) -> Cell:
         save_model(tiny_policy(seed), TOKENIZER, folder / name)
     section = train_section(prompts_per_update=3, max_refill_rounds=1, grpo={"num_generations": 4})
     train = Train.model_validate(section)
-    return Cell("tiny", train, 3, folder / "policy", folder / "guardian", RECORDS, PREFILLS)
+    prefilling = Prefilling(
+        temperature=1.0, top_p=1.0, max_tokens=8, attempts=1, guardian_threshold=0.5
+    )
+    return Cell(
+        "tiny", train, 3, folder / "policy", folder / "guardian", RECORDS, PREFILLS, prefilling
+    )
 
 
 class Script:
