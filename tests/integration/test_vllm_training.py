@@ -25,7 +25,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.errors import SyncError
 from recap.microworld.tokenizer import make_tokenizer
-from recap.params import Train, read_params
+from recap.params import Prefilling, Train, read_params
 from recap.rl import cell as cells
 from recap.rl.cell import Cell
 from recap.rl.checkpoint import CheckpointFolder
@@ -114,7 +114,10 @@ def cell(model_dir):
         for n in range(24)
     ]
     train = Train.model_validate(changes)
-    return Cell("recap-0", train, 0, model_dir, model_dir, records, {})
+    prefilling = Prefilling(
+        temperature=1.0, top_p=1.0, max_tokens=8, attempts=1, guardian_threshold=0.5
+    )
+    return Cell("recap-0", train, 0, model_dir, model_dir, records, {}, prefilling)
 
 
 @contextmanager
@@ -122,14 +125,21 @@ def world_of(engine):
     """Cells share the module's engine, and are paid for a token that a random policy can find."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cells, "VllmSampler", lambda *_, **__: engine)
-        patch.setattr(cells, "Rewards", lambda *_, **__: CountsWanted())
+        patch.setattr(cells.Rewards, "of", lambda *_, **__: CountsWanted())
         yield patch
 
 
 def run(cell, folder):
     """The weights and metrics that training leaves, as bytes."""
     out, metrics = folder / "out", folder / "metrics.jsonl"
-    cells.train_cell(cell, out=out, metrics=metrics, scratch=folder / "scratch")
+    cells.train_cell(
+        cell,
+        out=out,
+        metrics=metrics,
+        snapshots=folder / "snapshots",
+        scratch=folder / "scratch",
+        trainer_of=cells.make_trainer,
+    )
     return (out / "model.safetensors").read_bytes(), metrics.read_bytes()
 
 
