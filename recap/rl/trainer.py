@@ -260,6 +260,7 @@ class RecapTrainer(GRPOTrainer):
     def _micro_step(self, model: torch.nn.Module, part: Batch, weight: int) -> Tensor:
         """Add a micro-batch's gradient, note TRL's metrics of it; its loss, ``weight`` times."""
         started = time.perf_counter()
+        part = {name: value.to(self.accelerator.device) for name, value in part.items()}
         if self.beta:
             part["ref_per_token_logps"] = self._reference_logps(part)
         loss = weight * self.compute_loss(model, part)
