@@ -7,6 +7,8 @@ and what came. Nothing here imports torch or MLflow.
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -45,6 +47,9 @@ TABLES: tuple[Table, ...] = get_args(Table)
 
 Engine = Literal["torch", "vllm"]
 Method = Literal["rl", "sft"]
+Scheduler = Literal[
+    "linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt", "polynomial"
+]
 Traces = Literal["plain", "deliberative", "safechain"]
 Optimizer = Literal["dapo", "grpo", "dr_grpo"]
 Aggregation = Literal["batch_tokens", "group_tokens"]
@@ -118,6 +123,15 @@ class Models(Section):
     policy: Pretraining
     guardian: Pretraining
 
+    @model_validator(mode="after")
+    def _heads(self) -> Models:
+        if self.hidden_size % (2 * self.num_heads):
+            raise ValueError(
+                f"hidden_size has to be a multiple of 2 * num_heads ({2 * self.num_heads}), since "
+                f"rotary positions turn pairs of each head's numbers; got {self.hidden_size}"
+            )
+        return self
+
 
 class Sources(Pretraining):
     """Where the prefill sources come from.
@@ -132,7 +146,7 @@ class Sources(Pretraining):
         """Another name for the same model does not make another source of it."""
         for name in EVAL_SOURCES:
             for other in TRAIN_SOURCES:
-                if name in self.origins and self.origins[name] == self.origins.get(other):
+                if name in self.origins and _same(self.origins[name], self.origins.get(other)):
                     raise ValueError(
                         f"sources.origins.{name} is evaluation's and must be another model than "
                         f"training's {other}, got {self.origins[name]} for both"
@@ -200,7 +214,7 @@ class Grpo(Section):
     temperature: Positive
     beta: Annotated[float, Field(ge=0.0)]
     weight_decay: Annotated[float, Field(ge=0.0)]
-    lr_scheduler_type: str
+    lr_scheduler_type: Scheduler
     max_grad_norm: Positive
 
 
@@ -446,18 +460,26 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _names(self) -> Params:
-        for name in (*self.matrix.variants, self.gate.candidate, self.gate.baseline):
+        named = [("matrix.variants", name) for name in self.matrix.variants]
+        named += [("gate.candidate", self.gate.candidate), ("gate.baseline", self.gate.baseline)]
+        for key, name in named:
             if name not in self.variants:
                 raise ValueError(
-                    f"unknown variant '{name}': `variants` defines {choices(self.variants)}"
+                    f"{key}: unknown variant '{name}': `variants` defines {choices(self.variants)}"
                 )
         for name in self.variants:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise ValueError(
+                    f"variants: a name has letters, digits, _ and -, since files and stages are "
+                    f"called by it; got '{name}'"
+                )
             try:
                 self.for_variant(name)
             except ValidationError as error:
                 fault = error.errors(include_url=False)[0]
                 key = ".".join(map(str, ("variants", name, *fault["loc"])))
-                raise ValueError(f"{key}: {fault['msg']}{_came(fault)}") from None
+                said = fault["msg"].removeprefix("Value error, ")
+                raise ValueError(f"{key}: {said}{_came(fault)}") from None
         return self
 
     def for_variant(self, name: str) -> Train:
@@ -488,18 +510,24 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         raise ParameterError(f"Expected the parameter file {path}, found none. Run inside a clone.")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is not valid YAML: {error}") from None
     try:
         return Params.model_validate(values)
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False):
-            key = ".".join(str(part) for part in fault["loc"]) or "variants"
-            lines.append(f"  {key}: {fault['msg']}{_came(fault)}")
+            key = ".".join(str(part) for part in fault["loc"])
+            said = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"  {key}{': ' if key else ''}{said}{_came(fault)}")
         raise ParameterError(
             f"{path} has parameters that do not fit:\n" + "\n".join(lines)
         ) from None
+
+
+def _same(origin: str, other: str | None) -> bool:
+    """Whether two origins are one folder or one hub model, however they are spelled."""
+    return other is not None and os.path.realpath(origin) == os.path.realpath(other)
 
 
 def _came(fault: ErrorDetails) -> str:

@@ -132,7 +132,17 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
             {"attack.decoding": {"math": {"samples": 0}}},
             r"attack\.decoding\.math\.samples: .*got 0",
         ),
-        ({"gate.candidate": "nobody"}, r"unknown variant 'nobody'"),
+        ({"gate.candidate": "nobody"}, r"gate\.candidate: unknown variant 'nobody'"),
+        ({"variants.a/b": {"alpha": 0.3}}, r"variants: a name has .* got 'a/b'"),
+        ({"models.hidden_size": 130}, r"hidden_size has to be a multiple of .* \(8\).* got 130"),
+        (
+            {"train.grpo.lr_scheduler_type": "lineer"},
+            r"lr_scheduler_type: Input should be 'linear'",
+        ),
+        (
+            {"sources.origins": {"harmful": "hub/x", "harmful_eval": "./hub/x/"}},
+            r"must be another model",
+        ),
         ({"prepare.sources": {}}, r"prepare\.sources"),
         ({"prepare.sources": {"gsm8k": None}}, r"prepare\.sources\.gsm8k takes a directory"),
         ({"prepare.sources": {"hearsay": "x"}}, r"prepare\.sources"),
