@@ -1,0 +1,192 @@
+"""Every knob, typed: ``params.yaml`` as frozen models, one class per section.
+
+Unknown keys and impossible values are refused with one message naming the key, what was expected
+and what came. Nothing here imports torch or MLflow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from recap.errors import ParameterError, choices
+from recap.params.sections import (
+    Attack,
+    Dynamics,
+    Evaluate,
+    Gate,
+    Judge,
+    Matrix,
+    Mixture,
+    Models,
+    OwnDecoding,
+    Prefilling,
+    Prepare,
+    Pretraining,
+    Register,
+    Report,
+    Sampling,
+    Sources,
+    Validate,
+    World,
+)
+from recap.params.training import (
+    Train,
+)
+from recap.params.values import (
+    EVAL_SOURCES,
+    TABLES,
+    TRAIN_SOURCES,
+    Aggregation,
+    AlphaMode,
+    BenchmarkName,
+    LoaderName,
+    ModelName,
+    PrefillSource,
+    PrefillUnit,
+    Section,
+    Source,
+    Subset,
+)
+
+__all__ = [
+    "EVAL_SOURCES",
+    "TABLES",
+    "TRAIN_SOURCES",
+    "Aggregation",
+    "AlphaMode",
+    "Attack",
+    "BenchmarkName",
+    "Dynamics",
+    "Evaluate",
+    "Gate",
+    "LoaderName",
+    "Matrix",
+    "Mixture",
+    "ModelName",
+    "Models",
+    "OwnDecoding",
+    "Params",
+    "PrefillSource",
+    "PrefillUnit",
+    "Prefilling",
+    "Prepare",
+    "Pretraining",
+    "Sampling",
+    "Source",
+    "Subset",
+    "Train",
+    "Validate",
+    "World",
+    "derive_seed",
+    "read_params",
+]
+
+
+class Params(Section):
+    """The whole of ``params.yaml``."""
+
+    seed: Annotated[int, Field(ge=0)]
+    matrix: Matrix
+    variants: dict[str, dict[str, Any]]
+    world: World
+    sampling: Sampling
+    models: Models
+    sources: Sources
+    prepare: Prepare
+    validation: Validate = Field(alias="validate")
+    prefill: Prefilling
+    train: Train
+    attack: Attack
+    dynamics: Dynamics
+    judge: Judge
+    evaluate: Evaluate
+    report: Report
+    gate: Gate
+    registration: Register = Field(alias="register")
+
+    @model_validator(mode="after")
+    def _names(self) -> Params:
+        named = [("matrix.variants", name) for name in self.matrix.variants]
+        named += [("gate.candidate", self.gate.candidate), ("gate.baseline", self.gate.baseline)]
+        for key, name in named:
+            if name not in self.variants:
+                raise ValueError(
+                    f"{key}: unknown variant '{name}': `variants` defines {choices(self.variants)}"
+                )
+        for name in self.variants:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise ValueError(
+                    f"variants: a name has letters, digits, _ and -, since files and stages are "
+                    f"called by it; got '{name}'"
+                )
+            try:
+                self.for_variant(name)
+            except ValidationError as error:
+                fault = error.errors(include_url=False)[0]
+                key = ".".join(map(str, ("variants", name, *fault["loc"])))
+                said = fault["msg"].removeprefix("Value error, ")
+                raise ValueError(f"{key}: {said}{_came(fault)}") from None
+        return self
+
+    def for_variant(self, name: str) -> Train:
+        """The ``train`` section with the variant's own values laid over it."""
+        if name not in self.variants:
+            raise ParameterError(
+                f"Expected a variant among {choices(self.variants)}, got '{name}'. "
+                "Define it under `variants` in params.yaml."
+            )
+        merged = _overlay(self.train.model_dump(), self.variants[name])
+        return Train.model_validate(merged)
+
+
+def _overlay(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _overlay(merged[key], value) if nested else value
+    return merged
+
+
+def read_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check the parameter file.
+
+    Raises ParameterError naming each key at fault, what was expected and what came.
+    """
+    if not path.is_file():
+        raise ParameterError(f"Expected the parameter file {path}, found none. Run inside a clone.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path} is not valid YAML: {error}") from None
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors(include_url=False):
+            key = ".".join(str(part) for part in fault["loc"])
+            said = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"  {key}{': ' if key else ''}{said}{_came(fault)}")
+        raise ParameterError(
+            f"{path} has parameters that do not fit:\n" + "\n".join(lines)
+        ) from None
+
+
+def _came(fault: ErrorDetails) -> str:
+    """What came instead, where the message does not say it itself."""
+    return "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """A seed below 2**31 for one use, e.g. ``derive_seed(params.seed, "train", "recap", 0)``.
+
+    Stable across machines and Python versions; different names give unrelated seeds.
+    """
+    text = "/".join(map(str, (seed, *names)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

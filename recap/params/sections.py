@@ -1,0 +1,230 @@
+"""The sections of ``params.yaml`` but ``train``: world, models, data, evaluation, in their order."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from recap.params.values import (
+    EVAL_SOURCES,
+    TRAIN_SOURCES,
+    BenchmarkName,
+    Count,
+    Engine,
+    LoaderName,
+    ModelName,
+    Positive,
+    Section,
+    Share,
+    Source,
+    Table,
+)
+
+
+class Matrix(Section):
+    """Which members of each matrix stage exist."""
+
+    models: tuple[ModelName, ...]
+    sources: tuple[Source, ...]
+    tables: tuple[Table, ...]
+    variants: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+
+
+class World(Section):
+    """The microworld's language. ``wrong_start`` decides what plain RL learns to recover from."""
+
+    wrong_start: Share
+    wrong_start_jailbreak: Share
+    turn_in_thought: Share
+    turn_in_response: Share
+    wrong_step: Share
+    reset: Share
+
+
+class Sampling(Section):
+    """Which engine generates outside training."""
+
+    engine: Engine
+    batch_size: Count
+
+
+class Pretraining(Section):
+    """One supervised training: ``updates`` steps of ``batch_tokens`` packed tokens.
+
+    ``muon_learning_rate`` is for the layers' matrices, ``learning_rate`` (AdamW) for the rest.
+    """
+
+    updates: Count
+    batch_tokens: Count
+    learning_rate: Positive
+    muon_learning_rate: Positive
+
+
+class Models(Section):
+    """Where policy and guardian come from.
+
+    ``origins``: a local folder, or a hub model pinned to a commit (``org/name@<40 hex digits>``);
+    what is not named there is trained from scratch, with the Llama architecture below.
+    """
+
+    origins: dict[ModelName, Annotated[str, Field(min_length=1)]]
+    hidden_size: Count
+    num_layers: Count
+    num_heads: Count
+    context: Annotated[int, Field(ge=64)]
+    policy: Pretraining
+    guardian: Pretraining
+
+    @model_validator(mode="after")
+    def _heads(self) -> Models:
+        if self.hidden_size % (2 * self.num_heads):
+            raise ValueError(
+                f"hidden_size has to be a multiple of 2 * num_heads ({2 * self.num_heads}), since "
+                f"rotary positions turn pairs of each head's numbers; got {self.hidden_size}"
+            )
+        return self
+
+
+class Sources(Pretraining):
+    """Where the prefill sources come from.
+
+    ``origins`` as in ``models``; what is not named there is fine-tuned from the base policy.
+    """
+
+    origins: dict[Source, Annotated[str, Field(min_length=1)]]
+
+    @model_validator(mode="after")
+    def _separate(self) -> Sources:
+        """Another name for the same model does not make another source of it."""
+        for name in EVAL_SOURCES:
+            for other in TRAIN_SOURCES:
+                if name in self.origins and _same(self.origins[name], self.origins.get(other)):
+                    raise ValueError(
+                        f"sources.origins.{name} is evaluation's and must be another model than "
+                        f"training's {other}, got {self.origins[name]} for both"
+                    )
+        return self
+
+
+class Mixture(Section):
+    """Parts of each domain in the training prompts (paper: 1 : 1 : 3)."""
+
+    harmful: Annotated[int, Field(ge=0)]
+    benign: Annotated[int, Field(ge=0)]
+    math: Annotated[int, Field(ge=0)]
+
+
+class Prepare(Section):
+    """Where prompts come from and how many are kept.
+
+    ``sources`` maps a loader's name to a local directory in the hub's schema (``null`` for the
+    microworld, which makes its own rows).
+    """
+
+    sources: dict[LoaderName, Path | None] = Field(min_length=1)
+    mixture: Mixture
+    train_prompts: Count
+    eval_prompts: Count
+    max_quarantined: Share
+    max_words: Count
+
+    @model_validator(mode="after")
+    def _directories(self) -> Prepare:
+        for name, directory in self.sources.items():
+            if (directory is None) != (name == "microworld"):
+                wanted = "null" if name == "microworld" else "a directory"
+                raise ValueError(f"prepare.sources.{name} takes {wanted}, got {directory}")
+        if self.mixture.harmful + self.mixture.benign + self.mixture.math == 0:
+            raise ValueError("prepare.mixture needs at least one domain above 0")
+        return self
+
+
+class Validate(Section):
+    """Bounds of the Great Expectations suites."""
+
+    min_verified_prefills: Share
+    max_unscored: Share
+
+
+class Prefilling(Section):
+    """How whole thoughts are sampled from the sources, and when one counts as flawed."""
+
+    temperature: Positive
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)]
+    max_tokens: Count
+    attempts: Count
+    guardian_threshold: Share
+
+
+class OwnDecoding(Section):
+    """What a benchmark decodes in its own way; what is left out is as in ``attack``."""
+
+    temperature: Positive | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    max_tokens: Count | None = None
+    samples: Count | None = None
+
+
+class Attack(Section):
+    """Evaluation generation; each benchmark's prompts and attack stand in recap/attacks."""
+
+    prefill_words: Count
+    ipr_rounds: Count
+    transition: str = Field(min_length=1)
+    temperature: Positive
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)]
+    max_tokens: Count
+    samples: Count
+    decoding: dict[BenchmarkName, OwnDecoding]
+    benchmarks: tuple[BenchmarkName, ...] = Field(min_length=1)
+
+
+class Dynamics(Section):
+    """What the policy's snapshots are attacked with; decoding and judge are the evaluation's."""
+
+    prompts: Count
+    benchmarks: tuple[BenchmarkName, ...] = Field(min_length=1)
+
+
+class Judge(Section):
+    """Who judges the evaluation."""
+
+    judge: Literal["oracle", "guardian"]
+
+
+class Evaluate(Section):
+    """How rates are computed; beyond ``max_unscored`` the stage fails."""
+
+    max_unscored: Share
+    bootstrap: Count
+
+
+class Report(Section):
+    """What the page shows."""
+
+    samples_per_benchmark: Count
+
+
+class Gate(Section):
+    """Floors of the candidate and allowed drops against the run's own baseline."""
+
+    candidate: str
+    baseline: str
+    seed: Annotated[int, Field(ge=0)]
+    min_safe: Share
+    max_drop: Share
+
+
+class Register(Section):
+    """The registered model's name in MLflow."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+def _same(origin: str, other: str | None) -> bool:
+    """Whether two origins are one folder or one hub model, however they are spelled."""
+    return other is not None and os.path.realpath(origin) == os.path.realpath(other)
