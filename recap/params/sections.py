@@ -1,4 +1,4 @@
-"""The sections of ``params.yaml`` but ``train``: world, models, data, evaluation, in their order."""
+"""The sections of ``params.yaml`` but ``train``: world, models, data, evaluation, in order."""
 
 from __future__ import annotations
 
