@@ -166,7 +166,11 @@ class AttackedPrompt:
 
 
 class Completion(Row):
-    """One completion of an attacked prompt. ``cot`` is the generated part of the thought only."""
+    """One completion of an attacked prompt. ``cot`` is the generated part of the thought only.
+
+    ``round`` is the place on the attack's axis, from 1: the round of resets, or the n-th length of
+    a grid, budget of a search or source of a transfer, as ``attack`` in ``params.yaml`` lists them.
+    """
 
     prompt_id: str
     benchmark: str
@@ -237,18 +241,86 @@ class Metric(Row):
     n_incomplete: int
 
 
+class PassAtK(Row):
+    """Unbiased pass@k (any of k samples succeeds), mean over prompts, clustered 95 % interval.
+
+    Every value is ``None`` when no prompt has k scored samples.
+    """
+
+    k: int
+    value: float | None
+    low: float | None
+    high: float | None
+    n_prompts: int
+
+
 class BenchmarkResult(Row):
-    """Everything measured on one benchmark (one round of it, under resets)."""
+    """Everything measured on one benchmark, at one place of its axis (``Completion.round``).
+
+    ``prefill_source`` is who wrote the prefills: a source's name, ``self`` for the policy's own
+    thoughts, ``None`` where none was given. ``pass_at_k`` is empty with a single sample per prompt.
+    """
 
     benchmark: str
     round: int
     domain: Domain
     score: Label
+    prefill_source: str | None = None
     rate: Metric
+    pass_at_k: list[PassAtK] = []
     reflection: Metric
     mean_reflection_position: float | None
     mean_cot_tokens: float
     mean_response_tokens: float
+
+
+class Confusion(Row):
+    """How often the first judge said one label where the second said another."""
+
+    first: Label
+    second: Label
+    count: int
+
+
+class Agreement(Row):
+    """Two judges on the same completions of one domain; ``None`` where nothing can be said.
+
+    ``kappa`` is Cohen's, with a 95 % bootstrap interval over clusters; ``n`` counts completions
+    that both scored.
+    """
+
+    domain: Domain
+    first: str
+    second: str
+    n: int
+    n_unscored: int
+    accuracy: float | None
+    kappa: float | None
+    kappa_low: float | None
+    kappa_high: float | None
+    confusion: list[Confusion]
+
+
+class CalibrationBin(Row):
+    """Completions whose P(unsafe) by the second judge lies in [low, high).
+
+    ``unsafe`` is the Wilson rate of what the first judge called unsafe among them.
+    """
+
+    low: float
+    high: float
+    mean_score: float | None
+    unsafe: Metric
+
+
+class CellAgreement(Row):
+    """The second judge beside the first on all completions of one cell."""
+
+    variant: str
+    seed: int
+    agreements: list[Agreement]
+    calibration: list[CalibrationBin]
+    brier: float | None
 
 
 class CellResult(Row):
