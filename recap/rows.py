@@ -14,8 +14,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -99,18 +100,17 @@ def write_rows(path: Path, rows: Iterable[BaseModel]) -> int:
     return count
 
 
-def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
-    """Read a file written by ``write_rows``.
+def iter_rows(path: Path, row_type: type[RowT]) -> Iterator[RowT]:
+    """The rows of a file written by ``write_rows``, one at a time: memory for one row.
 
     Raises DataError with file, line number and the offending field.
     """
     if not path.is_file():
         raise DataError(f"Expected the row file {path}, found none. Run the stage that makes it.")
-    rows = []
     with path.open(encoding="utf-8") as stream:
         for number, line in enumerate(stream, start=1):
             try:
-                rows.append(row_type.model_validate_json(line))
+                yield row_type.model_validate_json(line)
             except ValidationError as error:
                 first = error.errors(include_input=False, include_url=False)[0]
                 where = ".".join(map(str, first["loc"])) or "the line"
@@ -118,7 +118,23 @@ def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
                     f"{path}:{number}: expected a {row_type.__name__}, but {where}: "
                     f"{first['msg']}. Make the file again with its stage."
                 ) from None
-    return rows
+
+
+def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
+    """All rows of a file at once; raises as ``iter_rows`` does."""
+    return list(iter_rows(path, row_type))
+
+
+@dataclass(frozen=True, slots=True)
+class RowFile(Generic[RowT]):
+    """A row file that can be gone through as often as needed, without being held in memory."""
+
+    path: Path
+    row_type: type[RowT]
+
+    def __iter__(self) -> Iterator[RowT]:
+        """Read it from the start; raises as ``iter_rows`` does."""
+        return iter_rows(self.path, self.row_type)
 
 
 def count_lines(path: Path) -> int:

@@ -9,7 +9,7 @@ the first of the matrix.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from recap.errors import DataError
@@ -68,8 +68,8 @@ def shorten(text: str) -> str:
 
 
 def draw(
-    completions: Mapping[str, Sequence[Completion]],
-    verdicts: Mapping[str, Sequence[Verdict]],
+    completions: Mapping[str, Iterable[Completion]],
+    verdicts: Mapping[str, Iterable[Verdict]],
     success: Mapping[Domain, Label],
     *,
     count: int,
@@ -77,20 +77,22 @@ def draw(
 ) -> list[Card]:
     """Cards of ``count`` prompts per benchmark; both mappings go from variant to rows.
 
-    ``success`` names the label that counts as success in each domain. Raises DataError for a
-    completion without a verdict row.
+    Completions are gone through twice and nothing but the drawn ones is kept, so that row files
+    need not fit into memory (``RowFile``). ``success`` names the label that counts as success in
+    each domain. Raises DataError for a completion without a verdict row.
     """
     chosen = _choose(completions, count, seed)
     first: dict[tuple[str, str], Completion] = {}
     turns: dict[tuple[str, str], dict[str, list[Turn]]] = {}
     for variant, rows in completions.items():
         labels = {
-            (v.benchmark, v.prompt_id, v.round): v.label for v in verdicts[variant] if not v.sample
+            (v.benchmark, v.prompt_id, v.round): v.label
+            for v in verdicts[variant]
+            if not v.sample and (v.benchmark, v.prompt_id) in chosen
         }
-        for row in sorted(rows, key=lambda row: row.round):
+        drawn = [row for row in rows if not row.sample and (row.benchmark, row.prompt_id) in chosen]
+        for row in sorted(drawn, key=lambda row: row.round):
             key = (row.benchmark, row.prompt_id)
-            if row.sample or key not in chosen:
-                continue
             if (*key, row.round) not in labels:
                 raise DataError(
                     f"Expected a verdict on {key[0]}/{key[1]}, round {row.round}, of {variant}, "
@@ -103,7 +105,7 @@ def draw(
 
 
 def _choose(
-    completions: Mapping[str, Sequence[Completion]], count: int, seed: int
+    completions: Mapping[str, Iterable[Completion]], count: int, seed: int
 ) -> dict[tuple[str, str], None]:
     """Prompts in drawn order, by benchmark in the order of first appearance."""
     prompts: dict[str, dict[str, None]] = {}

@@ -17,7 +17,7 @@ from recap.report.curves import read_curve, read_metrics
 from recap.report.page import Artefact, Run, render
 from recap.report.samples import draw
 from recap.report.tables import tables
-from recap.rows import atomic_path, read_json, read_rows, write_json
+from recap.rows import RowFile, atomic_path, read_json, write_json
 from recap.stages.process import run_stage
 from recap.types import (
     SUCCESS,
@@ -67,8 +67,8 @@ def main(
             dynamics=[read_json(dynamics / f"{v}-{s}.json", DynamicsResult) for v, s in trained],
             decision=read_json(decision, GateDecision),
             cards=draw(
-                {v: read_rows(completions / name, Completion) for v, name in shown},
-                {v: read_rows(verdicts / name, Verdict) for v, name in shown},
+                {v: RowFile(completions / name, Completion) for v, name in shown},
+                {v: RowFile(verdicts / name, Verdict) for v, name in shown},
                 SUCCESS,
                 count=params.report.samples_per_benchmark,
                 seed=params.seed,
@@ -105,8 +105,9 @@ def _plain(section: BaseModel) -> dict[str, Any]:
 
 
 def _md5(path: Path) -> str:
-    """The digest that dvc.lock records for a file."""
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    """The digest that dvc.lock records for a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 if __name__ == "__main__":

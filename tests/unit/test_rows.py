@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from recap.errors import DataError, SpaceError
 from recap.rows import (
+    RowFile,
     atomic_directory,
     atomic_path,
     count_lines,
+    iter_rows,
     read_json,
     read_rows,
     write_json,
@@ -129,3 +131,18 @@ def test_count_lines(tmp_path: Path, text: str, count: int) -> None:
     assert count_lines(tmp_path / "rows.jsonl") == count
     with pytest.raises(DataError, match=r"Expected the row file .*none\.jsonl"):
         count_lines(tmp_path / "none.jsonl")
+
+
+def test_rows_come_one_at_a_time_and_again(tmp_path: Path) -> None:
+    """Good lines are there before a bad one is met; a row file starts anew each time."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"file": "a", "line": 1, "id": null, "reason": "x"}\nbad\n')
+    stream = iter_rows(path, QuarantinedRow)
+    assert next(stream).line == 1
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: "):
+        next(stream)
+    write_rows(path, [QuarantinedRow(file="a", line=n, id=None, reason="x") for n in (1, 2)])
+    rows = RowFile(path, QuarantinedRow)
+    assert [row.line for row in rows] == [1, 2] == [row.line for row in rows]
+    with pytest.raises(DataError, match="found none"):
+        list(RowFile(tmp_path / "none.jsonl", QuarantinedRow))
