@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ from recap.params.values import (
     BenchmarkName,
     Count,
     Engine,
+    JudgeName,
     LoaderName,
     ModelName,
     Positive,
@@ -190,10 +191,48 @@ class Dynamics(Section):
     benchmarks: tuple[BenchmarkName, ...] = Field(min_length=1)
 
 
-class Judge(Section):
-    """Who judges the evaluation."""
+class JudgeApi(Section):
+    """The server of the judge ``api``, which speaks OpenAI's chat completions.
 
-    judge: Literal["oracle", "guardian"]
+    ``base_url`` ends before ``/chat/completions``; ``hosts`` may be asked beside this machine, over
+    https alone. ``revision`` names the model's state, for the record, ``key`` the environment
+    variable with the server's key (``null``: none). ``breaker``: failed questions in a row after
+    which no more are asked. Prices are per million tokens (``null``: unknown).
+    """
+
+    base_url: Annotated[str, Field(pattern=r"^https?://")]
+    hosts: tuple[str, ...]
+    model: Annotated[str, Field(min_length=1)]
+    revision: Annotated[str, Field(min_length=1)]
+    key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
+    concurrency: Annotated[int, Field(ge=1, le=256)]
+    timeout_s: Positive
+    attempts: Count
+    breaker: Count
+    max_tokens: Count
+    prompt_price: Annotated[float, Field(ge=0.0)] | None
+    completion_price: Annotated[float, Field(ge=0.0)] | None
+
+
+class Judge(Section):
+    """Who judges the evaluation, and who is compared with it (``null``: nobody).
+
+    ``rubric``: directory of the instruct model that reads benign answers (``null``: the guardian).
+    """
+
+    judge: JudgeName
+    second: JudgeName | None
+    rubric: Path | None
+    api: JudgeApi
+
+    @model_validator(mode="after")
+    def _two(self) -> Judge:
+        if self.second == self.judge:
+            raise ValueError(
+                f"judge.second has to be another judge than judge.judge, or null for none: a judge "
+                f"agrees with itself; got {self.judge} for both"
+            )
+        return self
 
 
 class Evaluate(Section):
