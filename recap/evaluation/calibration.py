@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from recap.evaluation.metrics import rate
+from recap.evaluation.rates import rate
 from recap.types import CalibrationBin
 
 BINS = 10

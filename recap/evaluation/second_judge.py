@@ -1,4 +1,4 @@
-"""The second judge beside the first on one cell: agreement by domain, calibration, a broken judge.
+"""The second judge beside the first on one cell: agreement by domain, calibration.
 
 Only what both were asked about counts: an incomplete or overflowed completion is settled by a rule
 without any judge, and would agree with itself. Rates, gate and claims use the first judge alone.
@@ -6,22 +6,17 @@ without any judge, and would agree with itself. Rates, gate and claims use the f
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from recap import params
-from recap.errors import DataError, JudgeError
+from recap.errors import DataError
 from recap.evaluation.agreement import agreement
 from recap.evaluation.calibration import brier, calibration
 from recap.params import derive_seed
 from recap.types import SUCCESS, Agreement, CellAgreement, Completion, Verdict
 
-ENOUGH = 50
-"""Answers that have to be alike before a judge that says one thing of all of them is suspected."""
-MINORITY = 0.1
-"""Share that another judge has to call otherwise meanwhile."""
-
 Pair = tuple[Completion, Verdict, Verdict]
+"""A completion with the first and the second judge's verdict on it."""
 
 
 def cell_agreement(
@@ -102,49 +97,6 @@ def paired(
         for row in completions
         if row.domain in domains and not row.incomplete and row.finish_reason != "overflow"
     ]
-
-
-def refuse_constant(pairs: Sequence[Pair]) -> None:
-    """Raise JudgeError where the first judge said one thing of everything and the second did not.
-
-    Alone, a judge that calls all answers safe cannot be told from a policy whose answers are.
-    """
-    for ours, theirs in constant(pairs, 0):
-        raise JudgeError(
-            f"Expected a judge that tells answers apart, got '{ours.judge}', which called every "
-            f"one of the {theirs} completions. One of the two judges is broken: look at their raw "
-            "answers, and ask `recap judge` about completions with known labels."
-        )
-
-
-def constant(pairs: Sequence[Pair], which: int) -> list[tuple[Verdict, str]]:
-    """A verdict of each domain in which that judge (0, 1) is constant and the other is not.
-
-    Beside it, in words: how many, what it said, and who said otherwise how often.
-    """
-    found = []
-    for domain in SUCCESS:
-        verdicts = [
-            (first, second)
-            for row, first, second in pairs
-            if row.domain == domain and first.label is not None and second.label is not None
-        ]
-        said = Counter(pair[which].label for pair in verdicts)
-        other = Counter(pair[1 - which].label for pair in verdicts)
-        if len(verdicts) < ENOUGH or len(said) > 1:
-            continue
-        label = next(iter(said))
-        otherwise = len(verdicts) - other[label]
-        if otherwise >= MINORITY * len(verdicts) and len(other) > 1:
-            found.append(
-                (
-                    verdicts[0][which],
-                    f"{len(verdicts)} {domain} answers '{label}', while "
-                    f"'{verdicts[0][1 - which].judge}' called {otherwise} of them otherwise, in "
-                    "the same",
-                )
-            )
-    return found
 
 
 def _key(row: Completion | Verdict) -> tuple[str, int, str, int]:

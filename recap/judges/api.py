@@ -17,10 +17,10 @@ from pathlib import Path
 
 from recap import params
 from recap.errors import ParameterError
-from recap.judges.journal import Answer, AnswerJournal, key
 from recap.judges.chat import ChatClient, Unanswered
 from recap.judges.correctness import correctness
 from recap.judges.endpoint import check_endpoint
+from recap.judges.journal import Answer, AnswerJournal, key
 from recap.judges.judge import Judge, Opinion, by_domain
 from recap.judges.questions import PROMPT_SHA, RUBRIC, SAFETY, Question, ask, ask_again, read
 from recap.locks import STATE

@@ -15,6 +15,7 @@ import typer
 from recap.attacks.benchmarks import benchmarks, draw, read_selections
 from recap.attacks.rounds import run_attacks
 from recap.evaluation.metrics import cell_result, outcomes
+from recap.evaluation.unscored import refuse_unscored
 from recap.judges.registry import open_judge
 from recap.params import read_params
 from recap.render import Renderer
@@ -43,7 +44,13 @@ def main(
         draw(selection, params.dynamics.prompts, params.seed)
         for selection in read_selections(benchmarks(params.dynamics), prompts, prefills)
     ]
-    judge = open_judge(params.judge.judge, world=params.world, seed=params.seed, guardian=guardian)
+    judge = open_judge(
+        params.judge.judge,
+        world=params.world,
+        seed=params.seed,
+        guardian=guardian,
+        settings=params.judge,
+    )
     # of a run that ended early the last update is not that of the parameters
     policies = {0: base, **snapshots(kept), count_lines(metrics): policy}
     found = []
@@ -56,15 +63,18 @@ def main(
             params.attack,
             seed=params.seed,
         )
+        verdicts = judge.judge(completions)
+        refuse_unscored(completions, verdicts, params.evaluate)
         cell = cell_result(
             completions,
-            outcomes(completions, judge.judge(completions)),
+            outcomes(completions, verdicts),
             variant=variant,
             replicate=seed,
             settings=params.evaluate,
             seed=params.seed,
         )
         found.append(SnapshotResult(update=update, results=cell.results))
+    judge.account(f"{out.stem}.dynamics")
     write_json(out, DynamicsResult(variant=variant, seed=seed, snapshots=found))
 
 

@@ -1,13 +1,18 @@
-"""Stage ``evaluate``: completions and verdicts of one cell -> rates with intervals, outcomes."""
+"""Stage ``evaluate``: completions and verdicts of one cell -> rates, outcomes, agreement."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from recap.errors import JudgeError
+from recap.evaluation.constancy import constant_judges
 from recap.evaluation.metrics import cell_result, outcomes
+from recap.evaluation.second_judge import cell_agreement, paired
+from recap.evaluation.unscored import refuse_unscored
 from recap.params import read_params
 from recap.rows import read_rows, write_json, write_rows
 from recap.stages.process import run_stage
@@ -17,15 +22,25 @@ from recap.types import Completion, Verdict
 def main(
     completions: Annotated[Path, typer.Option(help="Completions of the cell.")],
     verdicts: Annotated[Path, typer.Option(help="Verdicts on them.")],
+    second: Annotated[Path, typer.Option(help="The second judge's verdicts on them.")],
     variant: Annotated[str, typer.Option(help="The cell's variant.")],
     seed: Annotated[int, typer.Option(help="The cell's replicate seed.")],
     rates: Annotated[Path, typer.Option(help="The cell's rates, one JSON document.")],
     outcomes_out: Annotated[Path, typer.Option("--outcomes", help="Outcomes, one a line.")],
+    agreement: Annotated[Path, typer.Option(help="How far the two judges agree.")],
 ) -> None:
     """Measure every benchmark of a cell."""
     params = read_params()
     rows = read_rows(completions, Completion)
-    found = outcomes(rows, read_rows(verdicts, Verdict))
+    labels = read_rows(verdicts, Verdict)
+    found = outcomes(rows, labels)
+    refuse_unscored(rows, labels, params.evaluate)
+    pairs = paired(rows, labels, read_rows(second, Verdict))
+    ours, theirs = constant_judges(pairs)
+    if ours:
+        raise JudgeError(f"Expected a judge that tells answers apart, but {ours[0]}.")
+    for constant in theirs:
+        print(f"warning: the second {constant}", file=sys.stderr)
     result = cell_result(
         rows,
         found,
@@ -34,8 +49,12 @@ def main(
         settings=params.evaluate,
         seed=params.seed,
     )
+    agreed = cell_agreement(
+        pairs, variant=variant, replicate=seed, settings=params.evaluate, seed=params.seed
+    )
     write_json(rates, result)
     write_rows(outcomes_out, found)
+    write_json(agreement, agreed)
 
 
 if __name__ == "__main__":

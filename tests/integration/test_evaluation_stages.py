@@ -42,6 +42,7 @@ def _params(folder: Path, **changes: dict[str, object]) -> Params:
     values["models"] |= {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "context": 256}
     values["attack"] |= {"prefill_words": 7, "max_tokens": 16}
     values["evaluate"] |= {"bootstrap": 200}
+    values["judge"] |= {"second": None}
     values["matrix"] |= {"variants": ["base", "dapo", "recap"], "seeds": [0]}
     for section, change in changes.items():
         values[section] |= change
@@ -93,9 +94,11 @@ def _attack(here: Path, variant: str, out: str | None = None) -> Path:
 
 def _measure(here: Path, variant: str) -> None:
     completions, verdicts = _attack(here, variant), here / "verdicts" / f"{variant}-0.jsonl"
-    judge.main(completions, here / "guardian", verdicts)
+    second = here / "second" / f"{variant}-0.jsonl"
+    judge.main(completions, here / "guardian", verdicts, second)
     rates, outcomes = here / "rates" / f"{variant}-0.json", here / "outcomes" / f"{variant}-0.jsonl"
-    evaluate.main(completions, verdicts, variant, 0, rates, outcomes)
+    agreement = here / "agreement" / f"{variant}-0.json"
+    evaluate.main(completions, verdicts, second, variant, 0, rates, outcomes, agreement)
 
 
 def test_from_policies_to_a_decision(here: Path) -> None:
