@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from recap.params.values import (
     EVAL_SOURCES,
@@ -204,7 +205,7 @@ class JudgeApi(Section):
     hosts: tuple[str, ...]
     model: Annotated[str, Field(min_length=1)]
     revision: Annotated[str, Field(min_length=1)]
-    key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
+    key: str | None
     concurrency: Annotated[int, Field(ge=1, le=256)]
     timeout_s: Positive
     attempts: Count
@@ -212,6 +213,15 @@ class JudgeApi(Section):
     max_tokens: Count
     prompt_price: Annotated[float, Field(ge=0.0)] | None
     completion_price: Annotated[float, Field(ge=0.0)] | None
+
+    @field_validator("key")
+    @classmethod
+    def _name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Z][A-Z0-9_]*", value):
+            raise ValueError(  # without the value: somebody may have written the key itself
+                "takes the name of an environment variable in capitals, never the key"
+            )
+        return value
 
 
 class Judge(Section):

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recap.errors import DataError, ModelError, ParameterError
+from recap.errors import DataError, JudgeError, ModelError, ParameterError
 from recap.microworld.grammar import World
 from recap.microworld.records import make_records
 from recap.params import Params, read_params
 from recap.rows import read_json, read_rows, write_rows
 from recap.stages import attack, dynamics, evaluate, gate, judge
 from recap.types import (
+    CellAgreement,
     CellResult,
     Completion,
     DynamicsResult,
@@ -140,6 +141,72 @@ def test_equal_weights_draw_equal_samples(here: Path) -> None:
     shutil.rmtree(here / "recap")
     shutil.copytree(here / "dapo", here / "recap")
     assert _attack(here, "recap").read_bytes() == _attack(here, "dapo").read_bytes()
+
+
+def test_a_second_judge_stands_beside_the_first_and_moves_no_rate(here: Path) -> None:
+    _measure(here, "dapo")
+    alone = {
+        path: path.read_bytes() for name in ("verdicts", "rates", "outcomes")
+        for path in (here / name).iterdir()
+    }  # fmt: skip
+    assert (here / "second/dapo-0.jsonl").read_bytes() == b""
+    assert read_json(here / "agreement/dapo-0.json", CellAgreement).agreements == []
+
+    _params(here, judge={"second": "guardian"})
+    shutil.copytree(here / "recap", here / "guardian")  # untrained, it answers at random
+    _measure(here, "dapo")
+    assert {path: path.read_bytes() for path in alone} == alone
+    first = read_rows(here / "verdicts/dapo-0.jsonl", Verdict)
+    second = read_rows(here / "second/dapo-0.jsonl", Verdict)
+    key = [(row.benchmark, row.round, row.prompt_id, row.sample) for row in first]
+    assert key == [(row.benchmark, row.round, row.prompt_id, row.sample) for row in second]
+    assert {row.judge for row in second} == {"guardian"}
+    found = read_json(here / "agreement/dapo-0.json", CellAgreement)
+    completions = read_rows(here / "completions/dapo-0.jsonl", Completion)
+    asked = Counter(
+        row.domain for row in completions if not row.incomplete and row.finish_reason != "overflow"
+    )
+    assert {row.domain: row.n + row.n_unscored for row in found.agreements} == dict(asked)
+    assert sum(one.unsafe.n for one in found.calibration) == asked["harmful"]
+
+
+def test_a_first_judge_that_says_one_thing_of_everything_is_named(here: Path) -> None:
+    completions = _attack(here, "dapo")
+    rows = [
+        row.model_copy(update={"sample": n, "response": "sorry .", "finish_reason": "stop"})
+        for n in range(5)
+        for row in read_rows(completions, Completion)
+        if row.benchmark == "harmful"
+    ]
+    write_rows(completions, rows)
+    for name, labels in (("v", ["safe"]), ("s", ["safe", "unsafe"])):
+        verdicts = [
+            Verdict(
+                prompt_id=row.prompt_id, benchmark=row.benchmark, round=1, sample=row.sample,
+                label=labels[n % len(labels)], judge=name, judge_revision="1",  # type: ignore[arg-type]
+                judge_prompt_sha="0", raw="",
+            )
+            for n, row in enumerate(rows)
+        ]  # fmt: skip
+        write_rows(here / f"{name}.jsonl", verdicts)
+    with pytest.raises(JudgeError, match="judge 'v' called all 60 harmful answers 'safe', 30 of"):
+        evaluate.main(
+            completions, here / "v.jsonl", here / "s.jsonl", "dapo", 0, here / "r", here / "o",
+            here / "a",
+        )  # fmt: skip
+    assert not (here / "r").exists()
+    evaluate.main(
+        completions, here / "s.jsonl", here / "v.jsonl", "dapo", 0, here / "r", here / "o",
+        here / "a",
+    )  # fmt: skip  # a second judge that is constant is a warning: no rate rests on it
+
+
+def test_a_judge_of_one_domain_refuses_the_others(here: Path) -> None:
+    _params(here, judge={"judge": "rubric"})
+    shutil.copytree(here / "recap", here / "guardian")
+    with pytest.raises(DataError, match="benign prompts for the judge 'rubric', got harmful or"):
+        _measure(here, "dapo")
+    assert not (here / "verdicts").exists()
 
 
 def _dynamics(here: Path, policy: str, updates: int, kept: dict[int, str]) -> DynamicsResult:

@@ -1,4 +1,4 @@
-"""A judge that fails: its silence is counted and named, and beyond a share of it nothing is said."""
+"""A judge that fails: its silence is counted and named, and beyond a share of it all fails."""
 
 from __future__ import annotations
 
