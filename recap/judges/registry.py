@@ -24,9 +24,23 @@ def _guardian(world: params.World, seed: int, guardian: Path) -> Judge:
     return open_guardian(guardian)
 
 
+def _refusal(world: params.World, seed: int, guardian: Path) -> Judge:
+    from recap.judges.refusal import RefusalJudge
+
+    return RefusalJudge()
+
+
+def _math(world: params.World, seed: int, guardian: Path) -> Judge:
+    from recap.judges.correctness import MathJudge
+
+    return MathJudge()
+
+
 JUDGES: dict[str, Callable[[params.World, int, Path], Judge]] = {
     "oracle": _oracle,
     "guardian": _guardian,
+    "refusal": _refusal,
+    "math": _math,
 }
 
 

@@ -193,7 +193,7 @@ class Dynamics(Section):
 class Judge(Section):
     """Who judges the evaluation."""
 
-    judge: Literal["oracle", "guardian"]
+    judge: Literal["oracle", "guardian", "refusal", "math"]
 
 
 class Evaluate(Section):
