@@ -24,23 +24,25 @@ def _guardian(world: params.World, seed: int, guardian: Path) -> Judge:
     return open_guardian(guardian)
 
 
-def _refusal(world: params.World, seed: int, guardian: Path) -> Judge:
+def _refusal() -> Judge:
     from recap.judges.refusal import RefusalJudge
 
     return RefusalJudge()
 
 
-def _math(world: params.World, seed: int, guardian: Path) -> Judge:
+def _math() -> Judge:
     from recap.judges.correctness import MathJudge
 
     return MathJudge()
 
 
+SELF_CONTAINED: dict[str, Callable[[], Judge]] = {"refusal": _refusal, "math": _math}
+"""Judges that need no parameters and no model: they judge any file anywhere."""
 JUDGES: dict[str, Callable[[params.World, int, Path], Judge]] = {
     "oracle": _oracle,
     "guardian": _guardian,
-    "refusal": _refusal,
-    "math": _math,
+    "refusal": lambda *_: _refusal(),
+    "math": lambda *_: _math(),
 }
 
 
