@@ -54,7 +54,7 @@ class ApiJudge(Judge):
             {
                 "harmful": partial(self._ask_all, SAFETY),
                 "benign": partial(self._ask_all, RUBRIC),
-                "math": correctness,
+                "math": lambda rows: [correctness(row) for row in rows],
             },
         )
 

@@ -43,7 +43,7 @@ class GuardianJudge(Judge):
             {
                 "harmful": self._harm,
                 "benign": lambda rows: compliance(self.rubric, rows),
-                "math": correctness,
+                "math": lambda rows: [correctness(row) for row in rows],
             },
         )
 

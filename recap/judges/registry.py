@@ -49,6 +49,18 @@ def _api(world: params.World, seed: int, guardian: Path, settings: params.Judge 
     return open_api(settings.api, seed)
 
 
+def _refusal() -> Judge:
+    from recap.judges.refusal import RefusalJudge
+
+    return RefusalJudge()
+
+
+def _math() -> Judge:
+    from recap.judges.correctness import MathJudge
+
+    return MathJudge()
+
+
 def _own_rubric(settings: params.Judge | None) -> Rubric | None:
     """The instruct model that the settings name, if they do."""
     if settings is None or settings.rubric is None:
@@ -58,11 +70,15 @@ def _own_rubric(settings: params.Judge | None) -> Rubric | None:
     return open_rubric(settings.rubric)
 
 
+SELF_CONTAINED: dict[str, Callable[[], Judge]] = {"refusal": _refusal, "math": _math}
+"""Judges that need no parameters and no model: they judge any file anywhere."""
 JUDGES: dict[str, Callable[[params.World, int, Path, params.Judge | None], Judge]] = {
     "oracle": _oracle,
     "guardian": _guardian,
     "rubric": _rubric,
     "api": _api,
+    "refusal": lambda *_: _refusal(),
+    "math": lambda *_: _math(),
 }
 
 

@@ -19,7 +19,7 @@ LoaderName = Literal["microworld", "gsm8k", "star1", "xstest", "strongreject", "
 BenchmarkName = Literal[
     "harmful", "jailbreak", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math"
 ]
-JudgeName = Literal["oracle", "guardian", "rubric", "api"]
+JudgeName = Literal["oracle", "guardian", "rubric", "api", "refusal", "math"]
 TRAIN_SOURCES: tuple[TrainSource, ...] = get_args(TrainSource)
 EVAL_SOURCES: tuple[EvalSource, ...] = get_args(EvalSource)
 TABLES: tuple[Table, ...] = get_args(Table)
