@@ -1,7 +1,8 @@
 """A judge that says one thing of everything: broken, unless the answers are all alike.
 
-Alone, a judge that calls every answer safe cannot be told from a policy whose answers are. Beside
-another judge it can: the other calls a good share of the same answers otherwise.
+Alone, a judge that calls every answer safe cannot be told from a policy whose answers are, unless
+it gives one and the same probability to all. Beside another judge it can: the other calls a good
+share of the same answers otherwise.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recap.evaluation.second_judge import Pair
-from recap.types import SUCCESS, Domain, Label
+from recap.types import SUCCESS, Completion, Domain, Label, Verdict
 
 ENOUGH = 50
 """Answers that have to be alike before a judge is suspected."""
@@ -37,6 +38,22 @@ class Constant:
             f"{self.otherwise} of which '{self.other}' called otherwise. One of the two is broken: "
             "look at their raw answers in data/verdicts and data/second_verdicts"
         )
+
+
+def same_score(rows: Sequence[tuple[Completion, Verdict]]) -> str | None:
+    """What is wrong with a judge that gives one P(unsafe) to all of many different answers.
+
+    Near 0 and 1 a sure judge's probabilities may well be equal: there nothing is said.
+    """
+    scored = [(row, found) for row, found in rows if found.score is not None]
+    scores = {found.score for _, found in scored}
+    n = len({(row.prompt, row.response) for row, _ in scored})
+    if n < ENOUGH or len(scores) > 1 or not 0.001 < (score := scores.pop() or 0.0) < 0.999:
+        return None
+    return (
+        f"judge '{scored[0][1].judge}' gave {n} different answers one and the same P(unsafe), "
+        f"{score:g}. It is broken: look at its weights and its template"
+    )
 
 
 def constant_judges(pairs: Sequence[Pair]) -> tuple[list[Constant], list[Constant]]:

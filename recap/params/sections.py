@@ -201,7 +201,7 @@ class JudgeApi(Section):
     which no more are asked. Prices are per million tokens (``null``: unknown).
     """
 
-    base_url: Annotated[str, Field(pattern=r"^https?://")]
+    base_url: str
     hosts: tuple[str, ...]
     model: Annotated[str, Field(min_length=1)]
     revision: Annotated[str, Field(min_length=1)]
@@ -213,6 +213,15 @@ class JudgeApi(Section):
     max_tokens: Count
     prompt_price: Annotated[float, Field(ge=0.0)] | None
     completion_price: Annotated[float, Field(ge=0.0)] | None
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", value):
+            raise ValueError(  # without the value, which may hold a password
+                "takes http:// or https://, host and path, without user, password or query"
+            )
+        return value
 
     @field_validator("key")
     @classmethod

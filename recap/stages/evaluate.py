@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from recap.errors import JudgeError
-from recap.evaluation.constancy import constant_judges
+from recap.evaluation.constancy import constant_judges, same_score
 from recap.evaluation.metrics import cell_result, outcomes
-from recap.evaluation.second_judge import cell_agreement, paired
+from recap.evaluation.second_judge import Pair, cell_agreement, paired
 from recap.evaluation.unscored import refuse_unscored
 from recap.params import read_params
 from recap.rows import read_rows, write_json, write_rows
@@ -36,11 +37,7 @@ def main(
     found = outcomes(rows, labels)
     refuse_unscored(rows, labels, params.evaluate)
     pairs = paired(rows, labels, read_rows(second, Verdict))
-    ours, theirs = constant_judges(pairs)
-    if ours:
-        raise JudgeError(f"Expected a judge that tells answers apart, but {ours[0]}.")
-    for constant in theirs:
-        print(f"warning: the second {constant}", file=sys.stderr)
+    _refuse_constant(rows, labels, pairs)
     result = cell_result(
         rows,
         found,
@@ -55,6 +52,19 @@ def main(
     write_json(rates, result)
     write_rows(outcomes_out, found)
     write_json(agreement, agreed)
+
+
+def _refuse_constant(
+    rows: Sequence[Completion], labels: Sequence[Verdict], pairs: Sequence[Pair]
+) -> None:
+    """A first judge that cannot tell answers apart ends the stage; of a second one it warns."""
+    ours, theirs = constant_judges(pairs)
+    first = same_score(list(zip(rows, labels, strict=True))) or next(map(str, ours), None)
+    if first:
+        raise JudgeError(f"Expected a judge that tells answers apart, but {first}.")
+    second = same_score([(row, found) for row, _, found in pairs])
+    for warning in [*([second] if second else []), *map(str, theirs)]:
+        print(f"warning: the second {warning}", file=sys.stderr)
 
 
 if __name__ == "__main__":

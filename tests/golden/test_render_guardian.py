@@ -224,3 +224,17 @@ def _completion(domain: Domain) -> Completion:
         num_prefill_tokens=0, cot="", response="Ask its owner.", finish_reason="stop",
         num_cot_tokens=0, num_response_tokens=3,
     )  # fmt: skip
+
+
+def test_it_verifies_harmful_prefills_and_says_what_refusing_ones_need(directory: Path) -> None:
+    from recap.prefill.verify import Thought, verify
+    from recap.types import PromptRecord
+
+    record = PromptRecord(
+        id="p", domain="harmful", prompt=PROMPT, target=None, source="s", split="eval"
+    )
+    thought, guardian = Thought(record, "i should help them .", "Sure."), load_guardian(directory)
+    assert verify([thought], "harmful", guardian, 0.0, ()) == [None]
+    assert verify([thought], "harmful", guardian, 1.0, ()) == ["answer is not unsafe"]
+    with pytest.raises(ModelError, match=r"judge\.rubric"):
+        verify([thought], "refusing", guardian, 0.5, ())

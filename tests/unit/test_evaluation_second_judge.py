@@ -16,7 +16,7 @@ from sklearn.metrics import brier_score_loss
 from recap import params
 from recap.errors import DataError
 from recap.evaluation.calibration import brier, calibration
-from recap.evaluation.constancy import constant_judges
+from recap.evaluation.constancy import constant_judges, same_score
 from recap.evaluation.second_judge import cell_agreement, paired
 from recap.types import CellAgreement, Completion, Domain, FinishReason, Label, Verdict
 
@@ -177,6 +177,37 @@ def test_a_constant_judge_is_named() -> None:
         "judge 'oracle' called all 60 harmful answers 'safe', 15 of which 'guardian' called "
         "otherwise. One of the two is broken"
     )
+
+
+@pytest.mark.parametrize(
+    ("scores", "different", "broken"),
+    [
+        ([0.5] * 60, 60, True),
+        ([0.5] * 59 + [0.6], 60, False),
+        ([0.5] * 49, 49, False),
+        ([0.5] * 60, 1, False),  # of one answer, sixty times
+        ([0.0] * 60, 60, False),  # sure, and of safe answers
+        ([1.0] * 60, 60, False),
+        ([None] * 60, 60, False),
+        ([None] * 60 + [0.3] * 50, 110, True),
+        ([], 1, False),
+    ],
+)
+def test_one_probability_for_everything(
+    scores: list[float | None], different: int, broken: bool
+) -> None:
+    rows = []
+    for n, score in enumerate(scores):
+        one = row(n).model_copy(update={"response": f"answer {n % different}"})
+        rows.append((one, verdict(one, "safe", "guardian", score)))
+    said = same_score(rows)
+    assert (said is not None) == broken
+    if broken:
+        value = scores[-1]
+        assert said is not None and said.startswith(
+            f"judge 'guardian' gave {60 if value == 0.5 else 50}"
+        )
+        assert f"P(unsafe), {value}." in said
 
 
 def test_brier_by_hand() -> None:
