@@ -20,7 +20,7 @@ from recap.errors import TrackingError
 from recap.lineage import digest
 from recap.live import STEP, Line, lasting
 from recap.locks import STATE, exclusive
-from recap.types import BenchmarkResult, CellResult
+from recap.types import BenchmarkResult, CellResult, ReflectionSummary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -137,7 +137,15 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
 
     log_lines(client, run_id, record.dynamics)
     _log_points(
-        client, run_id, [(name, value, 0) for name, value in named_rates(record.result.results)]
+        client,
+        run_id,
+        [
+            (name, value, 0)
+            for name, value in (
+                *named_rates(record.result.results),
+                *named_reflection(record.result.reflection),
+            )
+        ],
     )
     client.log_batch(run_id, params=[Param(key, text) for key, text in record.settings.items()])
     for path in record.artifacts:
@@ -194,13 +202,34 @@ def _reached(run: Run, line: Line) -> bool:
 
 
 def named_rates(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, float]]:
-    """Every rate with its intervals and counts, as ``<benchmark>.<round>.<what>``."""
+    """Every rate with its intervals and counts, as ``<benchmark>.<round>.<what>``.
+
+    What was not measured is left out: a rate without any scored row has its counts alone.
+    """
     for row in results:
+        name = f"{row.benchmark}.{row.round}"
         for what, value in row.rate.model_dump().items():
             if value is not None:
-                yield f"{row.benchmark}.{row.round}.{what}", float(value)
+                yield f"{name}.{what}", float(value)
         if row.reflection.value is not None:
-            yield f"{row.benchmark}.{row.round}.reflection", row.reflection.value
+            yield f"{name}.reflection", row.reflection.value
+            yield f"{name}.reflection_n", float(row.reflection.n)
+            yield f"{name}.reflection_n_unscored", float(row.reflection.n_unscored)
+        for found in row.pass_at_k:
+            if found.value is not None:
+                yield f"{name}.pass_at_{found.k}", found.value
+                yield f"{name}.pass_at_{found.k}_n_prompts", float(found.n_prompts)
+
+
+def named_reflection(pools: Sequence[ReflectionSummary]) -> Iterator[tuple[str, float]]:
+    """Self-reflection of a cell's thoughts, as ``reflection.<domain>.<clean or prefilled>``."""
+    for pool in pools:
+        if pool.rate.value is None:
+            continue
+        name = f"reflection.{pool.domain}.{'prefilled' if pool.prefilled else 'clean'}"
+        yield name, pool.rate.value
+        yield f"{name}.n", float(pool.rate.n)
+        yield f"{name}.n_unscored", float(pool.rate.n_unscored)
 
 
 def _without_password(uri: str) -> str:
