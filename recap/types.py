@@ -259,6 +259,7 @@ class BenchmarkResult(Row):
 
     ``prefill_source`` is who wrote the prefills: a source's name, ``self`` for the policy's own
     thoughts, ``None`` where none was given. ``pass_at_k`` is empty with a single sample per prompt.
+    Mean tokens are of the generated part, ``None`` when every completion overflowed.
     """
 
     benchmark: str
@@ -270,8 +271,8 @@ class BenchmarkResult(Row):
     pass_at_k: list[PassAtK] = []
     reflection: Metric
     mean_reflection_position: float | None
-    mean_cot_tokens: float
-    mean_response_tokens: float
+    mean_cot_tokens: float | None
+    mean_response_tokens: float | None
 
 
 class Confusion(Row):
@@ -323,12 +324,26 @@ class CellAgreement(Row):
     brier: float | None
 
 
+class ReflectionSummary(Row):
+    """Self-reflection in one domain's generated thoughts, with prefills or without them.
+
+    Pooled over the completions of all such benchmarks. ``mean_position`` is where it begins, as a
+    share of the generated thought's words, over the thoughts that have it.
+    """
+
+    domain: Domain
+    prefilled: bool
+    rate: Metric
+    mean_position: float | None
+
+
 class CellResult(Row):
     """All benchmarks of one trained cell (variant and replicate seed)."""
 
     variant: str
     seed: int
     results: list[BenchmarkResult]
+    reflection: list[ReflectionSummary] = []
 
 
 class SnapshotResult(Row):

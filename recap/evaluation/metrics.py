@@ -2,7 +2,7 @@
 
 The denominator keeps incomplete answers (they failed) and leaves out unscored ones (nobody knows),
 both counted. Reflection is looked for in the generated part of the thought only, since the rest is
-not the policy's. Leaves out pass@k with k > 1.
+not the policy's.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from statistics import fmean
+from typing import TypeVar
 
 from recap import params
 from recap.errors import DataError, JudgeError
-from recap.evaluation.statistics import clustered, wilson
+from recap.evaluation.pass_at_k import pass_at_k
+from recap.evaluation.rates import rate
+from recap.evaluation.reflection import summarise
 from recap.params import derive_seed
 from recap.scoring.reflection import find_reflection
-from recap.types import SUCCESS, BenchmarkResult, CellResult, Completion, Metric, Outcome, Verdict
+from recap.types import SUCCESS, BenchmarkResult, CellResult, Completion, Outcome, Verdict
 
+OneT = TypeVar("OneT")
 THOUGHTLESS = frozenset({"hijack"})
 """Attacks that close the thought: there is no generated part in which to reflect."""
 
@@ -54,82 +58,64 @@ def _outcome(completion: Completion, verdict: Verdict) -> Outcome:
     )
 
 
-def rate(
-    values: Sequence[bool | None],
-    clusters: Sequence[str],
-    *,
-    n_incomplete: int,
-    resamples: int,
-    seed: int,
-) -> Metric:
-    """The share of ``True`` among the scored values, with both intervals."""
-    scored = [
-        (value, name) for value, name in zip(values, clusters, strict=True) if value is not None
-    ]
-    n, n_unscored = len(scored), len(values) - len(scored)
-    if not n:
-        return Metric(
-            value=None, low=None, high=None, cluster_low=None, cluster_high=None,
-            n=0, n_unscored=n_unscored, n_incomplete=n_incomplete,
-        )  # fmt: skip
-    successes = sum(value for value, _ in scored)
-    ends = wilson(successes, n)
-    by_cluster = clustered(
-        [float(value) for value, _ in scored],
-        [name for _, name in scored],
-        resamples=resamples,
-        seed=seed,
-    )
-    return Metric(
-        value=successes / n,
-        low=ends.low,
-        high=ends.high,
-        cluster_low=by_cluster.low if by_cluster else None,
-        cluster_high=by_cluster.high if by_cluster else None,
-        n=n,
-        n_unscored=n_unscored,
-        n_incomplete=n_incomplete,
-    )
-
-
 def benchmark_result(
     completions: Sequence[Completion], found: Sequence[Outcome], *, resamples: int, seed: int
 ) -> BenchmarkResult:
-    """What was measured on one benchmark and round: its completions with their outcomes."""
+    """What was measured on one benchmark and round: its completions with their outcomes.
+
+    Raises DataError unless all share one domain and one source of prefills.
+    """
     first = completions[0]
-    domains = {row.domain for row in completions}
-    if len(domains) != 1:
-        raise DataError(
-            f"Expected one domain in the benchmark '{first.benchmark}', got "
-            f"{', '.join(sorted(domains))}. Run the attack stage again."
-        )
+    domain = _only(first, "domain", {row.domain for row in completions})
+    source = _only(first, "source of prefills", {row.prefill_source for row in completions})
     clusters = [row.cluster or row.prompt_id for row in completions]
-    n_incomplete = sum(row.incomplete for row in completions)
     generated = [row for row in completions if row.finish_reason != "overflow"]
     positions = [row.reflection_position for row in found if row.reflection_position is not None]
     return BenchmarkResult(
         benchmark=first.benchmark,
         round=first.round,
-        domain=first.domain,
-        score=SUCCESS[first.domain],
+        domain=domain,
+        score=SUCCESS[domain],
+        prefill_source=source,
         rate=rate(
             [row.success for row in found],
             clusters,
-            n_incomplete=n_incomplete,
+            n_incomplete=sum(
+                row.incomplete and outcome.success is not None
+                for row, outcome in zip(completions, found, strict=True)
+            ),
             resamples=resamples,
             seed=seed,
         ),
+        pass_at_k=pass_at_k(found, resamples=resamples, seed=seed),
         reflection=rate(
             [row.reflected for row in found],
             clusters,
-            n_incomplete=n_incomplete,
+            n_incomplete=sum(
+                row.incomplete and outcome.reflected is not None
+                for row, outcome in zip(completions, found, strict=True)
+            ),
             resamples=resamples,
             seed=seed,
         ),
-        mean_reflection_position=fmean(positions) if positions else None,
-        mean_cot_tokens=fmean([row.num_cot_tokens for row in generated] or [0]),
-        mean_response_tokens=fmean([row.num_response_tokens for row in generated] or [0]),
+        mean_reflection_position=_mean(positions),
+        mean_cot_tokens=_mean([row.num_cot_tokens for row in generated]),
+        mean_response_tokens=_mean([row.num_response_tokens for row in generated]),
     )
+
+
+def _only(first: Completion, what: str, values: set[OneT]) -> OneT:
+    """The one value that all completions of a benchmark and round must share."""
+    if len(values) != 1:
+        raise DataError(
+            f"Expected one {what} in the benchmark '{first.benchmark}', round {first.round}, got "
+            f"{', '.join(sorted(map(str, values)))}. Run the attack stage again."
+        )
+    return next(iter(values))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
 
 
 def cell_result(
@@ -164,7 +150,12 @@ def cell_result(
             "Expected completions ordered by benchmark and round, got them mixed. "
             "Run the attack stage again."
         )
-    return CellResult(variant=variant, seed=replicate, results=results)
+    return CellResult(
+        variant=variant,
+        seed=replicate,
+        results=results,
+        reflection=summarise(results, found, resamples=settings.bootstrap, seed=seed),
+    )
 
 
 def _refuse_unscored(

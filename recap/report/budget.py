@@ -41,6 +41,8 @@ def token_groups(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> lis
         for cell in cells
         for key, found in index(cell).items()
         if key in wanted
+        and found.mean_cot_tokens is not None
+        and found.mean_response_tokens is not None
     ]
     scale = 100 / max(totals, default=0) if any(totals) else 0.0
     groups = []
@@ -48,10 +50,11 @@ def token_groups(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> lis
         bars = []
         for cell in cells:
             found, name = index(cell).get(key), cell_label(cell, cells)
-            if found is None:
+            thought = found.mean_cot_tokens if found else None
+            response = found.mean_response_tokens if found else None
+            if thought is None or response is None:
                 bars.append(TokenBar(name, colours[cell.variant], None, None, DASH))
                 continue
-            thought, response = found.mean_cot_tokens, found.mean_response_tokens
             bars.append(
                 TokenBar(
                     name, colours[cell.variant], round(scale * thought, 2),

@@ -212,5 +212,11 @@ def _table_cell(result: BenchmarkResult) -> TableCell:
         interval(rate.cluster_low, rate.cluster_high),
         rate.n_unscored,
         rate.n_incomplete,
-        f"{result.mean_cot_tokens:.0f} + {result.mean_response_tokens:.0f}",
+        _tokens(result),
     )
+
+
+def _tokens(result: BenchmarkResult) -> str:
+    if result.mean_cot_tokens is None or result.mean_response_tokens is None:
+        return DASH
+    return f"{result.mean_cot_tokens:.0f} + {result.mean_response_tokens:.0f}"

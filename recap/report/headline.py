@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+from recap.evaluation.relative import changes
 from recap.report.axes import Key, benchmark_label, variant_label
 from recap.report.tables import NBSP, index, percent, signed
 from recap.types import CellResult, Metric
@@ -146,15 +147,18 @@ def _attacks(attacks: list[Comparison], mine: str, theirs: str) -> str:
         f"{attack.label} ({percent(attack.candidate)} against {percent(attack.baseline)})"
         for attack in attacks
     )
-    gap = fmean(100 * (attack.candidate - attack.baseline) for attack in attacks)
+    change = changes(
+        {attack.key: attack.candidate for attack in attacks},
+        {attack.key: attack.baseline for attack in attacks},
+    )
     text = (
         f"{mine}'s 95{NBSP}% intervals lie above {theirs}'s on {ahead} of {len(attacks)} attacks: "
-        f"{rates}. That is {signed(gap)} points on average"
+        f"{rates}. That is {signed(100 * change.mean_difference)} points on average"
     )
-    if any(attack.baseline == 0 for attack in attacks):
+    if change.mean_relative is None:
         return f"{text}."
-    relative = fmean(100 * (attack.candidate / attack.baseline - 1) for attack in attacks)
-    return f"{text}; as a mean of relative changes, the paper's way, {signed(relative, 0)}{NBSP}%."
+    relative = signed(100 * change.mean_relative, 0)
+    return f"{text}; as a mean of relative changes, the paper's way, {relative}{NBSP}%."
 
 
 def _price(calm: list[Comparison]) -> str:

@@ -141,6 +141,11 @@ def render(run: Run) -> str:
     )
 
 
+def lower_first(label: str) -> str:
+    """A label within a sentence."""
+    return label[0].lower() + label[1:]
+
+
 def _line(key: str, value: object) -> str:
     """One parameter as it would stand in ``params.yaml``."""
     return yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=None, width=4096)

@@ -6,7 +6,7 @@ import pytest
 
 from recap import params
 from recap.errors import DataError, ParameterError
-from recap.evaluation.metrics import rate
+from recap.evaluation.rates import rate
 from recap.gate import Cell, decide, describe
 from recap.stages.gate import check_cells
 from recap.types import SUCCESS, BenchmarkResult, CellResult, Domain, GateCheck, Metric, Outcome

@@ -1,0 +1,70 @@
+"""Self-reflection of a cell on its own thoughts: clean and prefilled apart, by domain.
+
+The paper's rate and where it happens, over the generated part alone: what stood in the context
+before is not the policy's. Benchmarks that close the thought have nothing generated in which to
+reflect, and add nothing. Domains stay apart, since mathematics is never prefilled and would make
+"clean" another mixture than "prefilled". Leaves out how a turn is found: recap/scoring.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from recap.evaluation.rates import rate
+from recap.params import derive_seed
+from recap.types import BenchmarkResult, Domain, Outcome, ReflectionSummary
+
+Pool = tuple[Domain, bool]
+"""A domain, and whether prefills were given."""
+
+
+def summarise(
+    results: Sequence[BenchmarkResult], found: Iterable[Outcome], *, resamples: int, seed: int
+) -> list[ReflectionSummary]:
+    """One summary for each pool with a generated thought, in order of the cell's ``results``.
+
+    ``found`` are the outcomes behind the results.
+    """
+    pools: dict[tuple[str, int], Pool] = {
+        (row.benchmark, row.round): (row.domain, row.prefill_source is not None)
+        for row in results
+        if row.reflection.n
+    }
+    incomplete = Counter[Pool]()
+    for result in results:
+        if result.reflection.n:
+            incomplete[pools[result.benchmark, result.round]] += result.reflection.n_incomplete
+    members: dict[Pool, list[Outcome]] = {pool: [] for pool in pools.values()}
+    for row in found:
+        if (row.benchmark, row.round) in pools:
+            members[pools[row.benchmark, row.round]].append(row)
+    return [
+        _summary(
+            pool,
+            own,
+            n_incomplete=incomplete[pool],
+            resamples=resamples,
+            seed=derive_seed(seed, "reflection", *map(str, pool)),
+        )
+        for pool, own in members.items()
+    ]
+
+
+def _summary(
+    pool: Pool, found: list[Outcome], *, n_incomplete: int, resamples: int, seed: int
+) -> ReflectionSummary:
+    positions = [row.reflection_position for row in found if row.reflection_position is not None]
+    return ReflectionSummary(
+        domain=pool[0],
+        prefilled=pool[1],
+        rate=rate(
+            [row.reflected for row in found],
+            [row.cluster or row.prompt_id for row in found],
+            n_incomplete=n_incomplete,
+            resamples=resamples,
+            seed=seed,
+        ),
+        mean_position=fmean(positions) if positions else None,
+    )
