@@ -7,7 +7,7 @@ its slope, J_pre - J_clean, which carries the interval. Leaves out the statistic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recap.report.axes import Key, variant_label

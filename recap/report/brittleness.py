@@ -1,8 +1,8 @@
 """Prefill sources against policies, as in the paper's Table 1: one rate for each pair.
 
 The first row is the clean rate ("original"). A cell whose thoughts come from a source that trains
-policies, or from the policy itself, is marked: it is exempt from the rule that evaluation never uses
-training's sources, and says nothing of unseen ones.
+policies, or from the policy itself, is marked: it is exempt from the rule that evaluation never
+uses training's sources, and says nothing of unseen ones.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from recap.report.axes import Key, benchmark_label, variant_label
 from recap.report.evidence import Verdict
 from recap.report.geometry import Panel, Point, Series, panel
 from recap.report.headline import Comparison, compare
-from recap.report.axes import Key, benchmark_label, variant_label
 from recap.report.tables import percent
 from recap.types import BenchmarkResult, CellResult, DynamicsResult
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recap.report.axes import NO_AXES, Axes, benchmark_label, exempt, variant_label
-from recap.report.tables import DASH, NBSP, benchmarks, index, interval, main_keys, percent
+from recap.report.tables import DASH, benchmarks, index, interval, main_keys, percent
 from recap.types import BenchmarkResult, CellResult, Metric
 
 ATTACKS = ("harmful", "jailbreak", "prefill", "hijack", "ipr", "search", "self_prefill")
@@ -50,11 +50,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BarGroup:
-    """One benchmark with a bar for each cell."""
+    """One benchmark with a bar for each cell; ``marked`` where training may know the prefills."""
 
     label: str
     note: str
     bars: tuple[Bar, ...]
+    marked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +148,7 @@ def bar_groups(
             for cell, found, metric in zip(cells, results, metrics, strict=True)
         )
         marked = any(found is not None and exempt(found.prefill_source) for found in results)
-        label = benchmark_label(*key, axes) + (f"{NBSP}†" if marked else "")
-        groups.append(BarGroup(label, _sizes(metrics), bars))
+        groups.append(BarGroup(benchmark_label(*key, axes), _sizes(metrics), bars, marked))
     return groups
 
 

@@ -1,4 +1,4 @@
-"""What a run shows about the paper's claims, computed once for page, Markdown and ``tables.json``."""
+"""What a run shows about the paper's claims, for page, Markdown and ``tables.json``."""
 
 from __future__ import annotations
 

@@ -94,7 +94,12 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {**LABELS, "percent": percent, "signed": signed, "lower_first": lower_first}
+    environment.filters |= {
+        **LABELS,
+        "percent": percent,
+        "signed": signed,
+        "lower_first": lower_first,
+    }
     script = _part("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     settings, axes = run.settings, run.axes

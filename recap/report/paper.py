@@ -1,9 +1,10 @@
 """The paper's numbers beside this run's: the benchmarks that correspond, and both ways to average.
 
 The paper's headline percentages are means of relative changes; differences of means say something
-else. Numbers: arXiv 2510.00938 v2, Tables 2 to 4, 7, 8, 11, 12 (``paper_numbers.json``). The paper's
-models have 8 and 14 billion parameters; this run's world is another, so that only directions and
-their intervals compare, never levels. Leaves out the verdicts (``recap.report.claims``).
+else. Numbers: arXiv 2510.00938 v2, Tables 2 to 4, 7, 8, 11, 12 (``paper_numbers.json``). The
+paper's models have 8 and 14 billion parameters; this run's world is another, so that only
+directions and their intervals compare, never levels. Leaves out the verdicts
+(``recap.report.claims``).
 """
 
 from __future__ import annotations
