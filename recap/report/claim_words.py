@@ -27,6 +27,7 @@ class PartWords:
     paper: str
     verdict: Verdict
     grade: str
+    measured: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,18 @@ def claim_words(claim: Claim) -> ClaimWords:
 def part_words(part: Part) -> PartWords:
     """A part as text; one interval for each training seed."""
     here = "; ".join(estimate_words(found, relative=part.relative) for found in part.estimates)
+    if any(part.asked == "more" and found.room < MARGIN for found in part.estimates):
+        least = min(found.room for found in part.estimates)
+        here += f" (room for {100 * least:.1f} alone)"
     paper = ", ".join(signed(value) for value in part.paper)
     return PartWords(
         part.what,
         "" if part.said else _asked(part.asked, relative=part.relative),
-        part.said or here or f"needs {part.needs}",
+        part.said or here or f"not measured here: needs {part.needs}",
         f"{paper}{NBSP}%" if paper and part.relative else paper,
         part.verdict,
         GRADES[part.verdict],
+        part.verdict != "not measured",
     )
 
 

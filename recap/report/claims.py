@@ -21,7 +21,8 @@ from recap.report.settings import Settings
 from recap.types import DynamicsResult
 
 MARGIN = 0.03
-"""Three points: a loss below it is "no less", a gain that cannot reach it is none."""
+"""Three points: a loss below it is "no less", a gain that cannot reach it is none, and a policy
+with less room than that above (or below) it cannot show either."""
 TOKEN_MARGIN = 0.25
 """A quarter more or less is still "a comparable token budget" (the paper's own: 49 % to -5 %)."""
 HARMFUL: Key = ("harmful", 1)
@@ -124,11 +125,11 @@ class Claims:
         rounds = sorted(
             {key[1] for cell in self.evidence.outcomes.values() for key in cell if key[0] == "ipr"}
         )
-        needs = "the benchmark `ipr` with three rounds or more"
+        needs = "the benchmark ipr with three rounds or more"
         if len(rounds) < 3:
             return (self._part("safety by rounds of resets", "more", (), needs=needs),)
         first, before, last = ("ipr", rounds[0]), ("ipr", rounds[-2]), ("ipr", rounds[-1])
-        fall = [_flipped(found) for found in self.evidence.change(theirs, first, last)]
+        fall = self.evidence.fall(theirs, first, last)
         parts = [
             self._part(
                 f"{variant_label(theirs)}: round {first[1]} above round {last[1]}", "more", fall,
@@ -228,14 +229,14 @@ class Claims:
                     f"self-reflection, {_lower(benchmark_label(*key))}", "more",
                     self.evidence.difference(mine, theirs, key, reflected=True),
                     (table[name]["RECAP"] - table[name]["DAPO"],),
-                    needs=f"the benchmark `{key[0]}`",
+                    needs=f"the benchmark {key[0]}",
                 )
             )  # fmt: skip
         parts.append(
             self._part(
                 "generated tokens on five benchmarks", "same",
                 self.evidence.length_change(mine, theirs), (_paper_tokens(),), relative=True,
-                needs="the benchmarks " + ", ".join(f"`{name}`" for name, _ in TOKENS),
+                needs="the benchmarks " + ", ".join(name for name, _ in TOKENS),
             )
         )  # fmt: skip
         return tuple(parts)
@@ -245,7 +246,7 @@ class Claims:
         missing = found.verdict == "not measured"
         return (
             Part("clean jailbreaks by update", "more", (), found.verdict, said=found.text,
-                 needs="`jailbreak` in dynamics.benchmarks, for both" if missing else None),
+                 needs="jailbreak in dynamics.benchmarks, for both" if missing else None),
         )  # fmt: skip
 
     def _slope(self) -> tuple[Part, ...]:
@@ -257,7 +258,7 @@ class Claims:
         )
         return (
             self._part("slope of J_β on harmful requests, difference", "more", found, paper,
-                       needs="the benchmarks `harmful` and `prefill`"),
+                       needs="the benchmarks harmful and prefill"),
         )  # fmt: skip
 
     def _with_alpha(self, alpha: float) -> str | None:
@@ -267,7 +268,7 @@ class Claims:
         """Candidate against baseline on one benchmark."""
         found = self.evidence.difference(self.settings.candidate, self.settings.baseline, key)
         label = _lower(benchmark_label(*key, self.axes))
-        return self._part(label, asked, found, paper, needs=f"the benchmark `{key[0]}`")
+        return self._part(label, asked, found, paper, needs=f"the benchmark {key[0]}")
 
     def _pair(
         self, what: str, first: str | None, second: str | None, key: Key, paper: Sequence[float],
@@ -278,10 +279,11 @@ class Claims:
             return self._part(what, "more", (), paper, needs=needs)
         missing = [name for name in (first, second) if name not in self.settings.measured]
         if missing:
-            needs = f"{' and '.join(f'`{name}`' for name in missing)} in matrix.variants"
+            plural = "s" if len(missing) > 1 else ""
+            needs = f"the variant{plural} {' and '.join(missing)} in matrix.variants"
             return self._part(what, "more", (), paper, needs=needs)
         found = self.evidence.difference(first, second, key)
-        return self._part(what, "more", found, paper, needs=f"the benchmark `{key[0]}`")
+        return self._part(what, "more", found, paper, needs=f"the benchmark {key[0]}")
 
     def _part(
         self, what: str, asked: Asked, estimates: Sequence[Estimate], paper: Sequence[float] = (),
@@ -292,10 +294,6 @@ class Claims:
             what, asked, tuple(estimates), said, tuple(paper), relative,
             needs if said == "not measured" else None,
         )  # fmt: skip
-
-
-def _flipped(found: Estimate) -> Estimate:
-    return Estimate(-found.value, -found.high, -found.low, found.n)
 
 
 def _lower(label: str) -> str:

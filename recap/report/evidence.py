@@ -8,7 +8,7 @@ is "not measured", never "holds". Leaves out the claims themselves (``recap.repo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,12 +28,16 @@ Verdict = Literal["holds", "does not hold", "cannot tell", "not measured"]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A difference (of shares, or a relative one) with its 95 % interval over ``n`` pairs."""
+    """A difference (of shares, or a relative one) with its 95 % interval over ``n`` pairs.
+
+    ``room``: the largest that it could be, given where the second stands; above 99 % there is none.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    room: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +78,34 @@ class Evidence:
 
     def change(self, variant: str, start: Key, end: Key) -> list[Estimate]:
         """One policy at ``end`` minus the same policy at ``start``, on the same prompts."""
+        return self._within(variant, end, start)
+
+    def fall(self, variant: str, start: Key, end: Key) -> list[Estimate]:
+        """How far one policy falls from ``start`` to ``end``: at most to nothing."""
+        return [
+            replace(found, room=found.value + 1 - found.room)  # where it started
+            for found in self._within(variant, start, end)
+        ]
+
+    def _within(self, variant: str, first: Key, second: Key) -> list[Estimate]:
         found = []
-        for seed in self.seeds((variant, start), (variant, end)):
+        for seed in self.seeds((variant, first), (variant, second)):
             cell = self.outcomes[variant, seed]
-            found.append(self._paired(cell[end], cell[start], end, reflected=False))
+            found.append(self._paired(cell[first], cell[second], second, reflected=False))
         return [estimate for estimate in found if estimate is not None]
 
     def slopes(self, variant: str, clean: Key, prefilled: Key) -> list[Slope]:
         """The slope of J_beta, for each training seed."""
-        return [
-            found
-            for seed in self.seeds((variant, clean), (variant, prefilled))
-            if (
-                found := slope(
-                    self.outcomes[variant, seed][clean],
-                    self.outcomes[variant, seed][prefilled],
-                    resamples=self.resamples,
-                    seed=derive_seed(self.seed, "report", "slope", variant, *prefilled),
-                )
+        every = [
+            slope(
+                self.outcomes[variant, seed][clean],
+                self.outcomes[variant, seed][prefilled],
+                resamples=self.resamples,
+                seed=derive_seed(self.seed, "report", "slope", variant, *prefilled),
             )
+            for seed in self.seeds((variant, clean), (variant, prefilled))
         ]
+        return [_wide(found, 1.0) for found in every if found is not None]
 
     def gap_change(self, candidate: str, baseline: str, start: Key, end: Key) -> list[Estimate]:
         """How much the gap between two policies grows from ``start`` to ``end``."""
@@ -108,9 +120,8 @@ class Evidence:
                 seed=derive_seed(self.seed, "report", "gap", *start, *end),
             )
             if difference is not None:
-                found.append(
-                    Estimate(difference.value, difference.low, difference.high, difference.n)
-                )
+                wide = _wide(difference, 2.0)
+                found.append(Estimate(wide.value, wide.low, wide.high, wide.n))
         return found
 
     def mean_rate(self, variant: str, seed: int, keys: Sequence[Key]) -> Estimate | None:
@@ -136,7 +147,8 @@ class Evidence:
             values.append(sum(good) / len(good))
         low, high = np.quantile(np.mean(means, axis=0), [0.025, 0.975])
         n = min(len(rows) for rows in scored)
-        return Estimate(float(np.mean(values)), *_widened(float(low), float(high), n, 0.0), n)
+        low, high = _widened(float(low), float(high), n, (0.0, 1.0))
+        return Estimate(float(np.mean(values)), low, high, n)
 
     def length_change(self, candidate: str, baseline: str) -> list[Estimate]:
         """Generated tokens of the candidate against the baseline's: the ratio of sums, minus 1.
@@ -176,7 +188,14 @@ class Evidence:
         )
         if found is None:
             return None
-        return Estimate(found.value, *_widened(found.low, found.high, found.n, -1.0), found.n)
+        low, high = _widened(found.low, found.high, found.n, (-1.0, 1.0))
+        pairs = {(row.prompt_id, row.sample) for row in first if row.success is not None}
+        theirs = [
+            row.success
+            for row in second
+            if row.success is not None and (row.prompt_id, row.sample) in pairs
+        ]
+        return Estimate(found.value, low, high, found.n, 1 - sum(theirs) / len(theirs))
 
 
 def by_key(rows: Iterable[Outcome]) -> dict[Key, list[Outcome]]:
@@ -204,8 +223,9 @@ def lengths(rows: Iterable[Completion], keys: Iterable[Key]) -> dict[tuple[Key, 
 def verdict(asked: Asked, estimates: Sequence[Estimate], margin: float) -> Verdict:
     """What the intervals say; every training seed has to say it.
 
-    more: above 0; refuted where even the upper end is below the margin. no less: above minus the
-    margin; refuted below it. same: within the margin on both sides; refuted beyond either.
+    more: above 0; refuted where even the upper end is below the margin, unless there was no room
+    for a gain of that size. no less: above minus the margin; refuted below it. same: within the
+    margin on both sides; refuted beyond either.
     """
     if not estimates:
         return "not measured"
@@ -215,7 +235,8 @@ def verdict(asked: Asked, estimates: Sequence[Estimate], margin: float) -> Verdi
 
 def _say(asked: Asked, found: Estimate, margin: float) -> Verdict:
     if asked == "more":
-        holds, fails = found.low > 0, found.high < margin
+        holds = found.low > 0
+        fails = found.high < (margin if found.room >= margin else 0)
     elif asked == "no less":
         holds, fails = found.low > -margin, found.high < -margin
     else:
@@ -233,12 +254,17 @@ def together(parts: Sequence[Verdict]) -> Verdict:
     return "holds" if all(part == "holds" for part in parts) else "cannot tell"
 
 
-def _widened(low: float, high: float, n: int, least: float) -> tuple[float, float]:
+def _widened(low: float, high: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
     """An interval without width, widened: that nothing varied among n rows is not certainty."""
     if low != high:
         return low, high
     unseen = wilson(0, n).high
-    return max(least, low - unseen), min(1.0, high + unseen)
+    return max(bounds[0], low - unseen), min(bounds[1], high + unseen)
+
+
+def _wide(found: Slope, bound: float) -> Slope:
+    low, high = _widened(found.low, found.high, found.n, (-bound, bound))
+    return replace(found, low=low, high=high)
 
 
 def _reflections(rows: Sequence[Outcome]) -> list[Outcome]:

@@ -35,7 +35,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: a ``thin`` or nameless one gets no label at its end, ``dots`` mark every point."""
+    """One line: a ``thin`` or nameless one gets no label at its end, ``dots`` mark every point.
+
+    Intervals are a band, or ``whiskers`` where points are not to be joined.
+    """
 
     label: str
     colour: str
@@ -43,6 +46,7 @@ class Series:
     thin: bool = False
     dots: bool = False
     line: bool = True
+    whiskers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,8 @@ def panel(
         tuple(Path(_band(line, to_x, to_y), line.colour) for line in series if _has_band(line)),
         tuple(
             Path(_line(line, to_x, to_y), line.colour, line.thin) for line in series if line.line
-        ),
+        )
+        + tuple(Path(_whiskers(line, to_x, to_y), line.colour) for line in series if line.whiskers),
         tuple(
             Mark(to_x(point.x), to_y(point.y), f"{line.label}: {_number(point.y, share)}",
                  line.colour)
@@ -178,7 +183,17 @@ def _line(line: Series, to_x: Map, to_y: Map) -> str:
 
 
 def _has_band(line: Series) -> bool:
-    return any(point.low is not None and point.high is not None for point in line.points)
+    return not line.whiskers and any(
+        point.low is not None and point.high is not None for point in line.points
+    )
+
+
+def _whiskers(line: Series, to_x: Map, to_y: Map) -> str:
+    return "".join(
+        f"M{to_x(point.x)} {to_y(point.low)}L{to_x(point.x)} {to_y(point.high)}"
+        for point in line.points
+        if point.low is not None and point.high is not None
+    )
 
 
 def _band(line: Series, to_x: Map, to_y: Map) -> str:

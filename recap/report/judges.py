@@ -23,17 +23,22 @@ DOMAINS: dict[Domain, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class AgreementRow:
+class AgreementCell:
     """One cell and domain as text."""
 
-    label: str
-    colour: str
-    domain: str
     n: int
     unscored: int
     accuracy: str
     kappa: str
     interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementRow:
+    """One domain across all cells; ``None`` where nothing was judged twice."""
+
+    domain: str
+    cells: tuple[AgreementCell | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Judges:
 
     first: str
     second: str
+    columns: tuple[tuple[str, str], ...]
     rows: tuple[AgreementRow, ...]
     confusion: tuple[ConfusionGrid, ...]
     calibration: Panel | None
@@ -69,15 +75,20 @@ def judges(cells: Sequence[CellAgreement], colours: Roles) -> Judges | None:
         for cell in cells
     }
     rows = tuple(
-        _row(names[cell.variant, cell.seed], colours[cell.variant], agreement)
+        AgreementRow(
+            DOMAINS[domain],
+            tuple(
+                next((_cell(a) for a in cell.agreements if a.domain == domain), None)
+                for cell in cells
+            ),
+        )
         for domain in DOMAINS
-        for cell in cells
-        for agreement in cell.agreements
-        if agreement.domain == domain
+        if any(agreement.domain == domain for agreement in found)
     )
     return Judges(
         found[0].first,
         found[0].second,
+        tuple((names[cell.variant, cell.seed], colours[cell.variant]) for cell in cells),
         rows,
         tuple(grid for domain in DOMAINS if (grid := _confusion(found, domain))),
         _calibration(cells, colours),
@@ -89,12 +100,9 @@ def judges(cells: Sequence[CellAgreement], colours: Roles) -> Judges | None:
     )
 
 
-def _row(label: str, colour: str, found: Agreement) -> AgreementRow:
+def _cell(found: Agreement) -> AgreementCell:
     whole = found.kappa_low is not None and found.kappa_high is not None
-    return AgreementRow(
-        label,
-        colour,
-        DOMAINS[found.domain],
+    return AgreementCell(
         found.n,
         found.n_unscored,
         percent(found.accuracy, 1),
@@ -137,7 +145,9 @@ def _calibration(cells: Sequence[CellAgreement], colours: Roles) -> Panel | None
         label = variant_label(cell.variant)
         if any(line.label == label for line in series):
             label = ""
-        series.append(Series(label, colours[cell.variant], points, dots=True))
+        series.append(
+            Series(label, colours[cell.variant], points, dots=True, line=False, whiskers=True)
+        )
     if len(series) == 1:
         return None
     return panel(

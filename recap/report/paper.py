@@ -60,8 +60,10 @@ class PaperRow:
 class Aggregate:
     """A family of benchmarks averaged in both ways, for one set of policies."""
 
+    order: int
     family: str
     where: str
+    benchmarks: tuple[str, ...]
     changes: Changes
 
 
@@ -97,9 +99,8 @@ def paper_rows(
 def aggregates(cells: Sequence[CellResult], candidate: str, baseline: str) -> list[Aggregate]:
     """Both averages over safety, helpfulness and math: this run first, then the paper's models."""
     found = []
-    for family, names in (
-        ("Safety", SAFETY), ("Helpfulness", HELPFULNESS), ("Math", ("math",)),
-    ):  # fmt: skip
+    families = (("Safety", SAFETY), ("Helpfulness", HELPFULNESS), ("Math", ("math",)))
+    for order, (family, names) in enumerate(families):
         rates = [
             {
                 name: value
@@ -112,14 +113,14 @@ def aggregates(cells: Sequence[CellResult], candidate: str, baseline: str) -> li
         if not shared:
             continue
         mine, theirs = ({name: rate[name] for name in shared} for rate in rates)
-        found.append(Aggregate(family, "here", changes(mine, theirs)))
+        found.append(Aggregate(order, family, "here", tuple(shared), changes(mine, theirs)))
         for model in MODELS:
             table = numbers()["table2_main"][model]
             mine, theirs = (
                 {name: table[method][COUNTERPARTS[name]] / 100 for name in shared}
                 for method in ("RECAP", "DAPO")
             )
-            found.append(Aggregate(family, model, changes(mine, theirs)))
+            found.append(Aggregate(order, family, model, tuple(shared), changes(mine, theirs)))
     return found
 
 

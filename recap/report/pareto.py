@@ -17,7 +17,7 @@ from recap.report.tables import benchmarks, index, percent
 from recap.types import CellResult
 
 WIDTH, HEIGHT = 360, 262
-LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 40
+LEFT, RIGHT, TOP, BOTTOM = 44, 24, 26, 40
 ATTACKED = ("jailbreak", "prefill", "hijack", "ipr", "search", "self_prefill")
 HELPED: Key = ("benign", 1)
 LABEL_GAP = 13.0

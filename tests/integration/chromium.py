@@ -40,7 +40,11 @@ def missing() -> str | None:
     if browser() is not None:
         return None
     installable = os.geteuid() == 0 and shutil.which("apt-get") is not None
-    return None if os.environ.get("CI") and installable else "needs a Chromium (apt-get install chromium)"
+    return (
+        None
+        if os.environ.get("CI") and installable
+        else "needs a Chromium (apt-get install chromium)"
+    )
 
 
 @dataclass
