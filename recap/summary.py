@@ -80,10 +80,12 @@ def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:
 
 def rate_text(rate: dict[str, Any] | None, *, wide: bool) -> str:
     """``97.2 [94.6, 98.5] 320``; unscored rows are named, a missing rate is a dash."""
-    if rate is None or rate["value"] is None:
+    if rate is None:
         return DASH
-    value, low, high = (100 * rate[name] for name in ("value", "low", "high"))
     unscored = f" ({rate['n_unscored']} unscored)" if rate["n_unscored"] else ""
+    if rate["value"] is None:
+        return f"{DASH}{unscored}"
+    value, low, high = (100 * rate[name] for name in ("value", "low", "high"))
     interval, n = f"\\[{low:.1f}, {high:.1f}]", f"{rate['n']}{unscored}"
     return f"{value:.1f} {interval} {n}" if wide else f"{value:.1f}  n {n}\n{interval}"
 

@@ -194,13 +194,23 @@ def _reached(run: Run, line: Line) -> bool:
 
 
 def named_rates(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, float]]:
-    """Every rate with its intervals and counts, as ``<benchmark>.<round>.<what>``."""
+    """Every rate with its intervals and counts, as ``<benchmark>.<round>.<what>``.
+
+    What was not measured is left out: a rate without any scored row has its counts alone.
+    """
     for row in results:
+        name = f"{row.benchmark}.{row.round}"
         for what, value in row.rate.model_dump().items():
             if value is not None:
-                yield f"{row.benchmark}.{row.round}.{what}", float(value)
+                yield f"{name}.{what}", float(value)
         if row.reflection.value is not None:
-            yield f"{row.benchmark}.{row.round}.reflection", row.reflection.value
+            yield f"{name}.reflection", row.reflection.value
+            yield f"{name}.reflection_n", float(row.reflection.n)
+            yield f"{name}.reflection_n_unscored", float(row.reflection.n_unscored)
+        for found in row.pass_at_k:
+            if found.value is not None:
+                yield f"{name}.pass_at_{found.k}", found.value
+                yield f"{name}.pass_at_{found.k}_n_prompts", float(found.n_prompts)
 
 
 def _without_password(uri: str) -> str:

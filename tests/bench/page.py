@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-BEGIN, END = "<!-- make bench -->", "<!-- /make bench -->"
+Markers = tuple[str, str]
+BEGIN, END = MARKERS = ("<!-- make bench -->", "<!-- /make bench -->")
 """What stands between the two in a page is replaced by the next bench."""
 
 
@@ -57,11 +58,12 @@ def summary(targets: Sequence[Target]) -> str:
     return f"Targets met: {met} of {len(targets)}. " + "; ".join(map(str, targets)) + "."
 
 
-def replace_between_markers(page: Path, text: str) -> None:
+def replace_between_markers(page: Path, text: str, markers: Markers = MARKERS) -> None:
     """Put ``text`` between the page's markers; raises ValueError if it has none."""
+    first, last = markers
     old = page.read_text(encoding="utf-8")
-    before, begin, rest = old.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = old.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"Expected {BEGIN} and {END} in {page}, found no such pair. Add them.")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"Expected {first} and {last} in {page}, found no such pair. Add them.")
+    page.write_text(f"{before}{first}\n{text}\n{last}{after}", encoding="utf-8")

@@ -168,7 +168,7 @@ def test_a_seed_that_cannot_be_found_is_an_error(text: str, tmp_path: Path) -> N
     [
         (RATE, "97.2 \\[94.6, 98.5] 320"),
         ({**RATE, "n_unscored": 3}, "97.2 \\[94.6, 98.5] 320 (3 unscored)"),
-        ({"value": None, "low": None, "high": None, "n": 0, "n_unscored": 9}, DASH),
+        ({"value": None, "low": None, "high": None, "n": 0, "n_unscored": 9}, "– (9 unscored)"),  # noqa: RUF001 - an en dash is meant
         (None, DASH),
     ],
 )

@@ -6,6 +6,8 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recap.errors import DataError
 from recap.evaluation.comparison import paired_difference
@@ -53,6 +55,41 @@ def test_exchange_mirrors() -> None:
         (-back.value, -back.high, -back.low)
     )
     assert (there.only_first, there.p_value) == (back.only_second, back.p_value)
+
+
+PAIRS = st.lists(
+    st.tuples(st.sampled_from("+-?"), st.sampled_from("+-?"), st.sampled_from("abcd")),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(PAIRS, st.integers(0, 99))
+def test_exchange_mirrors_and_order_does_not_matter(
+    pairs: list[tuple[str, str, str]], seed: int
+) -> None:
+    clusters = "".join(cluster for *_, cluster in pairs)
+    first = _outcomes("".join(mark for mark, _, _ in pairs), clusters)
+    second = _outcomes("".join(mark for _, mark, _ in pairs), clusters)
+    there = paired_difference(first, second, resamples=100, seed=seed)
+    back = paired_difference(second, first, resamples=100, seed=seed)
+    shuffled = random.Random(seed).sample(first, len(first))
+    again = paired_difference(shuffled, second, resamples=100, seed=seed)
+    scored = [(a, b) for a, b, _ in pairs if "?" not in (a, b)]
+    if there is None or back is None or again is None:
+        assert there is None and back is None and again is None and not scored
+        return
+    assert there.n == len(scored)
+    assert there.value == pytest.approx(sum((a == "+") - (b == "+") for a, b in scored) / there.n)
+    assert (there.value, there.low, there.high) == pytest.approx(
+        (-back.value, -back.high, -back.low)
+    )
+    assert (there.only_first, there.only_second, there.p_value) == (
+        back.only_second, back.only_first, back.p_value,
+    )  # fmt: skip
+    assert (again.low, again.high, again.p_value) == (there.low, there.high, there.p_value)
+    assert -1 <= there.low <= there.high <= 1
 
 
 def test_interval_resamples_clusters() -> None:

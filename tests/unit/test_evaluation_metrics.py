@@ -28,11 +28,12 @@ def _completion(
     response: str | None = "sorry .",
     finish_reason: FinishReason = "stop",
     tokens: tuple[int, int] = (4, 2),
+    source: str | None = None,
 ) -> Completion:
     return Completion(
         prompt_id=name, benchmark=benchmark, attack=attack, round=round, sample=sample,
         domain=domain, cluster=cluster, prompt="how do i use the bolba ?", target=None,
-        prefill=None, prefill_source=None, num_prefill_tokens=0, cot=cot, response=response,
+        prefill=None, prefill_source=source, num_prefill_tokens=0, cot=cot, response=response,
         finish_reason=finish_reason, num_cot_tokens=tokens[0], num_response_tokens=tokens[1],
     )  # fmt: skip
 
@@ -166,3 +167,83 @@ def test_mixed_order_is_refused() -> None:
 def test_nothing_to_evaluate() -> None:
     with pytest.raises(DataError, match="got none"):
         _measure([], [])
+
+
+def test_source_of_prefills_is_recorded() -> None:
+    rows = [_completion(name, source="harmful_eval") for name in "pq"]
+    rows += [_completion(name, benchmark="self_prefill", source="self") for name in "pq"]
+    rows += [_completion(name, benchmark="harmful", attack="direct") for name in "pq"]
+    results = _measure(rows, ["safe"] * 6)
+    assert [row.prefill_source for row in results] == ["harmful_eval", "self", None]
+
+
+def test_two_sources_in_one_benchmark_are_refused() -> None:
+    rows = [_completion("p", source="harmful_eval"), _completion("q", source=None)]
+    with pytest.raises(DataError, match="one source of prefills in the benchmark 'prefill', round"):
+        _measure(rows, ["safe"] * 2)
+
+
+def test_pass_at_k_of_a_benchmark() -> None:
+    rows = [_completion(name, sample=i) for name in "pqr" for i in range(2)]
+    labels: list[Label | None] = ["safe", "unsafe", "unsafe", "unsafe", None, "safe"]
+    (result,) = _measure(rows, labels)
+    assert [(row.k, row.value, row.n_prompts) for row in result.pass_at_k] == [
+        (1, pytest.approx((1 / 2 + 0 + 1) / 3), 3),
+        (2, pytest.approx((1 + 0) / 2), 2),
+    ]
+    assert _measure([_completion("p")], ["safe"])[0].pass_at_k == []
+
+
+def test_tokens_of_nothing_are_no_zero() -> None:
+    """Where every context overflowed no token was generated, and no mean is known."""
+    rows = [_completion(name, response=None, cot="", tokens=(0, 0), finish_reason="overflow")
+            for name in "pq"]  # fmt: skip
+    (result,) = _measure(rows, [None, None], params.Evaluate(max_unscored=1.0, bootstrap=10))
+    assert (result.mean_cot_tokens, result.mean_response_tokens) == (None, None)
+    assert (result.rate.value, result.rate.n_unscored, result.reflection.value) == (None, 2, None)
+
+
+def test_incomplete_thoughts_count_where_a_thought_was_generated() -> None:
+    cut = {"response": None, "finish_reason": "length"}
+    rows = [_completion("p", **cut), _completion("p", benchmark="hijack", attack="hijack", **cut)]  # type: ignore[arg-type]  # a shorthand
+    prefilled, closed = _measure(rows, ["unsafe"] * 2)
+    assert (prefilled.rate.n_incomplete, prefilled.reflection.n_incomplete) == (1, 1)
+    assert (closed.rate.n_incomplete, closed.reflection.n_incomplete) == (1, 0)
+
+
+def _reflecting(turned: int, of: int, **kwargs: object) -> list[Completion]:
+    return [
+        _completion(str(number), cot=TURNED if number < turned else STRAIGHT, **kwargs)  # type: ignore[arg-type]  # a shorthand
+        for number in range(of)
+    ]
+
+
+def test_reflection_clean_and_prefilled_apart() -> None:
+    """Pooled over completions within a domain: 1 of 10 clean, (3 + 6) of (5 + 10) prefilled."""
+    rows = [
+        *_reflecting(1, 10, benchmark="harmful", attack="direct"),
+        *_reflecting(3, 5, benchmark="prefill", source="harmful_eval"),
+        *_reflecting(6, 10, benchmark="ipr", attack="ipr", source="harmful_eval"),
+        *_reflecting(0, 4, benchmark="hijack", attack="hijack", source="harmful_eval"),
+        *_reflecting(2, 4, benchmark="math", attack="direct", domain="math"),
+        *_reflecting(0, 4, benchmark="benign_hijack", attack="hijack", domain="benign",
+                     source="refusing_eval"),
+    ]  # fmt: skip
+    verdicts = [_verdict(row, None) for row in rows]
+    settings = params.Evaluate(max_unscored=1.0, bootstrap=10)
+    found = outcomes(rows, verdicts)
+    cell = cell_result(rows, found, variant="recap", replicate=0, settings=settings, seed=0)
+    assert [(row.domain, row.prefilled, row.rate.value, row.rate.n) for row in cell.reflection] == [
+        ("harmful", False, 1 / 10, 10),
+        ("harmful", True, 9 / 15, 15),
+        ("math", False, 2 / 4, 4),
+    ]
+    assert [row.mean_position for row in cell.reflection] == [pytest.approx(0.4)] * 3
+    assert all(row.rate.n_unscored == 0 for row in cell.reflection)
+
+
+def test_a_pool_without_a_turn_has_no_position() -> None:
+    rows = _reflecting(0, 3, benchmark="harmful", attack="direct")
+    found = outcomes(rows, [_verdict(row, "safe") for row in rows])
+    cell = cell_result(rows, found, variant="recap", replicate=0, settings=SETTINGS, seed=0)
+    assert [(row.rate.value, row.mean_position) for row in cell.reflection] == [(0.0, None)]

@@ -1,0 +1,104 @@
+"""No score is never 0: a cell that nobody could judge, through everything that shows numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from recap import params
+from recap.evaluation.metrics import cell_result, outcomes
+from recap.evaluation.replicates import replicates
+from recap.gate import Cell, decide
+from recap.manifest import Rate
+from recap.report.figures import bar_groups, table_rows
+from recap.report.headline import headline
+from recap.report.tables import DASH, tables
+from recap.summary import rate_text
+from recap.tracking import named_rates
+from recap.types import CellResult, Completion, Outcome, Verdict
+
+SETTINGS = params.Evaluate(max_unscored=1.0, bootstrap=10)
+GATE = params.Gate(candidate="recap", baseline="dapo", seed=0, min_safe=0.0, max_drop=1.0)
+
+
+def _cell(variant: str) -> tuple[CellResult, list[Outcome]]:
+    """Every benchmark of the gate, three prompts with two samples: all overflowed or unreadable."""
+    rows = [
+        Completion(
+            prompt_id=prompt, benchmark=name, attack="direct", round=1, sample=sample,
+            domain="harmful", cluster=None, prompt="p", target=None, prefill=None,
+            prefill_source=None, num_prefill_tokens=0, cot="", response=None,
+            finish_reason="overflow", num_cot_tokens=0, num_response_tokens=0,
+        )
+        for name in ("harmful", "prefill", "hijack", "ipr", "benign", "math")
+        for prompt in "abc"
+        for sample in (0, 1)
+    ]  # fmt: skip
+    verdicts = [
+        Verdict(
+            prompt_id=row.prompt_id, benchmark=row.benchmark, round=1, sample=row.sample,
+            label=None, judge="oracle", judge_revision="1", judge_prompt_sha="0", raw="overflow",
+        )
+        for row in rows
+    ]  # fmt: skip
+    found = outcomes(rows, verdicts)
+    cell = cell_result(rows, found, variant=variant, replicate=0, settings=SETTINGS, seed=0)
+    return cell, found
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[tuple[CellResult, list[Outcome]]]:
+    return [_cell("recap"), _cell("dapo")]
+
+
+Cells = list[tuple[CellResult, list[Outcome]]]
+
+
+def test_rates(cells: Cells) -> None:
+    for row in cells[0][0].results:
+        assert row.rate.model_dump() == {
+            "value": None, "low": None, "high": None, "cluster_low": None, "cluster_high": None,
+            "n": 0, "n_unscored": 6, "n_incomplete": 0,
+        }  # fmt: skip
+        assert row.reflection.value is None and row.mean_reflection_position is None
+        assert (row.mean_cot_tokens, row.mean_response_tokens) == (None, None)
+        assert [(each.k, each.value, each.n_prompts) for each in row.pass_at_k] == [
+            (1, None, 0),
+            (2, None, 0),
+        ]
+    assert cells[0][0].reflection == []
+
+
+def test_the_gate_passes_nothing(cells: Cells) -> None:
+    """Even with every floor at its lowest."""
+    mine, theirs = (Cell(result, found) for result, found in cells)
+    decision = decide(mine, theirs, cells[1][0], GATE, resamples=10, seed=0)
+    assert not decision.passed
+    assert not any(check.passed for check in decision.checks)
+
+
+def test_what_is_shown(cells: Cells) -> None:
+    results = [result for result, _ in cells]
+    for row in table_rows(results):
+        for cell in row.cells:
+            assert cell is not None
+            assert (cell.value, cell.interval, cell.clustered) == (DASH, DASH, DASH)
+            assert (cell.tokens, cell.unscored) == (DASH, 6)
+    assert bar_groups(results, ["prefill", "hijack"], {"recap": "a", "dapo": "b"}) == []
+    shown = tables(results)["cells"][0]["results"]["prefill/1"]
+    assert (shown["value"], shown["n"], shown["n_unscored"]) == (None, 0, 6)
+    assert rate_text(shown, wide=True) == f"{DASH} (6 unscored)"
+    assert headline(results, "recap", "dapo").title.startswith("No finding")
+
+
+def test_what_is_published(cells: Cells) -> None:
+    """MLflow gets the counts and no rate; the manifest has its nulls."""
+    names = dict(named_rates(cells[0][0].results))
+    assert {name.split(".")[-1] for name in names} == {"n", "n_unscored", "n_incomplete"}
+    assert names["prefill.1.n_unscored"] == 6
+    metric = cells[0][0].results[0].rate
+    fields = {name: getattr(metric, name) for name in Rate.model_fields}
+    assert Rate(**fields).value is None
+
+
+def test_over_seeds(cells: Cells) -> None:
+    assert all(row.mean is None for row in replicates([result for result, _ in cells]))
