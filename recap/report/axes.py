@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from recap.params import TRAIN_SOURCES
+from recap.params import TRAIN_SOURCES, Attack
 
 BENCHMARK_LABELS = {
     "harmful": "Harmful requests",
@@ -80,6 +80,18 @@ class Axes:
 
 
 NO_AXES = Axes()
+
+
+def attack_axes(attack: Attack) -> Axes:
+    """The axes as the parameters set them."""
+    return Axes(
+        grid_words=attack.grid_words,
+        search_budgets=attack.search_budgets,
+        sources={
+            "transfer": attack.transfer_sources["harmful"],
+            "benign_transfer": attack.transfer_sources["benign"],
+        },
+    )
 
 
 def _nth(values: tuple[object, ...], round_: int, form: str, otherwise: str) -> str:

@@ -13,7 +13,7 @@ import typer
 from pydantic import BaseModel
 
 from recap.params import read_params
-from recap.report.axes import Axes
+from recap.report.axes import attack_axes
 from recap.report.claims import TOKENS
 from recap.report.curves import read_curve, read_metrics
 from recap.report.evidence import Evidence, by_key, lengths
@@ -64,14 +64,7 @@ def main(
     curves = [read_json(dynamics / f"{v}-{s}.json", DynamicsResult) for v, s in trained]
     decided = read_json(decision, GateDecision)
     settings = Settings(train, matrix.variants, params.gate.candidate, params.gate.baseline)
-    axes = Axes(
-        grid_words=params.attack.grid_words,
-        search_budgets=params.attack.search_budgets,
-        sources={
-            "transfer": params.attack.transfer_sources["harmful"],
-            "benign_transfer": params.attack.transfer_sources["benign"],
-        },
-    )
+    axes = attack_axes(params.attack)
     evidence = Evidence(
         outcomes={
             (v, s): by_key(iter_rows(outcomes / f"{v}-{s}.jsonl", Outcome)) for v, s in names
