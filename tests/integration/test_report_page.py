@@ -2,8 +2,10 @@
 
 1. The stage writes both files; running it again writes the same bytes.
 2. The page refers to nothing outside itself and only its own script may run.
-3. Text of a model is shown as text; a browser runs none of it.
+3. Text of a model is shown as text; a browser runs none of it, and says nothing on its console.
 4. A variant that left the matrix does not count, though its files are still there.
+5. What was not measured does not show; long texts do not make the page large.
+6. In a browser: the plots are drawn, the filters filter, nothing is wider than a phone.
 """
 
 from __future__ import annotations
@@ -12,14 +14,20 @@ import base64
 import hashlib
 import json
 import shutil
-import subprocess
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
-from tests.integration.report_run import make_run, run_stage
+from recap.rows import write_json
+from recap.types import CellAgreement
+from tests.integration.chromium import Page, chromium, missing
+from tests.integration.report_run import PLAN, make_run, run_stage
+
+needs_browser = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +40,10 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_same_inputs_give_the_same_bytes(run_folder: Path) -> None:
-    page, tables = run_folder / "reports/index.html", run_folder / "reports/tables.json"
-    before = page.read_bytes(), tables.read_bytes()
+    made = [run_folder / "reports" / name for name in ("index.html", "tables.json", "report.md")]
+    before = [path.read_bytes() for path in made]
     assert run_stage(run_folder).returncode == 0
-    assert (page.read_bytes(), tables.read_bytes()) == before
+    assert [path.read_bytes() for path in made] == before
 
 
 class Elements(HTMLParser):
@@ -119,15 +127,183 @@ def test_a_missing_cell_is_one_message(run_folder: Path, tmp_path: Path) -> None
     assert (folder / "reports/index.html").read_bytes() == before
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a chromium browser")
-def test_a_browser_runs_only_our_script(run_folder: Path, tmp_path: Path) -> None:
-    result = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         f"--user-data-dir={tmp_path}", "--dump-dom",
-         (run_folder / "reports/index.html").as_uri()],
-        text=True, capture_output=True, check=True, timeout=100,
-    )  # fmt: skip
-    assert "<title>RECAP: Handed a flawed thought" in result.stdout
-    assert '<div class="filters" data-first="prefill">' in result.stdout
-    assert 'aria-pressed="true">Prefill attack</button>' in result.stdout
+def test_what_was_not_measured_does_not_show(tmp_path: Path) -> None:
+    """A run of the first benchmarks alone: no figure of the others, no zero in their place."""
+    first = [row for row in PLAN if row[0] in ("harmful", "prefill", "benign", "math")]
+    make_run(tmp_path, plan=tuple(first), prompts=12)
+    for path in (tmp_path / "results/agreement").iterdir():
+        nothing = CellAgreement(
+            variant=path.stem.split("-")[0], seed=0, agreements=[], calibration=[], brier=None
+        )
+        write_json(path, nothing)
+    result = run_stage(tmp_path)
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "reports/index.html").read_text(encoding="utf-8")
+    ids = {found.get("id") for _, found in Elements(page).tags}
+    assert not ids & {"adversaries", "resets", "search", "grid", "brittleness", "judges", "sweeps"}
+    assert {"attacks", "cost", "pareto", "claims", "paper", "beta", "table"} <= ids
+    assert "Prefill search" not in page and "Its own worst thought" not in page
+    claims = json.loads((tmp_path / "reports/tables.json").read_text(encoding="utf-8"))["claims"]
+    assert [claim["verdict"] for claim in claims][2:6] == [
+        "not measured", "not measured", "cannot tell", "not measured",
+    ]  # fmt: skip
+
+
+def test_long_texts_stay_within_the_budget(tmp_path: Path) -> None:
+    """Thoughts of thousands of words, as an 8B model writes, with signs that escaping lengthens."""
+    make_run(tmp_path, prompts=10, padding=' a "quoted" <tag> & more' * 400)
+    result = run_stage(tmp_path)
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "reports/index.html").read_text(encoding="utf-8")
+    assert 1_000_000 < len(page.encode()) < 5_000_000
+    cards = [found for tag, found in Elements(page).tags if found.get("class") == "card"]
+    assert len(cards) == 8 * len({row[0] for row in PLAN})
+    assert "characters…]" in page
+
+
+def test_the_markdown_has_numbers_and_no_text_of_a_model(run_folder: Path) -> None:
+    text = (run_folder / "reports/report.md").read_text(encoding="utf-8")
+    text = text.replace("\N{EN DASH}", "-")
+    assert text.startswith("## Handed a flawed thought, RECAP still answers safely 98 %")
+    assert (
+        "| Prefill attack | safe | 6.9 [4.6-10.2] | 41.9 [36.6-47.3] | 98.4 [96.4-99.3] |" in text
+    )
+    assert "**Gate: passed**" in text
+    assert "| 6 | A binary reward and GRPO keep the order | - not measured |" in text  # noqa: RUF001
+    assert "poison" not in text and "kettle" not in text and "script" not in text
+    assert len(text) < 10_000
+
+
+def test_tables_carry_the_claims_and_slopes(run_folder: Path) -> None:
+    tables = json.loads((run_folder / "reports/tables.json").read_text(encoding="utf-8"))
+    assert [claim["number"] for claim in tables["claims"]] == list(range(1, 10))
+    search = [row for row in tables["benchmarks"] if row["name"] == "search"]
+    assert [(row["place"], row["main"]) for row in search] == [
+        ("best of 1", False), ("best of 2", False), ("best of 4", False), ("best of 8", False),
+        ("best of 16", True),
+    ]  # fmt: skip
+    assert {row["variant"] for row in tables["slopes"]} == {"base", "dapo", "recap"}
+    assert tables["replicates"] == []
+
+
+def test_several_seeds_have_a_mean_and_a_spread(tmp_path: Path) -> None:
+    make_run(tmp_path, prompts=12, seeds=(0, 1))
+    result = run_stage(tmp_path)
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "reports/index.html").read_text(encoding="utf-8")
+    assert "Over training seeds" in page
+    # DAPO under prefill: 134 and 141 of 320, so 41.9 and 44.1 %
+    assert "<td>43.0 ± 1.5</td>" in page
+
+
+@pytest.fixture(scope="module")
+def page(run_folder: Path) -> Iterator[Page]:
+    """A browser; the file of the page is ``run_folder / "reports/index.html"``."""
+    with chromium() as opened:
+        yield opened
+
+
+@needs_browser
+def test_a_browser_runs_only_our_script(run_folder: Path, page: Page) -> None:
+    page.open(run_folder / "reports/index.html", width=1200)
+    assert page.said == []
+    assert str(page.evaluate("document.title")).startswith("RECAP: Handed a flawed thought")
+    # what a completion tried is shown as text
+    page.evaluate("document.querySelector('#reveal').click()")
+    shown = page.evaluate("document.querySelector('.cards').innerText")
+    assert "<script>document.title='stolen'" in shown
+    assert page.evaluate("document.querySelectorAll('.cards script, .cards img').length") == 0
+    assert page.evaluate("document.scripts.length") == 1
+
+
+@needs_browser
+def test_the_plots_are_there(run_folder: Path, page: Page) -> None:
+    page.open(run_folder / "reports/index.html", width=1200)
+    drawn = page.evaluate(
+        "[...document.querySelectorAll('figure svg')].filter(s => s.getBoundingClientRect().width"
+        " > 40 && s.querySelector('path, rect.bar, circle')).length"
+    )
+    assert drawn > 60
+    empty = (
+        "[...document.querySelectorAll('figure')].filter(f => !f.querySelector('svg, td')).length"
+    )
+    assert page.evaluate(empty) == 0
+    for section in (
+        "resets",
+        "search",
+        "grid",
+        "brittleness",
+        "pareto",
+        "tokens",
+        "beta",
+        "judges",
+    ):
+        assert page.evaluate(f"document.getElementById('{section}') !== null"), section
+
+
+@needs_browser
+def test_the_filters(run_folder: Path, page: Page) -> None:
+    page.open(run_folder / "reports/index.html", width=1200)
+    visible = "[...document.querySelectorAll('.card')].filter(c => c.offsetParent !== null)"
+    assert page.evaluate(f"{visible}.every(c => c.dataset.benchmark === 'prefill')")
+    assert page.evaluate(f"{visible}.length") == 8
+    _choose(page, "benchmark", "")
+    every = page.evaluate(f"{visible}.length")
+    assert every == 8 * len({row[0] for row in PLAN})
+    assert page.evaluate("document.querySelector('.filters output').textContent") == (
+        f"{every} prompts"
+    )
+    _choose(page, "attack", "ipr")
+    assert page.evaluate(
+        f"[...new Set({visible}.map(c => c.dataset.benchmark))].sort().join()"
+    ) == ("benign_ipr,ipr")
+    _choose(page, "attack", "")
+    _choose(page, "variant", "recap")
+    columns = "[...document.querySelectorAll('.column')].filter(c => c.offsetParent !== null)"
+    assert page.evaluate(f"{columns}.every(c => c.dataset.variant === 'recap')")
+    page.evaluate("document.querySelector('[name=changed]').click()")
+    changed = page.evaluate(f"{visible}.length")
+    assert 0 < changed < every
+    assert page.evaluate(f"{visible}.every(c => c.dataset.changed === 'yes')")
+
+
+@needs_browser
+def test_without_scripts_everything_shows(run_folder: Path, page: Page) -> None:
+    page.open(run_folder / "reports/index.html", width=1200, scripts=False)
+    shown = "[...document.querySelectorAll('.card')].filter(c => c.offsetParent !== null).length"
+    page.call("Emulation.setScriptExecutionDisabled", value=False)
+    assert page.evaluate(shown) == 8 * len({row[0] for row in PLAN})
+    assert page.evaluate("document.querySelector('.filters').hidden") is True
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_a_picture_of_the_page(
+    run_folder: Path, page: Page, tmp_path: Path, width: int, dark: bool
+) -> None:
+    """It is drawn in its colours, is not blank, and nothing reaches beyond the screen."""
+    page.open(run_folder / "reports/index.html", width=width, dark=dark)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    wide = (
+        "[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll') && "
+        "e.getBoundingClientRect().right > innerWidth + 1).length"
+    )
+    assert page.evaluate(wide) == 0
+    page.picture(tmp_path / "page.png")
+    with Image.open(tmp_path / "page.png") as picture:
+        assert picture.size == (width, 900)
+        colours = picture.convert("RGB").getcolors(maxcolors=2**24) or []
+    paper = max(colours)[1]
+    assert sum(paper) < 90 if dark else sum(paper) > 690
+    assert len(colours) > 100  # text and bars, not one colour
+    ink = sum(count for count, colour in colours if colour != paper) / (width * 900)
+    assert 0.02 < ink < 0.6
+
+
+def _choose(page: Page, name: str, value: str) -> None:
+    page.evaluate(
+        f"(() => {{ const field = document.querySelector('[name={name}]'); field.value = '{value}';"
+        " field.dispatchEvent(new Event('change', {bubbles: true})); })()"
+    )
