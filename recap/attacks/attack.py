@@ -1,46 +1,106 @@
-"""What an attack is: how a prompt is opened, and how each further round follows from the last.
+"""What an attack is: a conversation with the policy about one prompt.
 
-To add one: a small file with a subclass, a line in ``registry.py``, a benchmark that names it.
-Leaves out sampling (``rounds.py``) and the choice of prompts and prefills (``benchmarks.py``).
+An attack yields contexts, gets the policy's answers to them, and goes on for as long as it likes;
+what it returns are the answers that count. To add one: a small file with a subclass, and a
+``Benchmark`` that names it in ``benchmarks.py`` (docs/evaluation.md shows both). Leaves out
+sampling and batching (``conversations.py``) and the choice of prompts and prefills
+(``selection.py``).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from recap import params
 from recap.render import Renderer
-from recap.types import Prefill, RenderedPrompt, Sample
+from recap.types import Prefill, PromptRecord, RenderedPrompt, Sample
+
+Needs = Literal["nothing", "thought", "pool", "each source"]
+"""What of the sources' thoughts a case holds: none; one of the benchmark's source; as many of it as
+the largest of ``attack.search_budgets``; one of each of ``attack.transfer_sources``."""
+
+SELF = "self"
+"""``prefill_source`` of the policy's own thoughts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One prompt of a benchmark with the whole, verified thoughts it may be attacked with."""
+
+    record: PromptRecord
+    prefills: tuple[Prefill, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the policy made of a context, once.
+
+    ``response`` is ``None`` when it never came to the end of one; ``cot`` is the generated part of
+    the thought. ``worth`` is what the selector gives the response, more being better for the
+    adversary (``selector.py``); 0 for an attack that does not select.
+    """
+
+    context: RenderedPrompt
+    sample: Sample
+    cot: str
+    response: str | None
+    worth: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """An answer that counts: a completion at place ``round`` of the attack's axis.
+
+    ``given`` is the part of a thought that the policy was given, ``source`` who wrote it.
+    """
+
+    round: int
+    answer: Answer
+    given: str | None = None
+    source: str | None = None
+
+
+Talk = Generator[Sequence[RenderedPrompt], Sequence[Answer], Sequence[Shot]]
+"""Yields contexts, is sent one answer for each, returns the shots."""
 
 
 class Attack(ABC):
-    """One way of attacking a prompt, in one or more rounds."""
+    """One way of attacking a prompt."""
 
-    uses_prefill: ClassVar[bool] = True
+    name: ClassVar[str]
+    needs: ClassVar[Needs] = "thought"
     closes_thought: ClassVar[bool] = False
     """The thought is given whole, so that the policy generates a response and nothing else."""
+    selects: ClassVar[bool] = False
+    """Answers come with the selector's ``worth``."""
 
     def __init__(self, renderer: Renderer, settings: params.Attack) -> None:
-        """``settings``: the lengths, the number of rounds and the transition sentence."""
+        """``settings``: lengths, rounds, budgets and the transition sentence."""
         self.renderer = renderer
         self.settings = settings
 
     @property
-    def rounds(self) -> int:
-        """How many rounds follow one another."""
+    def width(self) -> int:
+        """The most contexts that it yields at once; it decides how many prompts go together."""
         return 1
 
     @abstractmethod
-    def part(self, prefill: Prefill | None) -> str | None:
-        """The part of the source's thought that this attack gives; ``None``: none of it."""
+    def talk(self, case: Case) -> Talk:
+        """The conversation about one case."""
 
-    @abstractmethod
-    def open(self, prompt: str, prefill: str | None) -> RenderedPrompt:
-        """The context of round 1; ``prefill`` is what ``part`` returned."""
+    def cut(self, prefill: Prefill) -> str:
+        """The first ``attack.prefill_words`` words of a thought."""
+        return self.renderer.cut(prefill.text, self.settings.prefill_words)[0]
 
-    def follow(
-        self, previous: RenderedPrompt, sample: Sample, prefill: str | None
-    ) -> RenderedPrompt:
-        """The context of the next round: the previous one, what the policy made of it, and more."""
-        raise AssertionError(f"{type(self).__name__} has a single round")
+    def reset(self, answer: Answer, given: str) -> RenderedPrompt:
+        """The context of a reset (paper: IPR), in token ids.
+
+        The answer's context, its thought without the closing tag and the response, the transition
+        sentence, the prefill again; the think block stays open.
+        """
+        return self.renderer.reset(
+            answer.context, answer.sample.token_ids, self.settings.transition, given
+        )

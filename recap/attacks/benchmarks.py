@@ -1,22 +1,28 @@
-"""Benchmarks as declarations: which prompts, which attack, which prefills, which label is success.
+"""Benchmarks as declarations: which prompts, which attack, whose prefills, how many, what counts.
 
-Decoding: temperature, top-p, tokens and samples of the ``attack`` section, unless the benchmark has
-its own under ``attack.decoding``. ``select`` turns a declaration and the evaluation files into the
-cases to run. Leaves out the paper's WildJailbreak, Fortress and AIME.
+Decoding: temperature, top-p, tokens and samples of the ``attack`` section; over them what a
+benchmark declares for itself; over both what ``attack.decoding`` says of it. Success is the label
+that ``SUCCESS`` gives the domain. ``selection.py`` turns a declaration and the evaluation's files
+into cases. Leaves out the paper's WildJailbreak, Fortress and AIME.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from recap import params
-from recap.errors import DataError, ParameterError, choices
-from recap.params import TRAIN_SOURCES, derive_seed
-from recap.rows import read_rows
-from recap.types import SUCCESS, Decoding, Domain, Label, Prefill, PromptRecord
+from recap.attacks.attack import SELF, Attack
+from recap.attacks.direct import Direct
+from recap.attacks.grid import PrefillGrid
+from recap.attacks.hijack import Hijack
+from recap.attacks.ipr import IterativePrefillReset
+from recap.attacks.prefill import PrefillAttack
+from recap.attacks.search import Search
+from recap.attacks.self_prefill import SelfPrefill
+from recap.attacks.transfer import Transfer
+from recap.errors import ParameterError, choices
+from recap.params import OwnDecoding
+from recap.types import SUCCESS, Decoding, Domain, Label
 
 PROMPT_SETS: dict[str, tuple[str, ...]] = {
     "harmful": ("microworld-harmful", "strongreject"),
@@ -26,64 +32,77 @@ PROMPT_SETS: dict[str, tuple[str, ...]] = {
 }
 """Prompt set of a benchmark -> values of ``PromptRecord.source`` that belong to it."""
 
-MAX_WITHOUT_PREFILL = 0.1
-"""Prompts without a verified prefill are left out; at this share of a benchmark it is an error."""
-
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One benchmark. ``prefill_source`` is ``None`` when the attack gives no prefill."""
+    """One benchmark.
 
-    name: params.BenchmarkName
+    ``prefill_source`` is ``None`` where the attack needs no thought from a file or says itself
+    whose. ``secondary``: on at most ``attack.secondary_prompts`` of its prompts, the same for all.
+    ``exempt``: it may attack a policy with thoughts of a source that trained it, or with its own;
+    reports mark such rows and no gate or claim reads them.
+    """
+
+    name: str
     prompts: str
     domain: Domain
-    attack: str
+    attack: type[Attack]
     prefill_source: str | None = None
+    secondary: bool = False
+    exempt: bool = False
+    decoding: OwnDecoding | None = None
 
     @property
     def score(self) -> Label:
         """The label whose share is reported."""
         return SUCCESS[self.domain]
 
+    def sources(self, settings: params.Attack) -> tuple[str, ...]:
+        """Whose thoughts are read from files, in the order in which a case holds them."""
+        if self.attack.needs == "each source":
+            assert self.domain != "math", "math is never prefilled"
+            return settings.transfer_sources[self.domain]
+        return (self.prefill_source,) if self.prefill_source else ()
 
+
+_HARM, _REFUSE = "harmful_eval", "refusing_eval"
+_IPR = IterativePrefillReset
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for benchmark in (
-        Benchmark("harmful", "harmful", "harmful", "direct"),
-        Benchmark("jailbreak", "jailbreak", "harmful", "direct"),
-        Benchmark("prefill", "harmful", "harmful", "prefill", "harmful_eval"),
-        Benchmark("hijack", "harmful", "harmful", "hijack", "harmful_eval"),
-        Benchmark("ipr", "harmful", "harmful", "ipr", "harmful_eval"),
-        Benchmark("benign", "benign", "benign", "direct"),
-        Benchmark("benign_prefill", "benign", "benign", "prefill", "refusing_eval"),
-        Benchmark("math", "math", "math", "direct"),
+        Benchmark("harmful", "harmful", "harmful", Direct),
+        Benchmark("jailbreak", "jailbreak", "harmful", Direct),
+        Benchmark("prefill", "harmful", "harmful", PrefillAttack, _HARM),
+        Benchmark("hijack", "harmful", "harmful", Hijack, _HARM),
+        Benchmark("ipr", "harmful", "harmful", _IPR, _HARM),
+        Benchmark("prefill_grid", "harmful", "harmful", PrefillGrid, _HARM, secondary=True),
+        Benchmark("search", "harmful", "harmful", Search, _HARM),
+        Benchmark("self_prefill", "harmful", "harmful", SelfPrefill, secondary=True, exempt=True),
+        Benchmark("transfer", "harmful", "harmful", Transfer, secondary=True, exempt=True),
+        Benchmark("benign", "benign", "benign", Direct),
+        Benchmark("benign_prefill", "benign", "benign", PrefillAttack, _REFUSE),
+        Benchmark("benign_hijack", "benign", "benign", Hijack, _REFUSE, secondary=True),
+        Benchmark("benign_ipr", "benign", "benign", _IPR, _REFUSE, secondary=True),
+        Benchmark("benign_grid", "benign", "benign", PrefillGrid, _REFUSE, secondary=True),
+        Benchmark("benign_search", "benign", "benign", Search, _REFUSE),
+        Benchmark("benign_self", "benign", "benign", SelfPrefill, secondary=True, exempt=True),
+        Benchmark("benign_transfer", "benign", "benign", Transfer, secondary=True, exempt=True),
+        Benchmark("math", "math", "math", Direct),
     )
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One prompt of a benchmark with the whole prefill it may be attacked with."""
-
-    record: PromptRecord
-    prefill: Prefill | None
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The cases of one benchmark; ``n_without_prefill`` prompts were left out for want of one."""
-
-    benchmark: Benchmark
-    cases: tuple[Case, ...]
-    n_without_prefill: int
+EXEMPT_SOURCES = (*params.TRAIN_SOURCES, SELF)
+"""Whose prefills mark a row of results: those of sources that train policies, and its own."""
 
 
 def benchmarks(settings: params.Attack | params.Dynamics) -> list[Benchmark]:
-    """The benchmarks of a section, in its order; ParameterError if one stands twice."""
+    """The benchmarks of a section, in its order; ParameterError if one stands twice or is none."""
     names = settings.benchmarks
+    section = "attack" if isinstance(settings, params.Attack) else "dynamics"
+    _check_names(f"{section}.benchmarks", names)
+    if isinstance(settings, params.Attack):
+        _check_names("attack.decoding", settings.decoding)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        section = "attack" if isinstance(settings, params.Attack) else "dynamics"
         raise ParameterError(
             f"Expected each benchmark once in {section}.benchmarks, got {choices(twice)} twice. "
             "Remove the repetition."
@@ -91,92 +110,23 @@ def benchmarks(settings: params.Attack | params.Dynamics) -> list[Benchmark]:
     return [BENCHMARKS[name] for name in names]
 
 
-def decoding(settings: params.Attack, benchmark: params.BenchmarkName) -> tuple[Decoding, int]:
+def _check_names(key: str, names: object) -> None:
+    assert isinstance(names, tuple | dict)
+    unknown = sorted(set(names) - set(BENCHMARKS))
+    if unknown:
+        raise ParameterError(
+            "params.yaml has parameters that do not fit:\n"
+            f"  {key}: expected a benchmark among {choices(BENCHMARKS)}, got {choices(unknown)}. "
+            "Correct the name, or declare it in recap/attacks/benchmarks.py."
+        )
+
+
+def decoding(settings: params.Attack, benchmark: Benchmark) -> tuple[Decoding, int]:
     """How a benchmark is decoded, and how many samples each of its prompts gets."""
-    own = settings.decoding.get(benchmark, params.OwnDecoding())
+    own = benchmark.decoding or OwnDecoding()
+    layers = (settings.decoding.get(benchmark.name, OwnDecoding()), own, settings)
     return Decoding(
-        temperature=own.temperature or settings.temperature,
-        top_p=own.top_p or settings.top_p,
-        max_tokens=own.max_tokens or settings.max_tokens,
-    ), own.samples or settings.samples
-
-
-def check_sources(source: str, prefills: Sequence[Prefill]) -> None:
-    """Raise DataError unless all prefills come from ``source``, which training never uses.
-
-    A policy attacked with its own training prefills would look robust for the wrong reason.
-    """
-    for prefill in prefills:
-        came = prefill.source_model
-        if came in TRAIN_SOURCES:
-            raise DataError(
-                f"Expected evaluation prefills of '{source}', got prefills of '{came}', which is a "
-                f"training source (prompt {prefill.prompt_id}). "
-                f"Make them with `dvc repro prefill@{source}`."
-            )
-        if came != source:
-            raise DataError(
-                f"Expected evaluation prefills of '{source}', got prefills of '{came}' "
-                f"(prompt {prefill.prompt_id}). Make them with `dvc repro prefill@{source}`."
-            )
-
-
-def read_selections(chosen: Sequence[Benchmark], prompts: Path, prefills: Path) -> list[Selection]:
-    """The cases of all benchmarks, from the evaluation prompts and the folder of prefills."""
-    records = read_rows(prompts, PromptRecord)
-    sources = sorted({each.prefill_source for each in chosen if each.prefill_source is not None})
-    given = {source: read_rows(prefills / f"{source}.jsonl", Prefill) for source in sources}
-    return [select(benchmark, records, given) for benchmark in chosen]
-
-
-def select(
-    benchmark: Benchmark,
-    records: Sequence[PromptRecord],
-    prefills: Mapping[str, Sequence[Prefill]],
-) -> Selection:
-    """The benchmark's cases in the order of the records; ``prefills`` by source.
-
-    Raises DataError without prompts, with prompts of the training split, with prefills of the wrong
-    source, or when the share of prompts without a verified prefill reaches MAX_WITHOUT_PREFILL.
-    """
-    sources = PROMPT_SETS[benchmark.prompts]
-    chosen = [
-        record
-        for record in records
-        if record.source in sources and record.domain == benchmark.domain
-    ]
-    if not chosen:
-        raise DataError(
-            f"Expected {benchmark.domain} prompts of {choices(sources)} for the benchmark "
-            f"'{benchmark.name}', got none. Add such a source to prepare.sources or remove "
-            f"'{benchmark.name}' from attack.benchmarks and dynamics.benchmarks."
-        )
-    for record in chosen:
-        if record.split != "eval":
-            raise DataError(
-                f"Expected prompts of the eval split, got {record.id} of the {record.split} split. "
-                "Give the evaluation file of `prepare`."
-            )
-    if benchmark.prefill_source is None:
-        return Selection(benchmark, tuple(Case(record, None) for record in chosen), 0)
-    given = prefills[benchmark.prefill_source]
-    check_sources(benchmark.prefill_source, given)
-    verified = {prefill.prompt_id: prefill for prefill in given if prefill.rejected is None}
-    cases = tuple(Case(record, verified[record.id]) for record in chosen if record.id in verified)
-    missing = len(chosen) - len(cases)
-    if missing / len(chosen) >= MAX_WITHOUT_PREFILL:
-        raise DataError(
-            f"Expected verified prefills of '{benchmark.prefill_source}' for more than "
-            f"{1 - MAX_WITHOUT_PREFILL:.0%} of the {len(chosen)} prompts of "
-            f"'{benchmark.name}', got {len(cases)}. "
-            "Raise prefill.attempts or look at the reasons in the prefill file."
-        )
-    return Selection(benchmark, cases, missing)
-
-
-def draw(selection: Selection, count: int, seed: int) -> Selection:
-    """``count`` of the cases in their order, drawn by ``seed``; all if there are no more."""
-    places = range(len(selection.cases))
-    generator = random.Random(derive_seed(seed, "draw", selection.benchmark.name))
-    drawn = sorted(generator.sample(places, min(count, len(places))))
-    return replace(selection, cases=tuple(selection.cases[place] for place in drawn))
+        temperature=next(layer.temperature for layer in layers if layer.temperature),
+        top_p=next(layer.top_p for layer in layers if layer.top_p),
+        max_tokens=next(layer.max_tokens for layer in layers if layer.max_tokens),
+    ), next(layer.samples for layer in layers if layer.samples)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from recap.attacks.attack import Attack
-from recap.types import Prefill, RenderedPrompt
+from recap.attacks.attack import Attack, Case, Shot, Talk
 
 
 class Direct(Attack):
     """The clean prompt."""
 
-    uses_prefill = False
+    name = "direct"
+    needs = "nothing"
 
-    def part(self, prefill: Prefill | None) -> None:
-        """Nothing is given."""
-
-    def open(self, prompt: str, prefill: str | None) -> RenderedPrompt:
+    def talk(self, case: Case) -> Talk:
         """The prompt with an open think block."""
-        return self.renderer.prompt(prompt)
+        (answer,) = yield [self.renderer.prompt(case.record.prompt)]
+        return [Shot(1, answer)]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from recap.attacks.attack import Attack
-from recap.types import Prefill, RenderedPrompt
+from recap.attacks.attack import Attack, Case, Shot, Talk
 
 
 class Hijack(Attack):
     """The policy must answer at once."""
 
+    name = "hijack"
     closes_thought = True
 
-    def part(self, prefill: Prefill | None) -> str | None:
-        """The whole thought."""
-        assert prefill is not None, "a benchmark with this attack declares a prefill source"
-        return prefill.text
-
-    def open(self, prompt: str, prefill: str | None) -> RenderedPrompt:
-        """The prompt with the thought, the think block closed."""
-        assert prefill is not None
-        return self.renderer.hijack(prompt, prefill)
+    def talk(self, case: Case) -> Talk:
+        """The prompt with the whole thought, the think block closed."""
+        (thought,) = case.prefills
+        (answer,) = yield [self.renderer.hijack(case.record.prompt, thought.text)]
+        return [Shot(1, answer, thought.text, thought.source_model)]

@@ -1,4 +1,4 @@
-"""Iterative prefill reset, k rounds (paper: IPR).
+"""Iterative prefill reset, ``attack.ipr_rounds`` rounds (paper: IPR).
 
 Round k's context, in token ids: x, then for every j < k: y_pre, y_gen_j without its ``</think>``,
 y_tran; then y_pre, the think block still open. Responses of earlier rounds are dropped and each
@@ -9,21 +9,22 @@ later rounds of it only grow and say the same.
 
 from __future__ import annotations
 
-from recap.attacks.prefill import PrefillAttack
-from recap.types import RenderedPrompt, Sample
+from recap.attacks.attack import Attack, Case, Shot, Talk
 
 
-class IterativePrefillReset(PrefillAttack):
+class IterativePrefillReset(Attack):
     """The prefill attack, repeated behind a sentence that discards the discussion so far."""
 
-    @property
-    def rounds(self) -> int:
-        """``attack.ipr_rounds``."""
-        return self.settings.ipr_rounds
+    name = "ipr"
 
-    def follow(
-        self, previous: RenderedPrompt, sample: Sample, prefill: str | None
-    ) -> RenderedPrompt:
-        """The transition sentence and the prefill again, behind the thought generated so far."""
-        assert prefill is not None
-        return self.renderer.reset(previous, sample.token_ids, self.settings.transition, prefill)
+    def talk(self, case: Case) -> Talk:
+        """One context at a time, each built on what the policy made of the last."""
+        (thought,) = case.prefills
+        given = self.cut(thought)
+        context = self.renderer.prompt(case.record.prompt, given)
+        shots = []
+        for number in range(1, self.settings.ipr_rounds + 1):
+            (answer,) = yield [context]
+            shots.append(Shot(number, answer, given, thought.source_model))
+            context = self.reset(answer, given)
+        return shots

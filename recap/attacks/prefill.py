@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from recap.attacks.attack import Attack
-from recap.types import Prefill, RenderedPrompt
+from recap.attacks.attack import Attack, Case, Shot, Talk
 
 
 class PrefillAttack(Attack):
     """The policy goes on with a flawed thought, then answers."""
 
-    def part(self, prefill: Prefill | None) -> str | None:
-        """The first ``attack.prefill_words`` words."""
-        assert prefill is not None, "a benchmark with this attack declares a prefill source"
-        return self.renderer.cut(prefill.text, self.settings.prefill_words)[0]
+    name = "prefill"
 
-    def open(self, prompt: str, prefill: str | None) -> RenderedPrompt:
+    def talk(self, case: Case) -> Talk:
         """The prompt, the think block open, the prefill in it."""
-        return self.renderer.prompt(prompt, prefill)
+        (thought,) = case.prefills
+        given = self.cut(thought)
+        (answer,) = yield [self.renderer.prompt(case.record.prompt, given)]
+        return [Shot(1, answer, given, thought.source_model)]

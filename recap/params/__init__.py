@@ -120,6 +120,12 @@ class Params(Section):
                 raise ValueError(
                     f"{key}: unknown variant '{name}': `variants` defines {choices(self.variants)}"
                 )
+        if self.attack.selector == self.judge.judge:
+            raise ValueError(
+                "attack.selector must be another than judge.judge, or the search would optimise "
+                f"what measures it; got {self.attack.selector} for both (attack.selector: null "
+                "searches nothing)"
+            )
         for name in self.variants:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                 raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -17,7 +17,9 @@ from recap.params.values import (
     LoaderName,
     ModelName,
     Positive,
+    PrefilledDomain,
     Section,
+    SelectorName,
     Share,
     Source,
     Table,
@@ -170,17 +172,45 @@ class OwnDecoding(Section):
 
 
 class Attack(Section):
-    """Evaluation generation; each benchmark's prompts and attack stand in recap/attacks."""
+    """Evaluation generation; each benchmark's prompts and attack stand in recap/attacks.
+
+    ``selector`` is the adversary's own eye, never ``judge.judge``; ``null`` where nothing searches.
+    """
 
     prefill_words: Count
+    grid_words: tuple[Count, ...] = Field(min_length=1)
     ipr_rounds: Count
     transition: str = Field(min_length=1)
+    selector: SelectorName | None
+    search_budgets: tuple[Count, ...] = Field(min_length=1)
+    search_prompts: Count
+    self_samples: Count
+    transfer_sources: dict[PrefilledDomain, Annotated[tuple[Source, ...], Field(min_length=1)]]
+    secondary_prompts: Count
     temperature: Positive
     top_p: Annotated[float, Field(gt=0.0, le=1.0)]
     max_tokens: Count
     samples: Count
     decoding: dict[BenchmarkName, OwnDecoding]
     benchmarks: tuple[BenchmarkName, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _axes(self) -> Attack:
+        """An axis is read from left to right."""
+        for name, places in (
+            ("grid_words", self.grid_words),
+            ("search_budgets", self.search_budgets),
+        ):
+            if list(places) != sorted(set(places)):
+                raise ValueError(f"{name} go up, each once; got {list(places)}")
+        for domain in get_args(PrefilledDomain):
+            names = self.transfer_sources.get(domain, ())
+            if not names or len(set(names)) < len(names):
+                raise ValueError(
+                    f"transfer_sources.{domain} names each source once and at least one, got "
+                    f"{list(names)}"
+                )
+        return self
 
 
 class Dynamics(Section):

@@ -16,9 +16,12 @@ EvalSource = Literal["harmful_eval", "refusing_eval"]
 Source = Literal[TrainSource, EvalSource]
 Table = Literal["prompts", "prefills", "verdicts"]
 LoaderName = Literal["microworld", "gsm8k", "star1", "xstest", "strongreject", "math500"]
-BenchmarkName = Literal[
-    "harmful", "jailbreak", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math"
-]
+BenchmarkName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+"""Which there are is for recap/attacks/benchmarks.py to say, so that declaring another touches no
+parameter class, on which every stage depends; the stages that attack refuse a name it lacks."""
+PrefilledDomain = Literal["harmful", "benign"]
+"""Math is never prefilled."""
+SelectorName = Literal["guardian"]
 TRAIN_SOURCES: tuple[TrainSource, ...] = get_args(TrainSource)
 EVAL_SOURCES: tuple[EvalSource, ...] = get_args(EvalSource)
 TABLES: tuple[Table, ...] = get_args(Table)

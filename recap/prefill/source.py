@@ -1,12 +1,14 @@
 """Whole thoughts of one source, sampled for its prompts until verified.
 
 What each source is asked: pi_harm the harmful prompts, pi_refuse the benign ones, the aligned model
-both; evaluation's sources the evaluation prompts. Thoughts are kept whole: training and attacks cut
-them to their own length.
+both; evaluation's sources the evaluation prompts. Its pool are further thoughts about evaluation
+prompts, for attacks that search among them or compare sources; training never reads it. Thoughts
+are kept whole: training and attacks cut them to their own length.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,8 +35,12 @@ class Source:
 
     def asks(self, record: PromptRecord) -> bool:
         """Whether this source thinks about the prompt."""
+        return record.split == self.split and self.fits(record)
+
+    def fits(self, record: PromptRecord) -> bool:
+        """Whether it may be asked about the prompt, of whichever split."""
         unused = record.split == "eval" and record.source.endswith(NEVER_PREFILLED)
-        return record.domain in self.domains and record.split == self.split and not unused
+        return record.domain in self.domains and not unused
 
 
 SOURCES = {
@@ -75,6 +81,34 @@ def sample_prefills(
     return sample_thoughts(name, source.intent, asked, sampler, renderer, guardian, section, seed)
 
 
+def sample_pool(
+    name: str,
+    records: Sequence[PromptRecord],
+    sampler: Sampler,
+    renderer: Renderer,
+    guardian: Guardian,
+    section: Prefilling,
+    seed: int,
+    *,
+    prompts: int,
+    thoughts: int,
+) -> list[Prefill]:
+    """Further thoughts about evaluation prompts, prompt by prompt in the records' order.
+
+    An evaluation source thinks ``thoughts`` times about ``prompts`` of its prompts, drawn by the
+    seed: the first of these is the prefill that it has anyway, the rest are here. A training source
+    thinks once about each of its domains' evaluation prompts.
+    """
+    source = find_source(name)
+    asked = [record for record in records if record.split == "eval" and source.fits(record)]
+    if source.split == "eval":
+        generator = random.Random(derive_seed(seed, "pool", name))
+        places = sorted(generator.sample(range(len(asked)), min(prompts, len(asked))))
+        asked = [asked[place] for place in places for _ in range(thoughts - 1)]
+    again = derive_seed(seed, "pool")
+    return sample_thoughts(name, source.intent, asked, sampler, renderer, guardian, section, again)
+
+
 def sample_thoughts(
     name: str,
     intent: Intent,
@@ -87,31 +121,32 @@ def sample_thoughts(
 ) -> list[Prefill]:
     """One thought of the model called ``name`` about each prompt, verified for ``intent``.
 
-    Attempts and what is kept of them: as in ``sample_prefills``.
+    A record that stands in ``asked`` more than once gets as many. Attempts and what is kept of
+    them: as in ``sample_prefills``.
     """
     decoding = Decoding(section.temperature, section.top_p, section.max_tokens)
     progress = Progress("thought", len(asked))
-    prefills: dict[str, Prefill] = {}
-    todo = asked
+    prefills: dict[int, Prefill] = {}
+    todo = list(range(len(asked)))
     for attempt in range(section.attempts):
         if not todo:
             break
         drawn = sampler.sample(
-            [renderer.prompt(record.prompt) for record in todo],
+            [renderer.prompt(asked[place].prompt) for place in todo],
             decoding,
             num_samples=1,
             seed=derive_seed(seed, "prefill", name, attempt),
         )
         thoughts = []
-        for record, (sample,) in zip(todo, drawn, strict=True):
+        for place, (sample,) in zip(todo, drawn, strict=True):
             text, response, _, _ = renderer.split(sample.token_ids)
-            thoughts.append(Thought(record, text, response))
+            thoughts.append(Thought(asked[place], text, response))
         reasons = verify(thoughts, intent, guardian, section.guardian_threshold, renderer.markers)
-        for thought, reason in zip(thoughts, reasons, strict=True):
-            prefills[thought.record.id] = _prefill(thought, reason, name, intent, renderer)
-        todo = [t.record for t, reason in zip(thoughts, reasons, strict=True) if reason]
+        for place, thought, reason in zip(todo, thoughts, reasons, strict=True):
+            prefills[place] = _prefill(thought, reason, name, intent, renderer)
+        todo = [place for place, reason in zip(todo, reasons, strict=True) if reason]
         progress.step(len(asked) - len(todo), f"verified, attempt {attempt + 1}")
-    return [prefills[record.id] for record in asked]
+    return [prefills[place] for place in range(len(asked))]
 
 
 def _prefill(

@@ -6,18 +6,13 @@ changed parameters or inputs start afresh beside the states of the old ones.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel
-
-from recap.errors import ModelError
 from recap.locks import exclusive
 from recap.params import Prefilling, Train, derive_seed
 from recap.prefill.inject import Injection
@@ -37,6 +32,7 @@ from recap.sampling.sampler import Sampler
 from recap.sampling.torch_sampler import TorchSampler
 from recap.sampling.vllm_sampler import VllmSampler, vllm_version
 from recap.scoring.guardian import load_guardian
+from recap.scratch import code_hash, directory_hash, rows_hash
 from recap.types import Prefill, PromptRecord
 from recap.weights import copy_snapshots, load_model
 
@@ -162,11 +158,11 @@ def identity(cell: Cell) -> dict[str, str]:
     return {
         **{name: json.dumps(value) for name, value in parameters.items()},
         "seed": str(cell.seed),
-        "policy": _directory_hash(cell.policy),
-        "guardian": _directory_hash(cell.guardian),
-        "prompts": _rows_hash(cell.records),
-        "prefills": _rows_hash(prefills),
-        "code": _code_hash(),
+        "policy": directory_hash(cell.policy),
+        "guardian": directory_hash(cell.guardian),
+        "prompts": rows_hash(cell.records),
+        "prefills": rows_hash(prefills),
+        "code": code_hash(),
         **{name: version(name) for name in ("torch", "transformers", "trl")},
         **({"vllm": vllm_version()} if cell.train.engine == "vllm" else {}),
     }
@@ -176,36 +172,3 @@ def write_metrics(path: Path, lines: Sequence[Metrics]) -> None:
     """One JSON object for each update, atomically."""
     with atomic_path(path) as part, part.open("w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(line) + "\n" for line in lines)
-
-
-def _directory_hash(directory: Path) -> str:
-    if not directory.is_dir():
-        raise ModelError(
-            f"Expected a model directory at {directory}, found none. "
-            "Run the stage that makes it, or correct the path."
-        )
-    digest = hashlib.sha256()
-    for path in sorted(p for p in directory.iterdir() if p.is_file()):
-        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _code_hash() -> str:
-    """Of the modules of ours that are loaded: DVC runs the stage anew when one of them changes.
-
-    A result of two programs, one before and one after a resume, could never be made again.
-    """
-    digest = hashlib.sha256()
-    for name, module in sorted(sys.modules.items()):
-        if name.startswith("recap.") and module.__file__:
-            digest.update(name.encode() + b"\0" + Path(module.__file__).read_bytes())
-    return digest.hexdigest()
-
-
-def _rows_hash(rows: Iterable[BaseModel]) -> str:
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(row.model_dump_json().encode() + b"\n")
-    return digest.hexdigest()

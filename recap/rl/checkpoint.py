@@ -15,7 +15,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,14 +28,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from recap.errors import CheckpointError, SpaceError
 from recap.rl.metrics import Metrics
 from recap.rows import read_rows
+from recap.scratch import folder_of, sweep
 from recap.types import Prefill, RolloutGroup
 
 KEPT = 2
 """Complete states kept: the newest and, should its disk blocks rot, the one before."""
 MANIFEST = "manifest.json"
-OTHERS_KEPT = 1
-"""Folders of the same cell with other parameters or inputs that outlive a finished run: going to
-and fro between two settings loses nothing, and old states do not pile up."""
 GROUPS = TypeAdapter(list[RolloutGroup], config=ConfigDict(ser_json_inf_nan="constants"))
 """Rollout groups as JSON and back, to the bit: floats are written in their shortest exact form."""
 
@@ -78,8 +75,7 @@ class CheckpointFolder:
     def __init__(self, root: Path, cell: str, run: Mapping[str, str]) -> None:
         """``run``: every parameter and input hash that the result depends on."""
         self._run = dict(run)
-        digest = hashlib.sha256(json.dumps(self._run, sort_keys=True).encode()).hexdigest()
-        self.path = root / f"{cell}-{digest[:12]}"
+        self.path = folder_of(root, cell, self._run)
         self._cell = cell
         self.snapshots = self.path / "snapshots"
 
@@ -133,17 +129,8 @@ class CheckpointFolder:
         return None
 
     def remove(self) -> None:
-        """Delete all states: the run's outputs are in place.
-
-        Of this cell's runs with other parameters or inputs, which were never finished, the
-        OTHERS_KEPT touched last stay. Call it with the cell's lock held: none of them runs then.
-        """
-        shutil.rmtree(self.path, ignore_errors=True)
-        name = re.compile(re.escape(self._cell) + "-[0-9a-f]{12}")
-        others = [path for path in self.path.parent.iterdir() if name.fullmatch(path.name)]
-        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in others[OTHERS_KEPT:]:
-            shutil.rmtree(path, ignore_errors=True)
+        """Delete all states: the run's outputs are in place, and its cell's lock is held."""
+        sweep(self.path, self._cell)
 
     def _complete(self) -> list[Path]:
         return sorted(p for p in self.path.glob("update-*") if not p.name.endswith(".broken"))

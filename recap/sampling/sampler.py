@@ -38,6 +38,17 @@ class Sampler(Protocol):
         ...
 
 
+class ConversingSampler(Sampler, Protocol):
+    """A sampler of fixed weights, whose calls may follow from one another."""
+
+    def conversation(self) -> Sampler:
+        """The same samples up to rounding, for calls that go on from one another's.
+
+        A call of it need not read again what the call before has read or written.
+        """
+        ...
+
+
 def check_decoding(decoding: Decoding, num_samples: int) -> None:
     """Raise ParameterError unless the decoding can be sampled."""
     if decoding.temperature <= 0 or not 0 < decoding.top_p <= 1:
@@ -52,7 +63,7 @@ def check_decoding(decoding: Decoding, num_samples: int) -> None:
         )
 
 
-def open_sampler(sampling: Sampling, model_dir: Path) -> Sampler:
+def open_sampler(sampling: Sampling, model_dir: Path) -> ConversingSampler:
     """The sampler that ``sampling.engine`` names, with the model of ``model_dir`` loaded.
 
     Raises ModelError when the directory holds no model.

@@ -110,6 +110,10 @@ class TorchSampler:
         samples = [self._finish(row) for row in rows]
         return [samples[i : i + num_samples] for i in range(0, len(samples), num_samples)]
 
+    def conversation(self) -> TorchSampler:
+        """Calls that follow from one another."""
+        return self
+
     def _decoders(self) -> StartDecoder:
         """How to start a batch with the weights as they are now."""
         if is_plain_llama(self._model):

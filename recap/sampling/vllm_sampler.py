@@ -107,6 +107,10 @@ class VllmSampler:
             groups[index] = _samples(output)
         return list(groups.values())
 
+    def conversation(self) -> VllmSampler:
+        """The engine keeps what it has read by itself (``enable_prefix_caching``)."""
+        return self
+
     def sync(self, policy: PreTrainedModel, decoding: Decoding) -> dtype:
         """Serve the policy's weights as they are now, for samples with this decoding.
 
@@ -154,6 +158,7 @@ class VllmSampler:
                 enforce_eager=not on_gpu,
                 # Half a prompt asks a seeded request's generator to step back; CPU ones cannot.
                 enable_chunked_prefill=on_gpu,
+                enable_prefix_caching=True,
                 logprobs_mode=mode,
                 generation_config="vllm",
                 trust_remote_code=False,

@@ -1,42 +1,75 @@
-"""Stage ``attack``: a trained policy under every benchmark -> completions."""
+"""Stage ``attack``: a trained policy under every benchmark -> completions.
+
+Blocks of conversations that a killed run had finished are in ``.recap/attack`` and are not made
+again.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from recap.attacks.benchmarks import benchmarks, read_selections
-from recap.attacks.rounds import run_attacks
+from recap.attacks.benchmarks import benchmarks
+from recap.attacks.conversations import run_attacks
+from recap.attacks.journal import journal_of
+from recap.attacks.selection import Files, read_selections
+from recap.attacks.selector import open_selector
 from recap.params import read_params
 from recap.render import Renderer
 from recap.rows import write_rows
 from recap.sampling.sampler import open_sampler
+from recap.scratch import code_hash, directory_hash, rows_hash
 from recap.stages.process import run_stage
+
+SCRATCH = Path(".recap/attack")
 
 
 def main(
     policy: Annotated[Path, typer.Option(help="Directory of the trained policy.")],
+    guardian: Annotated[Path, typer.Option(help="Directory of the guardian, the selector.")],
     prompts: Annotated[Path, typer.Option(help="Prompt records of the eval split.")],
-    prefills: Annotated[Path, typer.Option(help="Folder of the evaluation prefills.")],
+    train: Annotated[Path, typer.Option(help="Those of the train split, to keep them apart.")],
+    prefills: Annotated[Path, typer.Option(help="Folder of the sources' prefills.")],
+    pools: Annotated[Path, typer.Option(help="Folder of their further thoughts.")],
     out: Annotated[Path, typer.Option(help="Completions, one a line.")],
 ) -> None:
     """Attack a policy with every benchmark of ``attack.benchmarks``."""
     params = read_params()
-    selections = read_selections(benchmarks(params.attack), prompts, prefills)
+    chosen = benchmarks(params.attack)
+    files = Files(prompts, train, prefills, pools)
+    selections = read_selections(chosen, files, params.attack, params.seed)
     for each in selections:
         note = f", {each.n_without_prefill} left out" if each.n_without_prefill else ""
         print(f"{each.benchmark.name}: {len(each.cases)} prompts{note}", file=sys.stderr)
-    completions = run_attacks(
-        selections,
-        Renderer.from_dir(policy),
-        open_sampler(params.sampling, policy),
-        params.attack,
-        seed=params.seed,
-    )
-    write_rows(out, completions)
+    selects = any(each.attack.selects for each in chosen)
+    selector = open_selector(params.attack, guardian) if selects else None
+    renderer, sampler = Renderer.from_dir(policy), open_sampler(params.sampling, policy)
+    cases = [case for each in selections for case in each.cases]
+    run = {
+        "seed": str(params.seed),
+        "sampling": params.sampling.model_dump_json(),
+        "attack": params.attack.model_dump_json(),
+        "cases": rows_hash(row for case in cases for row in (case.record, *case.prefills)),
+        "policy": directory_hash(policy),
+        "guardian": directory_hash(guardian) if selector else "",
+        "code": code_hash(),
+        **{name: version(name) for name in ("torch", "transformers")},
+    }
+    with journal_of(SCRATCH, out.stem, run) as journal:
+        completions = run_attacks(
+            selections,
+            renderer,
+            sampler,
+            params.attack,
+            seed=params.seed,
+            selector=selector,
+            journal=journal,
+        )
+        write_rows(out, completions)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from typing import Annotated
 
 import typer
 
-from recap.attacks.benchmarks import benchmarks, draw, read_selections
-from recap.attacks.rounds import run_attacks
+from recap.attacks.benchmarks import benchmarks
+from recap.attacks.conversations import run_attacks
+from recap.attacks.selection import Files, draw, read_selections
+from recap.attacks.selector import open_selector
 from recap.evaluation.metrics import cell_result, outcomes
 from recap.judges.registry import open_judge
 from recap.params import read_params
@@ -33,16 +35,22 @@ def main(
     policy: Annotated[Path, typer.Option(help="Directory of the trained policy.")],
     metrics: Annotated[Path, typer.Option(help="A line for each update that was made.")],
     prompts: Annotated[Path, typer.Option(help="Prompt records of the eval split.")],
-    prefills: Annotated[Path, typer.Option(help="Folder of the evaluation prefills.")],
-    guardian: Annotated[Path, typer.Option(help="Directory of the guardian (judge: guardian).")],
+    train: Annotated[Path, typer.Option(help="Those of the train split, to keep them apart.")],
+    prefills: Annotated[Path, typer.Option(help="Folder of the sources' prefills.")],
+    pools: Annotated[Path, typer.Option(help="Folder of their further thoughts.")],
+    guardian: Annotated[Path, typer.Option(help="Directory of the guardian: selector, or judge.")],
     out: Annotated[Path, typer.Option(help="Rates by update, one JSON document.")],
 ) -> None:
     """Measure a cell at every update of which there is a policy."""
     params = read_params()
+    chosen = benchmarks(params.dynamics)
+    files = Files(prompts, train, prefills, pools)
     selections = [
         draw(selection, params.dynamics.prompts, params.seed)
-        for selection in read_selections(benchmarks(params.dynamics), prompts, prefills)
+        for selection in read_selections(chosen, files, params.attack, params.seed)
     ]
+    selects = any(each.attack.selects for each in chosen)
+    selector = open_selector(params.attack, guardian) if selects else None
     judge = open_judge(params.judge.judge, world=params.world, seed=params.seed, guardian=guardian)
     # of a run that ended early the last update is not that of the parameters
     policies = {0: base, **snapshots(kept), count_lines(metrics): policy}
@@ -55,6 +63,7 @@ def main(
             open_sampler(params.sampling, directory),
             params.attack,
             seed=params.seed,
+            selector=selector,
         )
         cell = cell_result(
             completions,

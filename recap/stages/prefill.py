@@ -1,4 +1,4 @@
-"""Stage ``prefill``: whole thoughts of one source for its prompts, verified."""
+"""Stage ``prefill``: whole thoughts of one source, verified: for its prompts, and its pool."""
 
 from __future__ import annotations
 
@@ -20,25 +20,35 @@ def main(
     train: Annotated[Path, typer.Option(help="Prompt records of the train split.")],
     eval_: Annotated[Path, typer.Option("--eval", help="Prompt records of the eval split.")],
     out: Annotated[Path, typer.Option(help="Row file of prefills.")],
+    pool: Annotated[Path, typer.Option(help="Row file of thoughts that only attacks read.")],
 ) -> None:
     """Sample and verify the thoughts of SOURCE."""
-    from recap.prefill.source import find_source, sample_prefills
+    from recap.prefill.source import find_source, sample_pool, sample_prefills
     from recap.render import Renderer
     from recap.sampling.sampler import open_sampler
     from recap.scoring.guardian import load_guardian
 
     params = read_params()
-    records = read_rows(train if find_source(source).split == "train" else eval_, PromptRecord)
-    prefills = sample_prefills(
-        source,
-        records,
+    find_source(source)
+    files = {"train": train, "eval": eval_}
+    records = {split: read_rows(path, PromptRecord) for split, path in files.items()}
+    with_it = (
         open_sampler(params.sampling, model),
         Renderer.from_dir(model),
         load_guardian(guardian),
         params.prefill,
         params.seed,
     )
+    prefills = sample_prefills(source, records[find_source(source).split], *with_it)
+    further = sample_pool(
+        source,
+        records["eval"],
+        *with_it,
+        prompts=params.attack.search_prompts,
+        thoughts=max(params.attack.search_budgets),
+    )
     write_rows(out, prefills)
+    write_rows(pool, further)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,13 @@ def _params(folder: Path, **changes: dict[str, object]) -> Params:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["seed"] = 3
     values["models"] |= {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "context": 256}
-    values["attack"] |= {"prefill_words": 7, "max_tokens": 16}
+    values["attack"] |= {
+        "prefill_words": 7,
+        "max_tokens": 16,
+        "grid_words": [3, 7],
+        "ipr_rounds": 3,
+    }
+    values["attack"] |= {"search_budgets": [1, 2], "self_samples": 2, "secondary_prompts": 8}
     values["evaluate"] |= {"bootstrap": 200}
     values["matrix"] |= {"variants": ["base", "dapo", "recap"], "seeds": [0]}
     for section, change in changes.items():
@@ -61,16 +67,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = make_records(World(params.world, params.seed), "eval", PER_SET)
     write_rows(folder / "eval.jsonl", records)
     tokenizer = make_tokenizer(params.models.context)
-    for source, domain in (("harmful_eval", "harmful"), ("refusing_eval", "benign")):
+    write_rows(folder / "seen.jsonl", make_records(World(params.world, params.seed), "train", 4))
+    domains = {
+        "harmful_eval": ("harmful",), "refusing_eval": ("benign",),
+        "harmful": ("harmful",), "refusing": ("benign",), "aligned": ("harmful", "benign"),
+    }  # fmt: skip
+    for source, asked in domains.items():
         prefills = [
             Prefill(
                 prompt_id=record.id, text=THOUGHT, intent="harmful", source_model=source,
                 num_words=17, num_tokens=17, response="sure .", rejected=None,
             )
             for record in records
-            if record.domain == domain
+            if record.domain in asked and record.source != "microworld-jailbreak"
         ]  # fmt: skip
-        write_rows(folder / "prefills" / f"{source}.jsonl", prefills)
+        write_rows(folder / "pools" / f"{source}.jsonl", prefills)
+        if source.endswith("_eval"):
+            write_rows(folder / "prefills" / f"{source}.jsonl", prefills)
+    guardian = make_model(params.models, tokenizer, 9)
+    save_model(guardian, tokenizer, folder / "guardian")
     for number, variant in enumerate(params.matrix.variants):
         save_model(make_model(params.models, tokenizer, number), tokenizer, folder / variant)
     return folder
@@ -87,7 +102,15 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _attack(here: Path, variant: str, out: str | None = None) -> Path:
     path = here / "completions" / f"{out or variant}-0.jsonl"
-    attack.main(here / variant, here / "eval.jsonl", here / "prefills", path)
+    attack.main(
+        policy=here / variant,
+        guardian=here / "guardian",
+        prompts=here / "eval.jsonl",
+        train=here / "seen.jsonl",
+        prefills=here / "prefills",
+        pools=here / "pools",
+        out=path,
+    )
     return path
 
 
@@ -105,14 +128,21 @@ def test_from_policies_to_a_decision(here: Path) -> None:
     expected = {
         ("harmful", 1): 12, ("jailbreak", 1): 12, ("prefill", 1): 12, ("hijack", 1): 12,
         ("ipr", 1): 12, ("ipr", 2): 12, ("ipr", 3): 12,
-        ("benign", 1): 12, ("benign_prefill", 1): 12, ("math", 1): 12,
+        ("prefill_grid", 1): 8, ("prefill_grid", 2): 8, ("search", 1): 12, ("search", 2): 12,
+        ("self_prefill", 1): 8, ("transfer", 1): 8, ("transfer", 2): 8, ("transfer", 3): 8,
+        ("benign", 1): 12, ("benign_prefill", 1): 12, ("benign_hijack", 1): 8,
+        ("benign_ipr", 1): 8, ("benign_ipr", 2): 8, ("benign_ipr", 3): 8,
+        ("benign_grid", 1): 8, ("benign_grid", 2): 8,
+        ("benign_search", 1): 12, ("benign_search", 2): 12, ("benign_self", 1): 8,
+        ("benign_transfer", 1): 8, ("benign_transfer", 2): 8, ("benign_transfer", 3): 8,
+        ("math", 1): 12,
     }  # fmt: skip
     assert Counter((row.benchmark, row.round) for row in completions) == expected
     verdicts = read_rows(here / "verdicts" / "recap-0.jsonl", Verdict)
     assert [row.prompt_id for row in verdicts] == [row.prompt_id for row in completions]
     result = read_json(here / "rates" / "recap-0.json", CellResult)
     assert [(each.benchmark, each.round) for each in result.results] == list(expected)
-    assert all(each.rate.n == 12 for each in result.results)
+    assert [each.rate.n for each in result.results] == list(expected.values())
     assert all(row.prefill == " ".join(THOUGHT.split()[:7]) and row.num_prefill_tokens == 7
                for row in completions if row.attack == "prefill")  # fmt: skip
 
@@ -153,7 +183,9 @@ def _dynamics(here: Path, policy: str, updates: int, kept: dict[int, str]) -> Dy
         policy=here / policy,
         metrics=here / "train.jsonl",
         prompts=here / "eval.jsonl",
+        train=here / "seen.jsonl",
         prefills=here / "prefills",
+        pools=here / "pools",
         guardian=here / "guardian",
         out=here / "dynamics.json",
     )
@@ -207,7 +239,8 @@ def test_dynamics_without_snapshots_or_metrics(here: Path) -> None:
     arguments = {
         "variant": "recap", "seed": 0, "base": here / "base", "kept": here / "kept",
         "policy": here / "recap", "metrics": here / "train.jsonl", "prompts": here / "eval.jsonl",
-        "prefills": here / "prefills", "guardian": here / "guardian", "out": here / "d.json",
+        "train": here / "seen.jsonl", "prefills": here / "prefills", "pools": here / "pools",
+        "guardian": here / "guardian", "out": here / "d.json",
     }  # fmt: skip
     with pytest.raises(ModelError, match="folder of snapshots"):
         dynamics.main(**arguments)  # type: ignore[arg-type]
@@ -257,6 +290,18 @@ def test_prefills_of_the_training_source(here: Path) -> None:
 def test_missing_prefill_file(here: Path) -> None:
     (here / "prefills" / "refusing_eval.jsonl").unlink()
     with pytest.raises(DataError, match=r"refusing_eval\.jsonl, found none"):
+        _attack(here, "recap")
+
+
+def test_training_prompts_in_the_evaluation(here: Path) -> None:
+    shutil.copy(here / "eval.jsonl", here / "seen.jsonl")
+    with pytest.raises(DataError, match="which is also a training prompt"):
+        _attack(here, "recap")
+
+
+def test_a_benchmark_that_does_not_exist(here: Path) -> None:
+    _params(here, attack={"benchmarks": ["harmful", "prefil"]})
+    with pytest.raises(ParameterError, match=r"attack\.benchmarks: expected .* got prefil\. Corr"):
         _attack(here, "recap")
 
 

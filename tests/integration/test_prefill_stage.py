@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.microworld.tokenizer import make_tokenizer
@@ -57,6 +58,7 @@ def run(project: Path, source: str, **changes: str) -> subprocess.CompletedProce
         "train": "data/prompts/train.jsonl",
         "eval": "data/prompts/eval.jsonl",
         "out": f"data/prefills/{source}.jsonl",
+        "pool": f"data/pools/{source}.jsonl",
     } | changes
     command = [sys.executable, "-m", "recap.stages.prefill", source]
     for name, value in arguments.items():
@@ -74,10 +76,29 @@ def test_a_row_for_each_prompt_and_the_same_bytes_twice(project: Path) -> None:
     prefills = read_rows(out, Prefill)
     assert [p.prompt_id for p in prefills] == [f"harmful-train-{i}" for i in range(3)]
     assert {p.source_model for p in prefills} == {"harmful"}
+    pool = read_rows(project / "data/pools/harmful.jsonl", Prefill)
+    assert [p.prompt_id for p in pool] == [f"harmful-eval-{i}" for i in range(3)]
     before = out.read_bytes()
     assert run(project, "harmful").returncode == 0
     assert out.read_bytes() == before
     assert not any(p.text and p.text in first.stderr for p in prefills)
+
+
+def test_an_evaluation_source_thinks_again_about_some_prompts(project: Path) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["attack"] |= {"search_budgets": [1, 3], "search_prompts": 2}
+    (project / "params.yaml").write_text(yaml.safe_dump(values))
+    assert run(project, "harmful_eval").returncode == 0
+    first = (project / "data/prefills/harmful_eval.jsonl").read_bytes()
+    pool = read_rows(project / "data/pools/harmful_eval.jsonl", Prefill)
+    asked = [p.prompt_id for p in pool]
+    assert len(asked) == 4 and asked[0] == asked[1] != asked[2] == asked[3]
+    assert len({p.text for p in pool}) > 1
+    values["attack"] |= {"search_budgets": [1], "search_prompts": 3}
+    (project / "params.yaml").write_text(yaml.safe_dump(values))
+    assert run(project, "harmful_eval").returncode == 0
+    assert (project / "data/prefills/harmful_eval.jsonl").read_bytes() == first
+    assert read_rows(project / "data/pools/harmful_eval.jsonl", Prefill) == []
 
 
 @pytest.mark.parametrize(

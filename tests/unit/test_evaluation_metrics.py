@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recap import params
-from recap.attacks.registry import ATTACKS
+from recap.attacks.benchmarks import BENCHMARKS
 from recap.errors import DataError, JudgeError
 from recap.evaluation.metrics import THOUGHTLESS, cell_result, outcomes
 from recap.types import BenchmarkResult, Completion, Domain, FinishReason, Label, Verdict
@@ -107,7 +107,8 @@ def test_a_closed_thought_cannot_reflect() -> None:
 
 
 def test_attacks_without_a_thought_of_the_policy() -> None:
-    assert {name for name, attack in ATTACKS.items() if attack.closes_thought} == THOUGHTLESS
+    attacks = {benchmark.attack for benchmark in BENCHMARKS.values()}
+    assert {attack.name for attack in attacks if attack.closes_thought} == THOUGHTLESS
 
 
 def test_an_empty_thought_counts_as_one_without_reflection() -> None:

@@ -118,15 +118,18 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
         ),
         ({"matrix.variants": ["base", "racep"]}, r"unknown variant 'racep': .*aligned, .* recap"),
         ({"matrix.sources": ["harmful", "evil"]}, r"matrix\.sources"),
-        ({"attack.benchmarks": ["harmful", "magic"]}, r"attack\.benchmarks"),
+        (
+            {"attack.benchmarks": ["harmful", "the magic"]},
+            r"attack\.benchmarks\.1: .*match pattern",
+        ),
         ({"models.origins": {"poilcy": "hub/x"}}, r"models\.origins\.poilcy.*: Input should be"),
         (
             {"sources.origins": {"harmful": "hub/x", "harmful_eval": "hub/x"}},
             r"origins\.harmful_eval is evaluation's and must be another model than training's harm",
         ),
         (
-            {"attack.decoding": {"prose": {"samples": 2}}},
-            r"attack\.decoding\.prose.*: Input should",
+            {"attack.decoding": {"a prose": {"samples": 2}}},
+            r"attack\.decoding\.a prose.*: .*match pattern",
         ),
         (
             {"attack.decoding": {"math": {"samples": 0}}},

@@ -1,0 +1,217 @@
+"""Selected cases -> completions: conversations held side by side, in blocks.
+
+A block is as many conversations as make about BLOCK samples at once; they go in step, with one
+sampler call for each step. Blocks know nothing of one another: random numbers depend on ``seed``,
+the benchmark, the block and the step, never on the policy (variants draw with common random
+numbers) nor on which other benchmarks run; and a block that a killed run finished is taken from the
+journal as it is. Each sample of a case is a conversation of its own.
+
+A sample that ended because the model's context was full, before its token budget, counts as
+``overflow``, like one that never had room to begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recap import params
+from recap.attacks.attack import Answer, Attack, Case, Shot
+from recap.attacks.benchmarks import Benchmark, decoding
+from recap.attacks.journal import Journal
+from recap.attacks.selection import Selection
+from recap.attacks.selector import Selector
+from recap.params import derive_seed
+from recap.progress import Progress
+from recap.render import Renderer
+from recap.sampling.sampler import ConversingSampler
+from recap.types import AttackedPrompt, Completion, Decoding, FinishReason, RenderedPrompt, Sample
+
+BLOCK = 192
+"""Samples of a block's widest step, about: what a killed run makes again at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Conversations that are held together: (case, sample) each. ``name`` is theirs alone."""
+
+    name: str
+    benchmark: Benchmark
+    attack: Attack
+    decoding: Decoding
+    members: tuple[tuple[Case, int], ...]
+
+
+def run_attacks(
+    selections: Sequence[Selection],
+    renderer: Renderer,
+    sampler: ConversingSampler,
+    settings: params.Attack,
+    *,
+    seed: int,
+    selector: Selector | None = None,
+    journal: Journal | None = None,
+) -> list[Completion]:
+    """All completions, ordered by benchmark, round, prompt and sample.
+
+    ``selector`` may be left out if no attack selects. What the journal holds is not made again, and
+    what is made is added to it.
+    """
+    blocks = [block for each in selections for block in _blocks(each, renderer, settings)]
+    progress = Progress("prompt", sum(len(block.members) for block in blocks))
+    completions: list[Completion] = []
+    done = 0
+    for block in blocks:
+        made = journal.find(block.name) if journal else None
+        if made is None:
+            made = _hold(block, renderer, sampler, selector, seed)
+            if journal:
+                journal.add(block.name, made)
+        completions += made
+        done += len(block.members)
+        progress.step(done, block.benchmark.name)
+    order: dict[str, int] = {each.benchmark.name: place for place, each in enumerate(selections)}
+    # stable: prompts and samples keep the order in which they were drawn
+    return sorted(completions, key=lambda row: (order[row.benchmark], row.round))
+
+
+def _blocks(selection: Selection, renderer: Renderer, settings: params.Attack) -> list[Block]:
+    benchmark = selection.benchmark
+    attack = benchmark.attack(renderer, settings)
+    how, samples = decoding(settings, benchmark)
+    members = [(case, sample) for case in selection.cases for sample in range(samples)]
+    size = max(1, BLOCK // attack.width)
+    return [
+        Block(
+            f"{benchmark.name}/{number}",
+            benchmark,
+            attack,
+            how,
+            tuple(members[first : first + size]),
+        )
+        for number, first in enumerate(range(0, len(members), size))
+    ]
+
+
+def _hold(
+    block: Block,
+    renderer: Renderer,
+    sampler: ConversingSampler,
+    selector: Selector | None,
+    seed: int,
+) -> list[Completion]:
+    """The completions of one block, by conversation."""
+    # What one step has read, the next may go on from; nothing is taken over from another block.
+    talking = sampler.conversation()
+    talks = [block.attack.talk(case) for case, _ in block.members]
+    shots: dict[int, Sequence[Shot]] = {}
+    asked: dict[int, Sequence[RenderedPrompt]] = {
+        place: next(talk) for place, talk in enumerate(talks)
+    }
+    step = 0
+    while asked:
+        step += 1
+        drawn = iter(
+            talking.sample(
+                [context for contexts in asked.values() for context in contexts],
+                block.decoding,
+                num_samples=1,
+                seed=derive_seed(seed, "attack", block.name, step),
+            )
+        )
+        answers = {
+            place: [_answer(context, next(drawn)[0], block, renderer) for context in contexts]
+            for place, contexts in asked.items()
+        }
+        if block.attack.selects:
+            answers = _weighed(answers, block, selector)
+        asked = {}
+        for place, given in answers.items():
+            try:
+                asked[place] = talks[place].send(given)
+            except StopIteration as ended:
+                shots[place] = ended.value
+    return [
+        _completion(_attacked(shot, case, block), shot, sample, block, renderer)
+        for place, (case, sample) in enumerate(block.members)
+        for shot in shots[place]
+    ]
+
+
+def _answer(context: RenderedPrompt, sample: Sample, block: Block, renderer: Renderer) -> Answer:
+    cot, response = "", None
+    if _finish_reason(sample, block.decoding) != "overflow":
+        cot, response, _, _ = renderer.split(sample.token_ids, hijacked=block.attack.closes_thought)
+    return Answer(context, sample, cot, response, worth=0.0)
+
+
+def _weighed(
+    answers: dict[int, list[Answer]], block: Block, selector: Selector | None
+) -> dict[int, list[Answer]]:
+    """The same answers with what they are worth to the adversary."""
+    assert selector is not None, f"the attack {block.attack.name} selects"
+    worths = iter(
+        selector.worths(
+            block.benchmark.domain,
+            [
+                (block.members[place][0].record.prompt, answer.response)
+                for place, given in answers.items()
+                for answer in given
+            ],
+        )
+    )
+    return {
+        place: [
+            Answer(answer.context, answer.sample, answer.cot, answer.response, next(worths))
+            for answer in given
+        ]
+        for place, given in answers.items()
+    }
+
+
+def _finish_reason(sample: Sample, how: Decoding) -> FinishReason:
+    if sample.finish_reason == "length" and len(sample.token_ids) < how.max_tokens:
+        return "overflow"
+    return sample.finish_reason
+
+
+def _attacked(shot: Shot, case: Case, block: Block) -> AttackedPrompt:
+    return AttackedPrompt(
+        record=case.record,
+        benchmark=block.benchmark.name,
+        attack=block.attack.name,
+        round=shot.round,
+        rendered=shot.answer.context,
+        prefill_source=shot.source,
+    )
+
+
+def _completion(
+    attacked: AttackedPrompt, shot: Shot, sample: int, block: Block, renderer: Renderer
+) -> Completion:
+    answer, record = shot.answer, attacked.record
+    finish_reason = _finish_reason(answer.sample, block.decoding)
+    num_cot_tokens, num_response_tokens = 0, 0
+    if finish_reason != "overflow":
+        _, _, num_cot_tokens, num_response_tokens = renderer.split(
+            answer.sample.token_ids, hijacked=block.attack.closes_thought
+        )
+    return Completion(
+        prompt_id=record.id,
+        benchmark=attacked.benchmark,
+        attack=attacked.attack,
+        round=attacked.round,
+        sample=sample,
+        domain=record.domain,
+        cluster=record.cluster,
+        prompt=record.prompt,
+        target=record.target,
+        prefill=shot.given,
+        prefill_source=attacked.prefill_source,
+        num_prefill_tokens=attacked.rendered.num_prefill_tokens,
+        cot=answer.cot,
+        response=answer.response,
+        finish_reason=finish_reason,
+        num_cot_tokens=num_cot_tokens,
+        num_response_tokens=num_response_tokens,
+    )

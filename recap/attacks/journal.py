@@ -1,0 +1,100 @@
+"""What a killed attack stage goes on from: the finished blocks of conversations, one a line.
+
+A line is written and flushed to disk when its block is done; one that is torn, and whatever stands
+behind it, is dropped. Blocks know nothing of one another (``conversations.py``), so that a run that
+takes some from here ends with the same bytes as one that made them all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from recap.locks import exclusive
+from recap.rows import atomic_path
+from recap.scratch import folder_of, sweep
+from recap.types import Completion, Row
+
+MANIFEST, BLOCKS = "manifest.json", "blocks.jsonl"
+
+
+class Entry(Row):
+    """One line: all completions of a block."""
+
+    block: str
+    completions: list[Completion]
+
+
+class Journal:
+    """The blocks of one run, in a folder."""
+
+    def __init__(self, folder: Path, run: Mapping[str, str]) -> None:
+        """``run``: everything the result depends on; a folder that says otherwise is emptied."""
+        manifest = json.dumps(dict(run), indent=1, sort_keys=True)
+        file = folder / MANIFEST
+        if not file.is_file() or file.read_text(encoding="utf-8") != manifest:
+            shutil.rmtree(folder, ignore_errors=True)
+            with atomic_path(file) as part:
+                part.write_text(manifest, encoding="utf-8")
+        self._path = folder / BLOCKS
+        self._made = self._read()
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def find(self, block: str) -> list[Completion] | None:
+        """The block's completions, ``None`` if it was not finished."""
+        return self._made.get(block)
+
+    def add(self, block: str, completions: list[Completion]) -> None:
+        """Put a finished block on the disk."""
+        line = Entry(block=block, completions=completions).model_dump_json() + "\n"
+        with self._path.open("ab") as stream:
+            stream.write(line.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _read(self) -> dict[str, list[Completion]]:
+        """All whole lines; the file is cut behind the last of them."""
+        if not self._path.exists():
+            return {}
+        made: dict[str, list[Completion]] = {}
+        sound = 0
+        with self._path.open("rb") as stream:
+            for line in stream:
+                try:
+                    entry = Entry.model_validate_json(line)
+                except ValidationError:
+                    break
+                if not line.endswith(b"\n"):
+                    break
+                made[entry.block] = entry.completions
+                sound += len(line)
+        os.truncate(self._path, sound)
+        return made
+
+
+@contextmanager
+def journal_of(root: Path, cell: str, run: Mapping[str, str]) -> Iterator[Journal]:
+    """The cell's journal under ``root``, deleted when the work is done.
+
+    Work that fails leaves it. Raises BusyError when another process attacks the same cell.
+    """
+    busy = (
+        f"Expected to be the only one to attack {cell}, but process {{pid}} is at it. "
+        "Wait for it, or end it."
+    )
+    with exclusive(root / f"{cell}.lock", busy=busy):
+        folder = folder_of(root, cell, run)
+        journal = Journal(folder, run)
+        if len(journal):
+            print(f"continuing after {len(journal)} finished blocks", file=sys.stderr)
+        yield journal
+        sweep(folder, cell)

@@ -1,0 +1,46 @@
+"""An adaptive adversary with a budget: the worst of N prefills, and one reset with it.
+
+It has verified thoughts of the evaluation source, tries the first N of them, takes the one whose
+answer its selector finds most useful, resets once with that prefill (paper: IPR, k = 2) and keeps
+the more useful of the two answers. It never sees the judge that scores it. The budgets share their
+candidates and a candidate's reset is sampled once, so that the curve is over one set of draws. The
+selector's own value of the best first answer cannot fall with N; the judge's rate may.
+"""
+
+from __future__ import annotations
+
+from recap.attacks.attack import Attack, Case, Shot, Talk
+
+
+class Search(Attack):
+    """Axis: ``attack.search_budgets``."""
+
+    name = "search"
+    needs = "pool"
+    selects = True
+
+    @property
+    def width(self) -> int:
+        """All candidates at once."""
+        return max(self.settings.search_budgets)
+
+    def talk(self, case: Case) -> Talk:
+        """All candidates once, then the resets of those that some budget would choose."""
+        parts = [self.cut(thought) for thought in case.prefills[: self.width]]
+        first = yield [self.renderer.prompt(case.record.prompt, part) for part in parts]
+        best = [
+            max(range(budget), key=lambda place: first[place].worth)  # of equals the first
+            for budget in self.settings.search_budgets
+        ]
+        chosen = sorted(set(best))
+        resets = yield [self.reset(first[place], parts[place]) for place in chosen]
+        again = dict(zip(chosen, resets, strict=True))
+        return [
+            Shot(
+                number,
+                max(first[place], again[place], key=lambda answer: answer.worth),
+                parts[place],
+                case.prefills[place].source_model,
+            )
+            for number, place in enumerate(best, start=1)
+        ]

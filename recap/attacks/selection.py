@@ -1,0 +1,201 @@
+"""Benchmarks and the evaluation's files -> the cases to run.
+
+Enforced here, with an error: prompts are evaluation's and training never saw them; thoughts are of
+the declared source, which is never one that trains policies but in benchmarks that are exempt by
+their declaration; only verified thoughts are used, and few prompts lack one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from recap import params
+from recap.attacks.attack import Case
+from recap.attacks.benchmarks import PROMPT_SETS, Benchmark
+from recap.errors import DataError, choices
+from recap.params import TRAIN_SOURCES, derive_seed
+from recap.rows import read_rows
+from recap.types import Prefill, PromptRecord
+
+MAX_WITHOUT_PREFILL = 0.1
+"""Prompts without a verified prefill are left out; at this share of a benchmark it is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The cases of one benchmark; ``n_without_prefill`` prompts were left out for want of one."""
+
+    benchmark: Benchmark
+    cases: tuple[Case, ...]
+    n_without_prefill: int
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the evaluation's rows lie: the two splits' prompts, folders of ``<source>.jsonl``.
+
+    ``prefills`` holds one thought for each prompt that a source is for; ``pools`` further thoughts
+    about evaluation prompts (stage ``prefill``).
+    """
+
+    prompts: Path
+    train: Path
+    prefills: Path
+    pools: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Thoughts:
+    """Thoughts by source: the one for each prompt, and the pool of further ones."""
+
+    prefills: Mapping[str, Sequence[Prefill]]
+    pools: Mapping[str, Sequence[Prefill]]
+
+    def verified(self, source: str) -> dict[str, list[Prefill]]:
+        """A source's verified thoughts by prompt, the pool's behind the first."""
+        found: dict[str, list[Prefill]] = {}
+        for prefill in (*self.prefills.get(source, ()), *self.pools.get(source, ())):
+            if prefill.rejected is None:
+                found.setdefault(prefill.prompt_id, []).append(prefill)
+        return found
+
+
+def read_selections(
+    chosen: Sequence[Benchmark], files: Files, settings: params.Attack, seed: int
+) -> list[Selection]:
+    """The cases of all benchmarks; raises DataError as ``select`` and ``check_disjoint`` do."""
+    records = read_rows(files.prompts, PromptRecord)
+    check_disjoint(read_rows(files.train, PromptRecord), records)
+    needed = {(source, each.attack.needs) for each in chosen for source in each.sources(settings)}
+    # a training source's file of prefills is about training prompts: its pool alone is asked for
+    first = {source for source, _ in needed if source not in TRAIN_SOURCES}
+    further = {source for source, needs in needed if source in TRAIN_SOURCES or needs == "pool"}
+    thoughts = Thoughts(
+        {name: read_rows(files.prefills / f"{name}.jsonl", Prefill) for name in sorted(first)},
+        {name: read_rows(files.pools / f"{name}.jsonl", Prefill) for name in sorted(further)},
+    )
+    return [select(benchmark, records, thoughts, settings, seed) for benchmark in chosen]
+
+
+def check_disjoint(train: Sequence[PromptRecord], evaluation: Sequence[PromptRecord]) -> None:
+    """Raise DataError if an evaluation prompt is one of training's, by its id or its text."""
+    ids, texts = {record.id for record in train}, {_plain(record.prompt) for record in train}
+    for record in evaluation:
+        if record.id in ids or _plain(record.prompt) in texts:
+            raise DataError(
+                f"Expected evaluation prompts that training never saw, got {record.id}, which is "
+                "also a training prompt. Make both files with one run of `prepare`, which sets "
+                "such prompts apart."
+            )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def check_sources(benchmark: Benchmark, source: str, prefills: Sequence[Prefill]) -> None:
+    """Raise DataError unless all prefills come from ``source``, which training never uses.
+
+    A policy attacked with its own training prefills would look robust for the wrong reason; a
+    benchmark that wants to know just that declares itself exempt from the second half.
+    """
+    for prefill in prefills:
+        came = prefill.source_model
+        if came in TRAIN_SOURCES and not benchmark.exempt:
+            raise DataError(
+                f"Expected evaluation prefills of '{source}', got prefills of '{came}', which is a "
+                f"training source (prompt {prefill.prompt_id}). "
+                f"Make them with `dvc repro prefill@{source}`."
+            )
+        if came != source:
+            raise DataError(
+                f"Expected evaluation prefills of '{source}', got prefills of '{came}' "
+                f"(prompt {prefill.prompt_id}). Make them with `dvc repro prefill@{source}`."
+            )
+
+
+def select(
+    benchmark: Benchmark,
+    records: Sequence[PromptRecord],
+    thoughts: Thoughts,
+    settings: params.Attack,
+    seed: int,
+) -> Selection:
+    """The benchmark's cases in the order of the records.
+
+    Raises DataError without prompts, with prompts of the training split, with prefills of the wrong
+    source, or when the share of prompts without a verified prefill reaches MAX_WITHOUT_PREFILL.
+    """
+    chosen = _prompts(benchmark, records)
+    sources = benchmark.sources(settings)
+    for source in sources:
+        check_sources(benchmark, source, thoughts.prefills.get(source, ()))
+        check_sources(benchmark, source, thoughts.pools.get(source, ()))
+    if benchmark.attack.needs == "pool":
+        having = {prefill.prompt_id for source in sources for prefill in thoughts.pools[source]}
+        chosen = [record for record in chosen if record.id in having]
+    by_source = [thoughts.verified(source) for source in sources]
+    count = max(settings.search_budgets) if benchmark.attack.needs == "pool" else 1
+    cases = []
+    for record in chosen:
+        given = [verified.get(record.id, [])[:count] for verified in by_source]
+        if all(len(each) == count for each in given):
+            cases.append(Case(record, tuple(prefill for each in given for prefill in each)))
+    if not chosen or (len(chosen) - len(cases)) / len(chosen) >= MAX_WITHOUT_PREFILL:
+        raise _too_few(benchmark, sources, len(chosen), len(cases), count)
+    selection = Selection(benchmark, tuple(cases), len(chosen) - len(cases))
+    return _first(selection, settings.secondary_prompts, seed) if benchmark.secondary else selection
+
+
+def _prompts(benchmark: Benchmark, records: Sequence[PromptRecord]) -> list[PromptRecord]:
+    sources = PROMPT_SETS[benchmark.prompts]
+    chosen = [
+        record
+        for record in records
+        if record.source in sources and record.domain == benchmark.domain
+    ]
+    if not chosen:
+        raise DataError(
+            f"Expected {benchmark.domain} prompts of {choices(sources)} for the benchmark "
+            f"'{benchmark.name}', got none. Add such a source to prepare.sources or remove "
+            f"'{benchmark.name}' from attack.benchmarks and dynamics.benchmarks."
+        )
+    for record in chosen:
+        if record.split != "eval":
+            raise DataError(
+                f"Expected prompts of the eval split, got {record.id} of the {record.split} split. "
+                "Give the evaluation file of `prepare`."
+            )
+    return chosen
+
+
+def _too_few(
+    benchmark: Benchmark, sources: Sequence[str], asked: int, found: int, count: int
+) -> DataError:
+    named = " and ".join(f"'{source}'" for source in sources)
+    each = "" if count == 1 else f"{count} "
+    mend = "prefill.attempts" if count == 1 else "prefill.pool (or lower attack.search_budgets)"
+    return DataError(
+        f"Expected {each}verified prefills of {named} for more than {1 - MAX_WITHOUT_PREFILL:.0%} "
+        f"of the {asked} prompts of '{benchmark.name}', got {found}. "
+        f"Raise {mend} or look at the reasons in the prefill file."
+    )
+
+
+def _first(selection: Selection, count: int, seed: int) -> Selection:
+    """``count`` of the cases in their order: the same prompts whatever the benchmark."""
+    ranked = sorted(selection.cases, key=lambda case: derive_seed(seed, "few", case.record.id))
+    kept = {case.record.id for case in ranked[:count]}
+    cases = tuple(case for case in selection.cases if case.record.id in kept)
+    return replace(selection, cases=cases)
+
+
+def draw(selection: Selection, count: int, seed: int) -> Selection:
+    """``count`` of the cases in their order, drawn by ``seed``; all if there are no more."""
+    places = range(len(selection.cases))
+    generator = random.Random(derive_seed(seed, "draw", selection.benchmark.name))
+    drawn = sorted(generator.sample(places, min(count, len(places))))
+    return replace(selection, cases=tuple(selection.cases[place] for place in drawn))

@@ -1,0 +1,32 @@
+"""Self-prefill: the policy's own worst thought is given back to it (not in the paper).
+
+The thought is taken as it is, with a turn in it or unfinished, since no source verifies it; only
+template markers are broken up. It is decoded and tokenised again, like any source's.
+"""
+
+from __future__ import annotations
+
+from recap.attacks.attack import SELF, Attack, Case, Shot, Talk
+
+
+class SelfPrefill(Attack):
+    """Of ``attack.self_samples`` clean answers the selector's worst lends its thought."""
+
+    name = "self"
+    needs = "nothing"
+    selects = True
+
+    @property
+    def width(self) -> int:
+        """All clean answers at once."""
+        return self.settings.self_samples
+
+    def talk(self, case: Case) -> Talk:
+        """The clean prompt several times; then once with the first words of the worst thought."""
+        clean = self.renderer.prompt(case.record.prompt)
+        thoughts = yield [clean] * self.settings.self_samples
+        worst = max(thoughts, key=lambda answer: answer.worth)  # of equals the first
+        thought = self.renderer.escape(worst.cot)
+        given = self.renderer.cut(thought, self.settings.prefill_words)[0]
+        (answer,) = yield [self.renderer.prompt(case.record.prompt, given)]
+        return [Shot(1, answer, given, SELF)]
