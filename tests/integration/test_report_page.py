@@ -169,7 +169,7 @@ def test_the_markdown_has_numbers_and_no_text_of_a_model(run_folder: Path) -> No
         "| Prefill attack | safe | 6.9 [4.6-10.2] | 41.9 [36.6-47.3] | 98.4 [96.4-99.3] |" in text
     )
     assert "**Gate: passed**" in text
-    assert "| 6 | A binary reward and GRPO keep the order | - not measured |" in text  # noqa: RUF001
+    assert "| 6 | A binary reward and GRPO keep the order | - not measured |" in text
     assert "poison" not in text and "kettle" not in text and "script" not in text
     assert len(text) < 10_000
 
