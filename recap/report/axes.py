@@ -124,3 +124,8 @@ def benchmark_label(name: str, round_: int, axes: Axes = NO_AXES) -> str:
     """How a benchmark at one place of its axis is written for readers."""
     place = axes.place(name, round_)
     return f"{family_label(name)}, {place}" if place else family_label(name)
+
+
+def lower_first(label: str) -> str:
+    """A label within a sentence."""
+    return label[0].lower() + label[1:]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recap.report.claims import MARGIN, TOKEN_MARGIN, Claim, Part
-from recap.report.evidence import Asked, Estimate, Verdict
+from recap.report.parts import MARGIN, TOKEN_MARGIN, Claim, Part
 from recap.report.tables import NBSP, signed
+from recap.report.verdicts import Asked, Estimate, Verdict
 
 GRADES: dict[Verdict, str] = {
     "holds": "good",

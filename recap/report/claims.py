@@ -2,8 +2,8 @@
 
 A claim holds if all of its parts are shown by interval in every training seed; one refuted part
 refutes it; else "cannot tell". Parts whose cells were not run name the variants that they need.
-Intervals are 95 % each, without correction for their number. What a part asks, and the margin,
-stand here and nowhere else; ``recap.report.evidence`` says how an interval is read.
+Intervals are 95 % each, without correction for their number. How a part is tested:
+``recap.report.parts``; how an interval is read: ``recap.report.verdicts``.
 """
 
 from __future__ import annotations
@@ -13,18 +13,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from recap.report.axes import Axes, Key, benchmark_label, variant_label
+from recap.report.axes import Key, benchmark_label, lower_first, variant_label
 from recap.report.dynamics import overtaking
-from recap.report.evidence import Asked, Estimate, Evidence, Verdict, together, verdict
 from recap.report.paper import MODELS, gaps, numbers
-from recap.report.settings import Settings
+from recap.report.parts import Claim, Part, Tester
 from recap.types import DynamicsResult
 
-MARGIN = 0.03
-"""Three points: a loss below it is "no less", a gain that cannot reach it is none, and a policy
-with less room than that above (or below) it cannot show either."""
-TOKEN_MARGIN = 0.25
-"""A quarter more or less is still "a comparable token budget" (the paper's own: 49 % to -5 %)."""
 HARMFUL: Key = ("harmful", 1)
 PREFILL: Key = ("prefill", 1)
 JAILBREAK: Key = ("jailbreak", 1)
@@ -35,51 +29,11 @@ TOKENS: tuple[Key, ...] = (HARMFUL, PREFILL, JAILBREAK, BENIGN, MATH)
 """The token budget is compared on these together; Table 11 has a counterpart for each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One statistic of a claim. ``paper``: the paper's values in points, one for each model it has.
-
-    ``estimates``: one for each training seed. ``relative``: changes in percent, not points.
-    ``needs`` says what would have to be run, where nothing was measured.
-    """
-
-    what: str
-    asked: Asked
-    estimates: tuple[Estimate, ...]
-    verdict: Verdict
-    paper: tuple[float, ...] = ()
-    relative: bool = False
-    needs: str | None = None
-    said: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One claim of the paper with its parts and the verdict on all of them."""
-
-    number: int
-    text: str
-    parts: tuple[Part, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """What the parts say together."""
-        return together([part.verdict for part in self.parts])
-
-    @property
-    def needs(self) -> list[str]:
-        """What would have to be run for the parts that were not measured."""
-        return list(dict.fromkeys(part.needs for part in self.parts if part.needs))
-
-
 @dataclass(frozen=True)
-class Claims:
+class Claims(Tester):
     """Tests each claim on the evidence of a run."""
 
-    evidence: Evidence
-    settings: Settings
     dynamics: Sequence[DynamicsResult]
-    axes: Axes
 
     def all(self) -> list[Claim]:
         """The nine claims in the paper's order."""
@@ -107,16 +61,16 @@ class Claims:
         hijack = numbers()["table3_full_cot_hijack"]
         paper = tuple(hijack[model]["RECAP"] - hijack[model]["DAPO"] for model in MODELS)
         return (
-            self._against("more", PREFILL, gaps("prefill")),
-            self._against("more", JAILBREAK, gaps("jailbreak")),
-            self._against("more", HIJACK, paper),
-            self._against("no less", HARMFUL, gaps("harmful")),
+            self.against("more", PREFILL, gaps("prefill")),
+            self.against("more", JAILBREAK, gaps("jailbreak")),
+            self.against("more", HIJACK, paper),
+            self.against("no less", HARMFUL, gaps("harmful")),
         )
 
     def _helpfulness(self) -> tuple[Part, ...]:
         return (
-            self._against("no less", BENIGN, gaps("benign")),
-            self._against("same", MATH, gaps("math")),
+            self.against("no less", BENIGN, gaps("benign")),
+            self.against("same", MATH, gaps("math")),
         )
 
     def _resets(self) -> tuple[Part, ...]:
@@ -127,18 +81,18 @@ class Claims:
         )
         needs = "the benchmark ipr with three rounds or more"
         if len(rounds) < 3:
-            return (self._part("safety by rounds of resets", "more", (), needs=needs),)
+            return (self.part("safety by rounds of resets", "more", (), needs=needs),)
         first, before, last = ("ipr", rounds[0]), ("ipr", rounds[-2]), ("ipr", rounds[-1])
         fall = self.evidence.fall(theirs, first, last)
         parts = [
-            self._part(
+            self.part(
                 f"{variant_label(theirs)}: round {first[1]} above round {last[1]}", "more", fall,
                 (table["DAPO"][0] - table["DAPO"][-1],),
             )
         ]  # fmt: skip
         for variant, name in ((theirs, "DAPO"), (mine, "RECAP")):
             parts.append(
-                self._part(
+                self.part(
                     f"{variant_label(variant)}: the last round no less than the one before",
                     "no less", self.evidence.change(variant, before, last),
                     (table[name][-1] - table[name][-2],),
@@ -146,7 +100,7 @@ class Claims:
             )  # fmt: skip
         grown = (table["RECAP"][-1] - table["DAPO"][-1]) - (table["RECAP"][0] - table["DAPO"][0])
         parts.append(
-            self._part(
+            self.part(
                 f"the gap: wider in round {last[1]} than in round {first[1]}", "more",
                 self.evidence.gap_change(mine, theirs, first, last), (grown,),
             )
@@ -159,17 +113,17 @@ class Claims:
         lengths: list[str | None] = list(self.settings.sweep("prefill_length").values())
         shorter, longest = lengths[-2:] if len(lengths) > 2 else (None, None)
         return (
-            self._pair(
+            self.pair(
                 "jailbreaks: α 0.75 above α 0.25", alpha[0.75], alpha[0.25], JAILBREAK,
                 _table(rows, "WildJailbreak", "alpha=0.75", "alpha=0.25"),
                 "variants as the candidate with alpha 0.25 and 0.75",
             ),
-            self._pair(
+            self.pair(
                 "benign requests: α 0.5 above α 1", alpha[0.5], alpha[1.0], BENIGN,
                 _table(rows, "XSTest", "alpha=0.50", "alpha=1.00"),
                 "variants as the candidate with alpha 0.5 and 1.0",
             ),
-            self._pair(
+            self.pair(
                 "prefill attack: the second longest prefill above the longest", shorter, longest,
                 PREFILL, _table(rows, "StrongREJECT-Prefill", "length=500", "length=700"),
                 "variants as the candidate with three prefill lengths",
@@ -182,12 +136,12 @@ class Claims:
         aligned = self.settings.twin(candidate, prefill_source="aligned")
         name = "StrongREJECT-Prefill"
         return (
-            self._pair(
+            self.pair(
                 "prefill attack: counter-aligned above none", candidate, none, PREFILL,
                 _table(rows, name, "source=counter-aligned", "source=none"),
                 "a variant as the candidate with alpha 0",
             ),
-            self._pair(
+            self.pair(
                 "prefill attack: none above aligned", none, aligned, PREFILL,
                 _table(rows, name, "source=none", "source=aligned"),
                 "a variant as the candidate with prefill_source aligned",
@@ -211,7 +165,7 @@ class Claims:
             ):
                 first, second = (table["DSLlama-8B"][name][counterpart] for name in names)
                 parts.append(
-                    self._pair(
+                    self.pair(
                         f"{what}, {label}: with prefills above without", mine, theirs, key,
                         (first - second,),
                         f"candidate and baseline once more with {_spelled(change)}",
@@ -225,15 +179,15 @@ class Claims:
         parts = []
         for key, name in ((PREFILL, "StrongREJECT-Prefill"), (JAILBREAK, "WildJailbreak")):
             parts.append(
-                self._part(
-                    f"self-reflection, {_lower(benchmark_label(*key))}", "more",
+                self.part(
+                    f"self-reflection, {lower_first(benchmark_label(*key))}", "more",
                     self.evidence.difference(mine, theirs, key, reflected=True),
                     (table[name]["RECAP"] - table[name]["DAPO"],),
                     needs=f"the benchmark {key[0]}",
                 )
             )  # fmt: skip
         parts.append(
-            self._part(
+            self.part(
                 "generated tokens on five benchmarks", "same",
                 self.evidence.length_change(mine, theirs), (_paper_tokens(),), relative=True,
                 needs="the benchmarks " + ", ".join(name for name, _ in TOKENS),
@@ -257,47 +211,12 @@ class Claims:
             self.settings.candidate, self.settings.baseline, HARMFUL, PREFILL
         )
         return (
-            self._part("slope of J_β on harmful requests, difference", "more", found, paper,
+            self.part("slope of J_β on harmful requests, difference", "more", found, paper,
                        needs="the benchmarks harmful and prefill"),
         )  # fmt: skip
 
     def _with_alpha(self, alpha: float) -> str | None:
         return self.settings.twin(self.settings.candidate, alpha=alpha)
-
-    def _against(self, asked: Asked, key: Key, paper: Sequence[float]) -> Part:
-        """Candidate against baseline on one benchmark."""
-        found = self.evidence.difference(self.settings.candidate, self.settings.baseline, key)
-        label = _lower(benchmark_label(*key, self.axes))
-        return self._part(label, asked, found, paper, needs=f"the benchmark {key[0]}")
-
-    def _pair(
-        self, what: str, first: str | None, second: str | None, key: Key, paper: Sequence[float],
-        needs: str,
-    ) -> Part:  # fmt: skip
-        """One variant above another; both have to be defined and measured."""
-        if first is None or second is None:
-            return self._part(what, "more", (), paper, needs=needs)
-        missing = [name for name in (first, second) if name not in self.settings.measured]
-        if missing:
-            plural = "s" if len(missing) > 1 else ""
-            needs = f"the variant{plural} {' and '.join(missing)} in matrix.variants"
-            return self._part(what, "more", (), paper, needs=needs)
-        found = self.evidence.difference(first, second, key)
-        return self._part(what, "more", found, paper, needs=f"the benchmark {key[0]}")
-
-    def _part(
-        self, what: str, asked: Asked, estimates: Sequence[Estimate], paper: Sequence[float] = (),
-        *, relative: bool = False, needs: str | None = None,
-    ) -> Part:  # fmt: skip
-        said = verdict(asked, estimates, TOKEN_MARGIN if relative else MARGIN)
-        return Part(
-            what, asked, tuple(estimates), said, tuple(paper), relative,
-            needs if said == "not measured" else None,
-        )  # fmt: skip
-
-
-def _lower(label: str) -> str:
-    return label[0].lower() + label[1:]
 
 
 def _spelled(change: dict[str, Any]) -> str:

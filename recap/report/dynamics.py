@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recap.report.axes import Key, benchmark_label, variant_label
-from recap.report.evidence import Verdict
 from recap.report.geometry import Panel, Point, Series, panel
 from recap.report.headline import Comparison, compare
 from recap.report.tables import percent
+from recap.report.verdicts import Verdict
 from recap.types import BenchmarkResult, CellResult, DynamicsResult
 
 CLAIM: Key = ("jailbreak", 1)

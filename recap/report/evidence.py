@@ -1,15 +1,13 @@
-"""Paired evidence on the claims: differences with intervals per training seed, and what they say.
+"""Paired evidence on the claims: differences with intervals, one for each training seed.
 
-Every comparison is on the same prompts and counts as shown only if every training seed shows it, as
-in the headline. A verdict is by interval and margin: "cannot tell" is an answer, and a missing cell
-is "not measured", never "holds". Leaves out the claims themselves (``recap.report.claims``).
+Every comparison is on the same prompts. Leaves out what the intervals say
+(``recap.report.verdicts``) and the claims themselves (``recap.report.claims``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -18,26 +16,11 @@ from recap.evaluation.objective import Slope, slope, slope_difference
 from recap.evaluation.statistics import wilson
 from recap.params import derive_seed
 from recap.report.axes import Key
+from recap.report.verdicts import Estimate
 from recap.types import Completion, Outcome
 
 Cell = tuple[str, int]
 """A variant and its training seed."""
-Asked = Literal["more", "no less", "same"]
-Verdict = Literal["holds", "does not hold", "cannot tell", "not measured"]
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A difference (of shares, or a relative one) with its 95 % interval over ``n`` pairs.
-
-    ``room``: the largest that it could be, given where the second stands; above 99 % there is none.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    room: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,40 +201,6 @@ def lengths(rows: Iterable[Completion], keys: Iterable[Key]) -> dict[tuple[Key, 
         and not row.sample
         and row.finish_reason != "overflow"
     }
-
-
-def verdict(asked: Asked, estimates: Sequence[Estimate], margin: float) -> Verdict:
-    """What the intervals say; every training seed has to say it.
-
-    more: above 0; refuted where even the upper end is below the margin, unless there was no room
-    for a gain of that size. no less: above minus the margin; refuted below it. same: within the
-    margin on both sides; refuted beyond either.
-    """
-    if not estimates:
-        return "not measured"
-    said = {_say(asked, estimate, margin) for estimate in estimates}
-    return said.pop() if len(said) == 1 else "cannot tell"
-
-
-def _say(asked: Asked, found: Estimate, margin: float) -> Verdict:
-    if asked == "more":
-        holds = found.low > 0
-        fails = found.high < (margin if found.room >= margin else 0)
-    elif asked == "no less":
-        holds, fails = found.low > -margin, found.high < -margin
-    else:
-        holds = found.low > -margin and found.high < margin
-        fails = found.low > margin or found.high < -margin
-    return "holds" if holds else "does not hold" if fails else "cannot tell"
-
-
-def together(parts: Sequence[Verdict]) -> Verdict:
-    """A claim of several parts: one refuted part refutes it, and all have to be shown."""
-    if all(part == "not measured" for part in parts):
-        return "not measured"
-    if "does not hold" in parts:
-        return "does not hold"
-    return "holds" if all(part == "holds" for part in parts) else "cannot tell"
 
 
 def _widened(low: float, high: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:

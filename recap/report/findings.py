@@ -9,10 +9,11 @@ from typing import Any
 from recap.evaluation.replicates import Replicates, replicates
 from recap.report.axes import Axes
 from recap.report.beta import slope_tables
-from recap.report.claims import Claim, Claims
+from recap.report.claims import Claims
 from recap.report.evidence import Evidence
 from recap.report.headline import Headline, headline
 from recap.report.paper import Aggregate, PaperRow, aggregates, paper_rows
+from recap.report.parts import Claim
 from recap.report.settings import Settings
 from recap.types import CellResult, DynamicsResult
 
@@ -41,7 +42,7 @@ def find(
     several = len({cell.seed for cell in cells}) > 1
     return Findings(
         headline(cells, *pair),
-        Claims(evidence, settings, dynamics, axes).all(),
+        Claims(evidence, settings, axes, dynamics).all(),
         paper_rows(cells, evidence, *pair, axes),
         aggregates(cells, *pair),
         slope_tables(evidence, settings),

@@ -19,7 +19,14 @@ import jinja2
 import yaml
 
 from recap.report.adversaries import grid_panels, reset_panels, search_panels
-from recap.report.axes import Axes, exempt, family_label, source_label, variant_label
+from recap.report.axes import (
+    Axes,
+    exempt,
+    family_label,
+    lower_first,
+    source_label,
+    variant_label,
+)
 from recap.report.beta import betas
 from recap.report.brittleness import matrices
 from recap.report.budget import token_groups
@@ -144,11 +151,6 @@ def render(run: Run) -> str:
             for name, section in run.parameters.items()
         },
     )
-
-
-def lower_first(label: str) -> str:
-    """A label within a sentence."""
-    return label[0].lower() + label[1:]
 
 
 def _line(key: str, value: object) -> str:

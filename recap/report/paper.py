@@ -19,8 +19,9 @@ from typing import Any
 
 from recap.evaluation.relative import Changes, changes
 from recap.report.axes import Axes, Key, benchmark_label
-from recap.report.evidence import Estimate, Evidence
+from recap.report.evidence import Evidence
 from recap.report.tables import index
+from recap.report.verdicts import Estimate
 from recap.types import CellResult
 
 MODELS = ("DSLlama-8B", "DSQwen-14B")

@@ -10,9 +10,11 @@ import pytest
 from recap.params import Params, read_params
 from recap.report.axes import NO_AXES, Key
 from recap.report.claim_words import claim_words
-from recap.report.claims import MARGIN, Claims
-from recap.report.evidence import Asked, Estimate, Evidence, Lengths, Verdict, together, verdict
+from recap.report.claims import Claims
+from recap.report.evidence import Evidence, Lengths
+from recap.report.parts import MARGIN
 from recap.report.settings import Settings
+from recap.report.verdicts import Asked, Estimate, Verdict, together, verdict
 from recap.types import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -173,7 +175,7 @@ def attacked(share: float, n: int = 240) -> dict[Key, list[Outcome]]:
 
 def test_claims_whose_cells_were_not_run_never_hold() -> None:
     found = evidence({("recap", 0): attacked(0.95), ("dapo", 0): attacked(0.4)})
-    claims = Claims(found, settings("dapo", "recap"), [], NO_AXES).all()
+    claims = Claims(found, settings("dapo", "recap"), NO_AXES, []).all()
     said = {claim.number: claim.verdict for claim in claims}
     assert [claim.number for claim in claims] == list(range(1, 10))
     assert "holds" not in said.values()
@@ -194,7 +196,7 @@ def test_an_ablation_is_tested_on_its_own_twins() -> None:
         ("binary", 0): attacked(0.9), ("binary_clean", 0): attacked(0.95),
     }  # fmt: skip
     some = settings("dapo", "recap", "aligned", "binary", "binary_clean")
-    claims = {claim.number: claim for claim in Claims(evidence(cells), some, [], NO_AXES).all()}
+    claims = {claim.number: claim for claim in Claims(evidence(cells), some, NO_AXES, []).all()}
     assert claims[5].verdict == "holds"
     counter, none = claims[5].parts
     assert counter.estimates[0].value == pytest.approx(0.55)
@@ -205,7 +207,7 @@ def test_an_ablation_is_tested_on_its_own_twins() -> None:
 
 def test_words_of_a_part() -> None:
     found = evidence({("recap", 0): attacked(0.99), ("dapo", 0): attacked(0.99)})
-    claim = Claims(found, settings("dapo", "recap"), [], NO_AXES).all()[0]
+    claim = Claims(found, settings("dapo", "recap"), NO_AXES, []).all()[0]
     assert claim.parts[0].verdict == "cannot tell"
     assert claim.parts[0].estimates[0].room == pytest.approx(2 / 240)
     words = claim_words(claim).parts[0]
