@@ -20,7 +20,7 @@ from recap.errors import TrackingError
 from recap.lineage import digest
 from recap.live import STEP, Line, lasting
 from recap.locks import STATE, exclusive
-from recap.types import BenchmarkResult, CellResult
+from recap.types import BenchmarkResult, CellResult, ReflectionSummary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -137,7 +137,15 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
 
     log_lines(client, run_id, record.dynamics)
     _log_points(
-        client, run_id, [(name, value, 0) for name, value in named_rates(record.result.results)]
+        client,
+        run_id,
+        [
+            (name, value, 0)
+            for name, value in (
+                *named_rates(record.result.results),
+                *named_reflection(record.result.reflection),
+            )
+        ],
     )
     client.log_batch(run_id, params=[Param(key, text) for key, text in record.settings.items()])
     for path in record.artifacts:
@@ -211,6 +219,17 @@ def named_rates(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, float
             if found.value is not None:
                 yield f"{name}.pass_at_{found.k}", found.value
                 yield f"{name}.pass_at_{found.k}_n_prompts", float(found.n_prompts)
+
+
+def named_reflection(pools: Sequence[ReflectionSummary]) -> Iterator[tuple[str, float]]:
+    """Self-reflection of a cell's thoughts, as ``reflection.<domain>.<clean or prefilled>``."""
+    for pool in pools:
+        if pool.rate.value is None:
+            continue
+        name = f"reflection.{pool.domain}.{'prefilled' if pool.prefilled else 'clean'}"
+        yield name, pool.rate.value
+        yield f"{name}.n", float(pool.rate.n)
+        yield f"{name}.n_unscored", float(pool.rate.n_unscored)
 
 
 def _without_password(uri: str) -> str:

@@ -3,7 +3,7 @@
 Two-sided, 95 %. Prompts that share a request object share its difficulty, so that Wilson's interval
 is too narrow for them: the clustered one resamples whole objects. The percentile bootstrap has no
 width where all rows agree (0 % or 100 %): there Wilson's is the one to read. Importing scipy.stats
-takes one to two seconds of processor time, so that is done where a number is made and not by whoever
+takes a second or two of processor time, so that is done where a number is made, not by whoever
 wants a name from here. Leaves out corrections for the number of comparisons.
 """
 

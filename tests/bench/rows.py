@@ -3,8 +3,8 @@
     python -m tests.bench.rows [--rows 10000 20000 50000 100000] [--words 0 600] [--write]
 
 Completions are spoken by the microworld's grammar, so that the oracle judges them; each stage is a
-process of its own with the command of dvc.yaml. Two cells of as many rows each go through judge and
-evaluate, the gate compares them and the report shows both; judge and evaluate are of one cell. No
+process of its own with the command of dvc.yaml. Judge and evaluate have one cell of so many rows;
+the gate compares, and the report shows, two of them: the second holds the same completions. No
 model runs, and nothing of a finished run is needed. ``--write`` puts the result into
 docs/performance.md.
 """
@@ -63,7 +63,7 @@ class Cost:
     memory: int
 
 
-def completions(world: World, cell: str, rows: int, words: int) -> Iterator[Completion]:
+def completions(world: World, rows: int, words: int) -> Iterator[Completion]:
     """About ``rows`` completions, ordered as the attack stage orders them.
 
     Prompts grow with the rows, samples do not. Thoughts have at least ``words`` words. One in a
@@ -73,7 +73,7 @@ def completions(world: World, cell: str, rows: int, words: int) -> Iterator[Comp
         for number in range(1, rounds + 1):
             for prompt in range(rows // PER_PROMPT):
                 rng = random.Random(derive_seed(world.seed, "bench", domain, prompt))
-                speaker = random.Random(derive_seed(world.seed, cell, name, number, prompt))
+                speaker = random.Random(derive_seed(world.seed, name, number, prompt))
                 for sample in range(SAMPLES):
                     text, target, cluster, thought, response = _spoken(world, domain, rng, speaker)
                     while words and len(thought.split()) < words:
@@ -131,11 +131,9 @@ def make_project(folder: Path, rows: int, words: int) -> int:
     (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     (folder / "docs").symlink_to(ROOT / "docs")
     params = read_params(folder / "params.yaml")
-    world, count = World(params.world, params.seed), 0
-    for cell in CELLS:
-        count = write_rows(
-            folder / f"data/completions/{cell}-0.jsonl", completions(world, cell, rows, words)
-        )
+    path = folder / f"data/completions/{CELLS[0]}-0.jsonl"
+    count = write_rows(path, completions(World(params.world, params.seed), rows, words))
+    path.with_name(f"{CELLS[1]}-0.jsonl").hardlink_to(path)
     return count
 
 

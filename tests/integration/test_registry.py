@@ -31,6 +31,8 @@ from recap.types import (
     GateCheck,
     GateDecision,
     Metric,
+    PassAtK,
+    ReflectionSummary,
     SnapshotResult,
 )
 
@@ -83,12 +85,14 @@ def result(cell: str, safe: float) -> CellResult:
         domain="harmful",
         score="safe",
         rate=rate,
+        pass_at_k=[PassAtK(k=2, value=0.99, low=0.98, high=1.0, n_prompts=150)],
         reflection=rate,
         mean_reflection_position=0.5,
         mean_cot_tokens=20.0,
         mean_response_tokens=8.0,
     )
-    return CellResult(variant=variant, seed=int(seed), results=[row])
+    pool = ReflectionSummary(domain="harmful", prefilled=True, rate=rate, mean_position=0.5)
+    return CellResult(variant=variant, seed=int(seed), results=[row], reflection=[pool])
 
 
 def dynamics(cell: str) -> DynamicsResult:
@@ -182,6 +186,8 @@ def test_publishing_twice_changes_nothing(project: Path) -> None:
     assert "loss" not in run.data.metrics
     assert run.data.metrics["prefill.1.value"] == 0.98
     assert run.data.metrics["prefill.1.n_unscored"] == 0
+    assert run.data.metrics["prefill.1.pass_at_2"] == 0.99
+    assert run.data.metrics["reflection.harmful.prefilled"] == 0.98
     assert run.data.params["train.alpha"] == "0.5"
     assert {"git_commit", "dvc_lock", "stage.train", "stage.prepare"} <= run.data.tags.keys()
     assert {"gate", "git_commit", "dvc_lock", "params", "data", "rates"} <= version.tags.keys()
