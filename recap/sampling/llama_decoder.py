@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recap.sampling.llama_weights import Layer, LlamaWeights
+from recap.sampling.prefixes import Prefix
 
 CACHE_BLOCK = 16
 """Positions by which a cache of generated tokens grows: dense rows are read several times faster
@@ -46,8 +47,12 @@ class LlamaDecoder:
         weights: LlamaWeights,
         prompts: Sequence[Sequence[int]],
         prompt_of_row: Tensor,
+        known: Sequence[Prefix | None] = (),
     ) -> None:
-        """Read the prompts; ``prompt_of_row`` [B] says which of them each row continues."""
+        """Read the prompts; ``prompt_of_row`` [B] says which of them each row continues.
+
+        ``known``: of each prompt what need not be read again, if there is any.
+        """
         self._weights = weights
         device = weights.embedding.device
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
@@ -60,7 +65,10 @@ class LlamaDecoder:
         self._prompt_bias = torch.zeros(padding.shape, device=device)
         self._prompt_bias.masked_fill_(padding, float("-inf"))
         self._padded = bool(padding.any())
-        last = self._read_prompts(tokens, lengths)
+        if any(known):
+            last = self._read_on(tokens, lengths, known)
+        else:
+            last = self._read_prompts(tokens, lengths)
         self.logits = (last @ weights.head)[prompt_of_row]
         self._prompt_of_row = prompt_of_row
         self._positions = lengths[prompt_of_row]
@@ -109,6 +117,76 @@ class LlamaDecoder:
             hidden = self._mlp(layer, torch.addmm(hidden, mixed, layer.attention_out))
         ends = torch.arange(count, device=tokens.device) * longest + lengths - 1
         return normed(hidden[ends], w.epsilon)
+
+    def _read_on(self, tokens: Tensor, lengths: Tensor, known: Sequence[Prefix | None]) -> Tensor:
+        """As ``_read_prompts``, for prompts whose beginnings are known: only the rest is read.
+
+        Its N positions lie one behind the other; queries alone are laid out by prompt, [U, Q].
+        """
+        w = self._weights
+        count, longest = tokens.shape
+        starts = torch.tensor([prefix.length if prefix else 0 for prefix in known])
+        starts = starts.to(tokens.device)
+        places = torch.arange(longest, device=tokens.device)
+        owner, place = ((places >= starts[:, None]) & (places < lengths[:, None])).nonzero(
+            as_tuple=True
+        )
+        column = place - starts[owner]
+        width = int(column.max()) + 1
+        # A key is seen from its own position on; queries that stand for nothing see the first.
+        seen = places <= (starts[:, None] + places[:width])[..., None]
+        turns = w.turns[place]
+        hidden = F.embedding(tokens[owner, place], w.embedding)
+        self._prompt_keys, self._prompt_values = [], []
+        for index, layer in enumerate(w.layers):
+            rotated, values = self._project(layer, hidden, turns)
+            shape = (count, w.num_kv_heads, longest, w.head_size)
+            k, v = hidden.new_zeros(shape), hidden.new_zeros(shape)
+            for prompt, prefix in enumerate(known):
+                if prefix:
+                    k[prompt, :, : prefix.length] = prefix.keys[index, :, : prefix.length]
+                    v[prompt, :, : prefix.length] = prefix.values[index, :, : prefix.length]
+            k[owner, :, place] = rotated[:, w.num_heads :]
+            v[owner, :, place] = values
+            q = hidden.new_zeros(count, w.num_heads, width, w.head_size)
+            q[owner, :, column] = rotated[:, : w.num_heads]
+            self._prompt_keys.append(k.flatten(0, 1))
+            self._prompt_values.append(v.flatten(0, 1))
+            mixed = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=seen[:, None], scale=1.0, enable_gqa=True
+            )
+            mixed = mixed[owner, :, column].flatten(1)
+            hidden = self._mlp(layer, torch.addmm(hidden, mixed, layer.attention_out))
+        return normed(hidden[(lengths - starts).cumsum(0) - 1], w.epsilon)
+
+    def cached(self, rows: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values [L, K, N, D] of all that these present rows have read and written."""
+        heads, generated = self._weights.num_kv_heads, self._generated
+        prompts, lengths = self._prompt_of_row.tolist(), (self._positions - generated).tolist()
+
+        def joined(prompt_caches: list[Tensor], own_caches: list[Tensor], row: int) -> Tensor:
+            first = prompts[row] * heads
+            parts = zip(prompt_caches, own_caches, strict=True)
+            return torch.stack(
+                [
+                    torch.cat(
+                        [
+                            of_prompt[first : first + heads, : lengths[row]],
+                            own[row, :, :generated],
+                        ],
+                        dim=1,
+                    )
+                    for of_prompt, own in parts
+                ]
+            )
+
+        return [
+            (
+                joined(self._prompt_keys, self._keys, row),
+                joined(self._prompt_values, self._values, row),
+            )
+            for row in rows
+        ]
 
     def _arrange(self) -> None:
         """Lay the rows out as a grid of prompts [U, K, G], so that each prompt is read once."""

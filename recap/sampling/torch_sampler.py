@@ -2,11 +2,13 @@
 
 Each batch reads every distinct prompt once, decodes all its rows side by side and drops rows as
 they finish. Weights are read at each call, so a policy under training can be sampled as it is.
-Leaves out speculative decoding, beams and multi-device models.
+A conversation, on weights that stay as they are, reads no context twice. Leaves out speculative
+decoding, beams and multi-device models.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from recap.render import Renderer
 from recap.sampling.llama_decoder import LlamaDecoder
 from recap.sampling.llama_weights import fuse, is_plain_llama
 from recap.sampling.model_decoder import ModelDecoder
+from recap.sampling.prefixes import PrefixMemory
 from recap.sampling.sampler import WHOLE, check_decoding
 from recap.types import Decoding, FinishReason, RenderedPrompt, Sample
 from recap.weights import load_model
@@ -72,6 +75,7 @@ class TorchSampler:
         self._pad = pad_token_id
         self._batch_size = batch_size
         self._context = int(model.config.max_position_embeddings)
+        self._memory: PrefixMemory | None = None
 
     def sample(
         self,
@@ -107,18 +111,29 @@ class TorchSampler:
                 start = self._decoders()
                 for first in range(0, len(todo), self._batch_size):
                     self._decode(todo[first : first + self._batch_size], start, draws, decoding)
+        if self._memory is not None:
+            self._memory.turn()
         samples = [self._finish(row) for row in rows]
         return [samples[i : i + num_samples] for i in range(0, len(samples), num_samples)]
 
     def conversation(self) -> TorchSampler:
-        """Calls that follow from one another."""
-        return self
+        """The same model for calls that follow from one another, while its weights stay.
+
+        What a call has read, the next does not read again, unless the model needs its own forward.
+        """
+        sampler = copy.copy(self)
+        sampler._memory = PrefixMemory() if is_plain_llama(self._model) else None
+        return sampler
 
     def _decoders(self) -> StartDecoder:
         """How to start a batch with the weights as they are now."""
         if is_plain_llama(self._model):
-            weights = fuse(self._model)
-            return partial(LlamaDecoder, weights)
+            weights, memory = fuse(self._model), self._memory
+            if memory is None:
+                return partial(LlamaDecoder, weights)
+            return lambda prompts, owners: LlamaDecoder(
+                weights, prompts, owners, [memory.find(prompt) for prompt in prompts]
+            )
         return partial(ModelDecoder, self._model, self._pad)
 
     def _decode(
@@ -140,6 +155,15 @@ class TorchSampler:
         alive = torch.ones(len(rows), dtype=torch.bool, device=device)
         present = torch.arange(len(rows), device=device)
         tokens_T, logprobs_T, present_T = [], [], []
+        ended: list[tuple[Row, tuple[Tensor, Tensor]]] = []
+
+        def leave(places: Tensor) -> None:
+            """Rows at these places among the present ones go: remember what they have read."""
+            if self._memory is not None:
+                assert isinstance(decoder, LlamaDecoder)
+                members = [rows[member] for member in present[places].tolist()]
+                ended.extend(zip(members, decoder.cached(places.tolist()), strict=True))
+
         for position in range(max(row.limit for row in rows)):
             tokens, logprobs = draw(decoder.logits, draws[position, present], decoding)
             tokens_T.append(tokens)
@@ -148,9 +172,11 @@ class TorchSampler:
             alive = alive & (tokens != self._eos) & (limits[present] > position + 1)
             living = int(alive.sum())
             if living == 0:
+                leave(torch.arange(len(present), device=device))
                 break
             if living <= (1.0 - COMPACT_SHARE) * len(present):
                 kept = alive.nonzero().squeeze(1)
+                leave((~alive).nonzero().squeeze(1))
                 decoder.keep(kept)
                 tokens, present, alive = tokens[kept], present[kept], alive[kept]
             decoder.step(tokens)
@@ -160,6 +186,9 @@ class TorchSampler:
                 if not self._ended(row):
                     row.tokens.append(token)
                     row.logprobs.append(logprob)
+        for row, (keys, values) in ended:
+            assert self._memory is not None
+            self._memory.add(row.prompt, row.tokens, keys, values)
 
     def _ended(self, row: Row) -> bool:
         return len(row.tokens) == row.limit or row.tokens[-1:] == [self._eos]
