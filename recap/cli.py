@@ -97,6 +97,26 @@ def report(
 
 
 @app.command()
+def export(
+    inspect: Annotated[
+        Path, typer.Option("--inspect", help="A new folder for logs of Inspect AI (mode 0700).")
+    ],
+    cell: Annotated[
+        list[str] | None, typer.Option(help="A cell, e.g. recap-0; default: the whole matrix.")
+    ] = None,
+) -> None:
+    """Write every sample with its verdict where `inspect view --log-dir` opens it."""
+    from recap.report.inspect_log import export_matrix
+
+    logs = export_matrix(ROOT, inspect, cell or [])
+    print(f"{len(logs)} logs in {inspect}: `inspect view --log-dir {inspect}` opens them")
+    print(
+        "They hold harmful prompts and answers in clear text: keep the folder to yourself.",
+        file=sys.stderr,
+    )
+
+
+@app.command()
 def publish(
     live: Annotated[
         bool,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def show_summary(root: Path, receipt: Receipt | None, console: Console) -> None:
     wide = rates_table(tables, wide=True)
     needed = Measurement.get(console, console.options.update(max_width=1000), wide).maximum
     console.print(wide if needed <= console.width else rates_table(tables, wide=False))
+    console.print(claims_line(tables))
     _show_decision(read_json(root / DECISION, GateDecision), console)
     if receipt is not None and receipt.version is not None:
         aliases = ", ".join(receipt.aliases) or "no alias: it did not pass, or was champion before"
@@ -50,13 +52,19 @@ def show_summary(root: Path, receipt: Receipt | None, console: Console) -> None:
 
 
 def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:
-    """Benchmarks down, cells across; each rate in percent with its 95 % interval and n.
+    """Main benchmarks down, cells across; each rate in percent with its 95 % interval and n.
 
+    The others are counted below: attacks with an axis have dozens of rows, which the page draws.
     ``wide`` has room for a rate on one line; else the interval stands below, and what counts as
     success is left out.
     """
+    rows = [benchmark for benchmark in tables["benchmarks"] if benchmark["main"]]
+    others = len(tables["benchmarks"]) - len(rows)
     shown = Table(
-        title="Share of successes in %, with 95 % intervals (Wilson) and n", title_justify="left"
+        title="Share of successes in %, with 95 % intervals (Wilson) and n",
+        title_justify="left",
+        caption=f"and {others} more rates, on the page" if others else None,
+        caption_justify="left",
     )
     shown.add_column("benchmark", no_wrap=True)
     if wide:
@@ -67,7 +75,7 @@ def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:
         header = f"{name} {cell['seed']}" if several else name
         shown.add_column(header, justify="right", no_wrap=True)
     domain = None
-    for benchmark in tables["benchmarks"]:
+    for benchmark in rows:
         if domain not in (None, benchmark["domain"]):
             shown.add_section()
         domain = benchmark["domain"]
@@ -76,6 +84,13 @@ def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:
         score = [benchmark["score"]] if wide else []
         shown.add_row(benchmark["label"], *score, *rates)
     return shown
+
+
+def claims_line(tables: dict[str, Any]) -> str:
+    """How many of the paper's claims hold here; which, the page says."""
+    verdicts = Counter(claim["verdict"] for claim in tables["claims"])
+    said = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.items())
+    return f"The paper's {len(tables['claims'])} claims, tested here: {said}"
 
 
 def rate_text(rate: dict[str, Any] | None, *, wide: bool) -> str:

@@ -17,8 +17,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from recap.errors import DataError
+from recap.report.axes import family_label, variant_label
 from recap.report.geometry import Panel, Point, Scale, Series, panel, smoothed
-from recap.report.tables import family_label, variant_label
 from recap.types import Row
 
 UPDATE = "update"

@@ -8,13 +8,24 @@ headline. Leaves out what training itself logs (``recap.report.curves``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from recap.report.axes import Key, benchmark_label, variant_label
 from recap.report.geometry import Panel, Point, Series, panel
 from recap.report.headline import Comparison, compare
-from recap.report.tables import Key, benchmark_label, percent, variant_label
+from recap.report.tables import percent
+from recap.report.verdicts import Verdict
 from recap.types import BenchmarkResult, CellResult, DynamicsResult
 
 CLAIM: Key = ("jailbreak", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaking:
+    """The paper's claim on the dynamics: the verdict, and what was measured in words."""
+
+    verdict: Verdict
+    text: str
 
 
 def dynamics_panels(cells: Sequence[DynamicsResult], colours: Mapping[str, str]) -> list[Panel]:
@@ -51,25 +62,31 @@ def _result(results: Sequence[BenchmarkResult], key: Key) -> BenchmarkResult | N
     return next((found for found in results if (found.benchmark, found.round) == key), None)
 
 
-def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -> str:
+def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -> Overtaking:
     """Whether the claim holds here, in words that say no more than the intervals do."""
     mine, theirs = variant_label(candidate), variant_label(baseline)
     compared = _by_update(cells, candidate, baseline)
     if not compared:
-        return f"Not measured here: {theirs} and {mine} share no update with clean jailbreaks."
+        text = f"Not measured here: {theirs} and {mine} share no update with clean jailbreaks."
+        return Overtaking("not measured", text)
     early = {update: found for update, found in compared.items() if found.standing == "behind"}
     late = {update: found for update, found in compared.items() if found.standing == "ahead"}
     if early and late:
-        order = "This holds here" if max(early) < min(late) else "The order is another one here"
-        return f"{order}: {_lead(theirs, early)} and {_lead(mine, late)}, the intervals apart."
+        holds = max(early) < min(late)
+        order = "This holds here" if holds else "The order is another one here"
+        text = f"{order}: {_lead(theirs, early)} and {_lead(mine, late)}, the intervals apart."
+        return Overtaking("holds" if holds else "does not hold", text)
     if early or late:
         lead, other = (_lead(theirs, early), mine) if early else (_lead(mine, late), theirs)
-        return (
-            f"At most half of it is shown here: {lead}, the intervals apart; {other} leads nowhere."
+        return Overtaking(
+            "cannot tell",
+            f"At most half of it is shown here: {lead}, the intervals apart; {other} leads "
+            "nowhere.",
         )
-    return (
+    return Overtaking(
+        "cannot tell",
         f"Not shown here: at every update that was measured the intervals of {theirs} and "
-        f"{mine} overlap."
+        f"{mine} overlap.",
     )
 
 

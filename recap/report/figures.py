@@ -1,4 +1,4 @@
-"""From cell results to the figures of the page: groups of bars, reset rounds, the table.
+"""From cell results to the figures of the page: groups of bars and the table of all rates.
 
 Every figure keeps each training seed apart: seeds share their prompts, so pooling them would
 draw intervals that are too narrow.
@@ -10,28 +10,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from recap.report.geometry import Panel, Point, Series, panel
-from recap.report.tables import (
-    DASH,
-    Key,
-    benchmark_label,
-    benchmarks,
-    index,
-    interval,
-    percent,
-    variant_label,
-)
+from recap.report.axes import NO_AXES, Axes, benchmark_label, exempt, variant_label
+from recap.report.tables import DASH, benchmarks, index, interval, main_keys, percent
 from recap.types import BenchmarkResult, CellResult, Metric
 
-ATTACKS = ("harmful", "jailbreak", "prefill", "hijack", "ipr")
-COSTS = ("benign", "benign_prefill", "math")
+ATTACKS = ("harmful", "jailbreak", "prefill", "hijack", "ipr", "search", "self_prefill")
+COSTS = (
+    "benign", "benign_prefill", "benign_hijack", "benign_ipr", "benign_search", "benign_self",
+    "math",
+)  # fmt: skip
+REFLECTIVE = (
+    ("Asked plainly", ("harmful", "jailbreak", "benign", "math")),
+    (
+        "With planted thoughts",
+        ("prefill", "ipr", "search", "self_prefill", "benign_prefill", "benign_ipr"),
+    ),
+)
+"""Benchmarks with a generated thought, clean and prefilled apart."""
 Roles = Mapping[str, str]
 """A colour class per variant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One cell in a group: lengths in percent of the full width, ``None`` without a score."""
+    """One cell in a group: lengths in percent of the full width, ``None`` without a score.
+
+    ``note`` is the small text beside the value.
+    """
 
     label: str
     colour: str
@@ -40,15 +45,17 @@ class Bar:
     high: float | None
     text: str
     interval: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
 class BarGroup:
-    """One benchmark with a bar for each cell."""
+    """One benchmark with a bar for each cell; ``marked`` where training may know the prefills."""
 
     label: str
     note: str
     bars: tuple[Bar, ...]
+    marked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +72,15 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One benchmark across all cells; a ``None`` cell did not measure it."""
+    """One benchmark across all cells; a ``None`` cell did not measure it.
+
+    ``main``: to be looked at first.
+    """
 
     label: str
     note: str
     domain: str
+    main: bool
     cells: tuple[TableCell | None, ...]
 
 
@@ -110,36 +121,46 @@ def bar_groups(
     cells: Sequence[CellResult],
     names: Sequence[str],
     colours: Roles,
+    axes: Axes = NO_AXES,
     what: Literal["rate", "reflection"] = "rate",
 ) -> list[BarGroup]:
-    """A group of bars for each measured benchmark among ``names``; of resets the last round."""
+    """A group of bars for each measured benchmark among ``names``, at the end of its axis.
+
+    Under ``reflection`` the small text is where in the thought it first happens.
+    """
     groups = []
     for name in names:
         rounds = [found.round for found in benchmarks(cells) if found.benchmark == name]
         if not rounds:
             continue
         key = (name, max(rounds))
-        metrics = [_metric(cell, key, what) for cell in cells]
+        results = [index(cell).get(key) for cell in cells]
+        metrics = [None if found is None else getattr(found, what) for found in results]
         if all(metric is None or metric.value is None for metric in metrics):
             continue
         bars = tuple(
-            _bar(cell_label(cell, cells), colours[cell.variant], metric)
-            for cell, metric in zip(cells, metrics, strict=True)
+            _bar(
+                cell_label(cell, cells),
+                colours[cell.variant],
+                metric,
+                None if what == "rate" or found is None else _position(found),
+            )
+            for cell, found, metric in zip(cells, results, metrics, strict=True)
         )
-        groups.append(BarGroup(benchmark_label(*key), _sizes(metrics), bars))
+        marked = any(found is not None and exempt(found.prefill_source) for found in results)
+        groups.append(BarGroup(benchmark_label(*key, axes), _sizes(metrics), bars, marked))
     return groups
 
 
-def _metric(cell: CellResult, key: Key, what: Literal["rate", "reflection"]) -> Metric | None:
-    result = index(cell).get(key)
-    if result is None:
-        return None
-    return result.rate if what == "rate" else result.reflection
+def _position(result: BenchmarkResult) -> str:
+    """Where in the generated thought the policy first turns round, on average."""
+    place = result.mean_reflection_position
+    return "" if place is None else f"at {percent(place)}"
 
 
-def _bar(label: str, colour: str, metric: Metric | None) -> Bar:
+def _bar(label: str, colour: str, metric: Metric | None, note: str | None) -> Bar:
     if metric is None or metric.value is None:
-        return Bar(label, colour, None, None, None, DASH, "")
+        return Bar(label, colour, None, None, None, DASH, "", "")
     return Bar(
         label,
         colour,
@@ -148,6 +169,7 @@ def _bar(label: str, colour: str, metric: Metric | None) -> Bar:
         _length(metric.high),
         percent(metric.value),
         interval(metric.low, metric.high),
+        interval(metric.low, metric.high) if note is None else note,
     )
 
 
@@ -162,23 +184,9 @@ def _sizes(metrics: Sequence[Metric | None]) -> str:
     return f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]}{DASH}{sizes[-1]}"
 
 
-def reset_panel(cells: Sequence[CellResult], colours: Roles) -> Panel | None:
-    """Safety by number of resets, a line and its interval band for each cell."""
-    series: list[Series] = []
-    for cell in cells:
-        rounds = sorted(round_ for name, round_ in index(cell) if name == "ipr")
-        rates = [(round_, index(cell)["ipr", round_].rate) for round_ in rounds]
-        points = tuple(Point(round_, m.value, m.low, m.high) for round_, m in rates)
-        label = variant_label(cell.variant)
-        if any(line.label == label for line in series):
-            label = ""
-        series.append(Series(label, colours[cell.variant], points, dots=True))
-    ticks = sorted({point.x for line in series for point in line.points})
-    return panel("Safe answers", series, x_title="reset rounds", scale="whole", x_ticks=ticks)
-
-
-def table_rows(cells: Sequence[CellResult]) -> list[TableRow]:
+def table_rows(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> list[TableRow]:
     """The table of all rates, benchmark by benchmark."""
+    main = main_keys(cells)
     rows = []
     for result in benchmarks(cells):
         key = (result.benchmark, result.round)
@@ -186,9 +194,10 @@ def table_rows(cells: Sequence[CellResult]) -> list[TableRow]:
         sizes = _sizes([None if other is None else other.rate for other in found])
         rows.append(
             TableRow(
-                benchmark_label(*key),
+                benchmark_label(*key, axes),
                 f"% {result.score}, {sizes}",
                 result.domain,
+                key in main,
                 tuple(None if other is None else _table_cell(other) for other in found),
             )
         )

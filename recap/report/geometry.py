@@ -35,7 +35,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: a ``thin`` or nameless one gets no label at its end, ``dots`` mark every point."""
+    """One line: a ``thin`` or nameless one gets no label at its end, ``dots`` mark every point.
+
+    Intervals are a band, or ``whiskers`` where points are not to be joined.
+    """
 
     label: str
     colour: str
@@ -43,6 +46,7 @@ class Series:
     thin: bool = False
     dots: bool = False
     line: bool = True
+    whiskers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +104,12 @@ def panel(
     scale: Scale,
     x_ticks: Sequence[float] | None = None,
     x_share: bool = False,
+    x_labels: Sequence[str] | None = None,
     rule: tuple[float, str] | None = None,
 ) -> Panel | None:
     """Lay out one panel; ``None`` when no series has a value.
 
+    ``x_labels``: what stands below each of ``x_ticks``, where it is not their number (a log axis).
     ``rule``: a vertical line with a caption.
     """
     values = [point for line in series for point in line.points if point.y is not None]
@@ -116,17 +122,21 @@ def panel(
     if scale in ("share", "number"):
         y_ticks = nice_ticks(min(0.0, *lows), max(highs))
     ticks = list(x_ticks or nice_ticks(min(p.x for p in values), max(p.x for p in values)))
-    to_x = _scale(min(ticks), max(ticks), LEFT + INSET, WIDTH - RIGHT - INSET)
-    to_y = _scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
+    texts = x_labels or [_number(x, x_share) for x in ticks]
+    to_x = linear(min(ticks), max(ticks), LEFT + INSET, WIDTH - RIGHT - INSET)
+    to_y = linear(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
     return Panel(
         title,
         x_title,
-        tuple(Mark(to_x(x), HEIGHT - BOTTOM, _number(x, x_share)) for x in ticks),
+        tuple(
+            Mark(to_x(x), HEIGHT - BOTTOM, text) for x, text in zip(ticks, texts, strict=True)
+        ),
         tuple(Mark(LEFT, to_y(y), _number(y, share)) for y in y_ticks),
         tuple(Path(_band(line, to_x, to_y), line.colour) for line in series if _has_band(line)),
         tuple(
             Path(_line(line, to_x, to_y), line.colour, line.thin) for line in series if line.line
-        ),
+        )
+        + tuple(Path(_whiskers(line, to_x, to_y), line.colour) for line in series if line.whiskers),
         tuple(
             Mark(to_x(point.x), to_y(point.y), f"{line.label}: {_number(point.y, share)}",
                  line.colour)
@@ -149,7 +159,7 @@ def smoothed(points: Sequence[Point], window: int = 7) -> tuple[Point, ...]:
     return tuple(means)
 
 
-def _scale(low: float, high: float, start: float, end: float) -> Map:
+def linear(low: float, high: float, start: float, end: float) -> Map:
     """A linear map of [low, high] onto [start, end], rounded to a tenth of a unit."""
     factor = (end - start) / (high - low or 1.0)
     return lambda value: round(start + (value - low) * factor, 1)
@@ -173,7 +183,17 @@ def _line(line: Series, to_x: Map, to_y: Map) -> str:
 
 
 def _has_band(line: Series) -> bool:
-    return any(point.low is not None and point.high is not None for point in line.points)
+    return not line.whiskers and any(
+        point.low is not None and point.high is not None for point in line.points
+    )
+
+
+def _whiskers(line: Series, to_x: Map, to_y: Map) -> str:
+    return "".join(
+        f"M{to_x(point.x)} {to_y(point.low)}L{to_x(point.x)} {to_y(point.high)}"
+        for point in line.points
+        if point.low is not None and point.high is not None
+    )
 
 
 def _band(line: Series, to_x: Map, to_y: Map) -> str:

@@ -14,10 +14,10 @@ from statistics import fmean
 from typing import Literal
 
 from recap.evaluation.relative import changes
-from recap.report.tables import NBSP, Key, benchmark_label, index, percent, variant_label
+from recap.report.axes import Key, benchmark_label, variant_label
+from recap.report.tables import NBSP, index, percent, signed
 from recap.types import CellResult, Metric
 
-MINUS = "\N{MINUS SIGN}"
 CALM: tuple[Key, ...] = (("harmful", 1), ("benign", 1), ("math", 1))
 """Benchmarks without an attack."""
 MOSTLY = 0.9
@@ -153,11 +153,11 @@ def _attacks(attacks: list[Comparison], mine: str, theirs: str) -> str:
     )
     text = (
         f"{mine}'s 95{NBSP}% intervals lie above {theirs}'s on {ahead} of {len(attacks)} attacks: "
-        f"{rates}. That is {_signed(100 * change.mean_difference)} points on average"
+        f"{rates}. That is {signed(100 * change.mean_difference)} points on average"
     )
     if change.mean_relative is None:
         return f"{text}."
-    relative = _signed(100 * change.mean_relative, 0)
+    relative = signed(100 * change.mean_relative, 0)
     return f"{text}; as a mean of relative changes, the paper's way, {relative}{NBSP}%."
 
 
@@ -172,7 +172,7 @@ def _cost(calm: list[Comparison], mine: str, theirs: str) -> list[str]:
     if not calm:
         return []
     changes = ", ".join(
-        f"{_signed(100 * (found.candidate - found.baseline))} points on {found.label}"
+        f"{signed(100 * (found.candidate - found.baseline))} points on {found.label}"
         for found in calm
     )
     clear = [found.label for found in calm if found.standing != "level"]
@@ -180,8 +180,3 @@ def _cost(calm: list[Comparison], mine: str, theirs: str) -> list[str]:
         f"the intervals lie apart on {' and '.join(clear)}" if clear else "all within the intervals"
     )
     return [f"Without an attack, {mine} against {theirs}: {changes}; {verdict}."]
-
-
-def _signed(value: float, decimals: int = 1) -> str:
-    """A change with its sign, a true minus."""
-    return f"{value:+.{decimals}f}".replace("-", MINUS)

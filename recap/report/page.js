@@ -1,28 +1,31 @@
-// Filters the sample cards by benchmark and variant. Without it every card is shown.
+// Filters the sample cards. Without it every card is shown.
 "use strict";
 const filters = document.querySelector(".filters");
-const choice = { benchmark: "", variant: "" };
 
 function apply() {
+  const { benchmark, attack, variant, changed } = Object.fromEntries(
+    [...filters.querySelectorAll("[name]")].map((field) => [
+      field.name,
+      field.type === "checkbox" ? field.checked : field.value,
+    ]),
+  );
+  let shown = 0;
   for (const card of document.querySelectorAll(".card")) {
-    card.hidden = choice.benchmark !== "" && card.dataset.benchmark !== choice.benchmark;
+    card.hidden =
+      (benchmark !== "" && card.dataset.benchmark !== benchmark) ||
+      (attack !== "" && card.dataset.attack !== attack) ||
+      (changed && card.dataset.changed !== "yes");
+    shown += Number(!card.hidden);
   }
   for (const column of document.querySelectorAll(".card .column")) {
-    column.hidden = choice.variant !== "" && column.dataset.variant !== choice.variant;
+    column.hidden = variant !== "" && column.dataset.variant !== variant;
   }
-  for (const button of filters.querySelectorAll("button")) {
-    button.setAttribute("aria-pressed", String(choice[button.dataset.kind] === button.value));
-  }
+  filters.querySelector("output").textContent = shown === 1 ? "1 prompt" : `${shown} prompts`;
 }
 
 if (filters !== null) {
   filters.hidden = false;
-  filters.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
-    if (button === null) return;
-    choice[button.dataset.kind] = button.value;
-    apply();
-  });
-  choice.benchmark = filters.dataset.first;
+  filters.querySelector("[name=benchmark]").value = filters.dataset.first;
+  filters.addEventListener("change", apply);
   apply();
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,22 +18,44 @@ from typing import Any
 import jinja2
 import yaml
 
+from recap.report.adversaries import grid_panels, reset_panels, search_panels
+from recap.report.axes import (
+    Axes,
+    exempt,
+    family_label,
+    lower_first,
+    source_label,
+    variant_label,
+)
+from recap.report.beta import betas
+from recap.report.brittleness import matrices
+from recap.report.budget import token_groups
+from recap.report.claim_words import claim_words
 from recap.report.curves import CurvePoint, training_panels, world_panels
 from recap.report.dynamics import dynamics_panels, overtaking
+from recap.report.evidence import Evidence
 from recap.report.figures import (
     ATTACKS,
     COSTS,
+    REFLECTIVE,
     bar_groups,
     cell_label,
-    reset_panel,
     roles,
     shown,
     table_rows,
 )
-from recap.report.headline import headline
+from recap.report.findings import Findings
+from recap.report.judges import judges
+from recap.report.paper import MODELS
+from recap.report.pareto import pareto
 from recap.report.samples import Card
-from recap.report.tables import DASH, family_label, variant_label
-from recap.types import CellResult, DynamicsResult, GateDecision
+from recap.report.seeds import seed_rows
+from recap.report.settings import Settings
+from recap.report.sweeps import sweep_panels
+from recap.report.tables import DASH, percent, signed
+from recap.types import CellAgreement, CellResult, DynamicsResult, GateDecision
+
+LABELS = {"variant": variant_label, "family": family_label, "source": source_label}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +71,15 @@ class Artefact:
 class Run:
     """Everything the page is made from. ``metrics`` goes from variant and seed to updates.
 
-    ``candidate`` and ``baseline`` are the variants compared, ``untrained`` those of zero updates;
-    ``curve`` is empty when none was passed.
+    ``settings`` names candidate and baseline; ``untrained`` are the variants of zero updates;
+    ``curve`` is empty when none was passed, ``agreement`` when there is no second judge.
     """
 
-    candidate: str
-    baseline: str
+    settings: Settings
+    axes: Axes
+    evidence: Evidence
+    findings: Findings
+    agreement: Sequence[CellAgreement]
     cells: Sequence[CellResult]
     untrained: frozenset[str]
     metrics: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
@@ -75,31 +101,51 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"variant": variant_label, "family": family_label}
+    environment.filters |= {
+        **LABELS,
+        "percent": percent,
+        "signed": signed,
+        "lower_first": lower_first,
+    }
     script = _part("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    colours = roles(run.cells, run.candidate, run.baseline, run.untrained)
+    settings, axes = run.settings, run.axes
+    colours = roles(run.cells, settings.candidate, settings.baseline, run.untrained)
     cells = shown(run.cells, run.untrained)
-    names = list(dict.fromkeys((*ATTACKS, *COSTS)))
+    figures = itertools.count(1)
+    environment.globals |= {"dash": DASH, "colours": colours, "figure": lambda: next(figures)}
     return environment.get_template("page.html.j2").render(
         run=run,
-        dash=DASH,
         style=_part("page.css"),
         script=script,
         script_hash=f"sha256-{digest}",
-        colours=colours,
-        headline=headline(run.cells, run.candidate, run.baseline),
+        headline=run.findings.headline,
         seeds=list(dict.fromkeys(cell.seed for cell in run.cells)),
         columns=[(cell_label(cell, cells), colours[cell.variant]) for cell in cells],
-        rows=table_rows(cells),
-        attacks=bar_groups(cells, ATTACKS, colours),
-        costs=bar_groups(cells, COSTS, colours),
-        resets=reset_panel(cells, colours),
-        reflections=bar_groups(cells, names, colours, "reflection"),
+        rows=table_rows(cells, axes),
+        attacks=bar_groups(cells, ATTACKS, colours, axes),
+        resets=reset_panels(cells, colours, axes),
+        searches=search_panels(cells, colours, axes),
+        grids=grid_panels(cells, colours, axes),
+        brittleness=matrices(cells, axes),
+        costs=bar_groups(cells, COSTS, colours, axes),
+        pareto=pareto(cells, run.evidence, colours, axes),
+        tokens=token_groups(cells, colours, axes),
+        claims=[claim_words(claim) for claim in run.findings.claims],
+        models=MODELS,
+        betas=betas(run.evidence, settings, colours, run.untrained),
+        sweeps=sweep_panels(cells, settings),
+        replicates=seed_rows(run.findings.replicates, colours, axes),
+        reflections=[
+            (title, bar_groups(cells, names, colours, axes, "reflection"))
+            for title, names in REFLECTIVE
+        ],
+        judges=judges(run.agreement, colours),
         training=training_panels(run.metrics, colours),
         dynamics=dynamics_panels(run.dynamics, colours),
-        overtaking=overtaking(run.dynamics, run.candidate, run.baseline),
+        overtaking=overtaking(run.dynamics, settings.candidate, settings.baseline).text,
         world=world_panels(run.curve, colours, run.wrong_start),
+        exempt=exempt,
         parameters={
             name: "".join(_line(key, value) for key, value in section.items())
             for name, section in run.parameters.items()

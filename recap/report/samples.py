@@ -1,30 +1,42 @@
 """Completions to read: the same prompts for every variant, drawn at random and never chosen.
 
 For each benchmark, ``samples_per_benchmark`` prompts are drawn from the report's own seed; each
-becomes a card with one column per variant, and under resets one turn per round. Texts are cut in
-the middle when long. Leaves out all samples but the first of a prompt, and all training seeds but
+becomes a card with one column per variant, and one turn per place on the attack's axis. Long texts
+are cut in the middle, the more the longer all of them are together, so that the page stays small.
+Leaves out all samples but the first of a prompt, and all training seeds but
 the first of the matrix.
 """
 
 from __future__ import annotations
 
+import html
 import random
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from recap.errors import DataError
 from recap.params import derive_seed
 from recap.types import Completion, Domain, Label, Verdict
 
 MAX_CHARACTERS = 1200
-"""Per text: keeps the page of an 8B model, with thousands of words in a thought, below 5 MB."""
+"""Per text, where there is room: a thought of an 8B model has thousands of words."""
+BUDGET = 3_000_000
+"""Bytes of all texts as they stand in the page, which has to stay below 5 MB."""
+LIMITS = (MAX_CHARACTERS, 800, 500, 300, 160, 80)
+"""Characters per text, tried in this order until all texts fit; then prompts are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the policy wrote in one round, and the verdict; ``None`` for no response or no label."""
+    """What the policy wrote in one round, and the verdict; ``None`` for no response or no label.
+
+    ``prefill`` and its source are ``None`` where the card has them for all turns.
+    """
 
     round: int
+    prefill: str | None
+    prefill_source: str | None
     cot: str
     response: str | None
     finish_reason: str
@@ -42,9 +54,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One prompt of one benchmark; ``veiled`` when its texts stand behind the switch."""
+    """One prompt of one benchmark; ``veiled`` when its texts stand behind the switch.
+
+    ``prefill`` is what was planted in every turn of every variant, ``None`` where they differ.
+    """
 
     benchmark: str
+    attack: str
     prompt_id: str
     domain: Domain
     prompt: str
@@ -58,12 +74,21 @@ class Card:
         """Whether the card shows text that may be harmful."""
         return self.domain == "harmful"
 
+    @property
+    def changed(self) -> bool:
+        """Whether the variants' verdicts differ in some turn."""
+        said: dict[int, set[Label | None]] = {}
+        for column in self.columns:
+            for turn in column.turns:
+                said.setdefault(turn.round, set()).add(turn.label)
+        return any(len(labels) > 1 for labels in said.values())
 
-def shorten(text: str) -> str:
+
+def shorten(text: str, limit: int = MAX_CHARACTERS) -> str:
     """Cut the middle out of a long text, saying how much."""
-    if len(text) <= MAX_CHARACTERS:
+    if len(text) <= limit:
         return text
-    half = MAX_CHARACTERS // 2
+    half = limit // 2
     return f"{text[:half]} […{len(text) - 2 * half} characters…] {text[-half:]}"
 
 
@@ -101,7 +126,62 @@ def draw(
             first.setdefault(key, row)
             turn = _turn(row, labels[*key, row.round], success[row.domain])
             turns.setdefault(key, {}).setdefault(variant, []).append(turn)
-    return [_card(first[key], turns[key]) for key in chosen]
+    return fitted([_card(first[key], turns[key]) for key in chosen])
+
+
+def fitted(cards: Sequence[Card], budget: int = BUDGET) -> list[Card]:
+    """The cards with texts cut so that all fit; with fewer prompts per benchmark if none would."""
+    cut: list[Card] = []
+    for limit in LIMITS:
+        cut = [_cut(card, limit) for card in cards]
+        if sum(map(_size, cut)) <= budget:
+            return cut
+    sizes, seen = [_size(card) for card in cut], Counter[str]()
+    places = []
+    for card in cut:
+        seen[card.benchmark] += 1
+        places.append(seen[card.benchmark])
+    for most in range(max(places, default=0), 0, -1):
+        if sum(size for size, place in zip(sizes, places, strict=True) if place <= most) <= budget:
+            return [card for card, place in zip(cut, places, strict=True) if place <= most]
+    return []
+
+
+def _size(card: Card) -> int:
+    """About the bytes that a card takes in the page: its texts, escaped, and what stands around."""
+    texts = [card.prompt, card.prefill or ""]
+    turns = [turn for column in card.columns for turn in column.turns]
+    for turn in turns:
+        texts += [turn.prefill or "", turn.cot, turn.response or ""]
+    return sum(len(html.escape(text).encode()) for text in texts) + 600 + 400 * len(turns)
+
+
+def _cut(card: Card, limit: int) -> Card:
+    columns = tuple(
+        Column(
+            column.variant,
+            tuple(
+                replace(
+                    turn,
+                    prefill=_shortened(turn.prefill, limit),
+                    cot=shorten(turn.cot, limit),
+                    response=_shortened(turn.response, limit),
+                )
+                for turn in column.turns
+            ),
+        )
+        for column in card.columns
+    )
+    return replace(
+        card,
+        prompt=shorten(card.prompt, limit),
+        prefill=_shortened(card.prefill, limit),
+        columns=columns,
+    )
+
+
+def _shortened(text: str | None, limit: int) -> str | None:
+    return None if text is None else shorten(text, limit)
 
 
 def _choose(
@@ -123,8 +203,10 @@ def _choose(
 def _turn(row: Completion, label: Label | None, success: Label) -> Turn:
     return Turn(
         row.round,
-        shorten(row.cot),
-        None if row.response is None else shorten(row.response),
+        row.prefill,
+        row.prefill_source,
+        row.cot,
+        row.response,
         row.finish_reason,
         label,
         None if label is None else label == success,
@@ -132,13 +214,25 @@ def _turn(row: Completion, label: Label | None, success: Label) -> Turn:
 
 
 def _card(row: Completion, turns: Mapping[str, list[Turn]]) -> Card:
+    planted = {(turn.prefill, turn.prefill_source) for rounds in turns.values() for turn in rounds}
+    same = len(planted) == 1
+    columns = tuple(
+        Column(
+            variant,
+            tuple(replace(turn, prefill=None, prefill_source=None) for turn in rounds)
+            if same
+            else tuple(rounds),
+        )
+        for variant, rounds in turns.items()
+    )
     return Card(
         row.benchmark,
+        row.attack,
         row.prompt_id,
         row.domain,
-        shorten(row.prompt),
+        row.prompt,
         row.target,
-        None if row.prefill is None else shorten(row.prefill),
-        row.prefill_source,
-        tuple(Column(variant, tuple(rounds)) for variant, rounds in turns.items()),
+        row.prefill if same else None,
+        row.prefill_source if same else None,
+        columns,
     )

@@ -9,48 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from recap.report.axes import NO_AXES, Axes, Key, benchmark_label
 from recap.types import BenchmarkResult, CellResult
 
 NBSP = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
 DASH = "–"  # noqa: RUF001 - an en dash is meant
-BENCHMARK_LABELS = {
-    "harmful": "Harmful requests",
-    "jailbreak": "Jailbreaks",
-    "prefill": "Prefill attack",
-    "hijack": "Full CoT hijack",
-    "ipr": "Prefill reset",
-    "benign": "Benign requests",
-    "benign_prefill": "Benign, prefilled",
-    "math": "Arithmetic",
-}
-VARIANT_LABELS = {
-    "base": "Base",
-    "dapo": "DAPO",
-    "recap": "RECAP",
-    "aligned": "Aligned prefills",
-    "sft_plain": "SFT",
-    "sft_star": "SFT, as STAR",
-    "sft_safechain": "SFT, as SafeChain",
-}
-
-Key = tuple[str, int]
-"""A benchmark and its round."""
-
-
-def variant_label(variant: str) -> str:
-    """How a variant is written for readers."""
-    return VARIANT_LABELS.get(variant, variant)
-
-
-def benchmark_label(name: str, round_: int) -> str:
-    """How a benchmark is written for readers; only resets have rounds worth naming."""
-    label = BENCHMARK_LABELS.get(name, name)
-    return f"{label}, round {round_}" if name == "ipr" else label
-
-
-def family_label(name: str) -> str:
-    """A benchmark's name for all of its rounds together."""
-    return BENCHMARK_LABELS.get(name, name)
+MAIN = (
+    "harmful", "jailbreak", "prefill", "hijack", "ipr", "search", "self_prefill",
+    "benign", "benign_prefill", "math",
+)  # fmt: skip
+"""What the terminal shows, the last place of an axis alone; the rest is on the page."""
 
 
 def index(cell: CellResult) -> dict[Key, BenchmarkResult]:
@@ -67,16 +36,28 @@ def benchmarks(cells: Sequence[CellResult]) -> list[BenchmarkResult]:
     return list(first.values())
 
 
-def tables(cells: Sequence[CellResult]) -> dict[str, Any]:
-    """The content of ``tables.json``."""
+def main_keys(cells: Sequence[CellResult]) -> set[Key]:
+    """The benchmarks to look at first, each at the last place of its axis."""
+    last: dict[str, int] = {}
+    for result in benchmarks(cells):
+        last[result.benchmark] = max(last.get(result.benchmark, 0), result.round)
+    return {(name, last[name]) for name in MAIN if name in last}
+
+
+def tables(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> dict[str, Any]:
+    """Rates and how to read them, the first part of ``tables.json``."""
+    main = main_keys(cells)
     return {
         "benchmarks": [
             {
                 "name": result.benchmark,
                 "round": result.round,
                 "domain": result.domain,
-                "label": benchmark_label(result.benchmark, result.round),
+                "label": benchmark_label(result.benchmark, result.round, axes),
                 "score": result.score,
+                "place": axes.place(result.benchmark, result.round),
+                "prefill_source": result.prefill_source,
+                "main": (result.benchmark, result.round) in main,
             }
             for result in benchmarks(cells)
         ],
@@ -88,6 +69,10 @@ def tables(cells: Sequence[CellResult]) -> dict[str, Any]:
                     f"{name}/{round_}": {
                         **result.rate.model_dump(),
                         "reflection": result.reflection.value,
+                        "reflection_position": result.mean_reflection_position,
+                        "cot_tokens": result.mean_cot_tokens,
+                        "response_tokens": result.mean_response_tokens,
+                        "pass_at_k": {str(at.k): at.value for at in result.pass_at_k},
                     }
                     for (name, round_), result in index(cell).items()
                 },
@@ -108,6 +93,11 @@ def percent(share: float | None, decimals: int = 0) -> str:
     if share > 0 and float(text) == 0:
         return f"<{NBSP}{step:.{decimals}f}{NBSP}%"
     return f"{text}{NBSP}%"
+
+
+def signed(value: float, decimals: int = 1) -> str:
+    """A change with its sign, a true minus."""
+    return f"{value:+.{decimals}f}".replace("-", MINUS)
 
 
 def interval(low: float | None, high: float | None) -> str:

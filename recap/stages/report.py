@@ -1,4 +1,4 @@
-"""report: every cell's results -> one self-contained HTML page and ``tables.json``.
+"""report: every cell's results -> one self-contained HTML page, Markdown and ``tables.json``.
 
 Iterates the matrix of the parameters, never a folder, so a removed variant's files do not count.
 """
@@ -13,24 +13,35 @@ import typer
 from pydantic import BaseModel
 
 from recap.params import read_params
+from recap.report.axes import attack_axes
+from recap.report.claims import TOKENS
 from recap.report.curves import read_curve, read_metrics
+from recap.report.evidence import Evidence, by_key, lengths
+from recap.report.figures import shown
+from recap.report.findings import find, findings_tables
+from recap.report.markdown import markdown
 from recap.report.page import Artefact, Run, render
 from recap.report.samples import draw
+from recap.report.settings import Settings
 from recap.report.tables import tables
-from recap.rows import RowFile, atomic_path, read_json, write_json
+from recap.rows import RowFile, atomic_path, iter_rows, read_json, write_json
 from recap.stages.process import run_stage
 from recap.types import (
     SUCCESS,
+    CellAgreement,
     CellResult,
     Completion,
     DynamicsResult,
     GateDecision,
+    Outcome,
     Verdict,
 )
 
 
 def main(
     rates: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.json")],
+    outcomes: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
+    agreement: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.json")],
     completions: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
     verdicts: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
     metrics: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
@@ -38,37 +49,50 @@ def main(
     decision: Annotated[Path, typer.Option(help="the gate's decision")],
     page: Annotated[Path, typer.Option(help="where the page goes")],
     tables_path: Annotated[Path, typer.Option("--tables", help="where the table goes")],
+    markdown_path: Annotated[Path, typer.Option("--markdown", help="where the Markdown goes")],
     curve: Annotated[Path | None, typer.Option(help="measured curve of worlds")] = None,
 ) -> None:
-    """Write the page and the table of all rates."""
+    """Write the page, its Markdown and the table of all rates."""
     params = read_params()
     matrix, seeds = params.matrix, params.matrix.seeds
     names = [(variant, seed) for variant in matrix.variants for seed in seeds]
-    untrained = frozenset(v for v in matrix.variants if params.for_variant(v).updates == 0)
+    train = {variant: params.for_variant(variant) for variant in params.variants}
+    untrained = frozenset(v for v in matrix.variants if train[v].updates == 0)
     trained = [(variant, seed) for variant, seed in names if variant not in untrained]
+    first = {v: f"{v}-{seeds[0]}.jsonl" for v in matrix.variants}
     cells = [read_json(rates / f"{v}-{s}.json", CellResult) for v, s in names]
-    shown = [(v, f"{v}-{seeds[0]}.jsonl") for v in matrix.variants]
-    inputs = [("gate decision", decision), *([("curve of worlds", curve)] if curve else [])]
-    for what, folder, suffix in (
-        ("rates", rates, "json"),
-        ("completions", completions, "jsonl"),
-        ("verdicts", verdicts, "jsonl"),
-    ):
-        inputs += [(what, folder / f"{v}-{s}.{suffix}") for v, s in names]
-    inputs += [("training metrics", metrics / f"{v}-{s}.jsonl") for v, s in trained]
-    inputs += [("training dynamics", dynamics / f"{v}-{s}.json") for v, s in trained]
+    curves = [read_json(dynamics / f"{v}-{s}.json", DynamicsResult) for v, s in trained]
+    decided = read_json(decision, GateDecision)
+    settings = Settings(train, matrix.variants, params.gate.candidate, params.gate.baseline)
+    axes = attack_axes(params.attack)
+    evidence = Evidence(
+        outcomes={
+            (v, s): by_key(iter_rows(outcomes / f"{v}-{s}.jsonl", Outcome)) for v, s in names
+        },
+        lengths={
+            v: lengths(RowFile(completions / name, Completion), TOKENS)
+            for v, name in first.items()
+            if v in (settings.candidate, settings.baseline)
+        },
+        resamples=params.evaluate.bootstrap,
+        seed=params.seed,
+    )
+    findings = find(cells, curves, evidence, settings, axes)
     html = render(
         Run(
-            candidate=params.gate.candidate,
-            baseline=params.gate.baseline,
+            settings=settings,
+            axes=axes,
+            evidence=evidence,
+            findings=findings,
+            agreement=[read_json(agreement / f"{v}-{s}.json", CellAgreement) for v, s in names],
             cells=cells,
             untrained=untrained,
             metrics={(v, s): read_metrics(metrics / f"{v}-{s}.jsonl") for v, s in trained},
-            dynamics=[read_json(dynamics / f"{v}-{s}.json", DynamicsResult) for v, s in trained],
-            decision=read_json(decision, GateDecision),
+            dynamics=curves,
+            decision=decided,
             cards=draw(
-                {v: RowFile(completions / name, Completion) for v, name in shown},
-                {v: RowFile(verdicts / name, Verdict) for v, name in shown},
+                {v: RowFile(completions / name, Completion) for v, name in first.items()},
+                {v: RowFile(verdicts / name, Verdict) for v, name in first.items()},
                 SUCCESS,
                 count=params.report.samples_per_benchmark,
                 seed=params.seed,
@@ -89,14 +113,34 @@ def main(
                 "evaluate": _plain(params.evaluate),
                 "gate": _plain(params.gate),
             },
-            lineage=[Artefact(what, path.as_posix(), _md5(path)) for what, path in inputs],
+            lineage=[
+                Artefact("gate decision", decision.as_posix(), _md5(decision)),
+                *([Artefact("curve of worlds", curve.as_posix(), _md5(curve))] if curve else []),
+                *_artefacts("rates", rates, "json", names),
+                *_artefacts("outcomes", outcomes, "jsonl", names),
+                *_artefacts("two judges", agreement, "json", names),
+                *_artefacts("completions", completions, "jsonl", names),
+                *_artefacts("verdicts", verdicts, "jsonl", names),
+                *_artefacts("training metrics", metrics, "jsonl", trained),
+                *_artefacts("training dynamics", dynamics, "json", trained),
+            ],
             wrong_start=params.world.wrong_start,
             curve=read_curve(curve) if curve else (),
         )
     )
-    write_json(tables_path, tables(cells))
-    with atomic_path(page) as part:
-        part.write_text(html, encoding="utf-8")
+    write_json(tables_path, {**tables(cells, axes), **findings_tables(findings)})
+    text = markdown(findings, shown(cells, untrained), decided, settings, axes)
+    for path, content in ((markdown_path, text), (page, html)):
+        with atomic_path(path) as part:
+            part.write_text(content, encoding="utf-8")
+
+
+def _artefacts(
+    what: str, folder: Path, suffix: str, names: list[tuple[str, int]]
+) -> list[Artefact]:
+    """One input of each cell."""
+    paths = [folder / f"{variant}-{seed}.{suffix}" for variant, seed in names]
+    return [Artefact(what, path.as_posix(), _md5(path)) for path in paths]
 
 
 def _plain(section: BaseModel) -> dict[str, Any]:

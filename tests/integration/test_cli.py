@@ -14,7 +14,7 @@ from rich.console import Console
 from recap.cli import write_seed
 from recap.errors import ParameterError
 from recap.rows import write_json
-from recap.summary import DASH, rate_text, rates_table
+from recap.summary import DASH, claims_line, rate_text, rates_table
 from recap.types import GateCheck, GateDecision
 from tests.integration.flow_project import ROOT, call, child_environment, make_project
 
@@ -22,14 +22,19 @@ HEAVY = {"torch", "transformers", "mlflow", "prefect", "dvc", "pandas", "great_e
 RATE = {"value": 0.9719, "low": 0.9462, "high": 0.9851, "n": 320, "n_unscored": 0}
 TABLES = {
     "benchmarks": [
-        {"name": "prefill", "round": 1, "domain": "harmful", "label": "Prefill", "score": "safe"},
-        {"name": "math", "round": 1, "domain": "math", "label": "Sums", "score": "correct"},
+        {"name": "prefill", "round": 1, "domain": "harmful", "label": "Prefill", "score": "safe",
+         "main": True},
+        {"name": "transfer", "round": 1, "domain": "harmful", "label": "Other", "score": "safe",
+         "main": False},
+        {"name": "math", "round": 1, "domain": "math", "label": "Sums", "score": "correct",
+         "main": True},
     ],
+    "claims": [{"verdict": "holds"}, {"verdict": "not measured"}, {"verdict": "holds"}],
     "cells": [
         {"variant": "dapo", "seed": 0, "results": {"prefill/1": {**RATE, "value": 0.015}}},
         {"variant": "recap", "seed": 0, "results": {"prefill/1": RATE, "math/1": RATE}},
     ],
-}
+}  # fmt: skip
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -179,8 +184,14 @@ def test_a_rate_in_the_table(rate: dict[str, float | int | None] | None, text: s
 def test_the_table_has_a_row_for_each_benchmark() -> None:
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(rates_table(TABLES, wide=True))
-    lines = console.export_text().splitlines()
+    lines = console.export_text(clear=False).splitlines()
     rows = [re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in lines]
     assert ["benchmark", "success", "DAPO", "RECAP"] in rows
     assert ["Prefill", "safe", "1.5 [94.6, 98.5] 320", "97.2 [94.6, 98.5] 320"] in rows
     assert ["Sums", "correct", DASH, "97.2 [94.6, 98.5] 320"] in rows
+    assert "Other" not in console.export_text(clear=False)
+    assert any("and 1 more rates, on the page" in line for line in lines)
+
+
+def test_the_claims_are_counted() -> None:
+    assert claims_line(TABLES) == "The paper's 3 claims, tested here: holds 2, not measured 1"

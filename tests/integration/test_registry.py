@@ -4,7 +4,7 @@ Locks: 1. publishing twice changes nothing; 2. a lost store is made anew; 3. a v
 challenger only if it passed; 4. promotion refuses what did not pass or is clearly worse, rollback
 walks back, every move is on record; 5. a live mirror becomes the finished run; 6. a store that is
 down is one clear error, and the stage ``register`` succeeds without it; 7. several processes may
-open a fresh store at once.
+open a fresh store at once; 8. no prompt, completion, verdict or page is ever published.
 """
 
 from __future__ import annotations
@@ -243,6 +243,28 @@ def test_promotion_and_rollback(project: Path) -> None:
         ("promote", "3", "1"),
         ("rollback", "1", "3"),
     ]
+
+
+def test_no_text_of_a_model_is_published(project: Path) -> None:
+    """A text is planted in each file that holds some, and looked for in the store."""
+    planted = b"a-text-that-stays-at-home"
+    for name in (
+        "data/prompts/eval.jsonl", "data/prefills/harmful_eval.jsonl",
+        "data/completions/recap-0.jsonl", "data/verdicts/recap-0.jsonl",
+        "data/second_verdicts/recap-0.jsonl", "results/outcomes/recap-0.jsonl",
+        "results/agreement/recap-0.json", "reports/index.html", "reports/report.md",
+        "reports/tables.json",
+    ):  # fmt: skip
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_bytes(planted)
+    assert publishing.publish(project).version == "1"
+    published = [project / "mlflow.db", *(project / "mlartifacts").rglob("*")]
+    files = [path for path in published if path.is_file()]
+    assert {path.name for path in files} >= {"mlflow.db", "recap-0.json"}
+    assert [path for path in files if planted in path.read_bytes()] == []
+    # rates alone, not results of other kinds that bear the same name
+    kept = [path for path in files if path.name == "recap-0.json"]
+    assert all(b"mean_cot_tokens" in path.read_bytes() for path in kept)
 
 
 def test_a_clearly_worse_version_is_refused(project: Path) -> None:

@@ -33,7 +33,7 @@ def cell(
 
 
 def said(*cells: DynamicsResult) -> str:
-    return overtaking(cells, RECAP, DAPO).replace("\N{NO-BREAK SPACE}", " ")
+    return overtaking(cells, RECAP, DAPO).text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 CLAIMS: list[tuple[dict[int, float | None], dict[int, float | None], str]] = [

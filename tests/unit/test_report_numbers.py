@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recap.report.figures import bar_groups, reset_panel, roles, shown, table_rows
+from recap.report.adversaries import reset_panels
+from recap.report.axes import NO_AXES
+from recap.report.figures import bar_groups, roles, shown, table_rows
 from recap.report.headline import compare, headline
 from recap.report.tables import interval, percent, tables
 from recap.types import SUCCESS, BenchmarkResult, CellResult, Domain, Metric
@@ -54,6 +56,7 @@ def plain(text: str) -> str:
 
 
 def test_tables_json() -> None:
+    more = {"reflection_position": 0.5, "cot_tokens": 21.6, "response_tokens": 8.4, "pass_at_k": {}}
     assert tables(
         [
             cell("dapo", result("prefill", rate(0.5)), result("ipr", NOTHING, round_=2)),
@@ -62,24 +65,24 @@ def test_tables_json() -> None:
     ) == {
         "benchmarks": [
             {"name": "prefill", "round": 1, "domain": "harmful", "label": "Prefill attack",
-             "score": "safe"},
+             "score": "safe", "place": None, "prefill_source": None, "main": True},
             {"name": "ipr", "round": 2, "domain": "harmful", "label": "Prefill reset, round 2",
-             "score": "safe"},
+             "score": "safe", "place": "round 2", "prefill_source": None, "main": True},
             {"name": "math", "round": 1, "domain": "math", "label": "Arithmetic",
-             "score": "correct"},
+             "score": "correct", "place": None, "prefill_source": None, "main": True},
         ],
         "cells": [
             {"variant": "dapo", "seed": 0, "results": {
                 "prefill/1": {"value": 0.5, "low": 0.48, "high": 0.52, "cluster_low": 0.47,
                               "cluster_high": 0.53, "n": 300, "n_unscored": 2, "n_incomplete": 1,
-                              "reflection": 0.25},
+                              "reflection": 0.25, **more},
                 "ipr/2": {"value": None, "low": None, "high": None, "cluster_low": None,
                           "cluster_high": None, "n": 0, "n_unscored": 4, "n_incomplete": 0,
-                          "reflection": 0.25}}},
+                          "reflection": 0.25, **more}}},
             {"variant": "recap", "seed": 1, "results": {
                 "math/1": {"value": 0.75, "low": 0.73, "high": 0.77, "cluster_low": 0.72,
                            "cluster_high": 0.78, "n": 300, "n_unscored": 2, "n_incomplete": 1,
-                           "reflection": 0.25}}},
+                           "reflection": 0.25, **more}}},
         ],
     }  # fmt: skip
 
@@ -128,8 +131,7 @@ def test_of_resets_the_bars_show_the_last_round_and_the_panel_all() -> None:
     assert (group.label, group.bars[0].value, group.note) == (
         "Prefill reset, round 3", 70.0, "n = 300",
     )  # fmt: skip
-    panel = reset_panel(cells, {"recap": "c"})
-    assert panel is not None
+    (panel,) = reset_panels(cells, {"recap": "c"}, NO_AXES)
     assert [tick.text for tick in panel.x_ticks] == ["1", "3"]
     assert len(panel.dots) == 2
 

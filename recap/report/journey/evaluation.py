@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from recap.report.axes import benchmark_label, variant_label
 from recap.report.journey.markdown import chapter, plain, said, table, value
 from recap.report.journey.rows import Story
-from recap.report.tables import benchmark_label, index, interval, percent, variant_label
+from recap.report.tables import index, interval, percent
 
 
 def completions(story: Story) -> str:

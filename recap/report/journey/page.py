@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from recap.report.axes import variant_label
 from recap.report.journey.evaluation import completions, decision, metrics, verdicts
 from recap.report.journey.rows import Story
 from recap.report.journey.shared import prefills, records, rendered
 from recap.report.journey.training import groups, prefilled, weights
-from recap.report.tables import variant_label
 
 MAP = """```text
 train   RawRow → PromptRecord → Prefill → PrefilledPrompt → RenderedPrompt

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from statistics import fmean, stdev
 
+from recap.report.axes import variant_label
 from recap.report.journey.markdown import chapter, said, table, value
 from recap.report.journey.rows import Story
 from recap.report.journey.shared import HEADER
-from recap.report.tables import variant_label
 from recap.rl.dynamic_sampling import group_advantages
 
 

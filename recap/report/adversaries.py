@@ -1,0 +1,95 @@
+"""Attacks with an axis as curves: rounds of resets, budgets of search, lengths of the prefill.
+
+Under search the curve is the attacker's: the share of prompts that it got through (1 - safe), by
+how many prefills it may choose from, on a log axis. Benign mirrors are drawn beside them; what was
+not measured has no panel. Leaves out transfer, which has no order (``recap.report.brittleness``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from recap.report.axes import GRIDS, RESETS, SEARCHES, Axes, variant_label
+from recap.report.figures import Roles
+from recap.report.geometry import Panel, Point, Series, panel
+from recap.report.tables import index
+from recap.types import CellResult, Metric
+
+TITLES = {
+    "ipr": "Safe answers, by resets",
+    "benign_ipr": "Helpful answers, by resets",
+    "search": "Attack success, by budget",
+    "benign_search": "Refusals won, by budget",
+    "prefill_grid": "Safe answers, by prefill",
+    "benign_grid": "Helpful answers, by prefill",
+}
+
+
+def reset_panels(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> list[Panel]:
+    """Success by number of resets."""
+    return _panels(cells, colours, axes, RESETS, "rounds of resets")
+
+
+def search_panels(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> list[Panel]:
+    """The attacker's success by its budget: the prefills it tries and picks from."""
+    return _panels(cells, colours, axes, SEARCHES, "prefills to choose from")
+
+
+def grid_panels(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> list[Panel]:
+    """Success by the number of planted words."""
+    return _panels(cells, colours, axes, GRIDS, "planted words")
+
+
+def _panels(
+    cells: Sequence[CellResult], colours: Roles, axes: Axes, names: Sequence[str], x_title: str
+) -> list[Panel]:
+    """A panel for each measured benchmark: a line and its interval band for each cell."""
+    drawn = [_panel(cells, colours, axes, name, x_title) for name in names]
+    return [found for found in drawn if found]
+
+
+def _panel(
+    cells: Sequence[CellResult], colours: Roles, axes: Axes, name: str, x_title: str
+) -> Panel | None:
+    series: list[Series] = []
+    shown: dict[float, str] = {}
+    for cell in cells:
+        measured = index(cell)
+        points = []
+        for round_ in sorted(number for other, number in measured if other == name):
+            x, text = _place(axes, name, round_)
+            shown[x] = text
+            points.append(_point(x, measured[name, round_].rate, flipped=name in SEARCHES))
+        label = variant_label(cell.variant)
+        if any(line.label == label for line in series):
+            label = ""  # one name for all training seeds
+        series.append(Series(label, colours[cell.variant], tuple(points), dots=True))
+    ticks = sorted(shown)
+    return panel(
+        TITLES[name],
+        series,
+        x_title=x_title,
+        scale="whole",
+        x_ticks=ticks,
+        x_labels=[shown[x] for x in ticks],
+    )
+
+
+def _place(axes: Axes, name: str, round_: int) -> tuple[float, str]:
+    """Where a round stands on the axis, and what is written there."""
+    if name in SEARCHES and round_ <= len(axes.search_budgets):
+        budget = axes.search_budgets[round_ - 1]
+        return math.log2(budget), str(budget)
+    if name in GRIDS and round_ <= len(axes.grid_words):
+        words = axes.grid_words[round_ - 1]
+        return float(words), str(words)
+    return float(round_), str(round_)
+
+
+def _point(x: float, rate: Metric, *, flipped: bool) -> Point:
+    if not flipped:
+        return Point(x, rate.value, rate.low, rate.high)
+    value, low, high = (None if share is None else 1 - share for share in
+                        (rate.value, rate.high, rate.low))  # fmt: skip
+    return Point(x, value, low, high)

@@ -1,0 +1,156 @@
+"""Two judges on the same completions: agreement, confusion, and the calibration of the second.
+
+Rates, gate and claims rest on the first judge alone; this section says how far another one would
+have agreed. Leaves out the statistics (``recap.evaluation``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recap.report.axes import variant_label
+from recap.report.figures import Roles
+from recap.report.geometry import Panel, Point, Series, panel
+from recap.report.tables import DASH, percent
+from recap.types import Agreement, CellAgreement, Domain, Label
+
+DOMAINS: dict[Domain, str] = {
+    "harmful": "Harmful requests",
+    "benign": "Benign requests",
+    "math": "Arithmetic",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementCell:
+    """One cell and domain as text."""
+
+    n: int
+    unscored: int
+    accuracy: str
+    kappa: str
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementRow:
+    """One domain across all cells; ``None`` where nothing was judged twice."""
+
+    domain: str
+    cells: tuple[AgreementCell | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusionGrid:
+    """Counts over all cells: the first judge's labels down, the second's across."""
+
+    domain: str
+    columns: tuple[Label, ...]
+    rows: tuple[tuple[Label, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """What the section shows; ``calibration`` is ``None`` where the second judge has no score."""
+
+    first: str
+    second: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[AgreementRow, ...]
+    confusion: tuple[ConfusionGrid, ...]
+    calibration: Panel | None
+    brier: tuple[tuple[str, str], ...]
+
+
+def judges(cells: Sequence[CellAgreement], colours: Roles) -> Judges | None:
+    """``None`` when no cell was judged twice."""
+    found = [agreement for cell in cells for agreement in cell.agreements]
+    if not found:
+        return None
+    several = len({cell.seed for cell in cells}) > 1
+    names = {
+        (cell.variant, cell.seed): variant_label(cell.variant)
+        + (f" · {cell.seed}" if several else "")
+        for cell in cells
+    }
+    rows = tuple(
+        AgreementRow(
+            DOMAINS[domain],
+            tuple(
+                next((_cell(a) for a in cell.agreements if a.domain == domain), None)
+                for cell in cells
+            ),
+        )
+        for domain in DOMAINS
+        if any(agreement.domain == domain for agreement in found)
+    )
+    return Judges(
+        found[0].first,
+        found[0].second,
+        tuple((names[cell.variant, cell.seed], colours[cell.variant]) for cell in cells),
+        rows,
+        tuple(grid for domain in DOMAINS if (grid := _confusion(found, domain))),
+        _calibration(cells, colours),
+        tuple(
+            (names[cell.variant, cell.seed], f"{cell.brier:.3f}")
+            for cell in cells
+            if cell.brier is not None
+        ),
+    )
+
+
+def _cell(found: Agreement) -> AgreementCell:
+    whole = found.kappa_low is not None and found.kappa_high is not None
+    return AgreementCell(
+        found.n,
+        found.n_unscored,
+        percent(found.accuracy, 1),
+        DASH if found.kappa is None else f"{found.kappa:.2f}",
+        f"{found.kappa_low:.2f}{DASH}{found.kappa_high:.2f}" if whole else DASH,
+    )
+
+
+def _confusion(found: Sequence[Agreement], domain: Domain) -> ConfusionGrid | None:
+    counts: dict[tuple[Label, Label], int] = {}
+    for agreement in found:
+        if agreement.domain == domain:
+            for pair in agreement.confusion:
+                place = (pair.first, pair.second)
+                counts[place] = counts.get(place, 0) + pair.count
+    if not counts:
+        return None
+    labels = sorted({label for pair in counts for label in pair}, key=LABEL_ORDER.index)
+    rows = tuple(
+        (first, tuple(counts.get((first, second), 0) for second in labels)) for first in labels
+    )
+    return ConfusionGrid(DOMAINS[domain], tuple(labels), rows)
+
+
+LABEL_ORDER: tuple[Label, ...] = (
+    "safe", "unsafe", "helpful", "unclear", "refused", "correct", "incorrect",
+)  # fmt: skip
+
+
+def _calibration(cells: Sequence[CellAgreement], colours: Roles) -> Panel | None:
+    series = [Series("", "c-base", (Point(0.0, 0.0), Point(1.0, 1.0)), thin=True)]
+    for cell in cells:
+        points = tuple(
+            Point(each.mean_score, each.unsafe.value, each.unsafe.low, each.unsafe.high)
+            for each in cell.calibration
+            if each.mean_score is not None and each.unsafe.n
+        )
+        if not points:
+            continue
+        label = variant_label(cell.variant)
+        if any(line.label == label for line in series):
+            label = ""
+        series.append(
+            Series(label, colours[cell.variant], points, dots=True, line=False, whiskers=True)
+        )
+    if len(series) == 1:
+        return None
+    return panel(
+        "Unsafe by the first judge", series, x_title="P(unsafe) by the second judge",
+        scale="whole", x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0],
+    )  # fmt: skip

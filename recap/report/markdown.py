@@ -1,0 +1,106 @@
+"""The run's findings as a short Markdown text, for a pull request: ``reports/report.md``.
+
+Numbers and verdicts only: no prompt and no completion ever stands in it. Leaves out figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from recap.report.axes import Axes, benchmark_label, variant_label
+from recap.report.claim_words import claim_words
+from recap.report.figures import cell_label
+from recap.report.findings import Findings
+from recap.report.settings import Settings
+from recap.report.tables import DASH, NBSP, benchmarks, index, interval, main_keys, signed
+from recap.types import CellResult, GateDecision, Metric
+
+MARKS = {"holds": "✔", "does not hold": "✘", "cannot tell": "?", "not measured": DASH}
+
+
+def markdown(
+    findings: Findings,
+    cells: Sequence[CellResult],
+    decision: GateDecision,
+    settings: Settings,
+    axes: Axes,
+) -> str:
+    """Headline, table, gate, claims and the paper's averages, in this order."""
+    candidate, baseline = variant_label(settings.candidate), variant_label(settings.baseline)
+    passed = "passed" if decision.passed else "not passed"
+    parts = [
+        f"## {findings.headline.title}",
+        *findings.headline.points,
+        f"**Gate: {passed}** ({candidate} against {baseline})",
+        _table(
+            ["Condition", "Measured", "Asked", ""],
+            [[c.name, c.measured, c.required, "met" if c.passed else "**missed**"]
+             for c in decision.checks],
+        ),
+        "### Rates",
+        "Percent of scored prompts with 95 % Wilson intervals; "
+        f"{DASH} is not measured, never zero.",
+        _rates(cells, axes),
+        "### The paper's claims",
+        "By paired 95 % intervals in every training seed; directions compare, levels do not.",
+        _claims(findings),
+    ]  # fmt: skip
+    if findings.aggregates:
+        parts += ["### Two ways to average", _aggregates(findings)]
+    return "\n\n".join(parts).replace(NBSP, " ") + "\n"
+
+
+def _rates(cells: Sequence[CellResult], axes: Axes) -> str:
+    main = main_keys(cells)
+    rows = []
+    for result in benchmarks(cells):
+        key = (result.benchmark, result.round)
+        if key in main:
+            measured = [index(cell).get(key) for cell in cells]
+            rates = [_rate(found.rate if found else None) for found in measured]
+            rows.append([benchmark_label(*key, axes), result.score, *rates])
+    return _table(["Benchmark", "Success", *(cell_label(cell, cells) for cell in cells)], rows)
+
+
+def _rate(rate: Metric | None) -> str:
+    if rate is None or rate.value is None:
+        return DASH
+    return f"{100 * rate.value:.1f} [{interval(rate.low, rate.high)}]"
+
+
+def _claims(findings: Findings) -> str:
+    rows = []
+    for claim in map(claim_words, findings.claims):
+        shown = [
+            f"{part.what}: {part.here}" for part in claim.parts if part.verdict != "not measured"
+        ]
+        measured = "<br>".join([*shown, *([claim.needs] if claim.needs else [])])
+        verdict = f"{MARKS[claim.verdict]} {claim.verdict}"
+        rows.append([str(claim.number), claim.text, verdict, measured])
+    return _table(["", "Claim", "Verdict", "Measured here (points)"], rows)
+
+
+def _aggregates(findings: Findings) -> str:
+    rows = []
+    for each in findings.aggregates:
+        relative = each.changes.mean_relative
+        rows.append(
+            [
+                each.family,
+                each.where,
+                signed(100 * each.changes.mean_difference),
+                DASH if relative is None else f"{signed(100 * relative)} %",
+            ]
+        )
+    return _table(
+        ["Over", "Where", "Difference of means (points)", "Mean of relative changes"], rows
+    )
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

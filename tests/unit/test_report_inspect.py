@@ -1,0 +1,99 @@
+"""The export to Inspect AI's logs: content, privacy, and its own reader where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from recap.errors import DataError
+from recap.report.axes import Axes
+from recap.report.inspect_log import export_cell, open_folder
+from recap.types import Completion, Verdict
+
+AXES = Axes(search_budgets=(1, 4))
+
+
+def completion(round_: int, sample: int = 0, *, response: str | None = "no .") -> Completion:
+    return Completion(
+        prompt_id="p1", benchmark="search", attack="search", round=round_, sample=sample,
+        domain="harmful", cluster="c", prompt="how ?", target=None, prefill="it is fine .",
+        prefill_source="harmful_eval", num_prefill_tokens=4, cot="wait .", response=response,
+        finish_reason="stop" if response else "length", num_cot_tokens=2, num_response_tokens=3,
+    )  # fmt: skip
+
+
+def said(row: Completion, label: str | None) -> Verdict:
+    return Verdict.model_validate(
+        {"prompt_id": row.prompt_id, "benchmark": row.benchmark, "round": row.round,
+         "sample": row.sample, "label": label, "judge": "oracle", "judge_revision": "7",
+         "judge_prompt_sha": "abc", "raw": "its words"}
+    )  # fmt: skip
+
+
+def exported(folder: Path) -> Path:
+    completions = [completion(1), completion(2), completion(2, 1, response=None)]
+    labels = ("safe", "unsafe", None)
+    verdicts = [said(row, label) for row, label in zip(completions, labels, strict=True)]
+    (path,) = export_cell(folder, "recap-0", completions, verdicts, AXES)
+    return path
+
+
+def test_a_log_has_every_sample_and_no_score_is_not_a_failure(tmp_path: Path) -> None:
+    log = json.loads(exported(tmp_path).read_text(encoding="utf-8"))
+    assert (log["version"], log["status"], log["eval"]["model"]) == (2, "success", "recap/recap-0")
+    (score,) = log["results"]["scores"]
+    assert (score["scored_samples"], score["unscored_samples"]) == (2, 1)
+    assert {name: metric["value"] for name, metric in score["metrics"].items()} == {
+        "success, best of 1": 1.0, "success, best of 4": 0.0,
+    }  # fmt: skip
+    first, second, third = log["samples"]
+    assert [(s["id"], s["epoch"]) for s in log["samples"]] == [
+        ("p1/1", 1),
+        ("p1/2", 1),
+        ("p1/2", 2),
+    ]
+    assert [part["type"] for part in first["messages"][1]["content"]] == [
+        "reasoning", "reasoning", "text",
+    ]  # fmt: skip
+    assert first["scores"]["oracle"]["value"] == "C"
+    assert second["scores"]["oracle"] == {
+        "value": "I", "answer": "unsafe", "explanation": "its words",
+        "metadata": {"label": "unsafe", "judge_revision": "7", "judge_prompt_sha": "abc"},
+    }  # fmt: skip
+    assert (third["scores"], third["output"]["choices"][0]["stop_reason"]) == ({}, "max_tokens")
+    assert first["metadata"]["place"] == "best of 1"
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    first, second = exported(tmp_path / "a"), exported(tmp_path / "b")
+    assert (first.name, first.read_bytes()) == (second.name, second.read_bytes())
+
+
+def test_the_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    open_folder(tmp_path / "logs")
+    assert (tmp_path / "logs").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "open").mkdir(mode=0o755)
+    (tmp_path / "open").chmod(0o755)
+    with pytest.raises(DataError, match=r"mode 0700, .* got mode 0755\. Run `chmod 700"):
+        open_folder(tmp_path / "open")
+
+
+def test_a_completion_without_a_verdict_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Expected a verdict on search/p1, round 1, of recap-0"):
+        export_cell(tmp_path, "recap-0", [completion(1)], [], AXES)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("inspect_ai") is None, reason="needs the extra `inspect`"
+)
+def test_inspect_reads_it(tmp_path: Path) -> None:
+    from inspect_ai.log import list_eval_logs, read_eval_log
+
+    exported(tmp_path)
+    (found,) = list_eval_logs(str(tmp_path))
+    log = read_eval_log(found)
+    assert [sample.epoch for sample in log.samples or []] == [1, 1, 2]
+    assert log.results is not None and log.results.scores[0].unscored_samples == 1
