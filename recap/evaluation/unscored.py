@@ -43,7 +43,8 @@ def refuse_unscored(
             f"'{name}' round {number}, got {len(unscored)} of {len(members)}: "
             f"{len(unscored) - len(judged)} outgrew the model's context, {len(judged)} could not "
             f"be judged.{said_why}\nLower attack.max_tokens or attack.ipr_rounds for the former; "
-            "for the latter mend the judge and run the judge stage again."
+            "for the latter mend the judge and judge again: `dvc repro -f -s judge@VARIANT-SEED` "
+            "(without -f DVC takes the verdicts for done)."
         )
 
 
