@@ -166,8 +166,8 @@ def changes(answer: str) -> Iterator[str]:
     if half := re.fullmatch(r"\\d?frac\{(\d+)\}\{(\d+)\}", answer):
         yield rf"\frac{{{half[2]}}}{{{half[1]}}}"
         yield rf"-\frac{{{half[1]}}}{{{half[2]}}}"
-    if r"\infty" in answer:
-        yield answer.replace("]", ")") if "]" in answer else answer.replace("(", "[", 1)
+    if r"\infty)" in answer or r"\infty," in answer:  # the end that is a number
+        yield re.sub(r"\((?!-\\infty)", "[", answer) if "]" not in answer else answer[:-1] + ")"
     if r"\in [" in answer:
         yield answer.replace("[", "(")
     if r"\cup" in answer:
