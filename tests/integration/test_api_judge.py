@@ -255,3 +255,20 @@ def test_wrong_settings_end_in_one_message(here: Path, monkeypatch: pytest.Monke
     _params(here, "http://169.254.169.254/v1")
     with pytest.raises(ParameterError, match=r"expected this machine .* got http://169\.254"):
         _judge(here, [])
+
+
+def test_the_command_asks_it_about_any_file(here: Path) -> None:
+    lines = ["prompt,completion,domain,human"]
+    lines += [f"how {n} ?,{'sorry' if n % 2 else 'sure'} {n},benign,{n % 2}" for n in range(8)]
+    names = {"0": "helpful", "1": "refused"}
+    lines[1:] = [f"{line[:-1]}{names[line[-1]]}" for line in lines[1:]]
+    (here / "rows.csv").write_text("\n".join(lines) + "\n")
+    command = ["-m", "recap.judging", "--judge=api", "--label=human", "--json", "--", "rows.csv"]
+    with serving(obedient) as server:
+        _params(here, server.url)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        process = start(command, cwd=here, env=environment, stdout=subprocess.PIPE)
+        said = json.loads(process.communicate(timeout=60)[0])
+    assert (said["accuracy"], said["kappa"], said["n"], said["n_unscored"]) == (1.0, 1.0, 8, 0)
+    usage = json.loads((here / ".recap/judge/rows.usage.json").read_text())
+    assert usage["asked"]["answers"] == 8

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from recap.evaluation.agreement import agreement, kappas
+from recap.evaluation.agreement import LabelAgreement, agreement, kappas
 from recap.types import Label
 
 LETTERS: dict[str, Label | None] = {"h": "helpful", "r": "refused", "u": "unclear", "?": None}
@@ -20,7 +20,9 @@ def _labels(pattern: str) -> list[Label | None]:
     return [LETTERS[letter] for letter in pattern]
 
 
-def _agreement(first: str, second: str, clusters: str | None = None, resamples: int = 2000):  # type: ignore[no-untyped-def]
+def _agreement(
+    first: str, second: str, clusters: str | None = None, resamples: int = 2000
+) -> LabelAgreement:
     names = clusters or [str(place) for place in range(len(first))]
     return agreement(_labels(first), _labels(second), list(names), resamples=resamples, seed=0)
 
