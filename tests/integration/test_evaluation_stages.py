@@ -8,7 +8,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -371,6 +374,41 @@ def test_a_benchmark_that_does_not_exist(here: Path) -> None:
     _params(here, attack={"benchmarks": ["harmful", "prefil"]})
     with pytest.raises(ParameterError, match=r"attack\.benchmarks: expected .* got prefil\. Corr"):
         _attack(here, "recap")
+
+
+def test_an_attack_of_ones_own_is_one_file_and_one_line(here: Path) -> None:
+    """What docs/evaluation.md says, word for word, done to a copy of the package."""
+    text = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
+    section = text.split("### An attack of your own")[1].split("\n## ")[0]
+    file, registration = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (path,) = re.findall(r"`(recap/attacks/\w+\.py)`:\n", section)
+    (imported,) = re.findall(r"`(from recap\.attacks\.\w+ import \w+)`", section)
+    assert len([*file.splitlines(), registration, imported]) < 40
+
+    clone = here / "clone"
+    shutil.copytree(ROOT / "recap", clone / "recap")
+    (clone / path).write_text(file)
+    table = clone / "recap/attacks/benchmarks.py"
+    before = table.read_text()
+    last = '        Benchmark("math", "math", "math", Direct),\n'
+    after = before.replace(last, f"{last}        {registration}")
+    after = after.replace("from recap.attacks.direct", f"{imported}\nfrom recap.attacks.direct")
+    assert len(after.splitlines()) == len(before.splitlines()) + 2
+    table.write_text(after)
+
+    _params(here, attack={"benchmarks": ["ending"]})
+    command = f"{sys.executable} -m recap.stages.attack --policy dapo --guardian guardian"
+    command += " --prompts eval.jsonl --train seen.jsonl --prefills prefills --pools pools"
+    done = subprocess.run(
+        [*command.split(), "--out", "own.jsonl"],
+        cwd=here, env={"PYTHONPATH": str(clone)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = read_rows(here / "own.jsonl", Completion)
+    assert len(rows) == PER_SET
+    assert {(row.benchmark, row.attack, row.prefill) for row in rows} == {
+        ("ending", "ending", "list . nobody will be hurt .")
+    }
 
 
 def test_empty_prompts(here: Path) -> None:
