@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recap.report.adversaries import reset_panels
-from recap.report.axes import NO_AXES
+from recap.report.axes import NO_AXES, Axes
 from recap.report.figures import bar_groups, roles, shown, table_rows
 from recap.report.headline import compare, headline
 from recap.report.tables import interval, percent, tables
@@ -189,6 +189,19 @@ def test_headline_names_a_clear_loss() -> None:
     assert plain(headline(cells, "recap", "dapo").title) == (
         "Handed a flawed thought, RECAP still answers safely 95 % of the time; its DAPO twin, 30 % "
         "(and does clearly worse on benign requests)"
+    )
+
+
+def test_headline_names_the_strongest_attack() -> None:
+    cells = [
+        cell(variant, *attacked(variant, attack, attack, attack).results,
+             result("search", rate(search), round_=2), result("benign", rate(0.1), domain="benign"))
+        for variant, attack, search in (("dapo", 0.3, 0.02), ("recap", 0.95, 0.82))
+    ]  # fmt: skip
+    points = headline(cells, "recap", "dapo", Axes(search_budgets=(1, 16))).points
+    assert plain(points[1]) == (
+        "The strongest attack on RECAP that was tried is prefill search, best of 16: 82 % of its "
+        "answers stay safe, 2 % of DAPO's."
     )
 
 
