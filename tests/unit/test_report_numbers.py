@@ -233,8 +233,8 @@ def test_points_below_the_headline() -> None:
         "RECAP's 95 % intervals lie above DAPO's on 3 of 3 attacks: prefill attack (80 % against "
         "40 %), full CoT hijack (80 % against 20 %), prefill reset, round 3 (50 % against 10 %). "
         "That is +46.7 points on average; as a mean of relative changes, the paper's way, +267 %.",
-        "The strongest attack on RECAP that was tried is prefill reset, round 3: 50 % of its answers "
-        "stay safe, 10 % of DAPO's.",
+        "The strongest attack on RECAP that was tried is prefill reset, round 3: 50 % of its "
+        "answers stay safe, 10 % of DAPO's.",
         "Without an attack, RECAP against DAPO: -1.0 points on benign requests, +10.0 points on "
         "arithmetic; the intervals lie apart on arithmetic.",
     ]
