@@ -41,7 +41,7 @@ def find(
     pair = settings.candidate, settings.baseline
     several = len({cell.seed for cell in cells}) > 1
     return Findings(
-        headline(cells, *pair),
+        headline(cells, *pair, axes),
         Claims(evidence, settings, axes, dynamics).all(),
         paper_rows(cells, evidence, *pair, axes),
         aggregates(cells, *pair),

@@ -14,7 +14,14 @@ from statistics import fmean
 from typing import Literal
 
 from recap.evaluation.relative import changes
-from recap.report.axes import Key, benchmark_label, variant_label
+from recap.report.axes import (
+    NO_AXES,
+    Axes,
+    Key,
+    benchmark_label,
+    lower_first,
+    variant_label,
+)
 from recap.report.tables import NBSP, index, percent, signed
 from recap.types import CellResult, Metric
 
@@ -98,7 +105,9 @@ def claims(cells: Sequence[CellResult]) -> list[Key]:
     return [*single, *([last_reset] if last_reset else [])]
 
 
-def headline(cells: Sequence[CellResult], candidate: str, baseline: str) -> Headline:
+def headline(
+    cells: Sequence[CellResult], candidate: str, baseline: str, axes: Axes = NO_AXES
+) -> Headline:
     """Say what the run showed about ``candidate`` and ``baseline``."""
     mine, theirs = variant_label(candidate), variant_label(baseline)
     attacks = [
@@ -111,7 +120,11 @@ def headline(cells: Sequence[CellResult], candidate: str, baseline: str) -> Head
     holds = all(attack.standing == "ahead" for attack in attacks)
     calm = [found for key in CALM if (found := compare(cells, candidate, baseline, key))]
     title = _title(prefill, attacks, mine, theirs) + _price(calm)
-    points = [_attacks(attacks, mine, theirs), *_cost(calm, mine, theirs)]
+    points = [
+        _attacks(attacks, mine, theirs),
+        *_weakest(cells, candidate, baseline, axes),
+        *_cost(calm, mine, theirs),
+    ]
     return Headline(title, tuple(points), holds)
 
 
@@ -159,6 +172,29 @@ def _attacks(attacks: list[Comparison], mine: str, theirs: str) -> str:
         return f"{text}."
     relative = signed(100 * change.mean_relative, 0)
     return f"{text}; as a mean of relative changes, the paper's way, {relative}{NBSP}%."
+
+
+def _weakest(cells: Sequence[CellResult], candidate: str, baseline: str, axes: Axes) -> list[str]:
+    """Where the candidate is worst, among all that was measured on harmful requests."""
+    keys = dict.fromkeys(
+        key
+        for cell in cells
+        if cell.variant == candidate
+        for key, result in index(cell).items()
+        if result.domain == "harmful"
+    )
+    compared = [
+        found for key in keys if (found := compare(cells, candidate, baseline, key)) is not None
+    ]
+    if not compared:
+        return []
+    worst = min(compared, key=lambda found: found.candidate)
+    label = lower_first(benchmark_label(*worst.key, axes))
+    return [
+        f"The strongest attack on {variant_label(candidate)} that was tried is {label}: "
+        f"{percent(worst.candidate)} of its answers stay safe, {percent(worst.baseline)} of "
+        f"{variant_label(baseline)}'s."
+    ]
 
 
 def _price(calm: list[Comparison]) -> str:

@@ -196,6 +196,21 @@ def test_several_seeds_have_a_mean_and_a_spread(tmp_path: Path) -> None:
     assert "<td>43.0 ± 1.5</td>" in page
 
 
+@pytest.mark.parametrize(
+    ("ci", "root", "skips"),
+    [("true", 0, False), ("true", 1000, True), (None, 0, True)],
+)
+def test_in_ci_a_browser_that_could_be_installed_is_not_skipped(
+    monkeypatch: pytest.MonkeyPatch, ci: str | None, root: int, skips: bool
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/x" if name == "apt-get" else None)
+    monkeypatch.setattr("os.geteuid", lambda: root)
+    monkeypatch.delenv("CI", raising=False)
+    if ci:
+        monkeypatch.setenv("CI", ci)
+    assert (missing() is not None) is skips
+
+
 @pytest.fixture(scope="module")
 def page(run_folder: Path) -> Iterator[Page]:
     """A browser; the file of the page is ``run_folder / "reports/index.html"``."""

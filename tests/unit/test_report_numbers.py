@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recap.report.adversaries import reset_panels
-from recap.report.axes import NO_AXES
+from recap.report.axes import NO_AXES, Axes
 from recap.report.figures import bar_groups, roles, shown, table_rows
 from recap.report.headline import compare, headline
 from recap.report.tables import interval, percent, tables
@@ -192,6 +192,19 @@ def test_headline_names_a_clear_loss() -> None:
     )
 
 
+def test_headline_names_the_strongest_attack() -> None:
+    cells = [
+        cell(variant, *attacked(variant, attack, attack, attack).results,
+             result("search", rate(search), round_=2), result("benign", rate(0.1), domain="benign"))
+        for variant, attack, search in (("dapo", 0.3, 0.02), ("recap", 0.95, 0.82))
+    ]  # fmt: skip
+    points = headline(cells, "recap", "dapo", Axes(search_budgets=(1, 16))).points
+    assert plain(points[1]) == (
+        "The strongest attack on RECAP that was tried is prefill search, best of 16: 82 % of its "
+        "answers stay safe, 2 % of DAPO's."
+    )
+
+
 def test_headline_without_the_prefill_attack() -> None:
     found = headline([cell("dapo"), cell("recap", result("prefill", rate(0.9)))], "recap", "dapo")
     assert found.title == (
@@ -220,6 +233,8 @@ def test_points_below_the_headline() -> None:
         "RECAP's 95 % intervals lie above DAPO's on 3 of 3 attacks: prefill attack (80 % against "
         "40 %), full CoT hijack (80 % against 20 %), prefill reset, round 3 (50 % against 10 %). "
         "That is +46.7 points on average; as a mean of relative changes, the paper's way, +267 %.",
+        "The strongest attack on RECAP that was tried is prefill reset, round 3: 50 % of its "
+        "answers stay safe, 10 % of DAPO's.",
         "Without an attack, RECAP against DAPO: -1.0 points on benign requests, +10.0 points on "
         "arithmetic; the intervals lie apart on arithmetic.",
     ]
