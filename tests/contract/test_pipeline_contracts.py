@@ -2,7 +2,8 @@
 
 Locks: 1. one name in four places (DVC stage, file in recap/stages, section of params.yaml, MLflow
 tag); 2. a stage declares the parameters it reads and no others; 3. its code dependencies are what
-it imports; 4. every parameter file loads.
+it imports; 4. a path on its command line is a dependency or an output, or a folder of some;
+5. every parameter file loads.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import yaml
 
 from recap.errors import ParameterError
 from recap.lineage import Lineage
-from recap.params import Params, read_params
+from recap.params import TABLES, Params, read_params
 from tests.contract.stage_deps import (
     ROOT,
     module_path,
@@ -41,6 +42,25 @@ def test_one_name_in_four_places() -> None:
         assert name in sections
         assert f"stage.{name}" in tags
     assert stage_names() == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_the_command_names_is_declared(stage: str) -> None:
+    spec = pipeline()[stage]
+    entries = [*spec.get("deps", []), *spec["outs"]]
+    # the command of `validate` names all three tables' folders, each member depends on its own
+    declared = [path.replace("${item.table}", table) for path in entries for table in TABLES]
+    named = re.findall(r"(?:models|data|results|reports|docs)/\S+", spec["cmd"])
+    undeclared = {
+        path.replace("${item.table}", table)
+        for path in named
+        for table in TABLES
+        if not any(
+            covers(known, path.replace("${item.table}", table)) or covers(path, known)
+            for known in declared
+        )
+    }
+    assert not undeclared
 
 
 @pytest.mark.parametrize("stage", STAGES)
