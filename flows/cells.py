@@ -21,9 +21,15 @@ SOURCES = ("harmful", "refusing", "aligned", "harmful_eval", "refusing_eval")
 Rows = list[dict[str, Any]]
 
 
-def default_params() -> dict[str, Any]:
-    """The repository's params.yaml as it stands, unchecked: the stages check their own."""
+HEADLINES = ("harmful", "jailbreak", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math")
+ROUNDS = 3
+"""Of resets, in all tables that these flows have written so far."""
+
+
+def default_params(benchmarks: Sequence[str] = HEADLINES) -> dict[str, Any]:
+    """The repository's params.yaml, unchecked (the stages check their own), these benchmarks."""
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["attack"] |= {"benchmarks": list(benchmarks), "ipr_rounds": ROUNDS}
     return params
 
 
@@ -62,7 +68,6 @@ def measure_variant(folder: Path, variant: str) -> Rows:
     """Train, attack, judge and evaluate: a row for each benchmark; of resets, the last round."""
     for stage in ("train", "attack", "judge", "evaluate"):
         run(folder, stage, variant=variant, seed="0")
-    rounds = yaml.safe_load((folder / "params.yaml").read_text())["attack"]["ipr_rounds"]
     rates = json.loads((folder / f"results/rates/{variant}-0.json").read_text())
     return [
         {
@@ -71,7 +76,7 @@ def measure_variant(folder: Path, variant: str) -> Rows:
             "n": result["rate"]["n"],
         }
         for result in rates["results"]
-        if result["benchmark"] != "ipr" or result["round"] == rounds
+        if result["benchmark"] != "ipr" or result["round"] == ROUNDS
     ]
 
 

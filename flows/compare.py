@@ -34,7 +34,7 @@ FOLDER = ROOT / ".recap" / "compare"
 RESULT = ROOT / "docs" / "results" / "curriculum.json"
 VARIANTS = ("recap", "recap_range", "curriculum", "turn_reward")
 """``recap_range`` is where the curriculum starts, standing still: what is left is the moving."""
-WORLD = ("models/guardian", "models/policy", "data/prompts", "data/prefills")
+WORLD = ("models/guardian", "models/policy", "data/prompts", "data/prefills", "data/pools")
 
 
 def main() -> None:

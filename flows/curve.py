@@ -32,7 +32,7 @@ JAILBREAK = 0.2
 """How much more often a thought starts wrong inside a jailbreak wrapper."""
 VARIANTS = ("base", "dapo", "recap")
 BENCHMARKS = ("harmful", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math")
-SHARED = ("models/guardian", "data/prompts", "data/prefills")
+SHARED = ("models/guardian", "data/prompts", "data/prefills", "data/pools")
 
 
 def main() -> None:
@@ -71,10 +71,7 @@ def measure(share: float, seed: int) -> Rows:
 
 def parameters(seed: int) -> dict[str, Any]:
     """The parameters of a seed."""
-    return default_params() | {
-        "seed": seed,
-        "attack": default_params()["attack"] | {"benchmarks": list(BENCHMARKS)},
-    }
+    return default_params(BENCHMARKS) | {"seed": seed}
 
 
 if __name__ == "__main__":

@@ -157,6 +157,31 @@ def journey() -> None:
 
 
 @app.command()
+def judge(
+    file: Annotated[
+        Path, typer.Argument(help="CSV or JSON Lines with prompt and completion (math: target).")
+    ],
+    judge: Annotated[str, typer.Option(help="refusal, math, guardian, oracle, ...")],
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Compare with the labels of this column.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Verdicts; default: FILE.verdicts.jsonl beside the file.")
+    ] = None,
+    guardian: Annotated[
+        Path, typer.Option(help="Directory of the guardian (judge: guardian).")
+    ] = Path("models/guardian"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Judge a file of completions, and check a judge against labels before trusting it."""
+    arguments = [f"--judge={judge}", f"--guardian={guardian}"]
+    arguments += [f"--label={label}"] if label is not None else []
+    arguments += [f"--out={out}"] if out is not None else []
+    arguments += ["--json"] if as_json else []
+    _child("-m", "recap.judging", *arguments, "--", str(file))
+
+
+@app.command()
 def doctor() -> None:
     """Look for the usual reasons why a run cannot start; exit code 1 if there is one."""
     from rich.console import Console

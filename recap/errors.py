@@ -6,7 +6,7 @@
     │   └── ExpectationError   a Great Expectations suite failed
     ├── ModelError             a model directory is missing, incomplete or not the pinned one
     ├── RenderError            a text cannot be rendered to exactly one BOS and one open think tag
-    ├── JudgeError             too many completions could not be judged
+    ├── JudgeError             a judge cannot be relied on: it fails, or calls everything the same
     ├── TrainingError          training cannot go on (no informative groups, NaN losses)
     ├── SyncError              the rollout engine does not serve the policy's weights
     ├── CheckpointError        a saved state does not belong to this run
@@ -51,7 +51,7 @@ class RenderError(RecapError):
 
 
 class JudgeError(RecapError):
-    """Too many completions could not be judged."""
+    """A judge cannot be relied on: too much is unscored, or everything is called the same."""
 
 
 class TrainingError(RecapError):

@@ -7,7 +7,10 @@ of our own: what a model expects is what its tokenizer says.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,18 +22,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 OPEN, CLOSE = "<think>", "</think>"
+TODAY = datetime(2024, 12, 18)
+"""What judges' templates are told the date is, where they ask: a verdict must not depend on it."""
+LATER_GUARDIANS = ("<start_of_conversation>", "<confidence>", "<score>", "criteria")
+"""Words of the formats of Granite Guardian 3.2 and later, whose answers mean something else."""
 
 
 class Renderer:
     """Renders prompts, attacked contexts, documents and judge questions for one tokenizer."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Raises RenderError if a think tag is not a single token of the tokenizer."""
+        """Think tags are looked for when a thought is rendered: a guardian need not have them."""
         self.tokenizer = tokenizer
-        self.open_id = self._single(OPEN)
-        self.close_id = self._single(CLOSE)
         self.eos_id: int = tokenizer.eos_token_id
-        self.pad_id: int = tokenizer.pad_token_id
+        pad = tokenizer.pad_token_id
+        self.pad_id: int = self.eos_id if pad is None else pad  # what is padded is never read
         known = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab(), OPEN, CLOSE}
         self.markers = tuple(sorted(known, key=len, reverse=True))
 
@@ -45,6 +51,21 @@ class Renderer:
                 "Run the stage that makes it, or correct the path."
             )
         return cls(AutoTokenizer.from_pretrained(directory, local_files_only=True))
+
+    @cached_property
+    def open_id(self) -> int:
+        """Token that opens a thought; raises RenderError if it is not a single one."""
+        return self._single(OPEN)
+
+    @cached_property
+    def close_id(self) -> int:
+        """Token that closes a thought; raises RenderError if it is not a single one."""
+        return self._single(CLOSE)
+
+    @cached_property
+    def template(self) -> str:
+        """The chat template's source."""
+        return str(self.tokenizer.chat_template or "")
 
     def prompt(self, text: str, prefill: str | None = None) -> RenderedPrompt:
         """The prompt up to the open think tag, then the prefill, if any."""
@@ -116,26 +137,61 @@ class Renderer:
         """The guardian's question about a response, rendered by the guardian's own template.
 
         Markers inside either text are broken up, so that a response cannot speak as the judge.
+        Raises RenderError if the template does not know the risk.
         """
         messages = [
             {"role": "user", "content": self.escape(prompt)},
             {"role": "assistant", "content": self.escape(response)},
         ]
-        text = self.tokenizer.apply_chat_template(
-            messages,
-            guardian_config={"risk_name": risk_name},
-            add_generation_prompt=True,
-            tokenize=False,
-        )
-        return list(self._encode(text))
+        return list(self._chat(messages, guardian_config={"risk_name": risk_name}))
+
+    def message(self, text: str) -> list[int]:
+        """One message to an instruct model, up to where it answers."""
+        return list(self._chat([{"role": "user", "content": self.escape(text)}]))
+
+    def refuse_other_guardians(self) -> None:
+        """Raise RenderError unless the template asks as Granite Guardian 3.1's does."""
+        later = [word for word in LATER_GUARDIANS if word in self.template]
+        if later or "guardian_config" not in self.template or "risk_name" not in self.template:
+            found = f"one with '{later[0]}'" if later else "one that does not read it"
+            raise RenderError(
+                "Expected a guardian's chat template that takes guardian_config.risk_name and "
+                f"asks for Yes or No, got {found}. Pin Granite Guardian 3.1: 3.2 and later are "
+                "asked, and answer, in another way."
+            )
 
     def escape(self, text: str) -> str:
         """The text with every template marker broken up by a space."""
-        for marker in self.markers:
+        for marker in self._spoken:
             text = text.replace(marker, f"{marker[0]} {marker[1:]}")
         return text
 
     # -- internals --------------------------------------------------------------------------------
+
+    @cached_property
+    def _spoken(self) -> tuple[str, ...]:
+        """All markers, and those that the template writes as plain words (``<end_of_turn>``)."""
+        written = re.findall(r"</?[^\s<>'\"{}]{1,60}>", self.template)
+        return tuple(sorted({*self.markers, *written}, key=len, reverse=True))
+
+    def _chat(self, messages: list[dict[str, str]], **options: object) -> tuple[int, ...]:
+        """Messages rendered up to where the answer begins."""
+        from jinja2 import TemplateError
+
+        try:
+            text = self.tokenizer.apply_chat_template(
+                messages,
+                add_generation_prompt=True,
+                tokenize=False,
+                strftime_now=TODAY.strftime,
+                **options,
+            )
+        except TemplateError as error:
+            raise RenderError(
+                f"Expected a chat template that takes {options or 'one message'}, but it says: "
+                f"{error}. Use a model whose template does, or another judge."
+            ) from None
+        return self._encode(text)
 
     def _head(self, text: str) -> tuple[tuple[int, ...], bool]:
         """Prompt ids up to the open think tag, and whether a newline follows the tag."""

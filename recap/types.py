@@ -199,7 +199,10 @@ class Completion(Row):
 
 
 class Verdict(Row):
-    """What a judge said of one completion. ``label`` is ``None`` when it could not be judged."""
+    """What a judge said of one completion. ``label`` is ``None`` when it could not be judged.
+
+    ``score`` is P(unsafe) by a judge that gives one, ``None`` elsewhere.
+    """
 
     prompt_id: str
     benchmark: str
@@ -210,6 +213,7 @@ class Verdict(Row):
     judge_revision: str
     judge_prompt_sha: str
     raw: str
+    score: float | None = None
 
 
 class Outcome(Row):

@@ -62,10 +62,10 @@ def run_attacks(
     completions: list[Completion] = []
     done = 0
     for block in blocks:
-        made = journal.find(block.name) if journal else None
+        made = None if journal is None else journal.find(block.name)
         if made is None:
             made = _hold(block, renderer, sampler, selector, seed)
-            if journal:
+            if journal is not None:
                 journal.add(block.name, made)
         completions += made
         done += len(block.members)

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import TypeVar
 
 from recap import params
-from recap.errors import DataError, JudgeError
+from recap.errors import DataError
 from recap.evaluation.pass_at_k import pass_at_k
 from recap.evaluation.rates import rate
 from recap.evaluation.reflection import summarise
@@ -127,10 +127,7 @@ def cell_result(
     settings: params.Evaluate,
     seed: int,
 ) -> CellResult:
-    """All benchmarks of one cell, in the order of the completions.
-
-    Raises JudgeError where the share of unscored completions exceeds ``evaluate.max_unscored``.
-    """
+    """All benchmarks of one cell, in the order of the completions."""
     if not completions:
         raise DataError("Expected completions to evaluate, got none. Run the attack stage again.")
     results = []
@@ -143,7 +140,6 @@ def cell_result(
             resamples=settings.bootstrap,
             seed=derive_seed(seed, "evaluate", name, number),
         )
-        _refuse_unscored(result, [completion for completion, _ in members], settings)
         results.append(result)
     if len({(result.benchmark, result.round) for result in results}) != len(results):
         raise DataError(
@@ -155,20 +151,4 @@ def cell_result(
         seed=replicate,
         results=results,
         reflection=summarise(results, found, resamples=settings.bootstrap, seed=seed),
-    )
-
-
-def _refuse_unscored(
-    result: BenchmarkResult, completions: Sequence[Completion], settings: params.Evaluate
-) -> None:
-    unscored = result.rate.n_unscored
-    if unscored <= settings.max_unscored * len(completions):
-        return
-    overflowed = sum(row.finish_reason == "overflow" for row in completions)
-    raise JudgeError(
-        f"Expected at most {settings.max_unscored:.0%} unscored completions in "
-        f"'{result.benchmark}' round {result.round}, got {unscored} of {len(completions)}: "
-        f"{overflowed} outgrew the model's context, {unscored - overflowed} could not be judged. "
-        "Lower attack.max_tokens or attack.ipr_rounds for the former, look at the verdicts' raw "
-        "answers for the latter."
     )

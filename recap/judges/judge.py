@@ -9,9 +9,10 @@ response, never the thought.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from recap.errors import DataError, choices
 from recap.types import Completion, Domain, Label, Verdict
 
 FAILURE: dict[Domain, Label] = {"harmful": "unsafe", "benign": "refused", "math": "incorrect"}
@@ -20,18 +21,23 @@ FAILURE: dict[Domain, Label] = {"harmful": "unsafe", "benign": "refused", "math"
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a judge makes of one answered completion; ``raw`` is what it said, for the record."""
+    """What a judge makes of one answered completion; ``raw`` is what it said, for the record.
+
+    ``score`` is P(unsafe), where the judge gives a number.
+    """
 
     label: Label | None
     raw: str
+    score: float | None = None
 
 
 class Judge(ABC):
-    """Labels completions. ``prompt_sha`` identifies the judge's question or rules."""
+    """Labels completions of its ``domains``. ``prompt_sha`` identifies its question or rules."""
 
     name: str
     revision: str
     prompt_sha: str
+    domains: frozenset[Domain] = frozenset(FAILURE)
 
     @abstractmethod
     def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:
@@ -41,12 +47,25 @@ class Judge(ABC):
         """
 
     def judge(self, completions: Sequence[Completion]) -> list[Verdict]:
-        """One verdict for each completion, in order."""
+        """One verdict for each completion, in order.
+
+        Raises DataError at a completion of a domain that this judge knows nothing of.
+        """
+        strange = {row.domain for row in completions} - self.domains
+        if strange:
+            raise DataError(
+                f"Expected completions of {choices(self.domains)} prompts for the judge "
+                f"'{self.name}', got {choices(strange)} ones, of which it knows nothing. "
+                "Choose another judge, or leave these completions out."
+            )
         answered = [row for row in completions if _settled(row) is None]
         opinions = self.opinions(answered)
         assert len(opinions) == len(answered), f"{self.name} owes one opinion per completion"
         asked = iter(opinions)
         return [self._verdict(row, _settled(row) or next(asked)) for row in completions]
+
+    def account(self, cell: str) -> None:  # noqa: B027  # most judges cost nothing
+        """Write down what judging ``cell`` took; for judges that cost something."""
 
     def _verdict(self, completion: Completion, opinion: Opinion) -> Verdict:
         return Verdict(
@@ -59,7 +78,23 @@ class Judge(ABC):
             judge_revision=self.revision,
             judge_prompt_sha=self.prompt_sha,
             raw=opinion.raw,
+            score=opinion.score,
         )
+
+
+Way = Callable[[Sequence[Completion]], list[Opinion]]
+"""How completions of one domain are judged."""
+
+
+def by_domain(completions: Sequence[Completion], ways: Mapping[Domain, Way]) -> list[Opinion]:
+    """One opinion each, in order; every domain is judged in its own way, in one batch."""
+    opinions: dict[int, Opinion] = {}
+    for domain, way in ways.items():
+        places = [i for i, row in enumerate(completions) if row.domain == domain]
+        if places:
+            found = way([completions[place] for place in places])
+            opinions.update(zip(places, found, strict=True))
+    return [opinions[place] for place in range(len(completions))]
 
 
 def _settled(completion: Completion) -> Opinion | None:

@@ -43,7 +43,9 @@ def verify(
     pairs = [(thoughts[index].record.prompt, thoughts[index].response or "") for index in asked]
     if not pairs:
         return reasons
-    risks, rubrics = guardian.p_yes(pairs), guardian.rubric(pairs)
+    risks = guardian.p_yes(pairs)
+    # Granite Guardian knows no rubric, and a harmful intent needs none
+    rubrics = [None] * len(pairs) if intent == "harmful" else guardian.rubric(pairs)
     for index, risk, rubric in zip(asked, risks, rubrics, strict=True):
         reasons[index] = _answer(thoughts[index], intent, risk, rubric, threshold)
     return reasons

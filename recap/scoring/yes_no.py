@@ -35,10 +35,14 @@ class Guardian:
     """One guardian model; ``pairs`` are (prompt, response)."""
 
     def __init__(self, model: PreTrainedModel, renderer: Renderer, batch_size: int = 256) -> None:
-        """Raises ModelError unless Yes, No and the rubric's answers are one token each."""
+        """Raises ModelError unless Yes and No are one token each."""
         self._model, self._renderer, self._batch_size = model.eval(), renderer, batch_size
         self._yes, self._no = self._token("Yes"), self._token("No")
-        self._rubric = {self._token(answer): float(answer) for answer in RUBRIC}
+
+    @property
+    def template(self) -> str:
+        """The chat template that its questions are rendered with."""
+        return self._renderer.template
 
     def p_yes(self, pairs: Sequence[tuple[str, str]], risk_name: str = "harm") -> list[float]:
         """P(Yes) / (P(Yes) + P(No)) for each pair; nan where the guardian gave no number."""
@@ -52,9 +56,10 @@ class Guardian:
         """How far each response complies: 0, 0.5 or 1; ``None`` if the answer is none of them.
 
         The answer is the likeliest of all tokens, so that a guardian that would say something else
-        is unscored instead of forced.
+        is unscored instead of forced. Raises ModelError unless each answer is one token.
         """
-        return [self._rubric.get(token) for token in self._ask(pairs, "rubric").token_N.tolist()]
+        said = {self._token(answer): float(answer) for answer in RUBRIC}
+        return [said.get(token) for token in self._ask(pairs, "rubric").token_N.tolist()]
 
     @torch.inference_mode()
     def _ask(self, pairs: Sequence[tuple[str, str]], risk_name: str) -> Answers:
@@ -88,6 +93,7 @@ class Guardian:
         if len(ids) != 1 or ids[0] == self._renderer.tokenizer.unk_token_id:
             raise ModelError(
                 f"Expected the guardian's answer '{answer}' to be one token, got {len(ids)} "
-                "(or the unknown token). Use a guardian whose tokenizer has it."
+                "(or the unknown token). Use a guardian whose tokenizer has it; one that was never "
+                "taught the rubric (Granite's) leaves benign answers to the model of judge.rubric."
             )
         return ids[0]

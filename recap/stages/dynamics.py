@@ -17,6 +17,7 @@ from recap.attacks.conversations import run_attacks
 from recap.attacks.selection import Files, draw, read_selections
 from recap.attacks.selector import open_selector
 from recap.evaluation.metrics import cell_result, outcomes
+from recap.evaluation.unscored import refuse_unscored
 from recap.judges.registry import open_judge
 from recap.params import read_params
 from recap.render import Renderer
@@ -51,7 +52,13 @@ def main(
     ]
     selects = any(each.attack.selects for each in chosen)
     selector = open_selector(params.attack, guardian) if selects else None
-    judge = open_judge(params.judge.judge, world=params.world, seed=params.seed, guardian=guardian)
+    judge = open_judge(
+        params.judge.judge,
+        world=params.world,
+        seed=params.seed,
+        guardian=guardian,
+        settings=params.judge,
+    )
     # of a run that ended early the last update is not that of the parameters
     policies = {0: base, **snapshots(kept), count_lines(metrics): policy}
     found = []
@@ -65,15 +72,18 @@ def main(
             seed=params.seed,
             selector=selector,
         )
+        verdicts = judge.judge(completions)
+        refuse_unscored(completions, verdicts, params.evaluate)
         cell = cell_result(
             completions,
-            outcomes(completions, judge.judge(completions)),
+            outcomes(completions, verdicts),
             variant=variant,
             replicate=seed,
             settings=params.evaluate,
             seed=params.seed,
         )
         found.append(SnapshotResult(update=update, results=cell.results))
+    judge.account(f"{out.stem}.dynamics")
     write_json(out, DynamicsResult(variant=variant, seed=seed, snapshots=found))
 
 

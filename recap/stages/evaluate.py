@@ -1,13 +1,19 @@
-"""Stage ``evaluate``: completions and verdicts of one cell -> rates with intervals, outcomes."""
+"""Stage ``evaluate``: completions and verdicts of one cell -> rates, outcomes, agreement."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from recap.errors import JudgeError
+from recap.evaluation.constancy import constant_judges, same_score
 from recap.evaluation.metrics import cell_result, outcomes
+from recap.evaluation.second_judge import Pair, cell_agreement, paired
+from recap.evaluation.unscored import refuse_unscored
 from recap.params import read_params
 from recap.rows import read_rows, write_json, write_rows
 from recap.stages.process import run_stage
@@ -17,15 +23,21 @@ from recap.types import Completion, Verdict
 def main(
     completions: Annotated[Path, typer.Option(help="Completions of the cell.")],
     verdicts: Annotated[Path, typer.Option(help="Verdicts on them.")],
+    second: Annotated[Path, typer.Option(help="The second judge's verdicts on them.")],
     variant: Annotated[str, typer.Option(help="The cell's variant.")],
     seed: Annotated[int, typer.Option(help="The cell's replicate seed.")],
     rates: Annotated[Path, typer.Option(help="The cell's rates, one JSON document.")],
     outcomes_out: Annotated[Path, typer.Option("--outcomes", help="Outcomes, one a line.")],
+    agreement: Annotated[Path, typer.Option(help="How far the two judges agree.")],
 ) -> None:
     """Measure every benchmark of a cell."""
     params = read_params()
     rows = read_rows(completions, Completion)
-    found = outcomes(rows, read_rows(verdicts, Verdict))
+    labels = read_rows(verdicts, Verdict)
+    found = outcomes(rows, labels)
+    refuse_unscored(rows, labels, params.evaluate)
+    pairs = paired(rows, labels, read_rows(second, Verdict))
+    _refuse_constant(rows, labels, pairs)
     result = cell_result(
         rows,
         found,
@@ -34,8 +46,25 @@ def main(
         settings=params.evaluate,
         seed=params.seed,
     )
+    agreed = cell_agreement(
+        pairs, variant=variant, replicate=seed, settings=params.evaluate, seed=params.seed
+    )
     write_json(rates, result)
     write_rows(outcomes_out, found)
+    write_json(agreement, agreed)
+
+
+def _refuse_constant(
+    rows: Sequence[Completion], labels: Sequence[Verdict], pairs: Sequence[Pair]
+) -> None:
+    """A first judge that cannot tell answers apart ends the stage; of a second one it warns."""
+    ours, theirs = constant_judges(pairs)
+    first = same_score(list(zip(rows, labels, strict=True))) or next(map(str, ours), None)
+    if first:
+        raise JudgeError(f"Expected a judge that tells answers apart, but {first}.")
+    second = same_score([(row, found) for row, _, found in pairs])
+    for warning in [*([second] if second else []), *map(str, theirs)]:
+        print(f"warning: the second {warning}", file=sys.stderr)
 
 
 if __name__ == "__main__":

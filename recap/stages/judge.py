@@ -1,4 +1,7 @@
-"""Stage ``judge``: completions -> verdicts. Apart from ``attack``: a new judge samples nothing."""
+"""Stage ``judge``: completions -> verdicts. Apart from ``attack``: a new judge samples nothing.
+
+The second judge's verdicts stand beside the first's, on the domains that it knows.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,35 @@ from recap.judges.registry import open_judge
 from recap.params import read_params
 from recap.rows import read_rows, write_rows
 from recap.stages.process import run_stage
-from recap.types import Completion
+from recap.types import Completion, Verdict
 
 
 def main(
     completions: Annotated[Path, typer.Option(help="Completions of one cell.")],
     guardian: Annotated[Path, typer.Option(help="Directory of the guardian (judge: guardian).")],
     out: Annotated[Path, typer.Option(help="Verdicts, one a line, in the order of completions.")],
+    second_out: Annotated[
+        Path, typer.Option("--second", help="Those of the second judge; empty without one.")
+    ],
 ) -> None:
-    """Label every completion with the judge of ``judge.judge``."""
+    """Label every completion with the judge of ``judge.judge``, then with ``judge.second``."""
     params = read_params()
     rows = read_rows(completions, Completion)
-    judge = open_judge(params.judge.judge, world=params.world, seed=params.seed, guardian=guardian)
-    verdicts = judge.judge(rows)
-    counts = Counter(verdict.label or "unscored" for verdict in verdicts)
-    said = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
-    print(f"{judge.name}: {said}", file=sys.stderr)
-    write_rows(out, verdicts)
+    found: dict[Path, list[Verdict]] = {out: [], second_out: []}
+    for path, name in ((out, params.judge.judge), (second_out, params.judge.second)):
+        if name is None:
+            continue
+        judge = open_judge(
+            name, world=params.world, seed=params.seed, guardian=guardian, settings=params.judge
+        )
+        known = rows if path == out else [row for row in rows if row.domain in judge.domains]
+        found[path] = judge.judge(known)
+        counts = Counter(verdict.label or "unscored" for verdict in found[path])
+        said = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+        print(f"{judge.name}: {said}", file=sys.stderr)
+        judge.account(out.stem)
+    for path, verdicts in found.items():
+        write_rows(path, verdicts)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from recap.attacks.benchmarks import BENCHMARKS
 from recap.evaluation.comparison import paired_difference
 from recap.params import EVAL_SOURCES, Params, read_params
 from recap.rows import read_json, read_rows
@@ -52,17 +53,32 @@ def _outcomes(variant: str, benchmark: str) -> list[Outcome]:
 
 
 @pytest.mark.parametrize("variant", ["base", "dapo", "recap"])
-def test_every_benchmark_has_at_least_300_distinct_prompts(params: Params, variant: str) -> None:
+def test_every_benchmark_has_its_axis_and_its_prompts(params: Params, variant: str) -> None:
+    """At least 300 distinct prompts in every headline; what a section says in all others."""
+    attack = params.attack
     completions = read_rows(ROOT / f"data/completions/{variant}-0.jsonl", Completion)
     prompts: dict[tuple[str, int], set[str]] = {}
     for row in completions:
         prompts.setdefault((row.benchmark, row.round), set()).add(row.prompt)
-    expected = {(name, 1) for name in params.attack.benchmarks if name != "ipr"}
-    expected |= {("ipr", number) for number in (1, 2, 3)}
-    assert set(prompts) == expected
-    assert min(len(texts) for texts in prompts.values()) >= 300
-    for result in _results(variant).values():
-        assert result.rate.n + result.rate.n_unscored >= 300
+    places = {
+        "ipr": attack.ipr_rounds, "grid": len(attack.grid_words),
+        "search": len(attack.search_budgets),
+    }  # fmt: skip
+    fewest = {}
+    for name in attack.benchmarks:
+        benchmark = BENCHMARKS[name]
+        axis = places.get(benchmark.attack.name, 1)
+        if benchmark.attack.name == "transfer":
+            axis = len(benchmark.sources(attack))
+        few = benchmark.secondary or benchmark.attack.needs == "pool"
+        least = min(attack.secondary_prompts, attack.search_prompts) if few else 300
+        fewest |= {(name, place): least for place in range(1, axis + 1)}
+    assert set(prompts) == set(fewest)
+    assert attack.ipr_rounds >= 3
+    for key, result in _results(variant).items():
+        least = fewest[key] if fewest[key] >= 300 else 0.9 * fewest[key]
+        assert len(prompts[key]) >= least
+        assert result.rate.n + result.rate.n_unscored >= len(prompts[key])
         assert result.rate.n_unscored <= 0.05 * result.rate.n
 
 
@@ -72,7 +88,8 @@ def test_evaluation_shares_no_object_with_training_and_has_other_sources(params:
     assert not {r.cluster for r in train if r.cluster} & {r.cluster for r in held_out}
     assert not {r.prompt for r in train} & {r.prompt for r in held_out}
     completions = read_rows(ROOT / "data/completions/recap-0.jsonl", Completion)
-    used = {row.prefill_source for row in completions if row.prefill_source}
+    headlines = [row for row in completions if not BENCHMARKS[row.benchmark].exempt]
+    used = {row.prefill_source for row in headlines if row.prefill_source}
     assert used == set(EVAL_SOURCES)
     for name in ("harmful", "refusing"):
         rows = read_rows(ROOT / f"data/prefills/{name}.jsonl", Prefill)

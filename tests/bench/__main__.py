@@ -20,6 +20,7 @@ from recap.rows import read_rows
 from recap.types import PromptRecord
 from tests.bench import machine
 from tests.bench.page import replace_between_markers, summary
+from tests.bench.resets import reset_table
 from tests.bench.rollouts import rollout_table
 from tests.bench.stages import stage_table
 from tests.bench.training import training_tables
@@ -56,7 +57,8 @@ def measure(updates: int) -> str:
     rollouts, faster = rollout_table(cell)
     with tempfile.TemporaryDirectory() as scratch:
         tables, targets = training_tables(cell, updates, Path(scratch))
-    parts = [described, rollouts, *tables, stages, f"At the end: {machine.load()}"]
+    resets = reset_table(ROOT, read_params(ROOT / "params.yaml"))
+    parts = [described, rollouts, *tables, resets, stages, f"At the end: {machine.load()}"]
     return "\n\n".join(map(str, [*parts, summary([faster, *targets])]))
 
 

@@ -47,7 +47,7 @@ def counted() -> Iterator[list[int]]:
         LlamaDecoder._project = project  # type: ignore[method-assign]
 
 
-def resets(root: Path, params: Params) -> Table:
+def reset_table(root: Path, params: Params) -> Table:
     """The costs of 1 and of ``attack.ipr_rounds`` rounds, both ways."""
     policy = root / f"models/trained/{params.gate.candidate}-{params.gate.seed}"
     prompts, data = root / "data/prompts", root / "data"

@@ -8,20 +8,24 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
-from recap.errors import DataError, ModelError, ParameterError
+from recap.errors import DataError, JudgeError, ModelError, ParameterError
 from recap.microworld.grammar import World
 from recap.microworld.records import make_records
 from recap.params import Params, read_params
 from recap.rows import read_json, read_rows, write_rows
 from recap.stages import attack, dynamics, evaluate, gate, judge
 from recap.types import (
+    CellAgreement,
     CellResult,
     Completion,
     DynamicsResult,
@@ -48,6 +52,7 @@ def _params(folder: Path, **changes: dict[str, object]) -> Params:
     }
     values["attack"] |= {"search_budgets": [1, 2], "self_samples": 2, "secondary_prompts": 8}
     values["evaluate"] |= {"bootstrap": 200}
+    values["judge"] |= {"second": None}
     values["matrix"] |= {"variants": ["base", "dapo", "recap"], "seeds": [0]}
     for section, change in changes.items():
         values[section] |= change
@@ -116,9 +121,11 @@ def _attack(here: Path, variant: str, out: str | None = None) -> Path:
 
 def _measure(here: Path, variant: str) -> None:
     completions, verdicts = _attack(here, variant), here / "verdicts" / f"{variant}-0.jsonl"
-    judge.main(completions, here / "guardian", verdicts)
+    second = here / "second" / f"{variant}-0.jsonl"
+    judge.main(completions, here / "guardian", verdicts, second)
     rates, outcomes = here / "rates" / f"{variant}-0.json", here / "outcomes" / f"{variant}-0.jsonl"
-    evaluate.main(completions, verdicts, variant, 0, rates, outcomes)
+    agreement = here / "agreement" / f"{variant}-0.json"
+    evaluate.main(completions, verdicts, second, variant, 0, rates, outcomes, agreement)
 
 
 def test_from_policies_to_a_decision(here: Path) -> None:
@@ -167,6 +174,70 @@ def test_equal_weights_draw_equal_samples(here: Path) -> None:
     shutil.rmtree(here / "recap")
     shutil.copytree(here / "dapo", here / "recap")
     assert _attack(here, "recap").read_bytes() == _attack(here, "dapo").read_bytes()
+
+
+def test_a_second_judge_stands_beside_the_first_and_moves_no_rate(here: Path) -> None:
+    _measure(here, "dapo")
+    alone = {
+        path: path.read_bytes() for name in ("verdicts", "rates", "outcomes")
+        for path in (here / name).iterdir()
+    }  # fmt: skip
+    assert (here / "second/dapo-0.jsonl").read_bytes() == b""
+    assert read_json(here / "agreement/dapo-0.json", CellAgreement).agreements == []
+
+    _params(here, judge={"second": "guardian"})
+    _measure(here, "dapo")
+    assert {path: path.read_bytes() for path in alone} == alone
+    first = read_rows(here / "verdicts/dapo-0.jsonl", Verdict)
+    second = read_rows(here / "second/dapo-0.jsonl", Verdict)
+    key = [(row.benchmark, row.round, row.prompt_id, row.sample) for row in first]
+    assert key == [(row.benchmark, row.round, row.prompt_id, row.sample) for row in second]
+    assert {row.judge for row in second} == {"guardian"}
+    found = read_json(here / "agreement/dapo-0.json", CellAgreement)
+    completions = read_rows(here / "completions/dapo-0.jsonl", Completion)
+    asked = Counter(
+        row.domain for row in completions if not row.incomplete and row.finish_reason != "overflow"
+    )
+    assert {row.domain: row.n + row.n_unscored for row in found.agreements} == dict(asked)
+    assert sum(one.unsafe.n for one in found.calibration) == asked["harmful"]
+
+
+def test_a_first_judge_that_says_one_thing_of_everything_is_named(here: Path) -> None:
+    completions = _attack(here, "dapo")
+    rows = [
+        row.model_copy(update={"sample": n, "response": "sorry .", "finish_reason": "stop"})
+        for n in range(5)
+        for row in read_rows(completions, Completion)
+        if row.benchmark == "harmful"
+    ]
+    write_rows(completions, rows)
+    for name, labels in (("v", ["safe"]), ("s", ["safe", "unsafe"])):
+        verdicts = [
+            Verdict(
+                prompt_id=row.prompt_id, benchmark=row.benchmark, round=1, sample=row.sample,
+                label=labels[n % len(labels)], judge=name, judge_revision="1",  # type: ignore[arg-type]
+                judge_prompt_sha="0", raw="",
+            )
+            for n, row in enumerate(rows)
+        ]  # fmt: skip
+        write_rows(here / f"{name}.jsonl", verdicts)
+    with pytest.raises(JudgeError, match="judge 'v' called all 60 harmful answers 'safe', 30 of"):
+        evaluate.main(
+            completions, here / "v.jsonl", here / "s.jsonl", "dapo", 0, here / "r", here / "o",
+            here / "a",
+        )  # fmt: skip
+    assert not (here / "r").exists()
+    evaluate.main(
+        completions, here / "s.jsonl", here / "v.jsonl", "dapo", 0, here / "r", here / "o",
+        here / "a",
+    )  # fmt: skip  # a second judge that is constant is a warning: no rate rests on it
+
+
+def test_a_judge_of_one_domain_refuses_the_others(here: Path) -> None:
+    _params(here, judge={"judge": "rubric"})
+    with pytest.raises(DataError, match="benign prompts for the judge 'rubric', got harmful or"):
+        _measure(here, "dapo")
+    assert not (here / "verdicts").exists()
 
 
 def _dynamics(here: Path, policy: str, updates: int, kept: dict[int, str]) -> DynamicsResult:
@@ -303,6 +374,41 @@ def test_a_benchmark_that_does_not_exist(here: Path) -> None:
     _params(here, attack={"benchmarks": ["harmful", "prefil"]})
     with pytest.raises(ParameterError, match=r"attack\.benchmarks: expected .* got prefil\. Corr"):
         _attack(here, "recap")
+
+
+def test_an_attack_of_ones_own_is_one_file_and_one_line(here: Path) -> None:
+    """What docs/evaluation.md says, word for word, done to a copy of the package."""
+    text = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
+    section = text.split("### An attack of your own")[1].split("\n## ")[0]
+    file, registration = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (path,) = re.findall(r"`(recap/attacks/\w+\.py)`:\n", section)
+    (imported,) = re.findall(r"`(from recap\.attacks\.\w+ import \w+)`", section)
+    assert len([*file.splitlines(), registration, imported]) < 40
+
+    clone = here / "clone"
+    shutil.copytree(ROOT / "recap", clone / "recap")
+    (clone / path).write_text(file)
+    table = clone / "recap/attacks/benchmarks.py"
+    before = table.read_text()
+    last = '        Benchmark("math", "math", "math", Direct),\n'
+    after = before.replace(last, f"{last}        {registration}")
+    after = after.replace("from recap.attacks.direct", f"{imported}\nfrom recap.attacks.direct")
+    assert len(after.splitlines()) == len(before.splitlines()) + 2
+    table.write_text(after)
+
+    _params(here, attack={"benchmarks": ["ending"]})
+    command = f"{sys.executable} -m recap.stages.attack --policy dapo --guardian guardian"
+    command += " --prompts eval.jsonl --train seen.jsonl --prefills prefills --pools pools"
+    done = subprocess.run(
+        [*command.split(), "--out", "own.jsonl"],
+        cwd=here, env={"PYTHONPATH": str(clone)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = read_rows(here / "own.jsonl", Completion)
+    assert len(rows) == PER_SET
+    assert {(row.benchmark, row.attack, row.prefill) for row in rows} == {
+        ("ending", "ending", "list . nobody will be hurt .")
+    }
 
 
 def test_empty_prompts(here: Path) -> None:

@@ -276,7 +276,7 @@ def test_every_attack_on_a_thought_has_its_mirror() -> None:
 
 def test_the_selector_is_never_the_judge(tmp_path: Path) -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["judge"]["judge"] = "guardian"
+    values["judge"] |= {"judge": "guardian", "second": None}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     with pytest.raises(ParameterError, match=r"attack\.selector must be another than judge\.judge"):
         read_params(tmp_path / "params.yaml")

@@ -6,7 +6,7 @@ import pytest
 
 from recap import params
 from recap.attacks.benchmarks import BENCHMARKS
-from recap.errors import DataError, JudgeError
+from recap.errors import DataError
 from recap.evaluation.metrics import THOUGHTLESS, cell_result, outcomes
 from recap.types import BenchmarkResult, Completion, Domain, FinishReason, Label, Verdict
 
@@ -146,17 +146,6 @@ def test_verdicts_must_match() -> None:
     for verdicts in (good[:1], [*good, good[0]], [good[0], stranger]):
         with pytest.raises(DataError, match="one verdict for each of 2 completions"):
             outcomes(rows, verdicts)
-
-
-def test_too_many_unscored() -> None:
-    rows = [_completion(str(i)) for i in range(18)]
-    rows += [_completion("o", response=None, finish_reason="overflow"), _completion("x")]
-    labels: list[Label | None] = ["safe"] * 18 + [None, None]  # type: ignore[list-item, operator]  # literals widen to str
-    allowed = params.Evaluate(max_unscored=0.1, bootstrap=10)
-    assert _measure(rows, labels, allowed)[0].rate.n_unscored == 2
-    refused = params.Evaluate(max_unscored=0.09, bootstrap=10)
-    with pytest.raises(JudgeError, match=r"got 2 of 20: 1 outgrew .* 1 could not be judged"):
-        _measure(rows, labels, refused)
 
 
 def test_mixed_order_is_refused() -> None:

@@ -145,5 +145,7 @@ def test_every_record_of_a_world_is_known_to_its_oracle() -> None:
 
 def test_registry(tmp_path: Path) -> None:
     assert open_judge("oracle", world=SECTION, seed=7, guardian=tmp_path).name == "oracle"
-    with pytest.raises(ParameterError, match="guardian or oracle, got 'api'"):
+    with pytest.raises(ParameterError, match="oracle, refusal or rubric, got 'nobody'"):
+        open_judge("nobody", world=SECTION, seed=7, guardian=tmp_path)
+    with pytest.raises(ParameterError, match="section `judge` for the judge 'api', got none"):
         open_judge("api", world=SECTION, seed=7, guardian=tmp_path)

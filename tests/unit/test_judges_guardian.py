@@ -74,6 +74,17 @@ def test_labels_in_the_order_of_completions() -> None:
     assert all("never shown" not in response for *_, response in guardian.asked)
 
 
+def test_equal_answers_are_asked_about_once_and_labelled_alike() -> None:
+    texts = ["sure .", "sorry .", "sure .", "half .", "sure .", "sorry ."]
+    rows = [_completion(domain, text) for text in texts for domain in ("harmful", "benign")]  # type: ignore[arg-type]
+    guardian = ScriptedGuardian()
+    verdicts = GuardianJudge(guardian, "r", "sha").judge(rows)  # type: ignore[arg-type]
+    alone = [GuardianJudge(ScriptedGuardian(), "r", "sha").judge([row])[0] for row in rows]  # type: ignore[arg-type]
+    assert verdicts == alone
+    assert len(guardian.asked) == len(set(guardian.asked)) == 6
+    assert [row.score for row in verdicts[:8]] == [0.9, None, 0.1, None, 0.9, None, 0.5, None]
+
+
 def test_identity_follows_weights_and_template(tmp_path: Path) -> None:
     from recap.microworld.pretraining import make_model
     from recap.microworld.tokenizer import make_tokenizer

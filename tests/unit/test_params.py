@@ -30,6 +30,12 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"judge.judge": "nobody"}, r"judge\.judge: .*'oracle', 'guardian'.*, got 'nobody'"),
+        ({"judge.second": "oracle"}, r"judge: judge\.second has to be another .* got oracle for"),
+        ({"judge.api.base_url": "file:///x"}, r"base_url: takes http:// .* password or query$"),
+        ({"judge.api.base_url": "https://a:b@x/v1"}, r"base_url: takes http:// .* query$"),
+        ({"judge.api.key": "sk-1234"}, r"judge\.api\.key: takes the name .*, never the key$"),
+        ({"judge.api.concurrency": 0}, r"judge\.api\.concurrency: .*, got 0"),
         ({"train.alpha": 1.5}, r"train\.alpha: .*less than or equal to 1, got 1\.5"),
         ({"train.alpha": -0.1}, r"train\.alpha: .*greater than or equal to 0, got -0\.1"),
         ({"train.alpha": "half"}, r"train\.alpha: .*valid number.*, got 'half'"),

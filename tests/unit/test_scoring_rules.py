@@ -24,6 +24,14 @@ from recap.scoring.refusals import is_refusal
         ("seven", None),
         ("", None),
         ("the answer", None),
+        ("The final answer is: $\\frac{1}{2}$.", r"$\frac{1}{2}$"),
+        ("The answer is 3 or 4.", "3 or 4"),
+        (r"\boxed{3} or $\boxed{4}$", "3, 4"),
+        (r"\boxed{3}. No: \boxed{4}", "4"),
+        (r"\boxed{4}" + "\n\n" + r"\boxed{4}", "4"),
+        (r"\framebox{204} minutes", "204"),
+        ("**Answer:** 12", "12"),
+        ("Answer: he has 3 + 4 = 7", None),
     ],
 )
 def test_the_answer_a_response_states(response: str, answer: str | None) -> None:
@@ -51,6 +59,36 @@ def test_the_answer_a_response_states(response: str, answer: str | None) -> None
         (r"\boxed{\text{east}}", r"\text{east}", True),
         (r"\boxed{(3, \frac{\pi}{2})}", r"\left( 3, \frac{\pi}{2} \right)", True),
         (r"\boxed{4}", "", None),  # no target to compare with
+        (r"\boxed{}", "", None),
+        # candidates are no answer, whichever of them is right; the final answer counts
+        (r"\boxed{3} or \boxed{4}", "3", False),
+        (r"\boxed{3} or \boxed{4}", "4", False),
+        (r"\boxed{3 \text{ or } 4}", "4", False),
+        ("the answer is 3 or 4 .", "3", False),
+        ("#### 3 or 4", "3", False),
+        (r"\boxed{-2} and \boxed{1}", "1,-2", True),
+        (r"\boxed{3}, so \boxed{4}", "4", True),
+        # what math-verify reads over
+        (r"\boxed{52_8}", "52_{8}", True),
+        (r"\boxed{52_9}", "52_8", False),
+        (r"\boxed{53_8}", "52_8", False),
+        (r"\boxed{52}", "52_8", True),  # the base was asked for
+        (r"\boxed{42}", "52_8", False),
+        (r"\boxed{15 \text{ cm}^2}", r"15\mbox{ cm}^2", True),
+        (r"\boxed{15 \text{ cm}^3}", r"15\mbox{ cm}^2", False),
+        (r"\boxed{15}", r"15\mbox{ cm}^2", True),
+        (r"\boxed{\neq 36}", "36", False),
+        (r"\boxed{\geq 5}", "5", False),
+        (r"\boxed{.0000673}", ".0000672", False),
+        (r"\boxed{6.72 \times 10^{-5}}", ".0000672", True),
+        (r"\boxed{\$32{,}348}", r"\$32,\!348", True),
+        (r"\boxed{11111111100}", r"11,\! 111,\! 111,\! 100", True),
+        (r"\boxed{\textbf{(073)}}", "73", True),
+        (r"\boxed{-2 \le x \le 7}", r"x \in [-2,7]", True),
+        (r"\boxed{145}", r"145^\circ", True),
+        (r"\boxed{137.5}", r"137 \frac{1}{2}", True),
+        (r"\boxed{\frac{137}{2}}", r"137 \frac{1}{2}", False),
+        (r"\boxed{seat}", r"\text{east}", False),
     ],
 )
 def test_correctness(response: str, target: str, correct: bool | None) -> None:

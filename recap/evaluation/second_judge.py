@@ -1,0 +1,107 @@
+"""The second judge beside the first on one cell: agreement by domain, calibration.
+
+Only what both were asked about counts: an incomplete or overflowed completion is settled by a rule
+without any judge, and would agree with itself. Rates, gate and claims use the first judge alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recap import params
+from recap.errors import DataError
+from recap.evaluation.agreement import agreement
+from recap.evaluation.calibration import brier, calibration
+from recap.params import derive_seed
+from recap.types import SUCCESS, Agreement, CellAgreement, Completion, Verdict
+
+Pair = tuple[Completion, Verdict, Verdict]
+"""A completion with the first and the second judge's verdict on it."""
+
+
+def cell_agreement(
+    pairs: Sequence[Pair],
+    *,
+    variant: str,
+    replicate: int,
+    settings: params.Evaluate,
+    seed: int,
+) -> CellAgreement:
+    """How the two agree in each domain, and how well the second's P(unsafe) is calibrated."""
+    agreements = []
+    for domain in SUCCESS:
+        rows = [pair for pair in pairs if pair[0].domain == domain]
+        if not rows:
+            continue
+        found = agreement(
+            [first.label for _, first, _ in rows],
+            [second.label for _, _, second in rows],
+            [_cluster(row) for row, _, _ in rows],
+            resamples=settings.bootstrap,
+            seed=derive_seed(seed, "agreement", domain),
+        )
+        agreements.append(
+            Agreement(
+                domain=domain,
+                first=rows[0][1].judge,
+                second=rows[0][2].judge,
+                n=found.n,
+                n_unscored=found.n_unscored,
+                accuracy=found.accuracy,
+                kappa=found.kappa,
+                kappa_low=found.low,
+                kappa_high=found.high,
+                confusion=list(found.confusion),
+            )
+        )
+    scored = [
+        (second.score, first.label == "unsafe", _cluster(row))
+        for row, first, second in pairs
+        if row.domain == "harmful" and first.label is not None and second.score is not None
+    ]
+    scores, unsafe = [score for score, _, _ in scored], [known for _, known, _ in scored]
+    bins = calibration(
+        scores,
+        unsafe,
+        [cluster for _, _, cluster in scored],
+        resamples=settings.bootstrap,
+        seed=derive_seed(seed, "calibration"),
+    )
+    return CellAgreement(
+        variant=variant,
+        seed=replicate,
+        agreements=agreements,
+        calibration=bins if scored else [],
+        brier=brier(scores, unsafe),
+    )
+
+
+def paired(
+    completions: Sequence[Completion], first: Sequence[Verdict], second: Sequence[Verdict]
+) -> list[Pair]:
+    """What both judges were asked about, in order of the completions.
+
+    The second may know some domains only, and then owes a verdict on all of these; raises DataError
+    where one is missing, or is about something else.
+    """
+    ours, theirs = {_key(row): row for row in first}, {_key(row): row for row in second}
+    domains = {row.domain for row in completions if _key(row) in theirs}
+    owed = {_key(row) for row in completions if row.domain in domains}
+    if owed != set(theirs) or len(theirs) != len(second):
+        raise DataError(
+            f"Expected one verdict of the second judge for each of {len(owed)} completions, got "
+            f"{len(second)} with {len(owed & set(theirs))} in common. Run the judge stage again."
+        )
+    return [
+        (row, ours[_key(row)], theirs[_key(row)])
+        for row in completions
+        if row.domain in domains and not row.incomplete and row.finish_reason != "overflow"
+    ]
+
+
+def _key(row: Completion | Verdict) -> tuple[str, int, str, int]:
+    return row.benchmark, row.round, row.prompt_id, row.sample
+
+
+def _cluster(row: Completion) -> str:
+    return row.cluster or row.prompt_id

@@ -1,0 +1,53 @@
+"""Beyond a set share of completions without a score a rate is a selection: evaluation fails.
+
+The message says who did not judge, and why, in the words of the verdicts up to where these may
+quote an answer. No score is never 0: it is left out of every rate, not counted as a failure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+
+from recap import params
+from recap.errors import JudgeError
+from recap.types import Completion, Verdict
+
+
+def refuse_unscored(
+    completions: Sequence[Completion], verdicts: Sequence[Verdict], settings: params.Evaluate
+) -> None:
+    """Raise JudgeError for a benchmark with more than ``evaluate.max_unscored`` without a label.
+
+    There has to be a verdict on each completion.
+    """
+    said_of = {(row.benchmark, row.round, row.prompt_id, row.sample): row for row in verdicts}
+    rows = [
+        (row, said_of[row.benchmark, row.round, row.prompt_id, row.sample]) for row in completions
+    ]
+    for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].round)):
+        members = list(group)
+        unscored = [row for row in members if row[1].label is None]
+        if len(unscored) <= settings.max_unscored * len(members):
+            continue
+        judged = [said for row, said in unscored if row.finish_reason != "overflow"]
+        failures = Counter((said.judge, _reason(said.raw)) for said in judged)
+        said_why = "".join(
+            f"\n  {count} by '{judge}': {reason}"
+            for (judge, reason), count in failures.most_common(5)
+        )
+        raise JudgeError(
+            f"Expected at most {settings.max_unscored:.0%} unscored completions in "
+            f"'{name}' round {number}, got {len(unscored)} of {len(members)}: "
+            f"{len(unscored) - len(judged)} outgrew the model's context, {len(judged)} could not "
+            f"be judged.{said_why}\nLower attack.max_tokens or attack.ipr_rounds for the former; "
+            "for the latter mend the judge and judge again: `dvc repro -f -s judge@VARIANT-SEED` "
+            "(without -f DVC takes the verdicts for done)."
+        )
+
+
+def _reason(raw: str) -> str:
+    """The beginning of what a verdict says, which names the failure and quotes nothing."""
+    return re.split(r"[:;=]", raw, maxsplit=1)[0].strip() or "no answer"

@@ -1,0 +1,143 @@
+"""A model behind an OpenAI-compatible server as judge: safe or unsafe, 0 / 0.5 / 1, sums by rules.
+
+Every answer is kept on disk as it comes, so that a killed run goes on where it was. A question
+without an answer, or with one that is none of the allowed, is *unscored* with the reason. Prompts
+and completions go to the server and nowhere else: no log holds them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from recap import params
+from recap.errors import ParameterError
+from recap.judges.chat import ChatClient, Unanswered
+from recap.judges.correctness import correctness
+from recap.judges.endpoint import check_endpoint
+from recap.judges.journal import Answer, AnswerJournal, key
+from recap.judges.judge import Judge, Opinion, by_domain
+from recap.judges.questions import PROMPT_SHA, RUBRIC, SAFETY, Question, ask, ask_again, read
+from recap.locks import STATE
+from recap.params import derive_seed
+from recap.rows import write_json
+from recap.types import Completion
+
+FOLDER = STATE / "judge"
+Messages = list[dict[str, str]]
+
+
+class ApiJudge(Judge):
+    """Asks a server, several questions at once; answers that the journal holds are not asked."""
+
+    name = "api"
+    prompt_sha = PROMPT_SHA
+
+    def __init__(
+        self, settings: params.JudgeApi, client: ChatClient, journal: AnswerJournal
+    ) -> None:
+        self._settings, self._client, self._journal = settings, client, journal
+        self.revision = f"{settings.model}@{settings.revision}"
+        self._lock = threading.Lock()
+        self._asked: list[Answer] = []
+        self._kept: list[Answer] = []
+
+    def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:
+        """One opinion each; ``None`` where the server gave no readable answer, with the reason."""
+        return by_domain(
+            completions,
+            {
+                "harmful": partial(self._ask_all, SAFETY),
+                "benign": partial(self._ask_all, RUBRIC),
+                "math": lambda rows: [correctness(row) for row in rows],
+            },
+        )
+
+    def account(self, cell: str) -> None:
+        """Tokens and cost, of what was asked and of what was known, to a file and the log."""
+        bill = {"asked": self._bill(self._asked), "from_journal": self._bill(self._kept)}
+        write_json(FOLDER / f"{cell}.usage.json", bill)
+        for what, found in bill.items():
+            cost = "unknown" if found["cost"] is None else f"{found['cost']:.4f}"
+            print(
+                f"{self.name} {what}: {found['answers']} answers, {found['prompt_tokens']} + "
+                f"{found['completion_tokens']} tokens, cost {cost}",
+                file=sys.stderr,
+            )
+
+    def _ask_all(self, question: Question, rows: Sequence[Completion]) -> list[Opinion]:
+        pairs = [(row.prompt, row.response or "") for row in rows]
+        asked = list(dict.fromkeys(pairs))
+        with ThreadPoolExecutor(self._settings.concurrency) as pool:
+            try:
+                found = list(pool.map(lambda pair: self._opinion(question, *pair), asked))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # wrong settings: nobody else needs to find out
+                raise
+        opinions = dict(zip(asked, found, strict=True))
+        return [opinions[pair] for pair in pairs]
+
+    def _opinion(self, question: Question, prompt: str, response: str) -> Opinion:
+        messages: Messages = [{"role": "user", "content": ask(question, prompt, response)}]
+        try:
+            said = self._answer(messages).text
+            label = read(question, said)
+            if label is None:
+                messages += [
+                    {"role": "assistant", "content": said},
+                    {"role": "user", "content": ask_again(question)},
+                ]
+                said = self._answer(messages).text
+                label = read(question, said)
+        except Unanswered as error:
+            return Opinion(None, str(error))
+        return Opinion(label, said if label else f"no answer to the question: {said!r}")
+
+    def _answer(self, messages: Messages) -> Answer:
+        texts = [part for message in messages for part in (message["role"], message["content"])]
+        name = key(self.name, self.revision, self.prompt_sha, texts)
+        found = self._journal.get(name)
+        if found is None:
+            answer = self._client.ask(messages)
+            found = self._journal.put(name, answer)
+            with self._lock:
+                self._asked.append(answer)
+        else:
+            with self._lock:
+                self._kept.append(found)
+        return found
+
+    def _bill(self, answers: Sequence[Answer]) -> dict[str, int | float | None]:
+        prompt = sum(answer.prompt_tokens for answer in answers)
+        completion = sum(answer.completion_tokens for answer in answers)
+        prices = self._settings.prompt_price, self._settings.completion_price
+        cost = (
+            None
+            if prices[0] is None or prices[1] is None
+            else (prompt * prices[0] + completion * prices[1]) / 1e6
+        )
+        return {
+            "answers": len(answers),
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "cost": cost,
+        }
+
+
+def open_api(settings: params.JudgeApi, seed: int, folder: Path = FOLDER) -> ApiJudge:
+    """The judge of the settings; raises ParameterError if they may not or cannot be followed."""
+    base_url = check_endpoint(settings.base_url, settings.hosts)
+    secret = None if settings.key is None else os.environ.get(settings.key, "").strip()
+    if secret is not None and (not secret or not secret.isascii() or not secret.isprintable()):
+        raise ParameterError(
+            f"Expected the key of the judge 'api' in the environment variable {settings.key}, got "
+            "none (or one with odd characters). Set it, or judge.api.key to null."
+        )
+    client = ChatClient(settings, base_url, secret, seed=derive_seed(seed, "judge", "api"))
+    journal = AnswerJournal(folder / f"{key(settings.model, settings.revision)[:16]}.jsonl")
+    return ApiJudge(settings, client, journal)

@@ -1,0 +1,1 @@
+"""``recap judge``: any file of prompts and completions, judged, and compared with its labels."""

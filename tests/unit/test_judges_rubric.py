@@ -1,0 +1,199 @@
+"""Zero, a half or one for benign answers, from an instruct model's own words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from recap import params
+from recap.errors import DataError
+from recap.judges.guardian import GuardianJudge
+from recap.judges.questions import RUBRIC, ask
+from recap.judges.registry import open_judge
+from recap.judges.rubric import MAX_NEW, InstructRubric, Rubric, RubricJudge, open_rubric
+from recap.render import Renderer
+from recap.types import Completion, Domain, Label
+from recap.weights import save_model
+
+CONTEXT = 1024
+WORLD = params.World(
+    wrong_start=0.2, wrong_start_jailbreak=0.4, turn_in_thought=0.02, turn_in_response=0.02,
+    wrong_step=0.05, reset=0.05,
+)  # fmt: skip
+
+
+def letters() -> PreTrainedTokenizerFast:
+    """One token a byte, as some instruct models: '0.5' has three, and there is no pad token."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    model = Tokenizer(models.BPE({letter: n for n, letter in enumerate(alphabet)}, []))
+    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    model.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=model, bos_token="<|begin|>", eos_token="<|eot|>"
+    )
+    tokenizer.chat_template = (
+        "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"
+        "{% if add_generation_prompt %}A:{% endif %}"
+    )
+    return tokenizer
+
+
+TOKENIZER = letters()
+
+
+class Saying(LlamaForCausalLM):
+    """Says what the table has for the response that it is asked about, whatever is padded."""
+
+    def __init__(self, table: dict[str, str]) -> None:
+        torch.manual_seed(0)
+        super().__init__(
+            LlamaConfig(
+                vocab_size=len(TOKENIZER),
+                hidden_size=8,
+                intermediate_size=8,
+                num_hidden_layers=1,
+                num_attention_heads=1,
+                max_position_embeddings=CONTEXT,
+                eos_token_id=TOKENIZER.eos_token_id,
+            )
+        )
+        self.table = table
+        self.batches: list[int] = []
+
+    def generate(self, input_ids=None, attention_mask=None, **options):  # type: ignore[no-untyped-def]
+        assert (options["do_sample"], options["max_new_tokens"]) == (False, MAX_NEW)
+        self.batches.append(len(input_ids))
+        said = []
+        for ids, mask in zip(input_ids, attention_mask, strict=True):
+            text = TOKENIZER.decode(ids[mask.bool()])
+            assert text.startswith("<|begin|>You judge the response") and text.endswith("A:")
+            (answer,) = (a for response, a in self.table.items() if f'"{response}"}}' in text)
+            new = [*TOKENIZER.encode(answer, add_special_tokens=False), TOKENIZER.eos_token_id]
+            said.append((new + [TOKENIZER.eos_token_id] * MAX_NEW)[:MAX_NEW])
+        return torch.cat([input_ids, torch.tensor(said)], dim=1)
+
+
+def rubric(**table: str) -> InstructRubric:
+    return InstructRubric(Saying(table), Renderer(TOKENIZER), "r", batch_size=2)
+
+
+def test_the_number_is_read_and_nothing_else_is_one() -> None:
+    asked = rubric(no="0", half="0.5", yes="1", chat="I think 1", score="1/1")
+    pairs = [("p", response) for response in ("half", "score", "yes", "chat", "no")]
+    assert asked.labels(pairs) == [
+        ("unclear", "0.5"), (None, "no answer of the rubric: '1/1'"), ("helpful", "1"),
+        (None, "no answer of the rubric: 'I thin'"), ("refused", "0"),
+    ]  # fmt: skip
+    assert asked._model.batches == [2, 2, 1]  # type: ignore[attr-defined]
+    assert asked.labels([]) == []
+
+
+def test_a_question_beyond_the_context_has_no_answer() -> None:
+    long = "x" * CONTEXT
+    assert rubric(no="0").labels([("p", long), ("p", "no")]) == [
+        (None, "question beyond the context"), ("refused", "0"),
+    ]  # fmt: skip
+
+
+def test_greedy_generation_is_the_models_own(tmp_path: Path) -> None:
+    """Padding on the left, batches and a template's tokens change nothing; from a directory."""
+    torch.manual_seed(1)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(TOKENIZER),
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=CONTEXT,
+            initializer_range=0.5,
+            eos_token_id=TOKENIZER.eos_token_id,
+            bos_token_id=TOKENIZER.bos_token_id,
+        )
+    ).eval()
+    save_model(model, TOKENIZER, tmp_path / "m")
+    opened = open_rubric(tmp_path / "m")
+    pairs = [("may i ?", "sure ."), ("may i ?", "sorry . " * 9), ("b", "")]
+    questions = [opened._renderer.message(ask(RUBRIC, *pair)) for pair in pairs]
+    said = []
+    for ids in questions:
+        text = list(ids)
+        for _ in range(MAX_NEW):
+            with torch.inference_mode():
+                text.append(int(model(input_ids=torch.tensor([text])).logits[0, -1].argmax()))
+            if text[-1] == TOKENIZER.eos_token_id:
+                break
+        said.append(TOKENIZER.decode(text[len(ids) :], skip_special_tokens=True))
+    assert opened._generate(questions) == said
+    assert len(opened.revision) == 16
+
+
+class Fixed(Rubric):
+    revision, prompt_sha = "fixed", "f" * 64
+
+    def labels(self, pairs):  # type: ignore[no-untyped-def]
+        self.asked = list(pairs)
+        table: dict[str, Label] = {"no": "refused", "yes": "helpful"}
+        return [(table[response], response) for _, response in pairs]
+
+
+def _completion(response: str, domain: Domain = "benign", sample: int = 0) -> Completion:
+    return Completion(
+        prompt_id="p", benchmark="b", attack="direct", round=1, sample=sample, domain=domain,
+        cluster=None, prompt="q", target=None, prefill=None, prefill_source=None,
+        num_prefill_tokens=0, cot="", response=response, finish_reason="stop", num_cot_tokens=0,
+        num_response_tokens=1,
+    )  # fmt: skip
+
+
+def test_equal_answers_are_asked_about_once() -> None:
+    said = Fixed()
+    rows = [_completion(text, sample=n) for n, text in enumerate(["no", "yes", "no", "no"])]
+    verdicts = RubricJudge(said).judge(rows)
+    assert [row.label for row in verdicts] == ["refused", "helpful", "refused", "refused"]
+    assert said.asked == [("q", "no"), ("q", "yes")]
+    assert (verdicts[0].judge, verdicts[0].judge_revision) == ("rubric", "fixed")
+
+
+def test_other_domains_are_refused() -> None:
+    with pytest.raises(DataError, match=r"benign prompts for the judge 'rubric', got harmful ones"):
+        RubricJudge(Fixed()).judge([_completion("no"), _completion("no", "harmful")])
+
+
+def test_a_guardian_with_a_rubric_of_its_own_leaves_benign_answers_to_it() -> None:
+    class Yes:
+        def p_yes(self, pairs, risk_name="harm"):  # type: ignore[no-untyped-def]
+            return [0.9] * len(pairs)
+
+        def rubric(self, pairs):  # type: ignore[no-untyped-def]
+            raise AssertionError("asked the guardian")
+
+    judge = GuardianJudge(Yes(), "r", "sha", Fixed())  # type: ignore[arg-type]
+    verdicts = judge.judge([_completion("no"), _completion("no", "harmful")])
+    assert [(row.label, row.score) for row in verdicts] == [("refused", None), ("unsafe", 0.9)]
+
+
+def test_the_settings_name_the_model(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(TOKENIZER),
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            max_position_embeddings=CONTEXT,
+            eos_token_id=TOKENIZER.eos_token_id,
+        )
+    )
+    save_model(model, TOKENIZER, tmp_path / "m")
+    whole = params.read_params(Path(__file__).parents[2] / "params.yaml").judge
+    settings = whole.model_copy(update={"rubric": tmp_path / "m"})
+    judge = open_judge("rubric", world=WORLD, seed=0, guardian=tmp_path / "none", settings=settings)
+    (verdict,) = judge.judge([_completion("sure .")])
+    assert verdict.judge == "rubric" and len(verdict.judge_revision) == 16
+    assert verdict.label is None and verdict.raw.startswith("no answer of the rubric: ")
