@@ -22,6 +22,7 @@ from recap.params import read_params
 from recap.render import Renderer
 from recap.rows import write_rows
 from recap.sampling.sampler import open_sampler
+from recap.sampling.vllm_sampler import vllm_version
 from recap.scratch import code_hash, directory_hash, rows_hash
 from recap.stages.process import run_stage
 
@@ -58,6 +59,7 @@ def main(
         "guardian": directory_hash(guardian) if selector else "",
         "code": code_hash(),
         **{name: version(name) for name in ("torch", "transformers")},
+        "vllm": vllm_version() if params.sampling.engine == "vllm" else "",
     }
     with journal_of(SCRATCH, out.stem, run) as journal:
         completions = run_attacks(

@@ -25,6 +25,7 @@ from recap.microworld.grammar import World
 from recap.microworld.records import make_records
 from recap.params import read_params
 from recap.rows import write_rows
+from recap.stages import attack as stage_attack
 from recap.types import Completion, Prefill
 
 ROOT = Path(__file__).parents[2]
@@ -144,10 +145,12 @@ def _lines(scratch: Path) -> int:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(project: Path) -> None:
-    undisturbed = _start(project)
-    _, said = undisturbed.communicate()
-    assert undisturbed.returncode == 0, said
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    given = [Path(name) for name in ("policy", "guardian", "eval.jsonl", "train.jsonl")]
+    stage_attack.main(*given, Path("prefills"), Path("pools"), Path("out/cell-0.jsonl"))
     out, scratch = project / "out/cell-0.jsonl", project / ".recap/attack"
     expected = out.read_bytes()
     assert [path.name for path in scratch.iterdir()] == ["cell-0.lock"]

@@ -380,7 +380,7 @@ def test_an_attack_of_ones_own_is_one_file_and_one_line(here: Path) -> None:
     """What docs/evaluation.md says, word for word, done to a copy of the package."""
     text = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
     section = text.split("### An attack of your own")[1].split("\n## ")[0]
-    file, registration = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    file, registration = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
     (path,) = re.findall(r"`(recap/attacks/\w+\.py)`:\n", section)
     (imported,) = re.findall(r"`(from recap\.attacks\.\w+ import \w+)`", section)
     assert len([*file.splitlines(), registration, imported]) < 40
