@@ -27,6 +27,8 @@ REFLECTIVE = (
     ),
 )
 """Benchmarks with a generated thought, clean and prefilled apart."""
+EXTRAS = 6
+"""Colours for variants without a part of their own; from the seventh on they are used again."""
 Roles = Mapping[str, str]
 """A colour class per variant."""
 
@@ -98,7 +100,7 @@ def roles(
             found[variant] = "c-base"
         else:
             extra = sum(role.startswith("c-extra") for role in found.values())
-            found[variant] = f"c-extra{extra % 3}"
+            found[variant] = f"c-extra{extra % EXTRAS}"
     return found
 
 

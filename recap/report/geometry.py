@@ -21,6 +21,8 @@ Scale = Literal["whole", "share", "unit", "number"]
 Map = Callable[[float], float]
 LABEL_GAP = 13.0
 """Least distance between two labels at the end of lines."""
+NAME = 9
+"""Letters of a label that there is room for; the key above the figures has the whole name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,8 @@ def _labels(series: Sequence[Series], to_x: Map, to_y: Map) -> tuple[Mark, ...]:
     for line in series:
         last = [point for point in line.points if point.y is not None][-1:]
         if last and line.label and not line.thin and last[0].y is not None:
-            ends.append(Mark(to_x(last[0].x) + 7, to_y(last[0].y), line.label, line.colour))
+            text = line.label if len(line.label) <= NAME else f"{line.label[: NAME - 1]}…"
+            ends.append(Mark(to_x(last[0].x) + 7, to_y(last[0].y), text, line.colour))
     ends.sort(key=lambda mark: (mark.y, mark.text))
     places: list[float] = []
     for mark in ends:

@@ -155,7 +155,8 @@ def render(run: Run) -> str:
 
 def _line(key: str, value: object) -> str:
     """One parameter as it would stand in ``params.yaml``."""
-    return yaml.safe_dump({key: value}, sort_keys=False, default_flow_style=None, width=4096)
+    listed = yaml.safe_dump([value], sort_keys=False, default_flow_style=True, width=4096)
+    return f"{key}: {listed.strip()[1:-1]}\n"
 
 
 def _part(name: str) -> str:

@@ -90,7 +90,13 @@ def test_page_says_what_was_found(run_folder: Path) -> None:
         "Handed a flawed thought, RECAP still answers safely 98 % of the time; its DAPO twin, 42 %"
     )
     assert f"<h1>{title}</h1>".replace(" %", "\N{NO-BREAK SPACE}%") in page
-    for words in ("gate passed", "this world", "wrong_start: 0.2", "results/rates/base-0.json"):
+    for words in (
+        "gate passed",
+        "this world",
+        "\nwrong_start_jailbreak: 0.4\n",
+        "{alpha: 0.5, subset: alignment}",
+        "results/rates/base-0.json",
+    ):
         assert words in page
     claim = (
         "At most half of it is shown here: DAPO leads at update 20 (90 % against 65 %), the "

@@ -56,6 +56,14 @@ def test_labels_never_overlap_and_stay_inside() -> None:
     assert places[-1] <= 182.0
 
 
+def test_a_long_name_is_cut_where_a_line_ends() -> None:
+    drawn = panel(
+        "t", [Series("Aligned prefills", "c", (Point(0, 1.0),))], x_title="x", scale="unit"
+    )
+    assert drawn is not None
+    assert [mark.text for mark in drawn.labels] == ["Aligned …"]
+
+
 def test_a_panel_without_values_is_none() -> None:
     assert panel("t", [Series("a", "c", (Point(1, None),))], x_title="x", scale="unit") is None
 
