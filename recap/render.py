@@ -73,7 +73,7 @@ class Renderer:
         if not prefill:
             return RenderedPrompt(head, 0)
         self._refuse_markers(prefill, "prefill")
-        tail = self._encode(prefill if newline else f" {prefill}")
+        tail = self._encode(self._spaced(prefill, newline))
         return RenderedPrompt(head + tail, len(tail))
 
     def hijack(self, text: str, cot: str) -> RenderedPrompt:
@@ -93,6 +93,7 @@ class Renderer:
         """
         thought = self._thought(generated)
         self._refuse_markers(prefill, "prefill")
+        self._refuse_markers(transition, "transition")
         again = self._encode(f" {transition} {prefill}")
         ids = previous.token_ids + tuple(thought) + again
         head = len(previous.token_ids) - previous.num_prefill_tokens
@@ -116,21 +117,22 @@ class Renderer:
     def cut(self, text: str, length: int, unit: PrefillUnit = "words") -> tuple[str, int, int]:
         """The first ``length`` words or tokens as ``(text, num_words, num_tokens)``.
 
-        Words are split at spaces. A text cut by tokens may end inside a word; it never has more
-        tokens than asked for when it is tokenised again, and has fewer where a token is a part of a
-        character.
+        Words are split at spaces, tokens are those of ``prompt``: where the template breaks the
+        line after the think tag, no space comes first. A text cut by tokens may end inside a word;
+        it never has more tokens than asked for when it is tokenised again, and has fewer where a
+        token is a part of a character.
         """
         words = text.split()
         short = " ".join(words[:length] if unit == "words" else words)
         if unit == "tokens":
             short = self._first_tokens(short, length)
-        return short, len(short.split()), len(self._encode(f" {short}"))
+        return short, len(short.split()), len(self._encode(self._spaced(short, self._newline)))
 
     def document(self, prompt: str, thought: str, response: str) -> list[int]:
         """One training document: prompt, thought, closed think block, response, end of text."""
         rendered = self.hijack(prompt, thought)
         newline = self._head(prompt)[1]
-        said = self._encode(response if newline else f" {response}")
+        said = self._encode(self._spaced(response, newline))
         return [*rendered.token_ids, *said, self.eos_id]
 
     def judge(self, prompt: str, response: str, risk_name: str) -> list[int]:
@@ -209,6 +211,15 @@ class Renderer:
             )
         return ids, rendered.endswith("\n")
 
+    @cached_property
+    def _newline(self) -> bool:
+        """Whether the template breaks the line after the think tag, whatever the prompt."""
+        return self._head("")[1]
+
+    def _spaced(self, text: str, newline: bool) -> str:
+        """A text as it follows a tag: after a space, unless a line break comes first."""
+        return text if newline else f" {text}"
+
     def _thought(self, generated: Sequence[int]) -> Sequence[int]:
         for index, token in enumerate(generated):
             if token == self.close_id or token == self.eos_id:
@@ -229,7 +240,7 @@ class Renderer:
         if found:
             raise RenderError(
                 f"Expected a {what} without template markers, got one with '{found}'. "
-                "Remove the row; preparation quarantines such rows."
+                "Remove the row (preparation quarantines such rows), or change the parameter."
             )
 
     def _encode(self, text: str) -> tuple[int, ...]:
@@ -237,11 +248,11 @@ class Renderer:
 
     def _first_tokens(self, text: str, count: int) -> str:
         """The longest beginning of at most ``count`` tokens that ends where a token does."""
-        spaced = f" {text}"
+        spaced = self._spaced(text, self._newline)
         tokens = self.tokenizer(spaced, add_special_tokens=False, return_offsets_mapping=True)
         for _, end in reversed(tokens["offset_mapping"][:count]):
             short = spaced[:end].strip()
-            if len(self._encode(f" {short}")) <= count:
+            if len(self._encode(self._spaced(short, self._newline))) <= count:
                 return short
         return ""
 

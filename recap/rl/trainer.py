@@ -282,7 +282,6 @@ class RecapTrainer(GRPOTrainer):
         """Forget what was done of this step; from now on micro-batches have half the tokens."""
         model.zero_grad()
         self._observed.clear()
-        self._metrics["train"].clear()
         self._speed.memory_retries += 1
         self._micro_batch_tokens //= 2
         if torch.cuda.is_available():

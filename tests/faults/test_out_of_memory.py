@@ -97,7 +97,7 @@ def test_nothing_of_a_broken_off_pass_remains(tmp_path):
     """Memory may run out in the second micro-batch, when the first has left its gradient."""
     budget = 64
     asked = trainer_with(tmp_path, room=None, budget=budget // 2)
-    expected, _, _ = after_an_update(asked)
+    expected, metrics, _ = after_an_update(asked)
     late = trainer_with(tmp_path, room=None, budget=budget)
     whole, calls = late.accelerator.backward, []
 
@@ -108,8 +108,10 @@ def test_nothing_of_a_broken_off_pass_remains(tmp_path):
         whole(loss)
 
     late.accelerator.backward = backward
-    gradients, _, speed = after_an_update(late)
+    gradients, late_metrics, speed = after_an_update(late)
     assert speed.memory_retries == 1
+    assert late_metrics == metrics
+    assert metrics["entropy"] > 0
     assert all(
         torch.equal(a, b)
         for mine, other in zip(gradients, expected, strict=True)

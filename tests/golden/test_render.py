@@ -172,6 +172,7 @@ def byte_level() -> Renderer:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=model, bos_token="<bos>", eos_token="<eos>", pad_token="<eos>"
     )
+    tokenizer.chat_template = "{{ bos_token }}{{ messages[0].content }}<think>"
     return Renderer(tokenizer)
 
 

@@ -13,6 +13,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from recap.errors import RenderError
+from recap.params import PrefillUnit
 from recap.render import Renderer
 
 BOS, EOS, USER, ASSISTANT, OPEN, CLOSE = range(256, 262)
@@ -66,6 +67,23 @@ def test_a_prefill_follows_the_line_break_without_a_space(renderer: Renderer) ->
     assert rendered.num_prefill_tokens == 6
 
 
+@pytest.mark.parametrize(
+    ("unit", "length", "cut"),
+    [
+        ("words", 2, ("Ok, so", 2, 6)),
+        ("words", 1, ("Ok,", 1, 3)),
+        ("tokens", 6, ("Ok, so", 2, 6)),
+        ("tokens", 5, ("Ok, s", 2, 5)),
+        ("tokens", 4, ("Ok,", 1, 3)),  # the fourth is the space
+    ],
+)
+def test_a_cut_counts_the_tokens_that_a_prompt_gets(
+    renderer: Renderer, unit: PrefillUnit, length: int, cut: tuple[str, int, int]
+) -> None:
+    assert renderer.cut("Ok, so  what", length, unit) == cut
+    assert renderer.prompt("hi?", cut[0]).num_prefill_tokens == cut[2]
+
+
 def test_a_hijack_closes_the_block_as_the_model_would(renderer: Renderer) -> None:
     rendered = renderer.hijack("hi?", "Ok")
     assert rendered.token_ids == (
@@ -110,3 +128,8 @@ def test_markers_in_a_text_are_refused(renderer: Renderer, marker: str) -> None:
         renderer.prompt(f"hi {marker}")
     with pytest.raises(RenderError, match="without template markers"):
         renderer.prompt("hi?", f"so {marker}")
+    first = renderer.prompt("hi?", "so")
+    with pytest.raises(RenderError, match="a prefill without template markers"):
+        renderer.reset(first, [97], "Wait.", f"so {marker}")
+    with pytest.raises(RenderError, match="a transition without template markers"):
+        renderer.reset(first, [97], f"{marker} wait", "so")

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import math
 import os
+import random
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rl_cases import TOKENIZER, group, make_trainer, tiny_policy, train_section
@@ -92,8 +95,14 @@ def trainer(tmp_path, own=False, **changes) -> RecapTrainer:
     section = train_section(
         **{
             "max_refill_rounds": 1,
-            "grpo": {"num_generations": 6, "learning_rate": 5e-3},
+            "updates": 2 * UPDATES,  # the schedule's end, which no rate of 0 should hide
             **changes,
+            "grpo": {
+                "num_generations": 6,
+                "learning_rate": 5e-3,
+                "lr_scheduler_type": "linear",
+                **changes.get("grpo", {}),
+            },
         }
     )
     renderer, policy = Renderer(TOKENIZER), tiny_policy()
@@ -148,7 +157,7 @@ def assert_same(one, other):
 
 
 def test_it_learns(tmp_path):
-    metrics = run(tmp_path, "learn", updates=25)[1]
+    metrics = run(tmp_path, "learn", trainer(tmp_path, updates=50), updates=25)[1]
     first = sum(line["reward"] for line in metrics[:3]) / 3
     last = sum(line["reward"] for line in metrics[-3:]) / 3
     assert first < 0.1
@@ -211,7 +220,7 @@ def test_a_snapshot_that_was_interrupted_is_made_again(tmp_path, undisturbed, ha
 
 
 def test_a_killed_run_goes_on_with_its_carried_groups(tmp_path):
-    grpo = {"num_generations": 4, "learning_rate": 5e-3}
+    grpo = {"num_generations": 4, "lr_scheduler_type": "constant"}
     changes = {"refill": "expected", "max_refill_rounds": 2, "grpo": grpo}
     whole = run(tmp_path, "whole", trainer(tmp_path, **changes))
     assert whole[1][SAVE - 1]["groups_carried_out"] > 0  # what the state saved then has to hold
@@ -338,6 +347,60 @@ def hopeless(update):
     ]
 
 
+def sound(_update):
+    return hopeless(1)
+
+
+def test_random_numbers_after_an_update_are_those_after_a_resume(tmp_path):
+    """All that draws from a global generator in an update starts from the update's own seed."""
+
+    def drawn():
+        return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()
+
+    one, other = (make_trainer(tiny_policy(), sound, tmp_path) for _ in range(2))
+    one.update(1)
+    saved = one.snapshot(1, [])
+    one.update(2)
+    expected = drawn()
+    torch.manual_seed(99)
+    np.random.seed(99)
+    random.seed(99)
+    other.restore(saved)
+    other.update(2)
+    assert drawn() == expected
+
+
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_loss_and_gradient_both_have_to_be_finite(tmp_path, broken):
+    """A skipped step is none for the schedule either: the learning rate falls by applied steps."""
+    grpo = {"lr_scheduler_type": "linear", "learning_rate": 8e-3}  # 4 updates of 2 steps
+    one = make_trainer(tiny_policy(), sound, tmp_path, grpo=grpo)
+    step, clip, seen = one.training_step, one._clip_grad_norm, []
+
+    def training_step(*arguments):
+        loss = step(*arguments)
+        seen.append(float(loss))
+        return torch.tensor(math.inf) if broken == "loss" and one._update == 2 else loss
+
+    def clip_grad_norm(model):
+        if broken == "gradient" and one._update == 2:
+            next(model.parameters()).grad[0, 0] = math.inf
+        return clip(model)
+
+    one.training_step, one._clip_grad_norm = training_step, clip_grad_norm
+    one.update(1)
+    before = [p.detach().clone() for p in one.policy.parameters()]
+    metrics, _ = one.update(2)
+    assert all(map(math.isfinite, seen))
+    assert metrics["skipped_steps"] == 2
+    assert metrics["learning_rate"] == pytest.approx(6e-3)
+    assert all(torch.equal(a, b) for a, b in zip(before, one.policy.parameters(), strict=True))
+    metrics, _ = one.update(3)
+    assert metrics["skipped_steps"] == 0
+    assert metrics["learning_rate"] == pytest.approx(6e-3)
+    assert one.update(4)[0]["learning_rate"] == pytest.approx(4e-3)
+
+
 def test_a_step_that_is_not_finite_is_skipped_and_counted(tmp_path):
     one = make_trainer(tiny_policy(), hopeless, tmp_path)
     one.update(1)
@@ -374,6 +437,21 @@ def test_too_many_such_steps_in_a_row_stop_the_run(tmp_path):
     one.update(2)
     with pytest.raises(TrainingError, match="got 5 steps in a row"):
         one.update(3)
+
+
+def test_scattered_ones_do_not(tmp_path):
+    one = make_trainer(tiny_policy(), lambda n: hopeless(2 if n % 2 else 1), tmp_path)
+    skipped = [one.update(number)[0]["skipped_steps"] for number in range(1, 7)]
+    assert skipped == [2, 0, 2, 0, 2, 0]
+
+
+def test_steps_in_a_row_are_counted_across_a_resume(tmp_path):
+    one, other = (make_trainer(tiny_policy(), lambda _: hopeless(2), tmp_path) for _ in range(2))
+    one.update(1)
+    one.update(2)
+    other.restore(one.snapshot(2, []))
+    with pytest.raises(TrainingError, match="got 5 steps in a row"):
+        other.update(3)
 
 
 def test_a_run_with_nothing_left_to_learn_ends_early(tmp_path, capsys):

@@ -1,7 +1,7 @@
 """Fed the same rollouts, our trainer takes the steps that TRL's own ``GRPOTrainer`` takes.
 
-1. four updates of two optimizer steps each: losses and gradient norms, step by step, for TRL's
-   loss types ``dapo``, ``grpo`` and ``dr_grpo``
+1. four updates of two optimizer steps each: losses, gradients (each tensor, before clipping) and
+   their norms, step by step, for TRL's loss types ``dapo``, ``grpo`` and ``dr_grpo``
 2. clip fractions and entropy as TRL logs them
 3. the weights at the end
 4. the sampler's log-probabilities are those that TRL recomputes (ours uses the sampler's)
@@ -66,9 +66,21 @@ class StepLog(TrainerCallback):
             self.lines.append(dict(logs))
 
 
+def watch_gradients(trainer: GRPOTrainer) -> list[dict[str, torch.Tensor]]:
+    """The gradients of each optimizer step to come, as they are before clipping."""
+    seen, clip = [], trainer._clip_grad_norm
+
+    def spy(model):
+        seen.append({name: p.grad.clone() for name, p in model.named_parameters()})
+        return clip(model)
+
+    trainer._clip_grad_norm = spy
+    return seen
+
+
 def run_stock(
     updates: list[list[RolloutGroup]], optimizer: str, tmp_path
-) -> tuple[GRPOTrainer, StepLog]:
+) -> tuple[GRPOTrainer, StepLog, list[dict[str, torch.Tensor]]]:
     remaining = list(enumerate(updates, start=1))
     rewards: list[float] = []
 
@@ -99,8 +111,9 @@ def run_stock(
         rollout_func=rollout_func,
         callbacks=[log],
     )
+    gradients = watch_gradients(stock)
     stock.train()
-    return stock, log
+    return stock, log, gradients
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -108,11 +121,12 @@ def run_stock(
 def test_same_rollouts_same_steps(optimizer, tmp_path):
     recorder = Recorder()
     ours = make_trainer(recorder.policy, recorder, tmp_path / "ours", optimizer=optimizer, grpo=HOT)
+    gradients = watch_gradients(ours)
     steps, optimise = [], ours._optimise
     ours._optimise = lambda batch: steps.append(optimise(batch)) or steps[-1]
     for update in range(1, UPDATES + 1):
         ours.update(update)
-    stock, log = run_stock(recorder.updates, optimizer, tmp_path / "stock")
+    stock, log, stock_gradients = run_stock(recorder.updates, optimizer, tmp_path / "stock")
 
     assert len(steps) == len(log.lines) == 2 * UPDATES
     for mine, theirs in zip(steps, log.lines, strict=True):
@@ -121,6 +135,11 @@ def test_same_rollouts_same_steps(optimizer, tmp_path):
         assert mine.clip_low == pytest.approx(theirs["clip_ratio/low_mean"], abs=1e-6)
         assert mine.clip_high == pytest.approx(theirs["clip_ratio/high_mean"], abs=1e-6)
         assert mine.entropy == pytest.approx(theirs["entropy"], rel=1e-4)
+    assert len(gradients) == len(stock_gradients) == 2 * UPDATES
+    for mine, theirs in zip(gradients, stock_gradients, strict=True):
+        assert mine.keys() == theirs.keys()
+        for name, gradient in mine.items():
+            assert (gradient - theirs[name]).norm() < 1e-3 * theirs[name].norm(), name
     assert max(step.clip_low for step in steps) > 0.02
     assert max(step.clip_high for step in steps) > 0.02
     for mine, theirs in zip(ours.policy.parameters(), stock.model.parameters(), strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -189,6 +190,39 @@ def test_a_finished_run_sweeps_what_other_settings_left(tmp_path):
     assert {path for path in tmp_path.iterdir() if path.is_dir()} == left
     assert (tmp_path / "recap-0.lock").exists() and (tmp_path / "recap-0.live.jsonl").exists()
     assert folders[1].load().update == 2
+
+
+def test_every_file_is_on_disk_before_its_manifest_and_all_before_the_name(tmp_path, monkeypatch):
+    folder = CheckpointFolder(tmp_path, "recap-0", RUN)
+    done, sync, rename = [], os.fsync, Path.rename
+
+    def syncing(handle):
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        size = path.stat().st_size if path.is_file() else None
+        done.append((path.relative_to(tmp_path).as_posix(), size))
+        sync(handle)
+
+    def renaming(path, target):
+        done.append((path.name, Path(target).name))
+        return rename(path, target)
+
+    monkeypatch.setattr("recap.rl.checkpoint.os.fsync", syncing)
+    monkeypatch.setattr(Path, "rename", renaming)
+    folder.save(state(2))
+    monkeypatch.undo()
+    own, final = folder.path.name, folder.path / "update-000002"
+    part = f"{own}/.update-000002.part"
+    files = [
+        "model.safetensors", "state.pt", "metrics.jsonl", "self_prefills.jsonl", "carried.json",
+        "manifest.json",
+    ]  # fmt: skip
+    assert sorted(files) == sorted(path.name for path in final.iterdir())
+    assert done == [
+        *((f"{part}/{name}", (final / name).stat().st_size) for name in files),  # whole by then
+        (part, None),
+        (".update-000002.part", "update-000002"),
+        (own, None),
+    ]
 
 
 def test_a_full_disk_leaves_the_states_as_they_were(tmp_path, monkeypatch):
