@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from recap.params.values import (
     EVAL_SOURCES,
@@ -21,6 +21,7 @@ from recap.params.values import (
     Share,
     Source,
     Table,
+    check_once,
 )
 
 
@@ -32,6 +33,12 @@ class Matrix(Section):
     tables: tuple[Table, ...]
     variants: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        check_once(value, "seed")
+        return value
 
 
 class World(Section):
