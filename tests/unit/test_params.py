@@ -144,6 +144,18 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
             {"sources.origins": {"harmful": "hub/x", "harmful_eval": "./hub/x/"}},
             r"must be another model",
         ),
+        (
+            {"sources.origins": {"harmful_eval": "models/harmful"}},
+            r"origins\.harmful_eval .* than training's harmful, got models/harmful and models/har",
+        ),
+        (
+            {"sources.origins": {"refusing_eval": "./data/../models//aligned"}},
+            r"origins\.refusing_eval .* than training's aligned",
+        ),
+        (
+            {"sources.origins": {"refusing": "models/harmful_eval"}},
+            r"origins\.harmful_eval .* than training's refusing, got models/harmful_eval and",
+        ),
         ({"prepare.sources": {}}, r"prepare\.sources"),
         ({"prepare.sources": {"gsm8k": None}}, r"prepare\.sources\.gsm8k takes a directory"),
         ({"prepare.sources": {"hearsay": "x"}}, r"prepare\.sources"),
@@ -223,6 +235,18 @@ def test_a_number_may_be_written_with_an_exponent(
     file = tmp_path / "params.yaml"
     file.write_text(text.replace("learning_rate: 3.0e-4", f"learning_rate: {written}"))
     assert read_params(file).train.grpo.learning_rate == value
+
+
+def test_a_link_to_trainings_source_is_no_other_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/refusing").mkdir(parents=True)
+    (tmp_path / "other").symlink_to("models/refusing")
+    with pytest.raises(ParameterError, match=r"refusing_eval .* got other and models/refusing"):
+        read_params(_write(tmp_path, {"sources.origins": {"refusing_eval": "other"}}))
+    others = {"refusing": "hub/a", "refusing_eval": "hub/b", "harmful": "hub/a"}
+    read_params(_write(tmp_path, {"sources.origins": others}))
 
 
 def test_a_key_stands_once(tmp_path: Path) -> None:
