@@ -52,10 +52,10 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Stages side by side.")] = 2,
 ) -> None:
     """Bring every stage up to date, publish, and show the results."""
-    from recap.params import read_params
+    from recap.params import check_pipeline, read_params
     from recap.pipeline import read_pipeline
 
-    read_params(PARAMS)
+    check_pipeline(read_params(PARAMS))
     if seed is not None and write_seed(PARAMS, seed):
         print(f"params.yaml: seed is {seed} now")
     stale = read_pipeline(ROOT).stale()
@@ -72,10 +72,10 @@ def plan() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from recap.params import read_params
+    from recap.params import check_pipeline, read_params
     from recap.pipeline import read_pipeline
 
-    read_params(PARAMS)
+    check_pipeline(read_params(PARAMS))
     pipeline = read_pipeline(ROOT)
     stale = pipeline.stale()
     table = Table("stage", "why", title=f"{len(stale)} of {len(pipeline.nodes)} stages would run")

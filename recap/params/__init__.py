@@ -55,6 +55,7 @@ from recap.params.values import (
     Source,
     Subset,
 )
+from recap.params.whole import check_gate, check_pipeline
 
 __all__ = [
     "EVAL_SOURCES",
@@ -85,6 +86,8 @@ __all__ = [
     "Train",
     "Validate",
     "World",
+    "check_gate",
+    "check_pipeline",
     "derive_seed",
     "read_params",
 ]

@@ -81,6 +81,32 @@ def test_a_wrong_parameter_stops_before_anything_starts(tmp_path: Path) -> None:
     assert not (project / ".recap").exists()
 
 
+@pytest.mark.parametrize("command", [("recap", "run"), ("recap", "plan"), ("flows", "reproduce")])
+def test_what_would_stop_the_gate_stops_before_training(
+    command: tuple[str, str], tmp_path: Path
+) -> None:
+    project = make_project(tmp_path)
+    params = project / "params.yaml"
+    text = params.read_text()
+    assert text.count("\n  candidate: recap\n") == 1
+    params.write_text(text.replace("  candidate: recap\n", "  candidate: aligned\n"))
+    ran = call(project, "-m", *command)
+    assert ran.returncode == 2
+    assert "ParameterError: Expected gate.candidate among matrix.variants (base, dapo or" in (
+        ran.stderr
+    )
+    assert "Traceback" not in ran.stderr
+    assert not (project / "a.txt").exists()
+
+
+def test_doctor_outside_a_clone_says_so(tmp_path: Path) -> None:
+    ill = call(tmp_path, "-m", "recap", "doctor")
+    assert ill.returncode == 2
+    assert f"DataError: Expected a clone of the project in {tmp_path}, found no" in ill.stderr
+    assert "constraints.txt, dvc.yaml or params.yaml there." in ill.stderr
+    assert "Traceback" not in ill.stderr
+
+
 def test_an_unreadable_graph_is_one_message(tmp_path: Path) -> None:
     project = make_project(tmp_path, "stages:\n  first:\n    cmd: [\n")
     ran = call(project, "-m", "recap", "plan")

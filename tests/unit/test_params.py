@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from recap.errors import ParameterError
-from recap.params import derive_seed, read_params
+from recap.params import check_pipeline, derive_seed, read_params
 
 ROOT = Path(__file__).parents[2]
 
@@ -235,6 +235,41 @@ def test_a_number_may_be_written_with_an_exponent(
     file = tmp_path / "params.yaml"
     file.write_text(text.replace("learning_rate: 3.0e-4", f"learning_rate: {written}"))
     assert read_params(file).train.grpo.learning_rate == value
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"matrix.models": ["policy"]},
+            r"matrix\.models to name guardian and policy.*: guardian\.",
+        ),
+        ({"matrix.models": []}, r"missing: guardian, policy\."),
+        (
+            {"matrix.sources": ["harmful", "refusing", "aligned", "harmful_eval"]},
+            r": refusing_eval\.",
+        ),
+        ({"matrix.tables": []}, r"matrix\.tables .*missing: prefills, prompts, verdicts\."),
+        (
+            {"gate.candidate": "aligned"},
+            r"gate\.candidate among matrix\.variants \(base, .*'aligned'",
+        ),
+        ({"gate.baseline": "recap"}, r"Expected two variants in .*, got 'recap' twice"),
+        ({"gate.seed": 4}, r"gate\.seed among matrix\.seeds \(0\), got 4"),
+        ({"matrix.seeds": [1, 2]}, r"gate\.seed among matrix\.seeds \(1 or 2\), got 0"),
+    ],
+)
+def test_a_pipeline_that_could_not_end_is_refused_as_a_whole(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    params = read_params(_write(tmp_path, change))  # enough for a stage by itself
+    with pytest.raises(ParameterError, match=message):
+        check_pipeline(params)
+
+
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *(ROOT / "infra/profiles").glob("*.yaml")])
+def test_the_projects_own_files_are_whole(path: Path) -> None:
+    check_pipeline(read_params(path))
 
 
 def test_a_link_to_trainings_source_is_no_other_source(
