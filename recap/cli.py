@@ -68,7 +68,7 @@ def run(
 
 @app.command()
 def plan() -> None:
-    """Show what `recap run` would run, and why."""
+    """Show what has changed, and what `recap run` runs after it if the results change too."""
     from rich.console import Console
     from rich.table import Table
 
@@ -77,11 +77,17 @@ def plan() -> None:
 
     check_pipeline(read_params(PARAMS))
     pipeline = read_pipeline(ROOT)
-    stale = pipeline.stale()
-    table = Table("stage", "why", title=f"{len(stale)} of {len(pipeline.nodes)} stages would run")
+    stale, changed = pipeline.stale(), len(pipeline.changed())
+    if not stale:
+        print("Everything is up to date.")
+        return
+    print(
+        f"{changed} of {len(pipeline.nodes)} stages changed, {len(stale) - changed} more may follow"
+    )
+    table = Table("stage", "why")
     for name, reasons in stale.items():
         table.add_row(name, "; ".join(reasons))
-    Console().print(table if stale else "Everything is up to date.")
+    Console().print(table)
 
 
 @app.command()

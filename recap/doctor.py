@@ -169,4 +169,4 @@ def _dvc(root: Path) -> Finding:
         pipeline = read_pipeline(root)
     except RecapError as error:
         return Finding("dvc", "cannot read the project", str(error))
-    return Finding("dvc", f"{len(pipeline.stale())} of {len(pipeline.nodes)} stages stale")
+    return Finding("dvc", f"{len(pipeline.changed())} of {len(pipeline.nodes)} stages changed")
