@@ -43,7 +43,7 @@ $(STAMP): constraints.txt pyproject.toml
 run: $(STAMP)  ## run what is stale, publish, show the results (SEED=n, WORKERS=n)
 	@recap run --workers $(WORKERS) $(if $(SEED),--seed $(SEED))
 
-plan: $(STAMP)  ## what would run, and why
+plan: $(STAMP)  ## what has changed, and what may follow from it
 	@recap plan
 
 report: $(STAMP)  ## the last results and where the page lies

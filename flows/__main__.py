@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import httpx
@@ -17,6 +18,7 @@ import typer
 from flows.server import start_api
 from recap.cli import Guarded
 from recap.errors import PipelineError
+from recap.registry import check_store
 
 app = typer.Typer(cls=Guarded, add_completion=False, pretty_exceptions_enable=False)
 
@@ -39,6 +41,7 @@ def promote_command(
     version: Annotated[str | None, typer.Option(help="A version; default: the challenger.")] = None,
 ) -> None:
     """Make a version that passed its gate the champion."""
+    check_store(Path())
     wait_until_up = start_api()
     from flows.promote import promote
 
@@ -50,6 +53,7 @@ def promote_command(
 @app.command("rollback")
 def rollback_command() -> None:
     """Bring the champion before this one back."""
+    check_store(Path())
     wait_until_up = start_api()
     from flows.promote import rollback
 

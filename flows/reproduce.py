@@ -28,6 +28,7 @@ from flows.mirror import Mirror
 from flows.stage_run import StageFailed, StageRun, run_stage, stop_all
 from recap.errors import PipelineError
 from recap.locks import sole_run
+from recap.params import check_pipeline, read_params
 from recap.pipeline import Pipeline
 from recap.rows import write_json
 
@@ -86,6 +87,7 @@ def reproduce(workers: int = 2) -> list[str]:
     is one warning and no failure. Raises PipelineError with the first failing stage's message.
     """
     root = Path.cwd()
+    check_pipeline(read_params(root / "params.yaml"))
     with sole_run(root):
         pipeline = read_graph(root)
         stale = list(pipeline.stale())

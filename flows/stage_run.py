@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from recap import child
+from recap.errors import SpaceError
 
 DVC_CHATTER = re.compile(
     r"(Running stage '|> |Generating lock file|Updating lock file|To track the changes with git"
@@ -26,6 +27,8 @@ CACHED = re.compile(r"Stage '.*' (didn't change, skipping|is cached)")
 FAULT = re.compile(r"(\w+(Error|Exception|Interrupt)\b.*:|Traceback \(most recent call last\))")
 EXITED = re.compile(r"exited with (-?\d+)")
 LOCKED = re.compile(r"is busy, it is being blocked by|Unable to acquire lock")
+FULL = re.compile(r"ERROR: .*?(\[Errno (?:28|122)\].*)")
+"""DVC met a full disk or quota itself, while it took the outputs into its cache."""
 BUSY = os.EX_TEMPFAIL
 RETRYABLE = frozenset({BUSY, -signal.SIGKILL, 128 + signal.SIGKILL})
 """Another writer, or a kill from outside (out of memory). A user's error would only come again."""
@@ -63,7 +66,8 @@ def run_stage(stage: str, say: Callable[[str], None]) -> StageRun:
 
     From the line that names an error on, lines are kept back: they are the message of the
     StageFailed that follows, so that it is shown once. Should the stage go on after all, they are
-    passed on at its end.
+    passed on at its end. A disk that DVC itself finds full is a SpaceError in words of ours, as it
+    is in a stage (recap/stages/process.py).
     """
     begin = time.monotonic()
     process = child.start(
@@ -76,7 +80,7 @@ def run_stage(stage: str, say: Callable[[str], None]) -> StageRun:
     _running.add(process)
     kept: list[str] = []
     said: list[str] = []
-    code, startup, cached = None, None, False
+    code, startup, cached, full = None, None, False, ""
     try:
         assert process.stdout is not None
         for raw in process.stdout:
@@ -87,10 +91,12 @@ def run_stage(stage: str, say: Callable[[str], None]) -> StageRun:
                 code = int(found.group(1))
             if LOCKED.search(line):
                 code = BUSY
+            if found := FULL.search(line):
+                full = full or found.group(1)
             cached = cached or bool(CACHED.match(line))
             if not line or DVC_CHATTER.match(line) or CACHED.match(line):
                 continue
-            if kept or FAULT.match(line):
+            if kept or FAULT.match(line) or FULL.search(line):
                 kept.append(line)
             else:
                 say(line)
@@ -99,6 +105,9 @@ def run_stage(stage: str, say: Callable[[str], None]) -> StageRun:
     finally:
         _stop(process)
         _running.discard(process)
+    if status != 0 and code is None and full:
+        error = SpaceError(f"The disk is full: {full}. Free some space and run again.")
+        raise StageFailed(stage, error.exit_code, f"SpaceError: {error}")
     if status != 0:
         message = "\n".join(kept or said) or "no message"
         raise StageFailed(stage, status if code is None else code, message)

@@ -52,10 +52,10 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Stages side by side.")] = 2,
 ) -> None:
     """Bring every stage up to date, publish, and show the results."""
-    from recap.params import read_params
+    from recap.params import check_pipeline, read_params
     from recap.pipeline import read_pipeline
 
-    read_params(PARAMS)
+    check_pipeline(read_params(PARAMS))
     if seed is not None and write_seed(PARAMS, seed):
         print(f"params.yaml: seed is {seed} now")
     stale = read_pipeline(ROOT).stale()
@@ -68,20 +68,26 @@ def run(
 
 @app.command()
 def plan() -> None:
-    """Show what `recap run` would run, and why."""
+    """Show what has changed, and what `recap run` runs after it if the results change too."""
     from rich.console import Console
     from rich.table import Table
 
-    from recap.params import read_params
+    from recap.params import check_pipeline, read_params
     from recap.pipeline import read_pipeline
 
-    read_params(PARAMS)
+    check_pipeline(read_params(PARAMS))
     pipeline = read_pipeline(ROOT)
-    stale = pipeline.stale()
-    table = Table("stage", "why", title=f"{len(stale)} of {len(pipeline.nodes)} stages would run")
+    stale, changed = pipeline.stale(), len(pipeline.changed())
+    if not stale:
+        print("Everything is up to date.")
+        return
+    print(
+        f"{changed} of {len(pipeline.nodes)} stages changed, {len(stale) - changed} more may follow"
+    )
+    table = Table("stage", "why")
     for name, reasons in stale.items():
         table.add_row(name, "; ".join(reasons))
-    Console().print(table if stale else "Everything is up to date.")
+    Console().print(table)
 
 
 @app.command()

@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from recap.errors import RecapError
+from recap.errors import DataError, RecapError, choices
 from recap.locks import STATE
-from recap.params import read_params
+from recap.params import check_pipeline, read_params
 from recap.pipeline import read_pipeline
 from recap.tracking import local_store, store_uri
 
 PYTHON = (3, 11)
+CONSTRAINTS = "constraints.txt"
 FREE = 5e9
 """Bytes: models, checkpoints and cache of a run with room to spare."""
 OURS = re.compile(rb"recap\.stages\.|dvc\0.*repro|flows\0reproduce|prefect\.server")
@@ -37,7 +38,15 @@ class Finding:
 
 
 def examine(root: Path) -> Iterator[Finding]:
-    """Every check in turn, the quick ones first."""
+    """Every check in turn, the quick ones first; raises DataError outside a clone."""
+    missing = [
+        name for name in ("params.yaml", "dvc.yaml", CONSTRAINTS) if not (root / name).is_file()
+    ]
+    if missing:
+        raise DataError(
+            f"Expected a clone of the project in {root.resolve()}, found no {choices(missing)} "
+            "there. Go to the clone's folder, or restore the file from git."
+        )
     yield _python()
     yield _packages(root)
     yield _git(root)
@@ -57,7 +66,7 @@ def _python() -> Finding:
 
 
 def _packages(root: Path) -> Finding:
-    pinned = re.findall(r"^([\w.-]+)==(\S+)", (root / "constraints.txt").read_text(), re.MULTILINE)
+    pinned = re.findall(r"^([\w.-]+)==(\S+)", (root / CONSTRAINTS).read_text(), re.MULTILINE)
     wrong = []
     for name, version in pinned:
         try:
@@ -90,7 +99,7 @@ def _git(root: Path) -> Finding:
 
 def _parameters(root: Path) -> Finding:
     try:
-        read_params(root / "params.yaml")
+        check_pipeline(read_params(root / "params.yaml"))
     except RecapError as error:
         return Finding("params.yaml", "does not fit", str(error))
     return Finding("params.yaml", "fits")
@@ -160,4 +169,4 @@ def _dvc(root: Path) -> Finding:
         pipeline = read_pipeline(root)
     except RecapError as error:
         return Finding("dvc", "cannot read the project", str(error))
-    return Finding("dvc", f"{len(pipeline.stale())} of {len(pipeline.nodes)} stages stale")
+    return Finding("dvc", f"{len(pipeline.changed())} of {len(pipeline.nodes)} stages changed")

@@ -28,11 +28,18 @@ class Pipeline(Row):
 
     nodes: tuple[Node, ...]
 
+    def changed(self) -> tuple[str, ...]:
+        """What is stale by itself and will run for certain."""
+        return tuple(node.name for node in self.nodes if node.reasons)
+
     def stale(self) -> dict[str, tuple[str, ...]]:
-        """What has to run, in order, with the reasons; followers of a stale stage included."""
+        """What may have to run, in order, with the reasons.
+
+        A follower runs only if what it needs comes out otherwise than last time.
+        """
         found: dict[str, tuple[str, ...]] = {}
         for node in self.nodes:
-            after = tuple(f"after {name}" for name in node.upstream if name in found)
+            after = tuple(f"if {name} changes" for name in node.upstream if name in found)
             if node.reasons or after:
                 found[node.name] = node.reasons or after
         return found

@@ -180,10 +180,11 @@ def _dynamics(path: Path) -> list[dict[str, float]]:
 
 def _provenance(params: Params, lineage: Lineage, candidate: str) -> dict[str, str]:
     """Tags of a version that its content does not imply."""
-    settings = _settings(params, candidate.rsplit("-", 1)[0])
+    train = params.for_variant(candidate.rsplit("-", 1)[0])
+    whole = params.model_dump(mode="json", by_alias=True) | {"train": train.model_dump(mode="json")}
     return {
         **lineage.tags(candidate),
-        "params": json.dumps(settings, sort_keys=True),
+        "params": json.dumps(dict(_flat(whole)), sort_keys=True),  # some 10 of 100 kB allowed
         "data": json.dumps(lineage.data(), sort_keys=True),
     }
 

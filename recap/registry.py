@@ -18,7 +18,7 @@ from recap.errors import GateError
 from recap.locks import STATE, exclusive
 from recap.manifest import Manifest, Rate
 from recap.rows import write_json
-from recap.tracking import FINGERPRINT, experiment_id
+from recap.tracking import FINGERPRINT, experiment_id, local_store, store_uri
 from recap.types import Row
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 PASSED, REFUSED = "passed", "refused"
 HISTORY = "history."
 """Beginning of the model's tags that hold one Move each, numbered."""
+FIRST = "`recap run` registers a candidate; it becomes challenger when it passes the gate."
 EVALUATION = "data/prompts/eval.jsonl"
 """Rates compare only between versions measured on the same prompts."""
 
@@ -69,6 +70,12 @@ def aliases_of(client: MlflowClient, name: str, version: str) -> tuple[str, ...]
     return tuple(sorted(alias for alias, number in found.items() if str(number) == version))
 
 
+def check_store(root: Path) -> None:
+    """Raise GateError where nothing was ever published: opening the store would make one."""
+    if store_uri(root).startswith("sqlite:///") and not local_store(root).is_file():
+        raise GateError(f"Expected versions in {local_store(root)}, found no such store. {FIRST}")
+
+
 def promote(client: MlflowClient, root: Path, name: str, version: str | None) -> Move:
     """Make ``version`` (the challenger, when none is named) the champion.
 
@@ -76,7 +83,7 @@ def promote(client: MlflowClient, root: Path, name: str, version: str | None) ->
     already, or when a rate lies below the champion's with the intervals apart.
     """
     with exclusive(root / STATE / "registry.lock"):
-        model = _model(client, name)
+        model = _known(client, name)
         candidate = _candidate(client, model, version)
         number = str(candidate.version)
         if candidate.tags.get("gate") != PASSED:
@@ -103,7 +110,7 @@ def promote(client: MlflowClient, root: Path, name: str, version: str | None) ->
 def rollback(client: MlflowClient, root: Path, name: str) -> Move:
     """Bring the champion before the present one back; raises GateError when there was none."""
     with exclusive(root / STATE / "registry.lock"):
-        model = _model(client, name)
+        model = _known(client, name)
         line = champions(history(model.tags))
         if len(line) < 2:
             raise GateError(
@@ -157,6 +164,13 @@ def _model(client: MlflowClient, name: str) -> RegisteredModel:
     return client.get_registered_model(name) if found else client.create_registered_model(name)
 
 
+def _known(client: MlflowClient, name: str) -> RegisteredModel:
+    """The registered model; a question makes none. Raises GateError when there is none."""
+    if not client.search_registered_models(f"name = '{name}'", max_results=1):
+        raise GateError(f"Expected the registered model {name}, found none. {FIRST}")
+    return client.get_registered_model(name)
+
+
 def _alias(model: RegisteredModel, alias: str) -> str | None:
     number = model.aliases.get(alias)
     return None if number is None else str(number)
@@ -174,8 +188,7 @@ def _candidate(client: MlflowClient, model: RegisteredModel, version: str | None
     )
     wanted = f"version {version}" if version else f"a version with the alias '{CHALLENGER}'"
     raise GateError(
-        f"Expected {wanted} of {model.name}, found versions {listed or 'none'}. "
-        "`recap run` registers a candidate; it becomes challenger when it passes the gate."
+        f"Expected {wanted} of {model.name}, found versions {listed or 'none'}. {FIRST}"
     )
 
 

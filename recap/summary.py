@@ -14,6 +14,7 @@ from rich.text import Text
 
 from recap.errors import DataError
 from recap.publishing import DECISION, REGISTERED, TABLES, Receipt
+from recap.registry import CHALLENGER, CHAMPION
 from recap.rows import read_json
 from recap.types import GateDecision
 
@@ -23,10 +24,11 @@ DASH = "\N{EN DASH}"
 NEXT = """\
 Try next:
   recap report --open              look at the page
-  recap promote                    the challenger becomes champion
   make run SEED=1                  another world, other data, another training
-  recap plan                       what an edit of params.yaml would run
+  recap plan                       what an edit of params.yaml changes
   mlflow ui --backend-store-uri sqlite:///mlflow.db"""
+PROMOTE = "recap promote                    the challenger becomes champion"
+ROLLBACK = "recap rollback                   the champion before this one comes back"
 
 
 def show_summary(root: Path, receipt: Receipt | None, console: Console) -> None:
@@ -49,6 +51,9 @@ def show_summary(root: Path, receipt: Receipt | None, console: Console) -> None:
         )
     console.print(f"Report:     {root.resolve() / PAGE}", soft_wrap=True)
     console.print(f"\n{NEXT}", highlight=False)
+    for alias, advice in ((CHALLENGER, PROMOTE), (CHAMPION, ROLLBACK)):
+        if receipt is not None and alias in receipt.aliases:
+            console.print(f"  {advice}", highlight=False)
 
 
 def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:

@@ -7,15 +7,16 @@ and what came. Nothing here imports torch or MLflow.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from recap.errors import ParameterError, choices
+from recap.params.document import read_document
 from recap.params.sections import (
     Attack,
     Dynamics,
@@ -55,6 +56,7 @@ from recap.params.values import (
     Source,
     Subset,
 )
+from recap.params.whole import check_gate, check_pipeline
 
 __all__ = [
     "EVAL_SOURCES",
@@ -87,9 +89,14 @@ __all__ = [
     "Train",
     "Validate",
     "World",
+    "check_gate",
+    "check_pipeline",
     "derive_seed",
     "read_params",
 ]
+
+
+Checked = TypeVar("Checked", bound=Section)
 
 
 class Params(Section):
@@ -152,7 +159,15 @@ class Params(Section):
                 "Define it under `variants` in params.yaml."
             )
         merged = _overlay(self.train.model_dump(), self.variants[name])
-        return Train.model_validate(merged)
+        return _strictly(Train, merged)
+
+
+def _strictly(kind: type[Checked], values: Any) -> Checked:
+    """Plain values as a section, where ``true`` and ``"80"`` are no numbers.
+
+    By way of JSON: from Python values pydantic's strictness would refuse lists and paths as well.
+    """
+    return kind.model_validate_json(json.dumps(values, default=str), strict=True)
 
 
 def _overlay(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -168,14 +183,9 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
 
     Raises ParameterError naming each key at fault, what was expected and what came.
     """
-    if not path.is_file():
-        raise ParameterError(f"Expected the parameter file {path}, found none. Run inside a clone.")
+    values = read_document(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path} is not valid YAML: {error}") from None
-    try:
-        return Params.model_validate(values)
+        return _strictly(Params, values)
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False):

@@ -25,6 +25,7 @@ from recap.params.values import (
     Share,
     Source,
     Table,
+    check_once,
 )
 
 
@@ -36,6 +37,12 @@ class Matrix(Section):
     tables: tuple[Table, ...]
     variants: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        check_once(value, "seed")
+        return value
 
 
 class World(Section):
@@ -103,15 +110,22 @@ class Sources(Pretraining):
 
     @model_validator(mode="after")
     def _separate(self) -> Sources:
-        """Another name for the same model does not make another source of it."""
+        """Another name for the same model, or a link to it, makes no other source of it."""
         for name in EVAL_SOURCES:
             for other in TRAIN_SOURCES:
-                if name in self.origins and _same(self.origins[name], self.origins.get(other)):
+                if self._places(name) & self._places(other):
                     raise ValueError(
                         f"sources.origins.{name} is evaluation's and must be another model than "
-                        f"training's {other}, got {self.origins[name]} for both"
+                        f"training's {other}, got {self._said(name)} and {self._said(other)}"
                     )
         return self
+
+    def _places(self, name: Source) -> set[str]:
+        """Where a source's weights lie: in its own folder, and where they are taken from."""
+        return {os.path.realpath(place) for place in (f"models/{name}", self._said(name))}
+
+    def _said(self, name: Source) -> str:
+        return self.origins.get(name, f"models/{name}")
 
 
 class Mixture(Section):
@@ -311,8 +325,3 @@ class Register(Section):
     """The registered model's name in MLflow."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-
-
-def _same(origin: str, other: str | None) -> bool:
-    """Whether two origins are one folder or one hub model, however they are spelled."""
-    return other is not None and os.path.realpath(origin) == os.path.realpath(other)

@@ -131,15 +131,15 @@ class Train(Section):
     @classmethod
     def _alpha(cls, value: Any) -> float | DomainShares:
         if isinstance(value, dict | DomainShares):
-            return _SHARES.validate_python(value)
-        return _SHARE.validate_python(value)
+            return _SHARES.validate_python(value, strict=True)
+        return _SHARE.validate_python(value, strict=True)
 
     @field_validator("prefill_length", mode="before")
     @classmethod
     def _prefill_length(cls, value: Any) -> int | tuple[int, int]:
         if not isinstance(value, list | tuple):
-            return _LENGTH.validate_python(value)
-        low, high = _LENGTHS.validate_python(value)
+            return _LENGTH.validate_python(value, strict=True)
+        low, high = _LENGTHS.validate_python(tuple(value), strict=True)
         if low > high:
             raise ValueError(f"a range goes from the shorter to the longer, not {low} to {high}")
         return low, high

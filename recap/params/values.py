@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -45,6 +46,21 @@ SafetyReward = Literal["prob", "logit", "binary"]
 
 
 class Section(BaseModel):
-    """Base of all sections."""
+    """Base of all sections: no unknown key, no infinite number, no name twice in a list."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _once(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and all(isinstance(name, str) for name in value):
+            check_once(value, "name")
+        return value
+
+
+def check_once(values: Sequence[object], noun: str) -> None:
+    """Raise ValueError if one of them stands there twice."""
+    twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]
+    if twice:
+        listed = ", ".join(map(str, twice))
+        raise ValueError(f"takes each {noun} once, got {listed} more than once")

@@ -8,35 +8,14 @@ from typing import Annotated
 
 import typer
 
-from recap.errors import ParameterError, choices
 from recap.gate import Cell, decide
-from recap.params import Gate, Matrix, read_params
+from recap.params import check_gate, read_params
 from recap.rows import read_json, read_rows, write_json
 from recap.stages.process import run_stage
 from recap.types import CellResult, Outcome
 
 BASE = "base"
 """The variant of zero updates: what every policy started from."""
-
-
-def check_cells(gate: Gate, matrix: Matrix) -> None:
-    """Raise ParameterError unless the gate's two cells are made and are two."""
-    for key, variant in (("candidate", gate.candidate), ("baseline", gate.baseline)):
-        if variant not in matrix.variants:
-            raise ParameterError(
-                f"Expected gate.{key} among matrix.variants ({choices(matrix.variants)}), got "
-                f"'{variant}'. Add it to matrix.variants or name another one."
-            )
-    if gate.seed not in matrix.seeds:
-        raise ParameterError(
-            f"Expected gate.seed among matrix.seeds ({choices(map(str, matrix.seeds))}), got "
-            f"{gate.seed}. Add it to matrix.seeds or choose another one."
-        )
-    if gate.candidate == gate.baseline:
-        raise ParameterError(
-            f"Expected two variants in gate.candidate and gate.baseline, got '{gate.candidate}' "
-            "twice. Name another baseline."
-        )
 
 
 def main(
@@ -47,7 +26,7 @@ def main(
     """Decide whether the candidate may become challenger."""
     params = read_params()
     gate = params.gate
-    check_cells(gate, params.matrix)
+    check_gate(gate, params.matrix)
 
     def cell(variant: str) -> Cell:
         name = f"{variant}-{gate.seed}"

@@ -37,8 +37,9 @@ def main(
             "give in the mixture's proportions",
             file=sys.stderr,
         )
-    write_rows(train, chosen)
-    write_rows(evaluation, choose_eval(selection.eval, section.eval_prompts, params.seed))
+    kept = choose_eval(selection.eval, section.eval_prompts, params.seed)
+    write_rows(train, chosen)  # both or neither: what may refuse has been asked
+    write_rows(evaluation, kept)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from tests.faults.kills import KINDS, copy_inputs, kill_in_turn, measure, survives
+from tests.faults.namespace import in_a_namespace
 from tests.faults.train_project import (
     LIVE,
     METRICS,
@@ -201,16 +202,6 @@ def stopped_after(project: Path, stage: int) -> int:
 
 def zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-
-
-def in_a_namespace() -> list[str] | None:
-    """How to run something that may mount a small file system, without being root."""
-    command = ["unshare", "--user", "--map-root-user", "--mount"]
-    try:
-        works = subprocess.run([*command, "mount", "-t", "tmpfs", "x", "/mnt"], capture_output=True)
-    except FileNotFoundError:
-        return None
-    return command if works.returncode == 0 else None
 
 
 def test_a_full_disk_is_one_message_and_nothing_half_written(undisturbed, project):

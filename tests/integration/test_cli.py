@@ -13,8 +13,9 @@ from rich.console import Console
 
 from recap.cli import write_seed
 from recap.errors import ParameterError
+from recap.publishing import Receipt
 from recap.rows import write_json
-from recap.summary import DASH, claims_line, rate_text, rates_table
+from recap.summary import DASH, claims_line, rate_text, rates_table, show_summary
 from recap.types import GateCheck, GateDecision
 from tests.integration.flow_project import ROOT, call, child_environment, make_project
 
@@ -64,14 +65,14 @@ def test_plan_says_what_would_run_and_why(tmp_path: Path) -> None:
     assert "Everything is up to date." in call(project, "-m", "recap", "plan").stdout
     write_seed(project / "params.yaml", 5)
     plan = call(project, "-m", "recap", "plan").stdout
-    assert "3 of 3 stages would run" in plan
+    assert "2 of 3 stages changed, 1 more may follow" in plan
     assert re.search(r"first@a +. seed modified", plan)
-    assert re.search(r"last +. after first@a; after first@b", plan)
+    assert re.search(r"last +. if first@a changes; if first@b changes", plan)
     (project / "all.txt").unlink()
     write_seed(project / "params.yaml", 0)
     plan = call(project, "-m", "recap", "plan").stdout
     assert re.search(r"last +. output all.txt deleted", plan)
-    assert "1 of 3 stages would run" in plan
+    assert "1 of 3 stages changed, 0 more may follow" in plan
 
 
 def test_a_wrong_parameter_stops_before_anything_starts(tmp_path: Path) -> None:
@@ -84,6 +85,32 @@ def test_a_wrong_parameter_stops_before_anything_starts(tmp_path: Path) -> None:
     assert "sede: Extra inputs are not permitted, got 0" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not (project / ".recap").exists()
+
+
+@pytest.mark.parametrize("command", [("recap", "run"), ("recap", "plan"), ("flows", "reproduce")])
+def test_what_would_stop_the_gate_stops_before_training(
+    command: tuple[str, str], tmp_path: Path
+) -> None:
+    project = make_project(tmp_path)
+    params = project / "params.yaml"
+    text = params.read_text()
+    assert text.count("\n  candidate: recap\n") == 1
+    params.write_text(text.replace("  candidate: recap\n", "  candidate: aligned\n"))
+    ran = call(project, "-m", *command)
+    assert ran.returncode == 2
+    assert "ParameterError: Expected gate.candidate among matrix.variants (base, dapo or" in (
+        ran.stderr
+    )
+    assert "Traceback" not in ran.stderr
+    assert not (project / "a.txt").exists()
+
+
+def test_doctor_outside_a_clone_says_so(tmp_path: Path) -> None:
+    ill = call(tmp_path, "-m", "recap", "doctor")
+    assert ill.returncode == 2
+    assert f"DataError: Expected a clone of the project in {tmp_path}, found no" in ill.stderr
+    assert "constraints.txt, dvc.yaml or params.yaml there." in ill.stderr
+    assert "Traceback" not in ill.stderr
 
 
 def test_an_unreadable_graph_is_one_message(tmp_path: Path) -> None:
@@ -117,7 +144,7 @@ def test_doctor_names_what_is_wrong_and_its_fix(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     well = call(project, "-m", "recap", "doctor", COLUMNS="200")
     assert well.returncode == 0, well.stdout
-    assert "well  dvc: 3 of 3 stages stale" in well.stdout
+    assert "well  dvc: 3 of 3 stages changed" in well.stdout
     (project / "mlflow.db").write_text("this is no database")
     (project / "constraints.txt").write_text("typer==0.0.1\n")
     ill = call(project, "-m", "recap", "doctor", COLUMNS="200")
@@ -179,6 +206,23 @@ def test_a_seed_that_cannot_be_found_is_an_error(text: str, tmp_path: Path) -> N
 )
 def test_a_rate_in_the_table(rate: dict[str, float | int | None] | None, text: str) -> None:
     assert rate_text(rate, wide=True) == text
+
+
+@pytest.mark.parametrize(
+    ("aliases", "advised"),
+    [(("challenger",), {"promote"}), (("champion",), {"rollback"}), ((), set()), (None, set())],
+)
+def test_only_what_applies_is_advised(
+    aliases: tuple[str, ...] | None, advised: set[str], tmp_path: Path
+) -> None:
+    write_json(tmp_path / "reports/tables.json", TABLES)
+    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=True, checks=[])
+    write_json(tmp_path / "results/decision.json", decision)
+    receipt = Receipt(state="", runs={}, model="m", version="1", aliases=aliases or ())
+    console = Console(width=120, record=True, file=io.StringIO())
+    show_summary(tmp_path, None if aliases is None else receipt, console)
+    said = console.export_text()
+    assert {word for word in ("promote", "rollback") if f"recap {word} " in said} == advised
 
 
 def test_the_table_has_a_row_for_each_benchmark() -> None:

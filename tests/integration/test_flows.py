@@ -29,6 +29,7 @@ from tests.integration.flow_project import (
     lock_of,
     make_project,
 )
+from tests.integration.test_registry import aliases, promote, publish_candidate, write_lock
 
 FAILING = """\
 stages:
@@ -155,6 +156,54 @@ def test_two_runs_never_share_a_clone(tmp_path: Path, api: str) -> None:
     assert f"BusyError: Expected no other run in this clone, but process {os.getpid()}" in (
         ran.stderr
     )
+
+
+def test_promote_and_rollback_as_commands(tmp_path: Path, api: str) -> None:
+    project = make_project(tmp_path)
+    for command in ("promote", "rollback"):
+        asked = call(project, "-m", "recap", command)
+        assert asked.returncode == 2
+        assert "GateError: Expected versions in " in asked.stderr
+        assert "Traceback" not in asked.stderr
+        assert not (project / "mlflow.db").exists()
+
+    write_lock(project, "eval-1")
+    publish_candidate(project, weights="one")
+    promote(project)
+    publish_candidate(project, weights="two")
+    moved = call(project, "-m", "recap", "promote", PREFECT_API_URL=api)
+    assert moved.returncode == 0, moved.stderr
+    assert "promote: version 2 is champion instead of version 1." in moved.stdout
+    back = call(project, "-m", "recap", "rollback", PREFECT_API_URL=api)
+    assert back.returncode == 0, back.stderr
+    assert "rollback: version 1 is champion instead of version 2." in back.stdout
+    assert aliases(project) == {"champion": "1"}
+
+
+SIDE_BY_SIDE = """\
+stages:
+  part:
+    matrix:
+      letter: [a, b, c, d]
+    cmd: >-
+      mkdir at-work-${item.letter} && sleep 1.5 && ls -d at-work-* | wc -l > ${item.letter}.txt
+      && rmdir at-work-${item.letter}
+    outs:
+      - ${item.letter}.txt
+"""
+
+
+def test_no_more_stages_at_a_time_than_workers(tmp_path: Path, api: str) -> None:
+    project = make_project(tmp_path, SIDE_BY_SIDE)
+    ran = call(project, "-m", "flows", "reproduce", "--workers", "2", PREFECT_API_URL=api)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    started, seen = 0, []
+    for line in ran.stdout.splitlines():
+        started += line.endswith(" starts")
+        started -= " done in " in line
+        seen.append(started)
+    assert max(seen) == 2
+    assert max(int((project / f"{name}.txt").read_text()) for name in "abcd") <= 2
 
 
 def wait_for(path: Path, seconds: float = 120) -> str:

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from recap import publishing, registry
 from recap.child import environment
@@ -192,6 +193,12 @@ def test_publishing_twice_changes_nothing(project: Path) -> None:
     assert {"git_commit", "dvc_lock", "stage.train", "stage.prepare"} <= run.data.tags.keys()
     assert {"gate", "git_commit", "dvc_lock", "params", "data", "rates"} <= version.tags.keys()
     assert version.tags["gate"] == "passed"
+    settings = json.loads(version.tags["params"])
+    assert {key.split(".")[0] for key in settings} == set(
+        yaml.safe_load((ROOT / "params.yaml").read_text())
+    )
+    assert settings["train.alpha"] == "0.5" and settings["gate.baseline"] == "dapo"
+    assert settings["attack.max_tokens"] == "96" and settings["models.policy.updates"] == "1050"
     assert json.loads(version.tags["data"]) == {"data/prompts/eval.jsonl": "eval-1"}
 
 
@@ -214,8 +221,11 @@ def test_a_version_for_each_content(project: Path) -> None:
 
 
 def test_promotion_and_rollback(project: Path) -> None:
-    with pytest.raises(GateError, match="found versions none"):
-        promote(project)
+    for move in (promote, rollback):
+        with pytest.raises(GateError, match=f"Expected the registered model {NAME}, found none"):
+            move(project)
+    with open_store(project) as client:
+        assert client.search_registered_models() == []
     publish_candidate(project, weights="one")
     publish_candidate(project, weights="refused", passed=False)
     with pytest.raises(GateError, match=r"got version 2: prefill: 98 %, required above DAPO"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,7 @@ from recap.data.sources.rawrow import Loader, RawRow, Request
 from recap.data.sources.registry import LOADERS
 from recap.errors import DataError
 from recap.params import Mixture, read_params
+from recap.stages import prepare
 from recap.types import Domain, PromptRecord, QuarantinedRow, Split
 
 PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
@@ -242,6 +245,25 @@ def test_draws_depend_on_the_seed_and_are_nested() -> None:
     evaluation = [prompt(f"e{n}", f"{n}", split="eval", source=f"s{n % 2}") for n in range(20)]
     chosen = choose_eval(evaluation, 4, 0)
     assert [record.source for record in chosen] == ["s0"] * 4 + ["s1"] * 4
+
+
+def test_without_evaluation_prompts_no_training_prompts_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"id": n, "question": f"a request of number {n} ?", "source": "x"} for n in range(9)]
+    (tmp_path / "STAR-1.json").write_text(json.dumps(rows))
+    values = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+    values["prepare"] |= {
+        "sources": {"star1": str(tmp_path)},
+        "mixture": {"harmful": 1, "benign": 0, "math": 0},
+    }
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    Path("train.jsonl").write_text("as before")
+    with pytest.raises(DataError, match="evaluation"):
+        prepare.main(Path("train.jsonl"), Path("eval.jsonl"), Path("quarantine.jsonl"))
+    assert Path("train.jsonl").read_text() == "as before"
+    assert not Path("eval.jsonl").exists()
 
 
 def test_prepare_loads_nothing_heavy() -> None:

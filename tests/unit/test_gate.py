@@ -8,7 +8,7 @@ from recap import params
 from recap.errors import DataError, ParameterError
 from recap.evaluation.rates import rate
 from recap.gate import Cell, decide, describe
-from recap.stages.gate import check_cells
+from recap.params import check_gate
 from recap.types import SUCCESS, BenchmarkResult, CellResult, Domain, GateCheck, Metric, Outcome
 
 GATE = params.Gate(candidate="recap", baseline="dapo", seed=0, min_safe=0.95, max_drop=0.03)
@@ -179,4 +179,4 @@ def test_cells_that_are_not_made(gate: dict[str, object], message: str) -> None:
         variants=("base", "dapo", "recap"), seeds=(0,),
     )  # fmt: skip
     with pytest.raises(ParameterError, match=message):
-        check_cells(GATE.model_copy(update=gate), matrix)
+        check_gate(GATE.model_copy(update=gate), matrix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from recap.errors import ParameterError
-from recap.params import derive_seed, read_params
+from recap.params import check_pipeline, derive_seed, read_params
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,9 +153,29 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
             {"sources.origins": {"harmful": "hub/x", "harmful_eval": "./hub/x/"}},
             r"must be another model",
         ),
+        (
+            {"sources.origins": {"harmful_eval": "models/harmful"}},
+            r"origins\.harmful_eval .* than training's harmful, got models/harmful and models/har",
+        ),
+        (
+            {"sources.origins": {"refusing_eval": "./data/../models//aligned"}},
+            r"origins\.refusing_eval .* than training's aligned",
+        ),
+        (
+            {"sources.origins": {"refusing": "models/harmful_eval"}},
+            r"origins\.harmful_eval .* than training's refusing, got models/harmful_eval and",
+        ),
         ({"prepare.sources": {}}, r"prepare\.sources"),
         ({"prepare.sources": {"gsm8k": None}}, r"prepare\.sources\.gsm8k takes a directory"),
         ({"prepare.sources": {"hearsay": "x"}}, r"prepare\.sources"),
+        (
+            {"attack.benchmarks": ["math", "prefill", "math"]},
+            r"attack\.benchmarks: takes each name once, got math more than once",
+        ),
+        ({"dynamics.benchmarks": ["math", "math"]}, r"dynamics\.benchmarks: takes each name once"),
+        ({"matrix.variants": ["dapo", "recap", "dapo"]}, r"matrix\.variants: .*got dapo more"),
+        ({"matrix.tables": ["prompts", "prompts"]}, r"matrix\.tables: .*got prompts more"),
+        ({"matrix.seeds": [0, 1, 0]}, r"matrix\.seeds: takes each seed once, got 0 more than once"),
         ({"seed": -1}, r"seed: .*greater than or equal to 0, got -1"),
         ({"sampling.engine": "magic"}, r"sampling\.engine"),
     ],
@@ -162,6 +183,128 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
 def test_what_does_not_fit_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         read_params(_write(tmp_path, change))
+
+
+def _numbers(value: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
+    """Where the numbers of a section stand."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _numbers(inner, *path, key)
+    elif isinstance(value, int | float):
+        yield path
+
+
+@pytest.mark.parametrize(
+    ("as_text", "shown"),
+    [
+        ("true", "True"),
+        (None, "'{}'"),  # the number itself, quoted
+        (".inf", "inf"),
+        (".nan", "nan"),
+    ],
+)
+def test_no_number_is_anything_else(tmp_path: Path, as_text: str | None, shown: str) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    del values["variants"]  # reported apart: its numbers are unknown to the file's own types
+    places = list(_numbers(values))
+    assert len(places) > 80
+    said = {}
+    for path in places:
+        place = values
+        for key in path[:-1]:
+            place = place[key]
+        said[".".join(map(str, path))] = shown.format(place[path[-1]])
+        place[path[-1]] = str(place[path[-1]]) if as_text is None else yaml.safe_load(as_text)
+    values["variants"] = {"recap": {}}
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(ParameterError) as caught:
+        read_params(file)
+    lines = str(caught.value).splitlines()
+    for key, what in said.items():
+        found = [line for line in lines if line.startswith(f"  {key}: Input should be")]
+        assert len(found) == 1 and found[0].endswith(f", got {what}"), (key, found)
+
+
+@pytest.mark.parametrize("value", [True, "0.25", float("inf")])
+def test_a_variants_numbers_are_as_strict(tmp_path: Path, value: object) -> None:
+    with pytest.raises(ParameterError, match=r"variants\.recap\.grpo\.temperature: Input .*, got"):
+        read_params(_write(tmp_path, {"variants.recap": {"grpo": {"temperature": value}}}))
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("3e-4", 3e-4), ("3E-4", 3e-4), ("3.0e-4", 3e-4), ("+3e-04", 3e-4), ("1", 1.0), ("1e2", 100)],
+)
+def test_a_number_may_be_written_with_an_exponent(
+    tmp_path: Path, written: str, value: float
+) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    assert text.count("learning_rate: 3.0e-4") == 1
+    file = tmp_path / "params.yaml"
+    file.write_text(text.replace("learning_rate: 3.0e-4", f"learning_rate: {written}"))
+    assert read_params(file).train.grpo.learning_rate == value
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"matrix.models": ["policy"]},
+            r"matrix\.models to name guardian and policy.*: guardian\.",
+        ),
+        ({"matrix.models": []}, r"missing: guardian, policy\."),
+        (
+            {"matrix.sources": ["harmful", "refusing", "aligned", "harmful_eval"]},
+            r": refusing_eval\.",
+        ),
+        ({"matrix.tables": []}, r"matrix\.tables .*missing: prefills, prompts, verdicts\."),
+        (
+            {"gate.candidate": "aligned"},
+            r"gate\.candidate among matrix\.variants \(base, .*'aligned'",
+        ),
+        ({"gate.baseline": "recap"}, r"Expected two variants in .*, got 'recap' twice"),
+        ({"gate.seed": 4}, r"gate\.seed among matrix\.seeds \(0\), got 4"),
+        ({"matrix.seeds": [1, 2]}, r"gate\.seed among matrix\.seeds \(1 or 2\), got 0"),
+    ],
+)
+def test_a_pipeline_that_could_not_end_is_refused_as_a_whole(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    params = read_params(_write(tmp_path, change))  # enough for a stage by itself
+    with pytest.raises(ParameterError, match=message):
+        check_pipeline(params)
+
+
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *(ROOT / "infra/profiles").glob("*.yaml")])
+def test_the_projects_own_files_are_whole(path: Path) -> None:
+    check_pipeline(read_params(path))
+
+
+def test_a_link_to_trainings_source_is_no_other_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/refusing").mkdir(parents=True)
+    (tmp_path / "other").symlink_to("models/refusing")
+    with pytest.raises(ParameterError, match=r"refusing_eval .* got other and models/refusing"):
+        read_params(_write(tmp_path, {"sources.origins": {"refusing_eval": "other"}}))
+    others = {"refusing": "hub/a", "refusing_eval": "hub/b", "harmful": "hub/a"}
+    read_params(_write(tmp_path, {"sources.origins": others}))
+
+
+def test_a_key_stands_once(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    file = tmp_path / "params.yaml"
+    last = text.count("\n") + 1
+    first = text.splitlines().index(next(x for x in text.splitlines() if x.startswith("seed:"))) + 1
+    for added, message in (
+        ("seed: 3\n", rf"'seed' in line {first} and again in line {last}\. Remove one"),
+        ("more: {a: 1, b: 2, a: 3}\n", rf"'a' in line {last} and again in line {last}"),
+    ):
+        file.write_text(text + added)
+        with pytest.raises(ParameterError, match=message):
+            read_params(file)
 
 
 def test_a_missing_file_and_broken_yaml_are_named(tmp_path: Path) -> None:
