@@ -21,7 +21,7 @@ from recap.types import PromptRecord
 from tests.bench import machine
 from tests.bench.page import replace_between_markers, summary
 from tests.bench.rollouts import rollout_table
-from tests.bench.stages import stage_table
+from tests.bench.stages import stage_table, start_target
 from tests.bench.training import training_tables
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def measure(updates: int) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         tables, targets = training_tables(cell, updates, Path(scratch))
     parts = [described, rollouts, *tables, stages, f"At the end: {machine.load()}"]
-    return "\n\n".join(map(str, [*parts, summary([faster, *targets])]))
+    return "\n\n".join(map(str, [*parts, summary([faster, *targets, start_target(ROOT)])]))
 
 
 def open_cell(root: Path) -> Cell:
