@@ -5,11 +5,15 @@ Without a run these are skipped; in CI a missing run is a failure.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from recap.attacks.benchmarks import BENCHMARKS
 from recap.evaluation.comparison import paired_difference
@@ -149,3 +153,24 @@ def test_report_gate_and_registry_agree(params: Params, monkeypatch: pytest.Monk
     client = MlflowClient(f"sqlite:///{ROOT / 'mlflow.db'}", f"sqlite:///{ROOT / 'mlflow.db'}")
     version = client.get_model_version_by_alias(params.registration.name, "challenger")
     assert manifest["fingerprint"] in version.tags.values()
+
+
+def test_the_version_says_where_it_comes_from(params: Params) -> None:
+    """Commit and lock are those of its first publication, so in CI, which has one, those of now."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{ROOT / 'mlflow.db'}", f"sqlite:///{ROOT / 'mlflow.db'}")
+    version = client.get_model_version_by_alias(params.registration.name, "challenger")
+    commit = version.tags["git_commit"].removesuffix("-dirty")
+    known = subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=ROOT)
+    assert known.returncode == 0
+    assert re.fullmatch(r"[0-9a-f]{16}", version.tags["dvc_lock"])
+    if os.environ.get("CI"):
+        head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
+        assert commit == head.strip()
+        lock = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
+        plain = json.dumps(lock, sort_keys=True, separators=(",", ":")).encode()
+        assert version.tags["dvc_lock"] == hashlib.sha256(plain).hexdigest()[:16]
+    evaluated = hashlib.md5((ROOT / "data/prompts/eval.jsonl").read_bytes()).hexdigest()
+    assert json.loads(version.tags["data"])["data/prompts/eval.jsonl"] == evaluated
+    assert json.loads(version.tags["params"])["seed"] == str(params.seed)

@@ -22,7 +22,7 @@ from tests.bench import machine
 from tests.bench.page import replace_between_markers, summary
 from tests.bench.resets import reset_table
 from tests.bench.rollouts import rollout_table
-from tests.bench.stages import stage_table
+from tests.bench.stages import stage_table, start_target
 from tests.bench.training import training_tables
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +59,9 @@ def measure(updates: int) -> str:
         tables, targets = training_tables(cell, updates, Path(scratch))
     resets = reset_table(ROOT, read_params(ROOT / "params.yaml"))
     parts = [described, rollouts, *tables, resets, stages, f"At the end: {machine.load()}"]
-    return "\n\n".join(map(str, [*parts, summary([faster, *targets])]))
+    return "
+
+".join(map(str, [*parts, summary([faster, *targets, start_target(ROOT)])]))
 
 
 def open_cell(root: Path) -> Cell:

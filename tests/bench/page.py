@@ -34,6 +34,7 @@ class Target:
     at_least: float | None = None
     at_most: float | None = None
     percent: bool = False
+    unit: str = "x"
 
     @property
     def met(self) -> bool:
@@ -49,7 +50,7 @@ class Target:
         return f"{self.what} {self._show(self.measured)} ({' and '.join(wanted)}): {verdict}"
 
     def _show(self, value: float | None) -> str:
-        return f"{value:.1%}" if self.percent else f"{value:.2f} x"
+        return f"{value:.1%}" if self.percent else f"{value:.2f} {self.unit}"
 
 
 def summary(targets: Sequence[Target]) -> str:

@@ -13,9 +13,13 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bench.page import Table
+from tests.bench.page import Table, Target
 from tests.contract.stage_deps import stage_modules
 
+LIGHT = ("prepare", "judge", "evaluate", "gate", "report")
+"""Stages that need none of torch, Great Expectations and MLflow in a default run."""
+START = 1.5
+"""Seconds in which such a stage has started."""
 HEAVY = ("vllm_sampler",)
 """Modules that a default run never imports."""
 
@@ -27,28 +31,44 @@ def stage_table(root: Path, timings: Path) -> Table:
     the base policy no training); nobody knows which, so it has no share.
     """
     imports: dict[str, float] = {}
+    alone: dict[str, float] = {}
     rows = []
     total = started = 0.0
     for name, entry in json.loads(timings.read_text(encoding="utf-8")).items():
         stage = name.split("@")[0]
         if stage not in imports:
             imports[stage] = import_seconds(root, stage)
+            alone[stage] = start_seconds(root, stage)
         seconds, dvc, own = entry["seconds"], entry["startup"], imports[stage]
         known = dvc + own < seconds
         startup = dvc + own if known else dvc
         total, started = total + seconds, started + startup
         shown = [f"{own:.1f}", f"{startup / seconds:.0%}"] if known else ["", ""]
-        rows.append([name, f"{seconds:.1f}", f"{dvc:.1f}", *shown])
-    rows.append(["all", f"{total:.1f}", "", f"{started:.1f}", f"{started / total:.0%}"])
-    return Table(
-        "Stages of the last run", ("stage", "seconds", "DVC", "imports", "start-up share"), rows
-    )
+        rows.append([name, f"{seconds:.1f}", f"{dvc:.1f}", f"{alone[stage]:.1f}", *shown])
+    rows.append(["all", f"{total:.1f}", "", "", f"{started:.1f}", f"{started / total:.0%}"])
+    columns = ("stage", "seconds", "DVC", "module alone", "imports", "start-up share")
+    return Table("Stages of the last run", columns, rows)
+
+
+def start_target(root: Path) -> Target:
+    """The slowest start of a stage that needs nothing heavy."""
+    slowest = max(start_seconds(root, stage) for stage in LIGHT)
+    return Target("start of a light stage", slowest, at_most=START, unit="s")
+
+
+def start_seconds(root: Path, stage: str) -> float:
+    """Wall-clock seconds of a process that imports the stage's own module, as a stage begins."""
+    return _seconds(root, f"import recap.stages.{stage}")
 
 
 def import_seconds(root: Path, stage: str) -> float:
     """Wall-clock seconds of a process that imports a stage's modules; the best of two."""
     modules = [m for m in stage_modules(stage) if not m.endswith(HEAVY)]
-    command = [sys.executable, "-c", "import " + ", ".join(modules)]
+    return _seconds(root, "import " + ", ".join(modules))
+
+
+def _seconds(root: Path, code: str) -> float:
+    command = [sys.executable, "-c", code]
     environment = dict(os.environ, OMP_NUM_THREADS="1")
     taken = []
     for _ in range(2):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from recap.params import check_pipeline, read_params
 from tests.contract.stage_deps import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -47,6 +51,47 @@ def test_every_direct_dependency_is_pinned_and_explained() -> None:
     assert names <= {normal(line.split("==")[0]) for line in lines}
     for entry in direct:
         assert re.search(rf'"{re.escape(entry)}", +# \w', text), f"{entry} has no reason beside it"
+
+
+def test_the_settings_for_real_data_fit_together(tmp_path: Path) -> None:
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"<!-- settings for real data.*?-->\n```yaml\n(.*?)```", text, re.DOTALL)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for section, changes in yaml.safe_load(block).items():
+        values[section] |= changes
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    params = read_params(file)
+    check_pipeline(params)
+    named = params.attack.benchmarks + params.dynamics.benchmarks
+    assert "jailbreak" not in named and params.judge.judge != "oracle"
+    assert "microworld" not in params.prepare.sources and params.prepare.mixture.benign == 0
+    assert params.sources.origins.keys() == set(params.matrix.sources)
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [("3.10.12", 2), ("3.9.1", 2), ("3.11.0", 0), ("3.12.4", 0)]
+)
+def test_make_refuses_a_python_that_is_too_old(version: str, code: int, tmp_path: Path) -> None:
+    """A stub stands for the interpreter: it answers as one of that version would."""
+    pretend = f"import sys; sys.version_info = {tuple(map(int, version.split('.')))}"
+    stub = tmp_path / "python"
+    stub.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo "Python {version}" && exit 0\n'
+        f'[ "$1" = -c ] && exec {sys.executable} -c "{pretend}; exec(sys.argv[1])" "$2"\n'
+        # the environment is asked for next; the stub makes none, and its pip is the stub itself
+        'mkdir -p "$4/bin" && printf "#!/bin/sh\\n" > "$4/bin/python" && chmod +x "$4/bin/python"\n'
+    )
+    stub.chmod(0o755)
+    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"))
+    done = subprocess.run(
+        ["make", "install", f"PYTHON={stub}"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    expected = f"Expected Python 3.11 or later, got Python {version} from {stub}. Install it"
+    assert done.stderr.count(expected) == bool(code)
+    assert (tmp_path / ".venv").exists() == (code == 0)
 
 
 def tree_paths(readme: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -242,3 +243,17 @@ def test_the_deployment_refuses_to_overlap(tmp_path: Path, api: str) -> None:
     assert deployment["pull_steps"] == [
         {"prefect.deployments.steps.set_working_directory": {"directory": str(project)}}
     ]
+    # A worker proposes PENDING before it starts a run; with one under way the server cancels that.
+    states = []
+    for _ in range(2):
+        run = post(f"{api}/deployments/{deployment['id']}/create_flow_run", {})
+        proposed = {"state": {"type": "PENDING"}}
+        states.append(post(f"{api}/flow_runs/{run['id']}/set_state", proposed)["state"]["type"])
+    assert states == ["PENDING", "CANCELLED"]
+
+
+def post(url: str, body: object) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
+    with urllib.request.urlopen(request) as answer:
+        return dict(json.load(answer))

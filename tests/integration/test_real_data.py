@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -108,8 +109,10 @@ def test_the_prepared_prompts_pass_validation_and_stay_out_of_its_pages(
     validate.main("prompts", Path("prompts"), none, none, Path("result.json"), Path("docs"))
     pages = [Path("result.json"), *Path("docs").iterdir()]
     shown = "".join(path.read_text(encoding="utf-8") for path in pages)
-    for record in read_rows(OUTS[1], PromptRecord):
-        assert record.prompt not in shown
+    rows = [row for path in OUTS[:2] for row in read_rows(path, PromptRecord)]
+    assert any(row.source.startswith("star1-") for row in rows)
+    for text in {row.prompt for row in rows}:
+        assert not any(form in shown for form in (text, escape(text), escape(text, quote=False)))
 
 
 def test_poisoned_rows_are_listed_and_too_many_fail_the_stage(

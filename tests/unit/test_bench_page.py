@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import stages
 from tests.bench.page import BEGIN, END, Table, Target, replace_between_markers, summary
 
 
@@ -51,3 +52,22 @@ def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="found no such pair"):
         replace_between_markers(page, "new")
     assert page.read_text() == f"no end\n{BEGIN}\n"
+
+
+def test_a_light_stages_start_is_measured_and_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"prepare": 0.3, "judge": 1.6, "evaluate": 0.4, "gate": 0.7, "report": 0.7}
+    monkeypatch.setattr(stages, "start_seconds", lambda _, stage: seconds[stage])
+    target = stages.start_target(Path())
+    assert str(target) == "start of a light stage 1.60 s (<= 1.50 s): MISSED"
+
+
+def test_the_stage_table_has_the_module_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timings = tmp_path / "timings.json"
+    timings.write_text('{"judge@a-0": {"seconds": 4.0, "startup": 1.0}}')
+    monkeypatch.setattr(stages, "import_seconds", lambda *_: 5.0)
+    monkeypatch.setattr(stages, "start_seconds", lambda *_: 0.24)
+    table = stages.stage_table(tmp_path, timings)
+    assert table.columns[3] == "module alone"
+    assert table.rows[0] == ["judge@a-0", "4.0", "1.0", "0.2", "", ""]
