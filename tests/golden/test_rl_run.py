@@ -12,8 +12,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import math
+import multiprocessing
 import os
 import random
 import signal
