@@ -59,9 +59,7 @@ def measure(updates: int) -> str:
         tables, targets = training_tables(cell, updates, Path(scratch))
     resets = reset_table(ROOT, read_params(ROOT / "params.yaml"))
     parts = [described, rollouts, *tables, resets, stages, f"At the end: {machine.load()}"]
-    return "
-
-".join(map(str, [*parts, summary([faster, *targets, start_target(ROOT)])]))
+    return "\n\n".join(map(str, [*parts, summary([faster, *targets, start_target(ROOT)])]))
 
 
 def open_cell(root: Path) -> Cell:

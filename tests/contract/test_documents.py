@@ -6,8 +6,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -92,6 +93,109 @@ def test_make_refuses_a_python_that_is_too_old(version: str, code: int, tmp_path
     expected = f"Expected Python 3.11 or later, got Python {version} from {stub}. Install it"
     assert done.stderr.count(expected) == bool(code)
     assert (tmp_path / ".venv").exists() == (code == 0)
+
+
+def test_every_number_of_training_is_documented_and_no_other(tmp_path) -> None:
+    names = {*rl_names(), *sft_names(tmp_path)}
+    patterns = documented("Rewards", "Groups", "The step", "Rollouts", "The policy's own",
+                          "The curriculum", "Supervised cells", "The machine's")  # fmt: skip
+    assert {name for name in names if not matching(name, patterns)} == set()
+    assert {one for one in patterns if not any(matching(name, [one]) for name in names)} == set()
+
+
+def test_every_number_of_evaluation_is_documented() -> None:
+    from recap.tracking import named_rates
+    from recap.types import BenchmarkResult, Metric, PassAtK
+
+    rate = Metric(
+        value=0.5, low=0.4, high=0.6, cluster_low=0.3, cluster_high=0.7,
+        n=9, n_unscored=1, n_incomplete=2,
+    )  # fmt: skip
+    row = BenchmarkResult(
+        benchmark="prefill", round=1, domain="harmful", score="safe", rate=rate, reflection=rate,
+        pass_at_k=[PassAtK(k=2, value=0.7, low=0.6, high=0.8, n_prompts=3)],
+        mean_reflection_position=0.5, mean_cot_tokens=3.0, mean_response_tokens=2.0,
+    )  # fmt: skip
+    names = {name for name, _ in named_rates([row])}
+    assert "prefill.1.cluster_low" in names
+    assert {name for name in names if not matching(name, documented("Evaluation"))} == set()
+    dynamics = {f"dynamics.{name}" for name in names}
+    assert {name for name in dynamics if not matching(name, documented("Dynamics"))} == set()
+
+
+def rl_names() -> set[str]:
+    """What an update of RL logs with everything on that adds numbers."""
+    from recap.prefill.inject import Injection
+    from recap.rl import curriculum
+    from recap.rl.collection import Collection
+    from recap.rl.metrics import Speed, update_metrics, with_speed
+    from recap.rl.self_prefill import SelfPrefills
+    from tests.golden.rl_cases import group
+
+    stream = SimpleNamespace(chosen=lambda *_: [], cursor=0, own={})
+    own = SelfPrefills(stream, *[None] * 5, seed=0)  # type: ignore[arg-type]  # all it asks of it
+    injection = Injection({"harmful": 0.5, "benign": 0.5}, "exact", (1, 4), "words")
+    drawn = group(1, prompt=[1], completions=[[2]], logprobs=[[-1.0]], rewards=[0.5])
+    seen = Collection(
+        groups=[drawn],
+        fates=["kept"],
+        rounds=1,
+        self_prefill=own.numbers(),
+        curriculum=curriculum.numbers(injection, [], 0.9),
+    )
+    line = update_metrics(
+        1, seen, [], batch_groups=1, tau=0.9, epoch=0.0, learning_rate=0.0, carries=True
+    )
+    return set(with_speed(line, Speed(gemm_peak=None, total=1.0)))
+
+
+def sft_names(tmp_path: Path) -> set[str]:
+    """What an update of supervised training logs."""
+    from recap.rl.metrics import with_speed
+    from recap.sft.documents import Document, DocumentStream
+    from recap.sft.trainer import SftTrainer
+    from tests.golden.rl_cases import TOKENIZER, tiny_policy
+
+    stream = DocumentStream([Document("math", (11, 12), (13, 14))], seed=0)
+    trainer = SftTrainer(
+        tiny_policy(), TOKENIZER, stream, updates=1, batch_tokens=8, learning_rate=1e-3
+    )
+    return set(with_speed(*trainer.update(1)))
+
+
+def documented(*sections: str) -> list[str]:
+    """The names in the tables of docs/metrics.md under headings that begin so.
+
+    ``.what`` has the beginning of the name before it.
+    """
+    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    found: list[str] = []
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        if section.startswith(sections):
+            cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+            for name in re.findall(r"`(.*?)`", " ".join(cells)):
+                found.append(found[-1].rsplit(".", 1)[0] + name if name[0] == "." else name)
+    return found
+
+
+PLACES = {
+    "<b>": r"[a-z_]+\.\d+",
+    "<domain>": "(harmful|benign|math)",
+    "<k>": r"\d+",
+    "<part>": "(generation|scoring|forward|backward|other)",
+    "<pool>": "(clean|prefilled)",
+}
+
+
+def matching(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name is one of the documented."""
+    for pattern in patterns:
+        expression = re.escape(pattern)
+        for place, values in PLACES.items():
+            expression = expression.replace(re.escape(place), values)
+        if re.fullmatch(expression, name):
+            return True
+    return False
 
 
 def tree_paths(readme: str) -> Iterator[str]:
