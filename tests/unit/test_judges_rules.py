@@ -49,7 +49,15 @@ def test_refusal_by_domain(domain: Domain, response: str, label: Label | None) -
         (r"The answer is \boxed{8}.", "7", "incorrect"),
         ("42", "42", "correct"),  # an answer alone is one
         ("$x = 5$", "5", "correct"),
-        ("It may be 42 or so.", "42", "incorrect"),
+        ("I get **18** apples.", "18", "correct"),  # what free text ends on
+        ("So she paid $5 and has $1,200 left.", "1200", "correct"),
+        ("Thus we find\n$$x = \\frac{3}{4}$$", "3/4", "correct"),
+        ("It is 12. Or perhaps 13.", "12", "incorrect"),
+        ("I have no idea at all.", "42", "incorrect"),
+        ("The answer is 3, 5", "3", "incorrect"),  # all of what is stated, to the end of its line
+        ("Answer: 6 - 5i", "6 - 5i", "correct"),
+        ("The answer is 5 because 2 + 3 = 5, not 6.", "5", "correct"),
+        ("The answer is 12 or 13.", "12", "incorrect"),
         ("", "42", "incorrect"),  # the policy's failure, by the policy of all judges
         (r"\boxed{7}", None, None),
         (r"\boxed{7}", "  ", None),
