@@ -70,8 +70,17 @@ def die_with_parent() -> None:
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     starter = os.environ.get(STARTER)
-    if os.getppid() != parent or (starter and not Path(f"/proc/{starter}").exists()):
+    if os.getppid() != parent or (starter and not _runs(starter)):
         sys.exit(128 + signal.SIGTERM)
+
+
+def _runs(process: str) -> bool:
+    """Whether a process runs; one that is dead and not yet collected does not."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
 if __name__ == "__main__":

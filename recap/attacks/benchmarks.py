@@ -95,18 +95,12 @@ EXEMPT_SOURCES = (*params.TRAIN_SOURCES, SELF)
 
 
 def benchmarks(settings: params.Attack | params.Dynamics) -> list[Benchmark]:
-    """The benchmarks of a section, in its order; ParameterError if one stands twice or is none."""
+    """The benchmarks of a section, in its order; ParameterError if one is none."""
     names = settings.benchmarks
     section = "attack" if isinstance(settings, params.Attack) else "dynamics"
     _check_names(f"{section}.benchmarks", names)
     if isinstance(settings, params.Attack):
         _check_names("attack.decoding", settings.decoding)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ParameterError(
-            f"Expected each benchmark once in {section}.benchmarks, got {choices(twice)} twice. "
-            "Remove the repetition."
-        )
     return [BENCHMARKS[name] for name in names]
 
 

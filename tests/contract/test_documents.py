@@ -104,8 +104,8 @@ def test_every_number_of_training_is_documented_and_no_other(tmp_path) -> None:
 
 
 def test_every_number_of_evaluation_is_documented() -> None:
-    from recap.tracking import named_rates
-    from recap.types import BenchmarkResult, Metric, PassAtK
+    from recap.tracking import named_rates, named_reflection
+    from recap.types import BenchmarkResult, Metric, PassAtK, ReflectionSummary
 
     rate = Metric(
         value=0.5, low=0.4, high=0.6, cluster_low=0.3, cluster_high=0.7,
@@ -116,10 +116,11 @@ def test_every_number_of_evaluation_is_documented() -> None:
         pass_at_k=[PassAtK(k=2, value=0.7, low=0.6, high=0.8, n_prompts=3)],
         mean_reflection_position=0.5, mean_cot_tokens=3.0, mean_response_tokens=2.0,
     )  # fmt: skip
-    names = {name for name, _ in named_rates([row])}
+    pool = ReflectionSummary(domain="benign", prefilled=True, rate=rate, mean_position=0.5)
+    names = {name for name, _ in (*named_rates([row]), *named_reflection([pool]))}
     assert "prefill.1.cluster_low" in names
     assert {name for name in names if not matching(name, documented("Evaluation"))} == set()
-    dynamics = {f"dynamics.{name}" for name in names}
+    dynamics = {f"dynamics.{name}" for name, _ in named_rates([row])}
     assert {name for name in dynamics if not matching(name, documented("Dynamics"))} == set()
 
 
