@@ -29,14 +29,14 @@ PATIENCE = 900.0
 """Seconds after which a stage that should have ended counts as hanging."""
 
 
-def make_train_project(folder: Path) -> Path:
+def make_train_project(folder: Path, updates: int = UPDATES) -> Path:
     """Everything that the stage reads; nothing has run."""
     import torch
 
     from tests.golden.rl_cases import TOKENIZER, tiny_policy
 
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["train"] |= {"updates": UPDATES, "save_updates": SAVE, "prompts_per_update": 3}
+    params["train"] |= {"updates": updates, "save_updates": SAVE, "prompts_per_update": 3}
     params["train"] |= {"reward_epsilon": 1e-6, "tau": 2.0}
     params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 16}
     folder.mkdir(parents=True)
