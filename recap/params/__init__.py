@@ -120,6 +120,8 @@ class Params(Section):
     report: Report
     gate: Gate
     registration: Register = Field(alias="register")
+    sweep: dict[str, Any] = {}
+    """For recap/sweeps to check: every stage depends on this package, and none reads it."""
 
     @model_validator(mode="after")
     def _names(self) -> Params:
