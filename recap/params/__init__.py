@@ -120,7 +120,7 @@ class Params(Section):
     report: Report
     gate: Gate
     registration: Register = Field(alias="register")
-    sweep: dict[str, Any] = {}
+    sweep: dict[str, Any] = Field(default_factory=dict)
     """For recap/sweeps to check: every stage depends on this package, and none reads it."""
 
     @model_validator(mode="after")

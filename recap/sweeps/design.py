@@ -85,7 +85,9 @@ class Design:
             for axis in chosen:
                 names |= {*self.axes[axis].values(), *self.clean.get(axis, {}).values()}
         variants = [name for name in self.variants if name in names]
-        return [Cell(variant, seed) for seed in self.seeds if seed in wanted for variant in variants]
+        return [
+            Cell(variant, seed) for seed in self.seeds if seed in wanted for variant in variants
+        ]
 
 
 def sweep_design(params: Params) -> Design:
@@ -223,9 +225,9 @@ class _Builder:
             same = {key: _plain(getattr(centre, key)) for key in PREFILLING}
             definition = {**definition, **same, "alpha": 0.0, "curriculum": "none"}
         try:
-            train = params.model_copy(
-                update={"variants": {"cell": dict(definition)}}
-            ).for_variant("cell")
+            train = params.model_copy(update={"variants": {"cell": dict(definition)}}).for_variant(
+                "cell"
+            )
         except ValidationError as error:
             return LeftOut("", error.errors()[0]["msg"].removeprefix("Value error, "))
         return train.model_dump_json()

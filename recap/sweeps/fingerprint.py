@@ -35,7 +35,7 @@ class Fingerprints:
     def __init__(self, root: Path, pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> None:
         """``root`` holds the code that ``pipeline`` declares."""
         self._root, self._params = root, params
-        self._stages = {address: stage for address, stage in _expanded(pipeline, params)}
+        self._stages = dict(_expanded(pipeline, params))
         self._owner = {out: address for address, stage in self._stages.items()
                        for out in stage["outs"]}  # fmt: skip
         self._known: dict[str, str] = {}
@@ -55,7 +55,7 @@ class Fingerprints:
         return self._known[address]
 
     def _of(self, stage: Mapping[str, Any]) -> str:
-        code, needed = {}, {}
+        code, needed = dict[str, str](), dict[str, str]()
         for path in stage["deps"]:
             inside = [out for out in self._owner if out == path or out.startswith(f"{path}/")]
             if inside:
@@ -96,7 +96,8 @@ def _expanded(
     """Every stage of dvc.yaml with its templates filled in, by address."""
     for name, spec in pipeline["stages"].items():
         axes = {
-            axis: _lookup(params, template[2:-1]) for axis, template in spec.get("matrix", {}).items()
+            axis: _lookup(params, template[2:-1])
+            for axis, template in spec.get("matrix", {}).items()
         }
         for item in _products(axes):
             filled = {

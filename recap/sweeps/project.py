@@ -129,7 +129,7 @@ def _copy_code(source: Path, target: Path) -> None:
 
 
 def _config(root: Path) -> str:
-    """The clone's own DVC settings, remotes and all, with its cache; git does not see the folder."""
+    """The clone's own DVC settings, remotes and all, with its cache; git is not asked."""
     config = configparser.ConfigParser(interpolation=None)
     config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
     for section in ("core", "cache"):

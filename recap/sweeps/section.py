@@ -30,12 +30,12 @@ class Sweep(Section):
     around: str
     design: Literal["one_at_a_time", "grid"]
     axes: dict[str, Values]
-    brings: dict[str, dict[str, dict[str, Any]]] = {}
+    brings: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     clean: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     seeds: Seeds
     dynamics: tuple[str, ...] = ()
-    overlay: dict[str, dict[str, Any]] = {}
+    overlay: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 def sweep_section(params: Params) -> Sweep:
