@@ -175,6 +175,14 @@ def sweep_run(
     _child("-m", "flows", "sweep", f"--workers={workers}", *chosen)
 
 
+@sweep_app.command("report")
+def sweep_report() -> None:
+    """Write docs/results/microworld.md: tables, pictures, the claims' verdicts, costs."""
+    from recap.sweeps.page import write_page
+
+    print(write_page(ROOT))
+
+
 def _sweep_plan(axis: list[str] | None, seeds: str | None) -> Any:
     """What is left of the chosen cells."""
     from recap.pipeline import read_pipeline

@@ -58,9 +58,8 @@ def claim_words(claim: Claim) -> ClaimWords:
 def part_words(part: Part) -> PartWords:
     """A part as text; one interval for each training seed."""
     here = "; ".join(estimate_words(found, relative=part.relative) for found in part.estimates)
-    if any(part.asked == "more" and found.room < MARGIN for found in part.estimates):
-        least = min(found.room for found in part.estimates)
-        here += f" (room for {100 * least:.1f} alone)"
+    room = room_words(part)
+    here += f" {room}" if room else ""
     paper = ", ".join(signed(value) for value in part.paper)
     return PartWords(
         part.what,
@@ -71,6 +70,13 @@ def part_words(part: Part) -> PartWords:
         GRADES[part.verdict],
         part.verdict != "not measured",
     )
+
+
+def room_words(part: Part) -> str:
+    """How little room for a gain there was, where that was less than the margin."""
+    if any(part.asked == "more" and found.room < MARGIN for found in part.estimates):
+        return f"(room for {100 * min(found.room for found in part.estimates):.1f} alone)"
+    return ""
 
 
 def estimate_words(found: Estimate, *, relative: bool = False) -> str:

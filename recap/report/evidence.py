@@ -130,7 +130,7 @@ class Evidence:
             values.append(sum(good) / len(good))
         low, high = np.quantile(np.mean(means, axis=0), [0.025, 0.975])
         n = min(len(rows) for rows in scored)
-        low, high = _widened(float(low), float(high), n, (0.0, 1.0))
+        low, high = widened(float(low), float(high), n, (0.0, 1.0))
         return Estimate(float(np.mean(values)), low, high, n)
 
     def length_change(self, candidate: str, baseline: str) -> list[Estimate]:
@@ -171,7 +171,7 @@ class Evidence:
         )
         if found is None:
             return None
-        low, high = _widened(found.low, found.high, found.n, (-1.0, 1.0))
+        low, high = widened(found.low, found.high, found.n, (-1.0, 1.0))
         pairs = {(row.prompt_id, row.sample) for row in first if row.success is not None}
         theirs = [
             row.success
@@ -203,7 +203,7 @@ def lengths(rows: Iterable[Completion], keys: Iterable[Key]) -> dict[tuple[Key, 
     }
 
 
-def _widened(low: float, high: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
+def widened(low: float, high: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
     """An interval without width, widened: that nothing varied among n rows is not certainty."""
     if low != high:
         return low, high
@@ -212,7 +212,7 @@ def _widened(low: float, high: float, n: int, bounds: tuple[float, float]) -> tu
 
 
 def _wide(found: Slope, bound: float) -> Slope:
-    low, high = _widened(found.low, found.high, found.n, (-bound, bound))
+    low, high = widened(found.low, found.high, found.n, (-bound, bound))
     return replace(found, low=low, high=high)
 
 

@@ -32,7 +32,7 @@ def markdown(
         f"## {findings.headline.title}",
         *findings.headline.points,
         f"**Gate: {passed}** ({candidate} against {baseline})",
-        _table(
+        table(
             ["Condition", "Measured", "Asked", ""],
             [[c.name, c.measured, c.required, "met" if c.passed else "**missed**"]
              for c in decision.checks],
@@ -59,7 +59,7 @@ def _rates(cells: Sequence[CellResult], axes: Axes) -> str:
             measured = [index(cell).get(key) for cell in cells]
             rates = [_rate(found.rate if found else None) for found in measured]
             rows.append([benchmark_label(*key, axes), result.score, *rates])
-    return _table(["Benchmark", "Success", *(cell_label(cell, cells) for cell in cells)], rows)
+    return table(["Benchmark", "Success", *(cell_label(cell, cells) for cell in cells)], rows)
 
 
 def _rate(rate: Metric | None) -> str:
@@ -77,7 +77,7 @@ def _claims(findings: Findings) -> str:
         measured = "<br>".join([*shown, *([claim.needs] if claim.needs else [])])
         verdict = f"{MARKS[claim.verdict]} {claim.verdict}"
         rows.append([str(claim.number), claim.text, verdict, measured])
-    return _table(["", "Claim", "Verdict", "Measured here (points)"], rows)
+    return table(["", "Claim", "Verdict", "Measured here (points)"], rows)
 
 
 def _aggregates(findings: Findings) -> str:
@@ -92,12 +92,13 @@ def _aggregates(findings: Findings) -> str:
                 DASH if relative is None else f"{signed(100 * relative)} %",
             ]
         )
-    return _table(
+    return table(
         ["Over", "Where", "Difference of means (points)", "Mean of relative changes"], rows
     )
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; what would end a cell is escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
 

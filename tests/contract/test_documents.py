@@ -38,7 +38,11 @@ def test_documents_name_only_targets_and_commands_that_exist(path: Path) -> None
     assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
     cli = (ROOT / "recap/cli.py").read_text(encoding="utf-8")
     commands = set(re.findall(r"@app\.command\(\)\ndef (\w+)", cli))
-    assert set(re.findall(r"`recap ([a-z]+)", text)) <= commands
+    groups = set(re.findall(r'app\.add_typer\(\w+, name="(\w+)"', cli))
+    assert set(re.findall(r"`recap ([a-z]+)", text)) <= commands | groups
+    for group in groups:
+        known = set(re.findall(rf'@{group}_app\.command\("(\w+)"\)', cli))
+        assert set(re.findall(rf"`recap {group} ([a-z]+)", text)) <= known
 
 
 def test_every_direct_dependency_is_pinned_and_explained() -> None:

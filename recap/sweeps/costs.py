@@ -1,0 +1,56 @@
+"""What the sweep's cells cost, as Markdown: minutes and processor time of those that were timed.
+
+A cell that was restored from a cache, or computed before costs were kept, has no cost and is
+counted as unknown, never as 0. Leaves out the stages that cells share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from recap.report.markdown import table
+from recap.sweeps.ledger import Measured
+
+
+def costs(measured: Sequence[Measured]) -> list[str]:
+    """How many cells were timed and what they took, then a row for each variant."""
+    timed = [cell for cell in measured if cell.cost.cpu_seconds is not None]
+    unknown = len(measured) - len(timed)
+    said = (
+        f"{unknown} of {len(measured)} cells have no known cost: they were restored from a cache, "
+        "or computed before costs were kept."
+    )
+    if not timed:
+        return [said]
+    minutes, cpu = sum(map(_minutes, timed)), sum(map(_cpu, timed))
+    known = (
+        f"{len(timed)} of {len(measured)} cells were timed: {minutes:.0f} minutes of cells one "
+        f"after another ({minutes / len(timed):.1f} each), {cpu:.0f} of processor time."
+    )
+    stages = list(dict.fromkeys(stage for cell in timed for stage in cell.cost.seconds))
+    rows = []
+    for variant in dict.fromkeys(cell.variant for cell in timed):
+        own = [cell for cell in timed if cell.variant == variant]
+        by_stage = [_mean(cell.cost.seconds.get(stage, 0.0) / 60 for cell in own)
+                    for stage in stages]  # fmt: skip
+        rows.append(
+            [f"`{variant}`", str(len(own)), *by_stage, _mean(map(_minutes, own)),
+             _mean(map(_cpu, own))]
+        )  # fmt: skip
+    header = ["Variant", "Cells timed", *(f"{stage}, min" for stage in stages), "Cell, min",
+              "Processor, min"]  # fmt: skip
+    return [known + (f" {said}" if unknown else ""), "Means over the timed cells:",
+            table(header, rows)]  # fmt: skip
+
+
+def _minutes(cell: Measured) -> float:
+    return sum(cell.cost.seconds.values()) / 60
+
+
+def _cpu(cell: Measured) -> float:
+    return (cell.cost.cpu_seconds or 0.0) / 60
+
+
+def _mean(values: Iterable[float]) -> str:
+    return f"{fmean(values):.1f}"

@@ -1,0 +1,91 @@
+"""How the sweep's pictures look: figure, colours, file. Drawn with matplotlib.
+
+720 pixels wide: on a phone, at half of it, the letters are still nine pixels high. Colours are the
+report's, by the names that page.css has for them. Equal numbers give equal bytes. Leaves out what
+is drawn: dials.py, curves.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from recap.rows import atomic_path
+from recap.sweeps.results import Results
+
+WIDTH, DPI = 7.2, 100
+"""Inches, and dots to the inch."""
+HUES = 96
+"""Colours of a file's palette, the shades at the edges of lines and letters among them."""
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans", "font.size": 13.5, "axes.titlesize": 14, "axes.labelsize": 13,
+    "xtick.labelsize": 13, "ytick.labelsize": 13, "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.linewidth": 0.8, "lines.linewidth": 2.2, "lines.markersize": 6, "legend.frameon": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure, what it shows, and how to read it."""
+
+    figure: Figure
+    title: str
+    caption: str
+
+
+@cache
+def palette() -> dict[str, str]:
+    """The report's light colours by name."""
+    css = (files("recap.report") / "page.css").read_text(encoding="utf-8")
+    root = css[css.index(":root") : css.index("}")]
+    return dict(re.findall(r"--([a-z0-9]+): (#[0-9a-f]{6})", root))
+
+
+def blank(height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """A figure as wide as all of them; ``height`` in inches."""
+    return Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout, facecolor=palette()["card"])
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and save within: matplotlib reads its settings when an artist is made."""
+    hues = palette()
+    colours: dict[Any, Any] = {
+        "text.color": hues["ink"], "axes.titlecolor": hues["ink"], "axes.facecolor": hues["card"],
+        "axes.labelcolor": hues["muted"], "xtick.color": hues["muted"],
+        "ytick.color": hues["muted"], "axes.edgecolor": hues["rule"], "grid.color": hues["rule"],
+    }  # fmt: skip
+    with matplotlib.rc_context({**STYLE, **colours}):
+        yield
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As a PNG with a palette: a third of the size, and no letter looks another."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    with atomic_path(path) as part:
+        picture.quantize(HUES, dither=Image.Dither.NONE).save(part, format="PNG", optimize=True)
+
+
+def role(results: Results, variant: str) -> str:
+    """The colour of a variant by its part: centre, without prefills, untrained, or any other."""
+    if variant == results.design.around:
+        return "candidate"
+    if results.settings.train[variant].updates == 0:
+        return "base"
+    twins = {name for values in results.design.clean.values() for name in values.values()}
+    return "baseline" if variant in twins | {results.settings.baseline} else "extra0"

@@ -1,0 +1,57 @@
+"""Which of the paper's ablation numbers correspond to a value of an axis: Tables 12, 7 and 8.
+
+Percentages of DSLlama-8B by the paper's benchmarks; empty where it has none. Its continuous reward,
+of a mapping that it does not publish, stands at ``prob`` (Table 2). A length corresponds by its
+share of the centre's, of which the paper has 500 words. Leaves out verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recap.report.paper import MODELS, numbers
+
+MODEL = MODELS[0]
+"""The paper's ablations are of its smaller model."""
+CENTRE_WORDS = 500
+NONE: Mapping[str, float] = {}
+
+
+def published(
+    axis: str, value: str, *, words: float | None = None, clean: bool = False
+) -> Mapping[str, float]:
+    """The paper's numbers at ``value`` of ``axis``; ``clean``: without prefills.
+
+    ``words``: a prefill length as the paper would have it (``paper_words``).
+    """
+    if axis == "alpha":
+        name = "alpha=0 (DAPO)" if float(value) == 0 else f"alpha={float(value):.2f}"
+        return _row12(name)
+    if axis == "prefill_length":
+        return NONE if words is None else _row12(f"length={words:g}")
+    if axis == "prefill_source":
+        return _row12("source=counter-aligned" if value == "counter" else f"source={value}")
+    if axis == "safety_reward":
+        table = {"binary": "table7_binary_safety_reward", "prob": "table2_main"}.get(value)
+        return _method(table, "DAPO" if clean else "RECAP")
+    if axis == "optimizer":
+        table = {"grpo": "table8_grpo_optimizer", "dapo": "table2_main"}.get(value)
+        return _method(table, value.upper() if clean else "RECAP")
+    return NONE
+
+
+def paper_words(value: str, centre: object) -> float | None:
+    """A length of ours in the paper's words; ``None`` for a range, which the paper has not."""
+    if not value.isdigit() or not isinstance(centre, int):
+        return None
+    return CENTRE_WORDS * int(value) / centre
+
+
+def _row12(name: str) -> Mapping[str, float]:
+    rows: Mapping[str, Mapping[str, float]] = numbers()["table12_ablation"]["rows"]
+    return rows.get(name, NONE)
+
+
+def _method(table: str | None, method: str) -> Mapping[str, float]:
+    found: Mapping[str, float] = numbers()[table][MODEL][method] if table else NONE
+    return found

@@ -1,0 +1,48 @@
+"""The sweep's pictures: which there are, and their files.
+
+Every number in them stands in a table of the page as well, or in the ledger. What has nothing to
+show has no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recap.sweeps.curves import over_time, training
+from recap.sweeps.dials import dials, trainings
+from recap.sweeps.drawing import Drawn, save, styled
+from recap.sweeps.results import Results
+from recap.sweeps.tables import Tables
+
+MAKERS: Mapping[str, Callable[[Results, Tables], Drawn | None]] = {
+    "dials": dials,
+    "trainings": trainings,
+    "rewards": lambda results, _: training(results),
+    "time": lambda results, _: over_time(results),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A file, what it shows, and how to read it."""
+
+    path: Path
+    title: str
+    caption: str
+
+
+def draw(results: Results, tables: Tables, stem: Path) -> dict[str, Picture]:
+    """Write ``STEM_<name>.png`` for every picture that has something to show; by name."""
+    pictures = {}
+    for name, make in MAKERS.items():
+        path = stem.with_name(f"{stem.name}_{name}.png")
+        with styled():
+            drawn = make(results, tables)
+            if drawn is None:
+                path.unlink(missing_ok=True)
+                continue
+            save(drawn.figure, path)
+        pictures[name] = Picture(path, drawn.title, drawn.caption)
+    return pictures

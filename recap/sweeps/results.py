@@ -1,0 +1,100 @@
+"""What is recorded of a sweep's design: read from the ledger, the cells that count and those not.
+
+Iterates the design, never the folder. A cell counts if it was recorded as today's code and
+parameters would make it; one that was recorded otherwise is stale and left out, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recap.errors import ParameterError, choices
+from recap.lineage import digest
+from recap.params import Params
+from recap.report.axes import Axes, Key, attack_axes
+from recap.report.claims import Claims
+from recap.report.evidence import Evidence
+from recap.report.parts import Claim
+from recap.report.settings import Settings
+from recap.sweeps.design import Cell, Design
+from recap.sweeps.ledger import LEDGER, Ledger, Measured, evidence
+from recap.sweeps.project import read_project
+from recap.types import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """``measured`` are the cells that count, in the design's order; ``digest`` is of all of them.
+
+    ``params``: the sweep's own, overlay and all. ``evidence`` is what was measured of each prompt,
+    ``settings`` how variants are told apart.
+    """
+
+    design: Design
+    measured: Sequence[Measured]
+    missing: Sequence[Cell]
+    stale: Sequence[Cell]
+    digest: str
+    params: Params
+    evidence: Evidence
+    settings: Settings
+
+    @property
+    def axes(self) -> Axes:
+        """What the places on the attacks' axes mean."""
+        return attack_axes(self.params.attack)
+
+    def claims(self) -> list[Claim]:
+        """The paper's claims, tested on what was measured."""
+        dynamics = [cell.dynamics for cell in self.measured if cell.dynamics]
+        return Claims(self.evidence, self.settings, self.axes, dynamics).all()
+
+    def asked(self) -> list[Claim]:
+        """The same claims with nothing measured: what each of their parts asks."""
+        rounds = [("ipr", place + 1) for place in range(self.params.attack.ipr_rounds)]
+        cells: dict[tuple[str, int], dict[Key, list[Outcome]]] = {
+            (name, seed): {key: [] for key in rounds}
+            for name in self.design.variants
+            for seed in self.design.seeds
+        }
+        return Claims(Evidence(cells, {}, resamples=1, seed=0), self.settings, self.axes, ()).all()
+
+
+def read_results(root: Path) -> Results:
+    """The design's cells as the ledger has them.
+
+    Raises ParameterError where the sweep has no baseline to compare with, DataError for a broken
+    file.
+    """
+    project, ledger = read_project(root), Ledger(root / LEDGER)
+    params, design = Params.model_validate(project.params), project.design
+    if params.gate.baseline not in design.variants:
+        raise ParameterError(
+            f"Expected gate.baseline, with which the sweep's variants are compared, among them "
+            f"({choices(design.variants)}), got '{params.gate.baseline}'. Put it into "
+            "sweep.variants or name another one."
+        )
+    prints = project.fingerprints()
+    records = {cell: ledger.read(cell) for cell in design.cells()}
+    measured = [
+        record for cell, record in records.items() if record and record.fingerprint == prints[cell]
+    ]
+    kept = {record.cell for record in measured}
+    names = {record.variant for record in measured}
+    return Results(
+        design=design,
+        measured=measured,
+        missing=[cell for cell, record in records.items() if record is None],
+        stale=[cell for cell, record in records.items() if record and cell not in kept],
+        digest=digest({cell.name: prints[cell] for cell in sorted(kept)}),
+        params=params,
+        evidence=evidence(measured, ledger, resamples=params.evaluate.bootstrap, seed=params.seed),
+        settings=Settings(
+            train={name: params.for_variant(name) for name in design.variants},
+            measured=tuple(name for name in design.variants if name in names),
+            candidate=design.around,
+            baseline=params.gate.baseline,
+        ),
+    )
