@@ -101,9 +101,10 @@ def _expanded(
         }
         for item in _products(axes):
             filled = {
-                key: _fill(spec[key], item) if key == "cmd" else [_fill(e, item) for e in spec[key]]
-                for key in ("cmd", "deps", "params", "outs")
+                key: [_fill(entry, item) for entry in spec.get(key, ())]
+                for key in ("deps", "params", "outs")
             }
+            filled["cmd"] = _fill(spec["cmd"], item)
             yield "@".join([name, *(["-".join(item.values())] if item else [])]), filled
 
 
