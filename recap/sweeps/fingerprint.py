@@ -100,7 +100,7 @@ def _expanded(
             for axis, template in spec.get("matrix", {}).items()
         }
         for item in _products(axes):
-            filled = {
+            filled: dict[str, Any] = {
                 key: [_fill(entry, item) for entry in spec.get(key, ())]
                 for key in ("deps", "params", "outs")
             }

@@ -1,7 +1,7 @@
 """A clone whose sweep is of stages that take no time, for tests and benchmarks of what runs them.
 
-Not a test: ``params.yaml`` is the project's own but for the sweep, ``dvc.yaml`` has the stages' names
-and outputs, and every stage is sweep_work.py.
+Not a test: ``params.yaml`` is the project's own but for the sweep, ``dvc.yaml`` has the stages'
+names and outputs, and every stage is sweep_work.py.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def stages_of(*cells: str) -> list[str]:
     return sorted(f"{name}@{c}" for c in cells for name in ("train", "attack", "judge", "evaluate"))
 
 
-def at_work(folder: Path) -> list[str]:
-    """Commands of living processes that were started, at any depth, in the project."""
+def processes(folder: Path) -> list[tuple[int, str]]:
+    """Living processes that were started, at any depth, in the project, with their commands."""
     mark = f"RUN_LOG={folder / 'log.txt'}".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -130,7 +130,8 @@ def at_work(folder: Path) -> list[str]:
             continue
         try:
             if mark in (entry / "environ").read_bytes().split(b"\0"):
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found.append((int(entry.name), command))
         except OSError:  # gone meanwhile
             continue
     return found

@@ -16,9 +16,9 @@ from tests.faults.train_project import until
 from tests.integration.sweep_project import (
     CELLS,
     SHARED,
-    at_work,
     log,
     make_sweep_project,
+    processes,
     recap,
     set_sweep,
     stages_of,
@@ -140,7 +140,7 @@ def test_a_driver_that_is_killed_leaves_nothing_behind(tmp_path, monkeypatch, sh
 
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
-    until(lambda: at_work(project) == [])
+    until(lambda: processes(project) == [])
     assert recorded(project) == ["dapo-0", "recap-0"]
     assert half_written(project) == []
 
@@ -158,12 +158,10 @@ def test_a_cell_that_is_killed_is_done_again_at_once(tmp_path):
     project = make_sweep_project(tmp_path / "project")
     (project / "hold/attack@dapo-0").touch()
     driver = start_recap(project, "sweep", "run", "--seeds", "0", "--workers", "1")
-    until(
-        lambda: "attack@dapo-0" in log(project, "start"), unless=lambda: driver.poll() is not None
-    )
-    (work,) = [pid for pid in pids(project) if b"attack" in command(pid)]
+    until(lambda: work(project) != [], unless=lambda: driver.poll() is not None)
+    (killed,) = work(project)
     (project / "hold/attack@dapo-0").unlink()
-    os.kill(work, signal.SIGKILL)
+    os.kill(killed, signal.SIGKILL)
     said, _ = driver.communicate(timeout=600)
     # whoever was quicker, the signal or the stage's own end: the cell is there, its training once
     assert driver.returncode == 0, said
@@ -171,25 +169,12 @@ def test_a_cell_that_is_killed_is_done_again_at_once(tmp_path):
     assert log(project).count("train@dapo-0") == 1
 
 
-def pids(project: Path) -> list[int]:
-    mark = f"RUN_LOG={project / 'log.txt'}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
-def command(pid: int) -> bytes:
-    try:
-        parts = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return b""
-    return b" ".join(parts) if parts[1:2] == [b"recap/work.py"] else b""
+def work(project: Path) -> list[int]:
+    """Process ids of the attack that waits in the project."""
+    held = [
+        pid for pid, command in processes(project) if command.startswith("python recap/work.py")
+    ]
+    return held if "attack@dapo-0" in log(project, "start") else []
 
 
 @pytest.mark.parametrize(
