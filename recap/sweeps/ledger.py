@@ -17,6 +17,7 @@ from recap.errors import DataError
 from recap.lineage import digest
 from recap.report.axes import Key
 from recap.report.claims import TOKENS
+from recap.report.curves import read_metrics
 from recap.report.evidence import Evidence, Lengths
 from recap.rows import atomic_path, iter_rows, read_json
 from recap.sweeps.design import Cell
@@ -262,7 +263,7 @@ def _tokens(path: Path) -> dict[tuple[str, int, str, int], int]:
 
 def _curve(path: Path) -> dict[str, list[float | None]]:
     """The kept numbers of every update; empty for a policy that was not trained."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = read_metrics(path)
     return {
         name: [None if line.get(name) is None else round(line[name], DIGITS) for line in lines]
         for name in CURVES
