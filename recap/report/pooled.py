@@ -97,10 +97,13 @@ def _pooled(scored: Mapping[int, Scored], seed: int, evidence: Evidence) -> Pool
     for own in trainings.values():
         place = [places[name] for name, _ in own.values()]
         sum_C = np.bincount(place, [value for _, value in own.values()], minlength=len(names))
-        size_C = np.bincount(place, minlength=len(names))
-        mean_SR.append(sum_C[draw_RC].sum(axis=1) / np.maximum(size_C[draw_RC].sum(axis=1), 1))
+        size_C = np.bincount(place, minlength=len(names)).astype(np.float64)
+        size_R = size_C[draw_RC].sum(axis=1)
+        size_R[size_R == 0] = np.nan  # no scored prompt drawn: no rate, not 0
+        mean_SR.append(sum_C[draw_RC].sum(axis=1) / size_R)
     drawn_RS = np.take_along_axis(np.array(mean_SR).T, pick_RS, axis=1)
-    low, high = np.quantile(drawn_RS.mean(axis=1), [0.025, 0.975])
+    drawn_RS = drawn_RS[~np.isnan(drawn_RS).all(axis=1)]
+    low, high = np.quantile(np.nanmean(drawn_RS, axis=1), [0.025, 0.975])
     own_values = list(values.values())
     return Pooled(
         values,

@@ -103,6 +103,7 @@ class _Builder:
     def __init__(self, params: Params, sweep: Sweep) -> None:
         self._params, self._sweep = params, sweep
         self._reference = params.for_variant(sweep.around)
+        self._default = params.train.model_dump(mode="json")
         self._base = dict(params.variants[sweep.around])
         self._names: dict[str, str] = {}
         self._made: dict[str, Mapping[str, Any]] = {}
@@ -209,28 +210,38 @@ class _Builder:
                     f"({definition}), got other settings. Rename it."
                 )
             self._names[key] = name
-            self._made[name] = definition
+            self._made[name] = self._shortest(definition)
         found = self._names[key]
         self._made.setdefault(found, self._params.variants.get(found, definition))
         return found
 
     def _key(self, definition: Mapping[str, Any]) -> str | LeftOut:
         """What a definition comes to, as text."""
-        params, centre = self._params, self._reference
-        values = {**params.train.model_dump(mode="json"), **definition}
-        alpha = values["alpha"]
-        shares = alpha.values() if isinstance(alpha, dict) else [alpha]
-        never = values["prefill_source"] == "none" or values["subset"] == "math"
-        if never or not any(shares):
-            same = {key: _plain(getattr(centre, key)) for key in PREFILLING}
-            definition = {**definition, **same, "alpha": 0.0, "curriculum": "none"}
+        cell = {"cell": self._meaning(definition)}
         try:
-            train = params.model_copy(update={"variants": {"cell": dict(definition)}}).for_variant(
-                "cell"
-            )
+            train = self._params.model_copy(update={"variants": cell}).for_variant("cell")
         except ValidationError as error:
             return LeftOut("", error.errors()[0]["msg"].removeprefix("Value error, "))
         return train.model_dump_json()
+
+    def _meaning(self, definition: Mapping[str, Any]) -> dict[str, Any]:
+        """The definition; where no prompt is ever prefilled, what says how is as in the centre."""
+        values = {**self._default, **definition}
+        alpha = values["alpha"]
+        shares = alpha.values() if isinstance(alpha, dict) else [alpha]
+        never = values["prefill_source"] == "none" or values["subset"] == "math"
+        if any(shares) and not never:
+            return dict(definition)
+        same = {key: _plain(getattr(self._reference, key)) for key in PREFILLING}
+        return {**definition, **same, "alpha": 0.0, "curriculum": "none"}
+
+    def _shortest(self, definition: Mapping[str, Any]) -> dict[str, Any]:
+        """What differs from `train`, and what the centre says: equal cells have one definition."""
+        return {
+            key: value
+            for key, value in self._meaning(definition).items()
+            if key in self._base or value != self._default[key]
+        }
 
 
 def _part(axis: str, value: Any) -> str:

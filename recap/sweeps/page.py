@@ -16,7 +16,7 @@ from recap.sweeps.costs import costs
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import LEDGER
 from recap.sweeps.pictures import Picture, draw
-from recap.sweeps.results import Results, read_results
+from recap.sweeps.results import Results, asked, read_results
 from recap.sweeps.tables import Tables
 
 PAGE = LEDGER.parent / "microworld.md"
@@ -37,7 +37,7 @@ def write_page(root: Path) -> Path:
     tables = Tables(results)
     pictures = draw(results, tables, (root / PAGE).with_suffix(""))
     page = _page(results, claims, causes, tables, pictures)
-    for path, text in ((CLAIMS, claims_page(results.asked())), (PAGE, page)):
+    for path, text in ((CLAIMS, claims_page(asked(results.params, results.design))), (PAGE, page)):
         with atomic_path(root / path) as part:
             part.write_text(text, encoding="utf-8")
     return root / PAGE

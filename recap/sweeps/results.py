@@ -51,15 +51,26 @@ class Results:
         dynamics = [cell.dynamics for cell in self.measured if cell.dynamics]
         return Claims(self.evidence, self.settings, self.axes, dynamics).all()
 
-    def asked(self) -> list[Claim]:
-        """The same claims with nothing measured: what each of their parts asks."""
-        rounds = [("ipr", place + 1) for place in range(self.params.attack.ipr_rounds)]
-        cells: dict[tuple[str, int], dict[Key, list[Outcome]]] = {
-            (name, seed): {key: [] for key in rounds}
-            for name in self.design.variants
-            for seed in self.design.seeds
-        }
-        return Claims(Evidence(cells, {}, resamples=1, seed=0), self.settings, self.axes, ()).all()
+
+def asked(params: Params, design: Design) -> list[Claim]:
+    """The claims with nothing measured: what each of their parts asks."""
+    rounds = [("ipr", place + 1) for place in range(params.attack.ipr_rounds)]
+    cells: dict[tuple[str, int], dict[Key, list[Outcome]]] = {
+        (name, seed): {key: [] for key in rounds}
+        for name in design.variants
+        for seed in design.seeds
+    }
+    nothing = Evidence(cells, {}, resamples=1, seed=0)
+    return Claims(nothing, _settings(params, design, ()), attack_axes(params.attack), ()).all()
+
+
+def _settings(params: Params, design: Design, measured: tuple[str, ...]) -> Settings:
+    return Settings(
+        train={name: params.for_variant(name) for name in design.variants},
+        measured=measured,
+        candidate=design.around,
+        baseline=params.gate.baseline,
+    )
 
 
 def read_results(root: Path) -> Results:
@@ -91,10 +102,5 @@ def read_results(root: Path) -> Results:
         digest=digest({cell.name: prints[cell] for cell in sorted(kept)}),
         params=params,
         evidence=evidence(measured, ledger, resamples=params.evaluate.bootstrap, seed=params.seed),
-        settings=Settings(
-            train={name: params.for_variant(name) for name in design.variants},
-            measured=tuple(name for name in design.variants if name in names),
-            candidate=design.around,
-            baseline=params.gate.baseline,
-        ),
+        settings=_settings(params, design, tuple(n for n in design.variants if n in names)),
     )

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from recap.params import check_pipeline, read_params
+from recap.params import Params, check_pipeline, read_params
 from tests.contract.stage_deps import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -43,6 +43,18 @@ def test_documents_name_only_targets_and_commands_that_exist(path: Path) -> None
     for group in groups:
         known = set(re.findall(rf'@{group}_app\.command\("(\w+)"\)', cli))
         assert set(re.findall(rf"`recap {group} ([a-z]+)", text)) <= known
+
+
+def test_what_is_asked_of_each_claim_is_what_the_code_asks() -> None:
+    """`recap sweep report` writes it; a margin that moves has to be seen to move."""
+    from recap.sweeps.claims import claims_page
+    from recap.sweeps.project import read_project
+    from recap.sweeps.results import asked
+
+    project = read_project(ROOT)
+    written = (ROOT / "docs/results/claims.md").read_text(encoding="utf-8")
+    claims = asked(Params.model_validate(project.params), project.design)
+    assert written == claims_page(claims)
 
 
 def test_every_direct_dependency_is_pinned_and_explained() -> None:

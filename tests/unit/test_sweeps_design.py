@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -78,6 +79,31 @@ def test_two_ways_to_one_setting_are_one_cell() -> None:
     assert found.axes["prefill_source"]["none"] == found.axes["alpha"]["0"] == "dapo"
     assert found.axes["subset"]["math"] == "math"  # trained on other prompts than dapo
     assert [cell.name for cell in found.cells(seeds=[0])] == ["recap-0", "dapo-0", "math-0"]
+
+
+def test_a_cell_without_prefills_is_one_whatever_the_centre_is() -> None:
+    """`dapo` says nothing of the length that the centre has in place of the default."""
+    document = params(around="length_20", axes={"alpha": [0.0, 0.5], "subset": ["all", "math"]})
+    found = sweep_design(document)
+    assert found.axes == {
+        "alpha": {"0": "dapo", "0.5": "length_20"}, "subset": {"all": "length_20", "math": "math"}
+    }  # fmt: skip
+
+
+def test_a_cell_has_one_definition_in_whatever_order_values_stand() -> None:
+    """Math alone is never prefilled: its alpha is 0, whichever it was combined with."""
+    for alphas in ([0.0, 0.25], [0.25, 0.0]):
+        found = design(
+            design="grid",
+            axes={
+                "alpha": alphas,
+                "optimizer": ["grpo"],
+                "subset": ["math"],
+                "prefill_length": [16, 80],
+            },
+        )
+        (name,) = (name for name in found.variants if "optimizer" in name)
+        assert found.variants[name] == {"alpha": 0.0, "optimizer": "grpo", "subset": "math"}
 
 
 def test_a_named_variant_that_equals_a_value_is_that_cell() -> None:
@@ -165,13 +191,15 @@ def test_no_two_variants_train_alike_and_order_changes_none(data: st.DataObject,
         name: data.draw(st.lists(st.sampled_from(VALUES[name]), min_size=1, unique=True))
         for name in names
     }
-    trained = _trained(axes, kind)
-    assert len(set(trained)) == len(trained)
-    turned = {name: axes[name][::-1] for name in reversed(names)}
-    assert {*_trained(turned, kind)} == {*trained}
-
-
-def _trained(axes: dict[str, list[Any]], kind: str) -> list[str]:
     asked = params(axes=axes, design=kind)
     found = sweep_design(asked)
-    return [each.model_dump_json() for each in effective(asked, found).values()]
+    trained = [each.model_dump_json() for each in effective(asked, found).values()]
+    assert len(set(trained)) == len(trained)
+    turned = sweep_design(
+        params(axes={name: axes[name][::-1] for name in reversed(names)}, design=kind)
+    )
+    assert _definitions(turned) == _definitions(found)
+
+
+def _definitions(found: Design) -> set[str]:
+    return {json.dumps(definition, sort_keys=True) for definition in found.variants.values()}

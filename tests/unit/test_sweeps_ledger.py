@@ -131,7 +131,7 @@ def test_evidence_is_that_of_full_rows(cells: list[Any], data: st.DataObject) ->
             rows, completions = [], []
             for key, block in zip(KEYS, blocks, strict=True):
                 for place, (success, reflected, spent, end) in enumerate(block):
-                    rows.append(outcome(key, place, success, reflected))
+                    rows.append(outcome(key, place // 2, success, reflected, place % 2))
                     completions.append(completion(rows[-1], spent, end))
             mixed = data.draw(st.permutations(range(len(rows))))
             finish(folder, at, [rows[n] for n in mixed], completions)
