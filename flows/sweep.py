@@ -104,7 +104,7 @@ def _run_cells(
     schedule = Schedule(units, workers, keep_going=True)
 
     def start(unit: Unit, place: str, upstream: list[Future]) -> Future:
-        mirror.before(unit.stages[0])
+        mirror.before(unit.stages[0].rpartition(":")[2])
         return run_unit.submit(
             unit.name, unit.stages, str(project.folder), place, return_state=False,
             wait_for=upstream,
@@ -168,7 +168,7 @@ class _Book:
         """Keep what was measured; costs only where all of the cell was computed by ``run``."""
         own, seconds, cpu_seconds = self._project.stages(cell), dict[str, float](), None
         if run is not None and set(run.stages) == set(own):
-            seconds = {stage.split("@")[0]: round(run.stages[stage], 1) for stage in own}
+            seconds = {stage.rpartition(":")[2]: round(run.stages[stage], 1) for stage in own}
             cpu_seconds = round(run.cpu_seconds, 1)
         measured, questions = measure(
             self._project.folder,
