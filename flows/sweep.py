@@ -165,9 +165,9 @@ class _Book:
         self._prints = project.fingerprints()
 
     def record(self, cell: Cell, run: StageRun | None) -> None:
-        """Keep what was measured; costs only where all of the cell was computed by ``run``."""
+        """Keep what was measured; costs only where ``run`` computed all of the cell from its start."""
         own, seconds, cpu_seconds = self._project.stages(cell), dict[str, float](), None
-        if run is not None and set(run.stages) == set(own):
+        if run is not None and set(run.stages) == set(own) and not run.continued:
             seconds = {stage.rpartition(":")[2]: round(run.stages[stage], 1) for stage in own}
             cpu_seconds = round(run.cpu_seconds, 1)
         measured, questions = measure(
