@@ -85,6 +85,8 @@ def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ())
         for cell in added:
             book.record(cell, None)
             show(f"{cell.name} was computed already: recorded")
+        if len(added) == len(plan.left()):
+            return [cell.name for cell in added]
         with Mirror() as mirror:
             schedule = _run_cells(project, book, pipeline, plan, workers, mirror)
     if schedule.failed:
@@ -165,7 +167,7 @@ class _Book:
         self._prints = project.fingerprints()
 
     def record(self, cell: Cell, run: StageRun | None) -> None:
-        """Keep what was measured; costs only where ``run`` computed all of the cell from its start."""
+        """Keep what was measured; costs only where ``run`` computed all of it from the start."""
         own, seconds, cpu_seconds = self._project.stages(cell), dict[str, float](), None
         if run is not None and set(run.stages) == set(own) and not run.continued:
             seconds = {stage.rpartition(":")[2]: round(run.stages[stage], 1) for stage in own}
