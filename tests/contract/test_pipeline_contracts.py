@@ -102,6 +102,16 @@ def test_every_parameter_file_loads(path: Path) -> None:
     read_params(path)
 
 
+def test_the_papers_own_sweep_loads() -> None:
+    """Eight places of Table 12 with training on alignment prompts alone; the rest is named."""
+    design = sweep_design(read_params(ROOT / "infra/profiles/paper.yaml"))
+    assert [*design.axes["alpha"].values()] == [
+        "alpha_0", "alpha_25", "alpha_50", "alpha_75", "alpha_100",
+    ]  # fmt: skip
+    assert design.axes["prefill_length"]["500"] == "alpha_50"
+    assert len(design.cells()) == 16 * 3 and not design.left_out
+
+
 def test_there_are_profiles() -> None:
     assert "paper" in [path.stem for path in PROFILES]
 
