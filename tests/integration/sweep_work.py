@@ -1,8 +1,8 @@
 """A stand-in for any stage of a sweep: it writes outputs of the right form in no time.
 
 Run as ``python recap/work.py STAGE [VARIANT SEED]`` in a project of sweep_project.py. It logs its
-start and end to ``$RUN_LOG``, waits while ``$HOLD/STAGE@CELL`` exists, fails where ``$HOLD/fail-…``
-does, and computes for ``$BURN`` seconds. It imports next to nothing: it starts in a moment.
+start and end to ``$RUN_LOG``, waits while ``$HOLD/STAGE@CELL`` exists and fails where
+``$HOLD/fail-…`` does; ``train`` computes for ``$BURN`` seconds. It starts in a moment.
 """
 
 import json
@@ -33,13 +33,18 @@ def main() -> None:
         sys.exit(2)
     while (hold / place).exists():
         time.sleep(0.05)
-    until = time.process_time() + float(os.environ.get("BURN", "0"))
-    while time.process_time() < until:
-        sum(range(10_000))
+    if stage == "train":
+        compute(float(os.environ.get("BURN", "0")))
     for path, text in outputs(stage, name, cell):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text)
     note(f"end {place}")
+
+
+def compute(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        sum(range(10_000))
 
 
 def note(line: str) -> None:
