@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from recap.report.markdown import table
+from recap.sweeps.fingerprint import CELL_STAGES, DYNAMICS
 from recap.sweeps.ledger import Measured
+from recap.sweeps.plan import expected_seconds
 
 
 def costs(measured: Sequence[Measured]) -> list[str]:
@@ -28,7 +30,11 @@ def costs(measured: Sequence[Measured]) -> list[str]:
         f"{len(timed)} of {len(measured)} cells were timed: {minutes:.0f} minutes of cells one "
         f"after another ({minutes / len(timed):.1f} each), {cpu:.0f} of processor time."
     )
-    stages = list(dict.fromkeys(stage for cell in timed for stage in cell.cost.seconds))
+    stages = [
+        stage
+        for stage in (*CELL_STAGES, DYNAMICS)
+        if any(stage in cell.cost.seconds for cell in timed)
+    ]
     rows = []
     for variant in dict.fromkeys(cell.variant for cell in timed):
         own = [cell for cell in timed if cell.variant == variant]
@@ -40,7 +46,12 @@ def costs(measured: Sequence[Measured]) -> list[str]:
         )  # fmt: skip
     header = ["Variant", "Cells timed", *(f"{stage}, min" for stage in stages), "Cell, min",
               "Processor, min"]  # fmt: skip
-    return [known + (f" {said}" if unknown else ""), "Means over the timed cells:",
+    if unknown:
+        every = sum(expected_seconds(cell.cell, timed) or 0.0 for cell in measured) / 60
+        known += (
+            f" {said} If each took what timed ones of its kind did, all take {every:.0f} minutes."
+        )
+    return [known, "Means over the timed cells:",
             table(header, rows)]  # fmt: skip
 
 

@@ -293,7 +293,7 @@ def test_the_projects_own_causes_are_of_its_claims() -> None:
 def test_costs_of_some_cells_unknown() -> None:
     at = {("prefill", 1): "1"}
     cells = [
-        measured(Cell("recap", 0), at, "f", Cost(seconds={"train": 120, "attack": 30},
+        measured(Cell("recap", 0), at, "f", Cost(seconds={"attack": 30, "train": 120},
                                                  cpu_seconds=180)),
         measured(Cell("recap", 1), at, "f", Cost(seconds={"train": 240, "attack": 30},
                                                  cpu_seconds=240)),
@@ -303,7 +303,7 @@ def test_costs_of_some_cells_unknown() -> None:
     assert said == (
         "2 of 3 cells were timed: 7 minutes of cells one after another (3.5 each), 7 of processor "
         "time. 1 of 3 cells have no known cost: they were restored from a cache, or computed "
-        "before costs were kept."
+        "before costs were kept. If each took what timed ones of its kind did, all take 10 minutes."
     )
     assert rows.splitlines() == [
         "| Variant | Cells timed | train, min | attack, min | Cell, min | Processor, min |",

@@ -44,15 +44,32 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_has_the_stages_that_cells_need_and_no_other(root: Path) -> None:
+def test_it_has_the_stages_that_cells_share_and_a_pipeline_for_each_cell(root: Path) -> None:
     folder = write_project(read_project(root))
     assert folder == root / ".recap/sweep"
-    written = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
-    assert list(written) == [
-        "models", "sources", "prepare", "validate", "prefill", "train", "attack", "judge",
-        "evaluate", "dynamics",
-    ]  # fmt: skip
-    assert written["train"] == PIPELINE["train"]
+    written = {
+        path.parent.relative_to(folder).as_posix(): yaml.safe_load(path.read_text())["stages"]
+        for path in folder.rglob("dvc.yaml")
+    }
+    assert {name: list(stages) for name, stages in written.items()} == {
+        ".": ["models", "sources", "prepare", "validate", "prefill"],
+        "cells/recap-0": ["train", "attack", "judge", "evaluate"],
+        "cells/recap-1": ["train", "attack", "judge", "evaluate"],
+        "cells/dapo-0": ["train", "attack", "judge", "evaluate", "dynamics"],
+        "cells/dapo-1": ["train", "attack", "judge", "evaluate", "dynamics"],
+    }
+    assert written["."]["prepare"] == PIPELINE["prepare"]
+    assert written["cells/dapo-1"]["train"] == {
+        "wdir": "../..", "cmd": "python -m recap.train dapo 1", "deps": ["recap/code.py"],
+        "params": ["seed"], "outs": ["train/dapo-1"],
+    }  # fmt: skip
+
+
+def test_a_removed_cell_has_no_pipeline_any_more(root: Path) -> None:
+    folder = write_project(read_project(root))
+    set_sweep(root, seeds=[1])
+    write_project(read_project(root))
+    assert sorted(path.name for path in (folder / "cells").iterdir()) == ["dapo-1", "recap-1"]
 
 
 def test_its_parameters_are_the_clones_with_matrix_variants_and_overlay(root: Path) -> None:
@@ -80,9 +97,12 @@ def test_the_stages_of_a_cell_in_order(root: Path) -> None:
     project = read_project(root)
     recap, dapo = Cell("recap", 0), Cell("dapo", 1)
     assert project.stages(recap) == [
-        "train@recap-0", "attack@recap-0", "judge@recap-0", "evaluate@recap-0"
+        "cells/recap-0/dvc.yaml:train", "cells/recap-0/dvc.yaml:attack",
+        "cells/recap-0/dvc.yaml:judge", "cells/recap-0/dvc.yaml:evaluate",
     ]  # fmt: skip
-    assert project.stages(dapo)[-2:] == ["evaluate@dapo-1", "dynamics@dapo-1"]
+    assert project.stages(dapo)[-2:] == [
+        "cells/dapo-1/dvc.yaml:evaluate", "cells/dapo-1/dvc.yaml:dynamics"
+    ]  # fmt: skip
 
 
 def test_the_settings_of_a_cell_are_flat_text_of_what_it_trains_with(root: Path) -> None:
@@ -111,7 +131,7 @@ def test_code_is_copied_without_caches_and_brought_up_to_date(root: Path) -> Non
 def test_files_that_say_the_same_are_not_written_again(root: Path) -> None:
     folder = write_project(read_project(root))
     dates = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    assert len(dates) == 6
+    assert len(dates) == 10
     write_project(read_project(root))
     assert {path: path.stat().st_mtime_ns for path in dates} == dates
 
@@ -152,10 +172,12 @@ def test_what_was_written_has_the_fingerprints_of_what_was_asked(root: Path) -> 
     assert not {*project.fingerprints().values()} & {*asked.values()}
 
 
-def test_a_cell_that_was_not_written_yet_has_no_print_there(root: Path) -> None:
+def test_a_cell_that_was_not_written_yet_or_otherwise_has_no_print_there(root: Path) -> None:
     write_project(read_project(root))
     set_sweep(root, dynamics=["dapo"], axes={"alpha": [0.0, 0.3, 0.5]}, seeds=[0, 2])
     assert list(read_project(root).written()) == [Cell("recap", 0), Cell("dapo", 0)]
+    (root / ".recap/sweep/cells/dapo-0/dvc.yaml").write_text("stages: {}\n")
+    assert list(read_project(root).written()) == [Cell("recap", 0)]
 
 
 def test_the_projects_own_pipeline_has_every_stage_that_a_sweep_needs(tmp_path: Path) -> None:
