@@ -14,6 +14,10 @@ from recap.report.paper import MODELS, numbers
 MODEL = MODELS[0]
 """The paper's ablations are of its smaller model."""
 CENTRE_WORDS = 500
+ALPHAS = {
+    "0": "alpha=0 (DAPO)", "0.25": "alpha=0.25", "0.5": "alpha=0.50", "0.75": "alpha=0.75",
+    "1": "alpha=1.00",
+}  # fmt: skip
 NONE: Mapping[str, float] = {}
 
 
@@ -25,8 +29,7 @@ def published(
     ``words``: a prefill length as the paper would have it (``paper_words``).
     """
     if axis == "alpha":
-        name = "alpha=0 (DAPO)" if float(value) == 0 else f"alpha={float(value):.2f}"
-        return _row12(name)
+        return _row12(ALPHAS.get(value, ""))
     if axis == "prefill_length":
         return NONE if words is None else _row12(f"length={words:g}")
     if axis == "prefill_source":

@@ -151,6 +151,19 @@ def test_a_removed_variant_vanishes_though_its_file_lies_there(root: Path) -> No
     assert "alpha_25" not in "\n".join(page(root))
 
 
+def test_a_grid_has_its_combinations_among_the_other_variants(tmp_path: Path) -> None:
+    axes = {"alpha": [0.0, 0.5, {"harmful": 0.5, "benign": 0.25}], "prefill_length": [16, [20, 80]]}
+    lines = page(clone(tmp_path / "clone", design="grid", axes=axes))
+    others = [line.split(" | ")[0] for line in section(lines, "### Beyond the paper's tables")]
+    assert others == [
+        "| ",
+        "| ---",
+        "| `dapo`",
+        "| `alpha_harmful-0p5-benign-0p25__prefill_length_16`",
+        "| `alpha_harmful-0p5-benign-0p25__prefill_length_20-80`",
+    ]
+
+
 def test_a_page_of_nothing_has_every_cell_missing_and_no_picture(tmp_path: Path) -> None:
     root = clone(tmp_path / "clone")
     lines = page(root)
@@ -320,7 +333,7 @@ def test_costs_of_some_cells_unknown() -> None:
     ("axis", "value", "clean", "prefill"),
     [
         ("alpha", "0", False, 87.54), ("alpha", "0.25", False, 95.21), ("alpha", "1", False, 97.44),
-        ("alpha", "0.3", False, None),
+        ("alpha", "0.3", False, None), ("alpha", "harmful-0.5-benign-0", False, None),
         ("prefill_source", "counter", False, 96.81), ("prefill_source", "none", False, 82.42),
         ("prefill_source", "aligned", False, 57.83), ("prefill_source", "self", False, None),
         ("safety_reward", "binary", False, 96.49), ("safety_reward", "binary", True, 84.66),
