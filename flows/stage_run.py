@@ -1,4 +1,4 @@
-"""One stage as a child process: ``dvc repro -s <stage>``, its lines passed on, its end explained.
+"""Stages as a child process: ``dvc repro -s <stage>…``, its lines passed on, its end explained.
 
 Leaves out which stage when (flows/reproduce.py) and what a stage does after a kill (its own
 business: training continues from its last state).
@@ -12,8 +12,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from recap import child
 from recap.errors import SpaceError
@@ -21,8 +22,9 @@ from recap.errors import SpaceError
 DVC_CHATTER = re.compile(
     r"(Running stage '|> |Generating lock file|Updating lock file|To track the changes with git"
     r"|\tgit add |To enable auto staging|\tdvc config |Use `dvc push`|ERROR: failed to reproduce"
-    r"|Verifying outputs|WARNING: '.*' is empty\.$)"
+    r"|Verifying outputs|Pulling data for |WARNING: '.*' is empty\.$)"
 )
+RUNNING = re.compile(r"Running stage '(.*)':")
 CACHED = re.compile(r"Stage '.*' (didn't change, skipping|is cached)")
 FAULT = re.compile(r"(\w+(Error|Exception|Interrupt)\b.*:|Traceback \(most recent call last\))")
 EXITED = re.compile(r"exited with (-?\d+)")
@@ -54,15 +56,30 @@ class StageFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StageRun:
-    """How long a stage took; ``startup`` is the part before its own command began."""
+    """How long it took; ``startup`` is the part before the first command began.
+
+    ``stages``: seconds of each stage that was not restored. ``cpu_seconds``: of all its processes.
+    """
 
     seconds: float
     startup: float
     cached: bool
+    stages: dict[str, float]
+    cpu_seconds: float
 
 
-def run_stage(stage: str, say: Callable[[str], None]) -> StageRun:
-    """Reproduce one stage (not what it needs) and hand its lines to ``say`` as they come.
+def run_stage(
+    name: str,
+    say: Callable[[str], None],
+    *,
+    stages: Sequence[str] = (),
+    folder: Path = Path(),
+    pull: bool = False,
+) -> StageRun:
+    """Reproduce the stage ``name``, or several under that name, and hand on lines as they come.
+
+    ``folder`` is the DVC project. What a stage needs is not reproduced; with ``pull`` it is, and
+    what the project's remote has is restored from there.
 
     From the line that names an error on, lines are kept back: they are the message of the
     StageFailed that follows, so that it is shown once. Should the stage go on after all, they are
@@ -71,7 +88,8 @@ def run_stage(stage: str, say: Callable[[str], None]) -> StageRun:
     """
     begin = time.monotonic()
     process = child.start(
-        ["-m", "dvc", "--wait-for-lock", "repro", "-s", stage],
+        ["-m", "dvc", "--wait-for-lock", "repro", "--pull" if pull else "-s", *(stages or [name])],
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -81,10 +99,13 @@ def run_stage(stage: str, say: Callable[[str], None]) -> StageRun:
     kept: list[str] = []
     said: list[str] = []
     code, startup, cached, full = None, None, False, ""
+    begun: dict[str, float] = {}
     try:
         assert process.stdout is not None
         for raw in process.stdout:
             line = raw.rstrip()
+            if found := RUNNING.match(line):
+                begun[found.group(1)] = time.monotonic()
             if line.startswith("> ") and startup is None:
                 startup = time.monotonic() - begin
             if found := EXITED.search(line):
@@ -101,20 +122,39 @@ def run_stage(stage: str, say: Callable[[str], None]) -> StageRun:
             else:
                 say(line)
                 said = [*said[-9:], line]
-        status = process.wait()
+        status, cpu = _wait(process)
     finally:
         _stop(process)
         _running.discard(process)
     if status != 0 and code is None and full:
         error = SpaceError(f"The disk is full: {full}. Free some space and run again.")
-        raise StageFailed(stage, error.exit_code, f"SpaceError: {error}")
+        raise StageFailed(name, error.exit_code, f"SpaceError: {error}")
     if status != 0:
         message = "\n".join(kept or said) or "no message"
-        raise StageFailed(stage, status if code is None else code, message)
+        raise StageFailed(name, status if code is None else code, message)
     for line in kept:
         say(line)
-    seconds = time.monotonic() - begin
-    return StageRun(seconds, seconds if startup is None else startup, cached)
+    end = time.monotonic()
+    ends = [*list(begun.values())[1:], end]
+    took = {stage: until - at for (stage, at), until in zip(begun.items(), ends, strict=True)}
+    seconds = end - begin
+    return StageRun(
+        seconds=seconds,
+        startup=seconds if startup is None else startup,
+        cached=cached and not begun,
+        stages=took,
+        cpu_seconds=cpu,
+    )
+
+
+def _wait(process: subprocess.Popen[str]) -> tuple[int, float]:
+    """How a process ended, and the CPU seconds of it and of what it had waited for."""
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except ChildProcessError:  # whoever stopped it saw its end first
+        return process.wait(), 0.0
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_utime + usage.ru_stime
 
 
 def stop_all() -> None:
