@@ -1,7 +1,8 @@
 """``python -m flows reproduce|promote|rollback``: a flow with an API of its own around it.
 
-``sweep-pool`` has workers do it, and needs the server that these are connected to. Prefect is imported while the API starts. Leaves out deployments: there a worker loads the flow and
-its server is known (infra/prefect.yaml).
+Prefect is imported while the API starts. ``sweep-pool`` needs the server that its workers are
+connected to. Leaves out deployments: there a worker loads the flow and its server is known
+(infra/prefect.yaml).
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ remote has: a push that was cut off can pass for whole. Here the data goes first
 looked for on the remote, those in folders too, and the run cache, which makes a stage count as
 done elsewhere, goes last.
 
-    python -m flows.remote push STAGE…     prints what dvc.lock has of the stages, as JSON
-    python -m flows.remote lacks           reads that JSON; prints the objects that are not there
+    python -m flows.remote FOLDER push STAGE…    prints what dvc.lock has of the stages, as JSON
+    python -m flows.remote FOLDER lacks          reads that JSON; prints what is not there
 
 A process of its own: file systems keep threads and listings. Leaves out restoring: ``dvc repro
 --pull`` does (flows/stage_run.py).
@@ -14,6 +14,7 @@ A process of its own: file systems keep threads and listings. Leaves out restori
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -44,8 +45,7 @@ def lacks(folder: Path, entries: Entries) -> list[str]:
 
 def _ask(folder: Path, arguments: Sequence[str], question: str) -> Any:
     process = child.start(
-        ["-m", "flows.remote", *arguments],
-        cwd=folder,
+        ["-m", "flows.remote", str(folder), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -61,21 +61,23 @@ def _ask(folder: Path, arguments: Sequence[str], question: str) -> Any:
 
 
 class _Remote:
-    """The project in the current folder and its default remote."""
+    """A project and its default remote."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         from dvc.repo import Repo
 
-        self._repo = Repo()
+        self._folder = folder
+        self._repo = Repo(str(folder))
         self._near = self._repo.cache.local
         self._far = self._repo.cloud.get_remote_odb(None, "push")
 
     def push(self, stages: Sequence[str]) -> Entries:
         import yaml
 
-        locked = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
+        locked = yaml.safe_load((self._folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
         entries = {stage: locked[stage] for stage in stages}
-        self._repo.push(targets=list(stages))
+        with contextlib.chdir(self._folder):  # DVC reads targets from there
+            self._repo.push(targets=list(stages))
         missing = self.lacks(entries)
         # What names a folder's files goes after them: it must never be there without them.
         for oids in (
@@ -111,11 +113,11 @@ class _Remote:
         return []
 
 
-def _main(command: str, *stages: str) -> None:
+def _main(folder: str, command: str, *stages: str) -> None:
     from dvc.exceptions import DvcException
 
     try:
-        remote = _Remote()
+        remote = _Remote(Path(folder))
         answer = remote.push(stages) if command == "push" else remote.lacks(json.load(sys.stdin))
     except (DvcException, PipelineError, OSError) as error:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
