@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,10 +29,11 @@ def read_graph(root: Path) -> Pipeline:
     Waits for another DVC process that holds the lock. Raises DvcException when dvc.yaml or
     dvc.lock cannot be read.
     """
-    with Repo(str(root), _wait_for_lock=True) as repo:
+    # Seen from another folder, DVC puts the path of dvc.yaml before every stage's name.
+    with contextlib.chdir(root), Repo(".", _wait_for_lock=True) as repo:
         graph = repo.index.graph  # edges point from a stage to what it needs
         state = repo.status()
-        lock = root / "dvc.lock"
+        lock = Path("dvc.lock")
         recorded = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
         known = (recorded or {}).get("stages", {})
         ordered = nx.lexicographical_topological_sort(

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from recap import child
@@ -135,8 +136,8 @@ def run_stage(
     for line in kept:
         say(line)
     end = time.monotonic()
-    ends = [*list(begun.values())[1:], end]
-    took = {stage: until - at for (stage, at), until in zip(begun.items(), ends, strict=True)}
+    moments = pairwise([*begun.values(), end])  # none where all was restored
+    took = {stage: until - at for stage, (at, until) in zip(begun, moments, strict=True)}
     seconds = end - begin
     return StageRun(
         seconds=seconds,
