@@ -24,6 +24,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
+    ArtifactFilterType,
     FlowRunFilter,
     FlowRunFilterId,
 )
@@ -34,7 +35,7 @@ from prefect.states import Cancelled, Crashed
 from flows.graph import read_graph
 from flows.remote import lacks
 from flows.stage_run import StageFailed, run_stage
-from flows.worker import fingerprint, head
+from flows.worker import BEAT, fingerprint, head
 from recap import child
 from recap.errors import PipelineError
 from recap.locks import STATE, exclusive
@@ -61,7 +62,7 @@ class _Run:
     stages: list[str]
     attempt: int = 0
     id: UUID | None = None
-    seen: tuple[str, int] = ("", 0)
+    seen: tuple[str, int] = ("", -1)
     since: float = 0.0
 
 
@@ -191,7 +192,7 @@ class _Driver:
             },
             job_variables=self._job_variables(),
         )
-        run.id, run.seen, run.since = made.id, ("", 0), time.monotonic()
+        run.id, run.seen, run.since = made.id, ("", -1), time.monotonic()
         self._runs.append(run)
 
     def _job_variables(self) -> dict[str, Any]:
@@ -207,25 +208,24 @@ class _Driver:
             flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids))
         )
         states = {row.id: row for row in found}
-        beats = {
-            artifact.flow_run_id: artifact.data
-            for artifact in self._client.read_artifacts(
-                artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=ids))
-            )
-        }
+        wanted = ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=ids), type=ArtifactFilterType(any_=[BEAT])
+        )
+        found_beats = self._client.read_artifacts(artifact_filter=wanted)
+        beats = {artifact.flow_run_id: artifact.data for artifact in found_beats}
         for run in list(self._runs):
-            self._judge(run, states[self._id(run)], beats.get(run.id) or {"beat": -1, "lock": None})
+            self._judge(run, states[self._id(run)], beats.get(run.id))
 
-    def _judge(self, run: _Run, row: FlowRun, beat: dict[str, Any]) -> None:
+    def _judge(self, run: _Run, row: FlowRun, beat: dict[str, Any] | None) -> None:
         assert row.state is not None
-        kind, seen = row.state.type, (row.state.type.value, beat["beat"])
+        kind, seen = row.state.type, (row.state.type.value, beat["beat"] if beat else -1)
         if seen != run.seen:
-            if kind is StateType.RUNNING and run.seen[0] != seen[0]:
-                _show(f"{run.unit} runs{_place(row)}")
+            if beat and run.seen[1] < 0:
+                _show(f"{run.unit} runs at {beat['place']}")
             run.seen, run.since = seen, time.monotonic()
         if kind is StateType.COMPLETED:
             self._runs.remove(run)
-            self._check(run, beat["lock"])
+            self._check(run, beat["lock"] if beat else None)
         elif kind is StateType.FAILED:
             self._runs.remove(run)
             self._fail(run, row.state.message or "no message")
@@ -234,9 +234,9 @@ class _Driver:
             self._fail(run, "it was cancelled")
         elif kind is StateType.CRASHED:
             self._runs.remove(run)
-            self._again(run, f"its process died{_place(row)}")
+            self._again(run, "its process died")
         elif kind in (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING):
-            patience = self._lease if beat["beat"] >= 0 else max(self._lease, START)
+            patience = self._lease if beat else max(self._lease, START)
             if (silent := time.monotonic() - run.since) > patience:
                 self._runs.remove(run)
                 lost = f"no sign of its worker for {silent:.0f} s"
@@ -292,10 +292,6 @@ def _explain(driver: _Driver, wanted: dict[str, list[str]]) -> str:
     else:
         parts.append("All other cells are there; run again to do just these.")
     return "\n\n".join(parts)
-
-
-def _place(row: FlowRun) -> str:
-    return f" on {row.infrastructure_pid}" if row.infrastructure_pid else ""
 
 
 def _show(line: str) -> None:

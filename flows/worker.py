@@ -10,6 +10,7 @@ credentials of the remote, which are in the worker's environment.
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -34,7 +35,7 @@ from recap.sweeps.fingerprint import Fingerprints
 from recap.sweeps.project import Project, read_project, write_project
 
 BEAT = "sweep-beat"
-"""Type of the artifact in which a run says that it lives; data: ``beat``, and ``lock`` at last."""
+"""Type of the artifact in which a run says that it lives; with a ``beat`` and the ``lock`` at last."""
 INTERVAL = 2.0
 """Seconds between two beats. Prefect's own heartbeats come no more often than every 30."""
 
@@ -120,6 +121,7 @@ class _Beat(threading.Thread):
         super().__init__(name="beat", daemon=True)
         self.lock: Entries | None = None
         self._run, self._count, self._over = run, 0, threading.Event()
+        self._place = f"{socket.gethostname()}:{Path.cwd()}"
 
     def __enter__(self) -> _Beat:
         with get_client(sync_client=True) as client:
@@ -162,4 +164,4 @@ class _Beat(threading.Thread):
         client.update_artifact(self._artifact, ArtifactUpdate(data=self._data()))
 
     def _data(self) -> dict[str, Any]:
-        return {"beat": self._count, "lock": self.lock}
+        return {"beat": self._count, "place": self._place, "lock": self.lock}
