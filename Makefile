@@ -23,7 +23,7 @@ export VLLM_NO_USAGE_STATS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help install run plan report journey lint types imports unit test faults bench curve compare deps deploy clean
+.PHONY: help install run plan report journey lint types imports unit test faults bench sweep curve compare deps deploy clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -73,6 +73,9 @@ faults: $(STAMP)  ## kill training at KILLS random moments (20), it has to end b
 
 bench: $(STAMP)  ## our loops beside generate and stock TRL, where time goes (docs/performance.md)
 	@python -m tests.bench
+
+sweep: $(STAMP)  ## the ablation on the microworld, what is not recorded yet (hours; WORKERS=n)
+	@recap sweep run --workers $(WORKERS)
 
 curve: $(STAMP)  ## measure which worlds teach plain RL to recover (hours; SHARES=, SEEDS=)
 	@python -m flows.curve --shares $(or $(SHARES),0.1 0.2 0.3 0.4) --seeds $(or $(SEEDS),11 12 13) --workers $(WORKERS)

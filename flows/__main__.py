@@ -1,4 +1,4 @@
-"""``python -m flows reproduce|promote|rollback``: a flow with an API of its own around it.
+"""``python -m flows reproduce|sweep|promote|rollback``: a flow with an API of its own around it.
 
 Prefect is imported while the API starts. ``sweep-pool`` needs the server that its workers are
 connected to. Leaves out deployments: there a worker loads the flow and its server is known
@@ -35,6 +35,21 @@ def reproduce_command(
     wait_until_up()
     with api_stays_up():
         reproduce(workers)
+
+
+@app.command("sweep")
+def sweep_command(
+    workers: Annotated[int, typer.Option(min=1, help="Cells side by side.")] = 2,
+    axis: Annotated[list[str] | None, typer.Option(help="Only this axis; may be repeated.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
+) -> None:
+    """Run the cells of the ablation that are not recorded."""
+    wait_until_up = start_api()
+    from flows.sweep import sweep
+
+    wait_until_up()
+    with api_stays_up():
+        sweep(workers, axis or [], seed or [])
 
 
 @app.command("sweep-pool")

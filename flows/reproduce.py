@@ -9,10 +9,6 @@ are cached. Leaves out promotion (flows/promote.py).
 from __future__ import annotations
 
 import json
-import queue
-import sys
-from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +17,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
-from prefect.futures import PrefectFuture
 
 from flows.graph import read_graph
 from flows.mirror import Mirror
+from flows.schedule import Future, Schedule, Unit, duration, show
 from flows.stage_run import StageFailed, StageRun, run_stage, stop_all
 from recap.errors import PipelineError
 from recap.locks import sole_run
@@ -35,16 +31,15 @@ from recap.rows import write_json
 TIMINGS = Path(".recap/timings.json")
 """Seconds of each stage when it last ran; not an output, it differs from run to run."""
 
-Future = PrefectFuture[StageRun]
 
-
-def _may_mend(_task: Any, _run: Any, state: State) -> bool:
+def may_mend(_task: Any, _run: Any, state: State) -> bool:
     """Retry kills and busy outputs; a user's error would only come again."""
     failure = state.result(raise_on_failure=False)
     return isinstance(failure, StageFailed) and failure.retryable
 
 
-def _end_children(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
+def end_children(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
+    """Nothing outlives its flow."""
     stop_all()
 
 
@@ -56,7 +51,7 @@ def _end_children(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None
     result_serializer="json",
     retries=1,
     retry_delay_seconds=2,
-    retry_condition_fn=_may_mend,
+    retry_condition_fn=may_mend,
 )
 def reproduce_stage(stage: str, place: str) -> StageRun:
     """Run one stage; its lines go to the console and to Prefect's log."""
@@ -64,12 +59,12 @@ def reproduce_stage(stage: str, place: str) -> StageRun:
 
     def say(line: str) -> None:
         logger.info(line)
-        _show(f"{stage} | {line}")
+        show(f"{stage} | {line}")
 
-    _show(f"{place} {stage} starts")
+    show(f"{place} {stage} starts")
     run = run_stage(stage, say)
-    took = "nothing to do" if run.cached else f"done in {_duration(run.seconds)}"
-    _show(f"{place} {stage} {took}")
+    took = "nothing to do" if run.cached else f"done in {duration(run.seconds)}"
+    show(f"{place} {stage} {took}")
     return run
 
 
@@ -77,8 +72,8 @@ def reproduce_stage(stage: str, place: str) -> StageRun:
     name="reproduce",
     persist_result=False,
     result_serializer="json",
-    on_cancellation=[_end_children],
-    on_crashed=[_end_children],
+    on_cancellation=[end_children],
+    on_crashed=[end_children],
 )
 def reproduce(workers: int = 2) -> list[str]:
     """Bring every stage up to date, ``workers`` at a time; returns the names of those that ran.
@@ -91,7 +86,7 @@ def reproduce(workers: int = 2) -> list[str]:
     with sole_run(root):
         pipeline = read_graph(root)
         stale = list(pipeline.stale())
-        _show(f"{len(stale)} of {len(pipeline.nodes)} stages to run, {workers} at a time")
+        show(f"{len(stale)} of {len(pipeline.nodes)} stages to run, {workers} at a time")
         with Mirror() as mirror:
             return list(_run_all(pipeline, stale, workers, mirror))
 
@@ -99,53 +94,26 @@ def reproduce(workers: int = 2) -> list[str]:
 def _run_all(
     pipeline: Pipeline, stale: list[str], workers: int, mirror: Mirror
 ) -> dict[str, StageRun]:
-    """The scheduling loop; a stage starts when all it needs is done and a worker is free."""
-    urgency = pipeline.urgency(_last_seconds())
-    needs = {node.name: set(node.upstream) & set(stale) for node in pipeline.nodes}
-    waiting, running = set(stale), dict[str, Future]()
-    done, runs, failed = dict[str, Future](), dict[str, StageRun](), dict[str, StageFailed]()
-    ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+    """All stale stages, the most urgent first."""
+    urgency = pipeline.urgency(last_seconds())
+    waits = {node.name: frozenset(node.upstream) & set(stale) for node in pipeline.nodes}
+    units = [Unit(name, (name,), waits[name], urgency[name]) for name in stale]
+    schedule = Schedule(units, workers)
+
+    def start(unit: Unit, place: str, upstream: list[Future]) -> Future:
+        mirror.before(unit.name)
+        return reproduce_stage.submit(unit.name, place, return_state=False, wait_for=upstream)
+
     try:
-        while waiting or running:
-            ready = [] if failed else [name for name in waiting if needs[name] <= done.keys()]
-            for name in sorted(ready, key=lambda name: (-urgency[name], name)):
-                if len(running) >= workers:
-                    break
-                mirror.before(name)
-                waiting.remove(name)
-                place = f"[{len(done) + len(running) + 1}/{len(stale)}]"
-                upstream = [done[needed] for needed in sorted(needs[name])]
-                future = reproduce_stage.submit(name, place, return_state=False, wait_for=upstream)
-                running[name] = future
-                future.add_done_callback(partial(_note, ended, name))
-            if not running:
-                break
-            name = ended.get()
-            future = running.pop(name)
-            result = future.result(raise_on_failure=False)
-            if isinstance(result, StageRun):
-                done[name], runs[name] = future, result
-            elif isinstance(result, StageFailed):
-                failed[name] = result
-                rest = f"; waiting for {', '.join(sorted(running))}" if running else ""
-                _show(f"{name} failed{rest}")
-            else:
-                raise result  # our own fault, or an interruption
-    except BaseException:
-        stop_all()
-        raise
+        schedule.run(start)
     finally:
-        _leave_artifact(pipeline, stale, runs, failed)
-        _record(runs)
-    if failed:
-        error = PipelineError(_explain(failed, sorted(waiting)))
-        error.exit_code = max(1, next(iter(failed.values())).code)
+        _leave_artifact(pipeline, stale, schedule.runs, schedule.failed)
+        _record(schedule.runs)
+    if schedule.failed:
+        error = PipelineError(_explain(schedule.failed, sorted(schedule.waiting)))
+        error.exit_code = max(1, next(iter(schedule.failed.values())).code)
         raise error
-    return runs
-
-
-def _note(ended: queue.SimpleQueue[str], name: str, _: Future) -> None:
-    ended.put(name)
+    return schedule.runs
 
 
 def _explain(failed: dict[str, StageFailed], waiting: list[str]) -> str:
@@ -174,13 +142,8 @@ def _leave_artifact(
     create_markdown_artifact(key="reproduce", markdown="\n".join(lines))
 
 
-def _show(line: str) -> None:
-    """One write for a line: those of two stages never mix."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-def _last_seconds() -> dict[str, float]:
+def last_seconds() -> dict[str, float]:
+    """What each stage took when it last ran."""
     if not TIMINGS.is_file():
         return {}
     recorded = json.loads(TIMINGS.read_text(encoding="utf-8"))
@@ -194,7 +157,3 @@ def _record(runs: dict[str, StageRun]) -> None:
         if not run.cached:
             recorded[name] = {"seconds": round(run.seconds, 2), "startup": round(run.startup, 2)}
     write_json(TIMINGS, recorded)
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds))).removeprefix("0:")

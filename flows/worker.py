@@ -35,7 +35,7 @@ from recap.sweeps.fingerprint import Fingerprints
 from recap.sweeps.project import Project, read_project, write_project
 
 BEAT = "sweep-beat"
-"""Type of the artifact in which a run says that it lives; with a ``beat`` and the ``lock`` at last."""
+"""Type of the artifact in which a run says that it lives: its ``beat``, at last the ``lock``."""
 INTERVAL = 2.0
 """Seconds between two beats. Prefect's own heartbeats come no more often than every 30."""
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,31 @@ def die_with_parent() -> None:
     starter = os.environ.get(STARTER)
     if os.getppid() != parent or (starter and not _runs(starter)):
         sys.exit(128 + signal.SIGTERM)
+
+
+def die_with_dvc() -> None:
+    """Have a stage get SIGTERM when the ``dvc`` that started it dies (Linux only).
+
+    DVC runs a command by ``$SHELL -c``. bash becomes the command; dash, which is /bin/sh where
+    SHELL is not set (containers, cron), stays between the two, and outlives a DVC that is killed.
+    """
+    if sys.platform != "linux" or "DVC_STAGE" not in os.environ:
+        return
+    parent = os.getppid()
+    try:
+        shell = Path(f"/proc/{parent}/cmdline").read_text().split("\0")[0]
+        if shell != (os.environ.get("SHELL") or "/bin/sh"):
+            return
+        status = Path(f"/proc/{parent}/stat").read_text()
+        watched = os.pidfd_open(int(status.rpartition(")")[2].split()[1]))
+    except OSError:  # one of the two has just died
+        sys.exit(128 + signal.SIGTERM)
+    threading.Thread(target=_terminate_after, args=(watched,), daemon=True).start()
+
+
+def _terminate_after(watched: int) -> None:
+    select.select([watched], [], [])  # a pidfd is readable once its process has ended
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _runs(process: str) -> bool:

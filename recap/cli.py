@@ -142,6 +142,63 @@ def publish(
     print(f"MLflow holds {len(receipt.runs)} runs and {version}{aliases}")
 
 
+sweep_app = typer.Typer(cls=Guarded, no_args_is_help=True, help="Ablations: plan, run, results.")
+app.add_typer(sweep_app, name="sweep")
+
+Axes = Annotated[list[str] | None, typer.Option("--axis", help="Only this axis; repeatable.")]
+Seeds = Annotated[str | None, typer.Option(help="Only these, e.g. 0,2; default: sweep.seeds.")]
+
+
+@sweep_app.command("plan")
+def sweep_plan(axis: Axes = None, seeds: Seeds = None) -> None:
+    """Show the cells of `sweep` in params.yaml, what is recorded, and how long the rest takes."""
+    from rich.console import Console
+
+    from recap.sweeps.plan import show_plan
+
+    show_plan(_sweep_plan(axis, seeds), Console(width=None if sys.stdout.isatty() else 120))
+
+
+@sweep_app.command("run")
+def sweep_run(
+    axis: Axes = None,
+    seeds: Seeds = None,
+    workers: Annotated[int, typer.Option(min=1, help="Cells side by side.")] = 2,
+) -> None:
+    """Run what is not recorded; each finished cell is kept in docs/results/microworld."""
+    plan = _sweep_plan(axis, seeds)
+    if not plan.left():
+        print(f"All {len(plan.cells)} cells are recorded: nothing to do.")
+        return
+    chosen = [f"--axis={name}" for name in axis or []]
+    chosen += [f"--seed={seed}" for seed in _numbers(seeds)]
+    _child("-m", "flows", "sweep", f"--workers={workers}", *chosen)
+
+
+def _sweep_plan(axis: list[str] | None, seeds: str | None) -> Any:
+    """What is left of the chosen cells."""
+    from recap.pipeline import read_pipeline
+    from recap.sweeps.ledger import LEDGER, Ledger
+    from recap.sweeps.plan import computed_cells, make_plan
+    from recap.sweeps.project import read_project
+
+    project, ledger = read_project(ROOT), Ledger(ROOT / LEDGER)
+    cells = project.design.cells(axis or [], _numbers(seeds))
+    plan = make_plan(project, ledger, cells, ())
+    if not plan.left() or not project.written():
+        return plan
+    stale = read_pipeline(project.folder).stale()
+    return make_plan(project, ledger, cells, computed_cells(project, stale))
+
+
+def _numbers(text: str | None) -> list[int]:
+    """``0,2`` as numbers."""
+    parts = [part for part in re.split(r"[,\s]+", text or "") if part]
+    if not all(part.isdigit() for part in parts):
+        raise ParameterError(f"Expected seeds as numbers, e.g. --seeds 0,2, got '{text}'.")
+    return [int(part) for part in parts]
+
+
 @app.command()
 def promote(
     version: Annotated[str | None, typer.Option(help="A version; default: the challenger.")] = None,

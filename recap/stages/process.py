@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import typer
 
-from recap.child import ENVIRONMENT, die_with_parent
+from recap.child import ENVIRONMENT, die_with_dvc, die_with_parent
 from recap.errors import RecapError, SpaceError
 from recap.rows import FULL
 
@@ -28,6 +28,7 @@ def run_stage(main: Callable[..., None]) -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     die_with_parent()
+    die_with_dvc()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:

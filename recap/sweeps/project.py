@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import configparser
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,17 @@ class Project:
     params: Mapping[str, Any]
     pipeline: Mapping[str, Any]
 
+    def settings(self, cell: Cell) -> dict[str, str]:
+        """What the cell trains with and in which world, flat, as text."""
+        variants = {**self.params["variants"]}
+        params = Params.model_validate({**self.params, "variants": variants})
+        sections = {
+            "seed": params.seed,
+            "train": params.for_variant(cell.variant).model_dump(mode="json"),
+            "world": params.world.model_dump(mode="json"),
+        }
+        return dict(_flat(sections))
+
     def stages(self, cell: Cell) -> list[str]:
         """The cell's own stages, in order."""
         names = [*CELL_STAGES, *([DYNAMICS] if cell.variant in self.design.dynamics else [])]
@@ -48,10 +59,24 @@ class Project:
 
     def fingerprints(self) -> dict[Cell, str]:
         """What every cell of the design depends on, from the clone's own code."""
-        known = Fingerprints(self.root, self.pipeline, self.params)
+        return self._fingerprints(self.root, self.pipeline, self.params)
+
+    def written(self) -> dict[Cell, str]:
+        """The same of the derived project as it lies there; empty where none was written."""
+        if not (self.folder / "dvc.yaml").is_file():
+            return {}
+        pipeline = yaml.safe_load((self.folder / "dvc.yaml").read_text(encoding="utf-8"))
+        return self._fingerprints(self.folder, pipeline, read_document(self.folder / "params.yaml"))
+
+    def _fingerprints(
+        self, root: Path, pipeline: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> dict[Cell, str]:
+        """Of the design's cells that ``params`` has too."""
+        known, matrix = Fingerprints(root, pipeline, params), params["matrix"]
         return {
             cell: known.cell(cell, dynamics=cell.variant in self.design.dynamics)
             for cell in self.design.cells()
+            if cell.variant in matrix["variants"] and cell.seed in matrix["seeds"]
         }
 
 
@@ -109,6 +134,14 @@ def _overlay(values: Any, changes: Any) -> Any:
     if not isinstance(values, dict) or not isinstance(changes, dict):
         return changes
     return {**values, **{key: _overlay(values.get(key), new) for key, new in changes.items()}}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
 
 
 def _copy_code(source: Path, target: Path) -> None:

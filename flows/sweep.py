@@ -1,0 +1,193 @@
+"""Flow ``sweep``: every cell of the ablation that is not recorded, side by side.
+
+Stages that cells share run once, each by itself; a cell is one child that runs its stages one after
+another. A cell that fails stops no other: the end names it, and the next run does just that one.
+Each finished cell is recorded at once (recap/sweeps/ledger.py), so that a sweep goes on where it
+stood, on another machine too. Leaves out which cells there are (recap/sweeps/design.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.graph import read_graph
+from flows.mirror import Mirror
+from flows.reproduce import end_children, may_mend
+from flows.schedule import Future, Schedule, Unit, duration, show
+from flows.stage_run import StageRun, run_stage
+from recap.errors import PipelineError
+from recap.locks import sole_run
+from recap.params import check_pipeline, read_params
+from recap.pipeline import Pipeline
+from recap.sweeps.design import Cell
+from recap.sweeps.ledger import LEDGER, Cost, Ledger, measure
+from recap.sweeps.plan import Plan, computed_cells, make_plan
+from recap.sweeps.project import Project, read_project, write_project
+
+SHARED = 1e9
+"""Urgency of a stage that cells share: before any cell."""
+
+
+@task(
+    name="cell",
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,  # one cache: DVC's
+    persist_result=False,
+    result_serializer="json",
+    retries=1,
+    retry_delay_seconds=2,
+    retry_condition_fn=may_mend,
+)
+def run_unit(name: str, stages: tuple[str, ...], folder: str, place: str) -> StageRun:
+    """Run a cell's stages, or a shared stage, in the sweep's project."""
+    logger = get_run_logger()
+
+    def say(line: str) -> None:
+        logger.info(line)
+        show(f"{name} | {line}")
+
+    show(f"{place} {name} starts")
+    return run_stage(name, say, stages=stages, folder=Path(folder))
+
+
+@flow(
+    name="sweep",
+    persist_result=False,
+    result_serializer="json",
+    on_cancellation=[end_children],
+    on_crashed=[end_children],
+)
+def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[str]:
+    """Bring the ledger up to the design, ``workers`` cells at a time; the names of what was added.
+
+    ``axes`` and ``seeds`` choose some of its cells. Raises PipelineError at the end, naming what
+    failed in its own words.
+    """
+    root = Path.cwd()
+    check_pipeline(read_params(root / "params.yaml"))
+    project, ledger = read_project(root), Ledger(root / LEDGER)
+    cells = project.design.cells(axes, seeds)
+    if not make_plan(project, ledger, cells, ()).left():
+        show(f"All {len(cells)} cells are recorded.")
+        return []
+    project.folder.mkdir(parents=True, exist_ok=True)
+    with sole_run(project.folder):
+        write_project(project)
+        pipeline = read_graph(project.folder)
+        stale = pipeline.stale()
+        plan = make_plan(project, ledger, cells, computed_cells(project, stale))
+        book = _Book(project)
+        added = [p.cell for p in plan.left() if p.state == "computed"]
+        for cell in added:
+            book.record(cell, None)
+            show(f"{cell.name} was computed already: recorded")
+        with Mirror() as mirror:
+            schedule = _run_cells(project, book, pipeline, plan, workers, mirror)
+    if schedule.failed:
+        raise _failure(schedule)
+    return [cell.name for cell in added] + list(schedule.runs)
+
+
+def _run_cells(
+    project: Project, book: _Book, pipeline: Pipeline, plan: Plan, workers: int, mirror: Mirror
+) -> Schedule:
+    left = {planned.cell.name: planned for planned in plan.left() if planned.state == "to do"}
+    units = _units(project, pipeline, [planned.cell for planned in left.values()])
+    shared = sum(unit.name not in left for unit in units)
+    estimate = plan.seconds(workers)
+    about = f", about {duration(estimate)}" if estimate else ""
+    show(f"{shared} shared stages and {len(left)} cells to run, {workers} at a time{about}")
+    schedule = Schedule(units, workers, keep_going=True)
+
+    def start(unit: Unit, place: str, upstream: list[Future]) -> Future:
+        mirror.before(unit.stages[0])
+        return run_unit.submit(
+            unit.name, unit.stages, str(project.folder), place, return_state=False,
+            wait_for=upstream,
+        )  # fmt: skip
+
+    def ended(unit: Unit, run: StageRun) -> None:
+        if planned := left.get(unit.name):
+            book.record(planned.cell, run)
+        over = {*schedule.runs, *schedule.failed}
+        remaining = sum(name not in over for name in left)
+        took = "restored" if run.cached else "done"
+        until = _until([run for name, run in schedule.runs.items() if name in left], remaining)
+        show(f"{unit.name} {took} in {duration(run.seconds)}; {remaining} cells left{until}")
+
+    def _until(runs: Sequence[StageRun], remaining: int) -> str:
+        """The time left, by the cells of this run so far."""
+        took = [run.seconds for run in runs if not run.cached]
+        if not took or not remaining:
+            return ""
+        seconds = sum(took) / len(took) * remaining / min(workers, remaining)
+        return f", about {duration(seconds)}"
+
+    schedule.run(start, ended)
+    return schedule
+
+
+def _units(project: Project, pipeline: Pipeline, cells: Sequence[Cell]) -> list[Unit]:
+    """A unit for each cell, and for each stale stage that they need; cells in the plan's order."""
+    stale, nodes = pipeline.stale(), {node.name: node for node in pipeline.nodes}
+    own = {stage: cell.name for cell in cells for stage in project.stages(cell)}
+    wanted, shared = list(own), dict[str, None]()
+    while wanted:
+        for needed in nodes[wanted.pop()].upstream:
+            if needed in stale and needed not in own and needed not in shared:
+                shared[needed] = None
+                wanted.append(needed)
+
+    def needs(stages: Sequence[str]) -> frozenset[str]:
+        return frozenset(
+            needed for stage in stages for needed in nodes[stage].upstream if needed in shared
+        )
+
+    urgency = pipeline.urgency({})
+    return [
+        *(Unit(name, (name,), needs([name]), SHARED + urgency[name]) for name in shared),
+        *(
+            Unit(cell.name, tuple(project.stages(cell)), needs(project.stages(cell)), -float(place))
+            for place, cell in enumerate(cells)
+        ),
+    ]
+
+
+class _Book:
+    """Records cells; what they depend on is asked once, as the run began."""
+
+    def __init__(self, project: Project) -> None:
+        self._project, self._ledger = project, Ledger(project.root / LEDGER)
+        self._prints = project.fingerprints()
+
+    def record(self, cell: Cell, run: StageRun | None) -> None:
+        """Keep what was measured; costs only where all of the cell was computed by ``run``."""
+        own, seconds, cpu_seconds = self._project.stages(cell), dict[str, float](), None
+        if run is not None and set(run.stages) == set(own):
+            seconds = {stage.split("@")[0]: round(run.stages[stage], 1) for stage in own}
+            cpu_seconds = round(run.cpu_seconds, 1)
+        measured, questions = measure(
+            self._project.folder,
+            cell,
+            fingerprint=self._prints[cell],
+            settings=self._project.settings(cell),
+            cost=Cost(seconds=seconds, cpu_seconds=cpu_seconds),
+        )
+        self._ledger.write(measured, questions)
+
+
+def _failure(schedule: Schedule) -> PipelineError:
+    parts = [
+        f"{name} failed (exit code {error.code}):\n{error.message}"
+        for name, error in schedule.failed.items()
+    ]
+    if schedule.waiting:
+        parts.append(f"Not run: {', '.join(sorted(schedule.waiting))}.")
+    parts.append("All other cells are recorded; run again to do just these.")
+    error = PipelineError("\n\n".join(parts))
+    error.exit_code = max(1, next(iter(schedule.failed.values())).code)
+    return error
