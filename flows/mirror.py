@@ -14,7 +14,7 @@ from typing import Self
 
 from recap import child
 
-LIVE = "train@"
+LIVE = "train"
 """Stages that write live metrics; the child starts with the first of them."""
 
 

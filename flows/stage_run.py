@@ -27,6 +27,7 @@ DVC_CHATTER = re.compile(
 )
 RUNNING = re.compile(r"Running stage '(.*)':")
 CACHED = re.compile(r"Stage '.*' (didn't change, skipping|is cached)")
+CONTINUED = re.compile(r"continuing after update \d+")
 FAULT = re.compile(r"(\w+(Error|Exception|Interrupt)\b.*:|Traceback \(most recent call last\))")
 EXITED = re.compile(r"exited with (-?\d+)")
 LOCKED = re.compile(r"is busy, it is being blocked by|Unable to acquire lock")
@@ -60,6 +61,7 @@ class StageRun:
     """How long it took; ``startup`` is the part before the first command began.
 
     ``stages``: seconds of each stage that was not restored. ``cpu_seconds``: of all its processes.
+    ``continued``: a stage went on from where a run before had left it.
     """
 
     seconds: float
@@ -67,6 +69,7 @@ class StageRun:
     cached: bool
     stages: dict[str, float]
     cpu_seconds: float
+    continued: bool
 
 
 def run_stage(
@@ -99,7 +102,7 @@ def run_stage(
     _running.add(process)
     kept: list[str] = []
     said: list[str] = []
-    code, startup, cached, full = None, None, False, ""
+    code, startup, cached, full, continued = None, None, False, "", False
     begun: dict[str, float] = {}
     try:
         assert process.stdout is not None
@@ -116,6 +119,7 @@ def run_stage(
             if found := FULL.search(line):
                 full = full or found.group(1)
             cached = cached or bool(CACHED.match(line))
+            continued = continued or bool(CONTINUED.search(line))
             if not line or DVC_CHATTER.match(line) or CACHED.match(line):
                 continue
             if kept or FAULT.match(line) or FULL.search(line):
@@ -145,6 +149,7 @@ def run_stage(
         cached=cached and not begun,
         stages=took,
         cpu_seconds=cpu,
+        continued=continued,
     )
 
 

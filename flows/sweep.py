@@ -85,6 +85,8 @@ def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ())
         for cell in added:
             book.record(cell, None)
             show(f"{cell.name} was computed already: recorded")
+        if len(added) == len(plan.left()):
+            return [cell.name for cell in added]
         with Mirror() as mirror:
             schedule = _run_cells(project, book, pipeline, plan, workers, mirror)
     if schedule.failed:
@@ -104,7 +106,7 @@ def _run_cells(
     schedule = Schedule(units, workers, keep_going=True)
 
     def start(unit: Unit, place: str, upstream: list[Future]) -> Future:
-        mirror.before(unit.stages[0])
+        mirror.before(unit.stages[0].rpartition(":")[2])
         return run_unit.submit(
             unit.name, unit.stages, str(project.folder), place, return_state=False,
             wait_for=upstream,
@@ -165,10 +167,10 @@ class _Book:
         self._prints = project.fingerprints()
 
     def record(self, cell: Cell, run: StageRun | None) -> None:
-        """Keep what was measured; costs only where all of the cell was computed by ``run``."""
+        """Keep what was measured; costs only where ``run`` computed all of it from the start."""
         own, seconds, cpu_seconds = self._project.stages(cell), dict[str, float](), None
-        if run is not None and set(run.stages) == set(own):
-            seconds = {stage.split("@")[0]: round(run.stages[stage], 1) for stage in own}
+        if run is not None and set(run.stages) == set(own) and not run.continued:
+            seconds = {stage.rpartition(":")[2]: round(run.stages[stage], 1) for stage in own}
             cpu_seconds = round(run.cpu_seconds, 1)
         measured, questions = measure(
             self._project.folder,

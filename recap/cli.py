@@ -12,12 +12,17 @@ import sys
 import threading
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from recap.errors import DataError, ParameterError, RecapError
+from recap.errors import BusyError, DataError, ParameterError, RecapError
+
+if TYPE_CHECKING:
+    from recap.sweeps.design import Cell
+    from recap.sweeps.ledger import Ledger
+    from recap.sweeps.project import Project
 
 ROOT = Path()
 PARAMS = Path("params.yaml")
@@ -154,9 +159,22 @@ def sweep_plan(axis: Axes = None, seeds: Seeds = None) -> None:
     """Show the cells of `sweep` in params.yaml, what is recorded, and how long the rest takes."""
     from rich.console import Console
 
-    from recap.sweeps.plan import show_plan
+    from recap.locks import sole_run
+    from recap.pipeline import read_pipeline
+    from recap.sweeps.plan import computed_cells, make_plan, show_plan
 
-    show_plan(_sweep_plan(axis, seeds), Console(width=None if sys.stdout.isatty() else 120))
+    project, ledger, cells = _sweep(axis, seeds)
+    plan = make_plan(project, ledger, cells, ())
+    if plan.left() and project.written():
+        try:
+            with sole_run(project.folder):  # DVC answers nothing about a project at work
+                pass
+        except BusyError:
+            print("A sweep is under way here; what it finishes is recorded at once.")
+        else:
+            stale = read_pipeline(project.folder).stale()
+            plan = make_plan(project, ledger, cells, computed_cells(project, stale))
+    show_plan(plan, Console(width=None if sys.stdout.isatty() else 120))
 
 
 @sweep_app.command("run")
@@ -166,29 +184,24 @@ def sweep_run(
     workers: Annotated[int, typer.Option(min=1, help="Cells side by side.")] = 2,
 ) -> None:
     """Run what is not recorded; each finished cell is kept in docs/results/microworld."""
-    plan = _sweep_plan(axis, seeds)
-    if not plan.left():
-        print(f"All {len(plan.cells)} cells are recorded: nothing to do.")
+    from recap.sweeps.plan import make_plan
+
+    project, ledger, cells = _sweep(axis, seeds)
+    if not make_plan(project, ledger, cells, ()).left():
+        print(f"All {len(cells)} cells are recorded: nothing to do.")
         return
     chosen = [f"--axis={name}" for name in axis or []]
     chosen += [f"--seed={seed}" for seed in _numbers(seeds)]
     _child("-m", "flows", "sweep", f"--workers={workers}", *chosen)
 
 
-def _sweep_plan(axis: list[str] | None, seeds: str | None) -> Any:
-    """What is left of the chosen cells."""
-    from recap.pipeline import read_pipeline
+def _sweep(axis: list[str] | None, seeds: str | None) -> tuple[Project, Ledger, list[Cell]]:
+    """The sweep of this clone, what is recorded of it, and the chosen cells."""
     from recap.sweeps.ledger import LEDGER, Ledger
-    from recap.sweeps.plan import computed_cells, make_plan
     from recap.sweeps.project import read_project
 
-    project, ledger = read_project(ROOT), Ledger(ROOT / LEDGER)
-    cells = project.design.cells(axis or [], _numbers(seeds))
-    plan = make_plan(project, ledger, cells, ())
-    if not plan.left() or not project.written():
-        return plan
-    stale = read_pipeline(project.folder).stale()
-    return make_plan(project, ledger, cells, computed_cells(project, stale))
+    project = read_project(ROOT)
+    return project, Ledger(ROOT / LEDGER), list(project.design.cells(axis or [], _numbers(seeds)))
 
 
 def _numbers(text: str | None) -> list[int]:

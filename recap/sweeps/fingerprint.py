@@ -100,10 +100,11 @@ def _expanded(
             for axis, template in spec.get("matrix", {}).items()
         }
         for item in _products(axes):
-            filled = {
-                key: _fill(spec[key], item) if key == "cmd" else [_fill(e, item) for e in spec[key]]
-                for key in ("cmd", "deps", "params", "outs")
+            filled: dict[str, Any] = {
+                key: [_fill(entry, item) for entry in spec.get(key, ())]
+                for key in ("deps", "params", "outs")
             }
+            filled["cmd"] = _fill(spec["cmd"], item)
             yield "@".join([name, *(["-".join(item.values())] if item else [])]), filled
 
 

@@ -1,8 +1,9 @@
 """The sweep as a DVC project of its own, beside the main one: ``.recap/sweep``.
 
-It has the same code, a dvc.yaml with the stages that cells need, parameters with the sweep's
-variants and seeds in the matrix, and the main project's cache: a stage that either has run is
-restored in the other. The code is a copy, so that editing it during a sweep changes no cell in
+It has the same code, a dvc.yaml with the stages that cells share and one for each cell (DVC writes
+a whole lock file after every stage: seven seconds where 69 cells stand in one), parameters with the
+sweep's variants and seeds in the matrix, and the main project's cache: a stage that either has run
+is restored in the other. The code is a copy, so that editing it during a sweep changes no cell in
 flight; a later run takes the new code. Leaves out running anything: flows/sweep.py.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import configparser
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from recap.sweeps.fingerprint import CELL_STAGES, CODE, DYNAMICS, Fingerprints, 
 from recap.sweeps.section import sweep_section
 
 FOLDER = STATE / "sweep"
+CELLS = Path("cells")
+"""Below the derived project, a folder with dvc.yaml and dvc.lock for each cell."""
 SHARED_STAGES = ("models", "sources", "prepare", "validate", "prefill")
 TABLES = ("prompts", "prefills")
 """What is validated: the tables that training reads."""
@@ -53,30 +56,43 @@ class Project:
         return dict(_flat(sections))
 
     def stages(self, cell: Cell) -> list[str]:
-        """The cell's own stages, in order."""
-        names = [*CELL_STAGES, *([DYNAMICS] if cell.variant in self.design.dynamics else [])]
-        return [f"{name}@{cell.name}" for name in names]
+        """DVC's addresses of the cell's own stages, in order."""
+        return [f"{CELLS / cell.name / 'dvc.yaml'}:{name}" for name in self._own(cell)]
 
     def fingerprints(self) -> dict[Cell, str]:
         """What every cell of the design depends on, from the clone's own code."""
-        return self._fingerprints(self.root, self.pipeline, self.params)
+        return self._fingerprints(self.root, self.params, self.design.cells())
 
     def written(self) -> dict[Cell, str]:
-        """The same of the derived project as it lies there; empty where none was written."""
-        if not (self.folder / "dvc.yaml").is_file():
+        """The same of the derived project, for those cells that lie there as they are asked for."""
+        same = {
+            path for path, text in self.files().items()
+            if (self.folder / path).is_file() and (self.folder / path).read_text() == text
+        }  # fmt: skip
+        if Path("dvc.yaml") not in same:
             return {}
-        pipeline = yaml.safe_load((self.folder / "dvc.yaml").read_text(encoding="utf-8"))
-        return self._fingerprints(self.folder, pipeline, read_document(self.folder / "params.yaml"))
+        cells = [c for c in self.design.cells() if CELLS / c.name / "dvc.yaml" in same]
+        return self._fingerprints(self.folder, read_document(self.folder / "params.yaml"), cells)
+
+    def files(self) -> dict[Path, str]:
+        """Every dvc.yaml of the derived project, by its place in there."""
+        stages = self.pipeline["stages"]
+        pipelines = {Path("dvc.yaml"): {name: stages[name] for name in SHARED_STAGES}}
+        for cell in self.design.cells():
+            pipelines[CELLS / cell.name / "dvc.yaml"] = {
+                name: {"wdir": "../..", **_of_cell(stages[name], cell)} for name in self._own(cell)
+            }
+        return {path: _yaml({"stages": own}) for path, own in pipelines.items()}
+
+    def _own(self, cell: Cell) -> list[str]:
+        return [*CELL_STAGES, *([DYNAMICS] if cell.variant in self.design.dynamics else [])]
 
     def _fingerprints(
-        self, root: Path, pipeline: Mapping[str, Any], params: Mapping[str, Any]
+        self, root: Path, params: Mapping[str, Any], cells: Iterable[Cell]
     ) -> dict[Cell, str]:
-        """Of the design's cells that ``params`` has too."""
-        known, matrix = Fingerprints(root, pipeline, params), params["matrix"]
+        known = Fingerprints(root, self.pipeline, params)
         return {
-            cell: known.cell(cell, dynamics=cell.variant in self.design.dynamics)
-            for cell in self.design.cells()
-            if cell.variant in matrix["variants"] and cell.seed in matrix["seeds"]
+            cell: known.cell(cell, dynamics=cell.variant in self.design.dynamics) for cell in cells
         }
 
 
@@ -103,11 +119,14 @@ def write_project(project: Project) -> Path:
 
     The parameters are checked once more as derived.
     """
-    folder = project.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, values in (("params.yaml", project.params), ("dvc.yaml", project.pipeline)):
-        _write(folder / name, yaml.safe_dump(values, sort_keys=False, width=1000))
+    folder, files = project.folder, project.files()
+    _write(folder / "params.yaml", _yaml(project.params))
     read_params(folder / "params.yaml")
+    for path, text in files.items():
+        _write(folder / path, text)
+    for path in (folder / CELLS).iterdir():
+        if CELLS / path.name / "dvc.yaml" not in files:
+            shutil.rmtree(path)
     _copy_code(project.root / CODE, folder / CODE)
     _write(folder / ".dvcignore", (project.root / ".dvcignore").read_text(encoding="utf-8"))
     _write(folder / ".dvc" / "config", _config(project.root))
@@ -134,6 +153,13 @@ def _overlay(values: Any, changes: Any) -> Any:
     if not isinstance(values, dict) or not isinstance(changes, dict):
         return changes
     return {**values, **{key: _overlay(values.get(key), new) for key, new in changes.items()}}
+
+
+def _of_cell(stage: Mapping[str, Any], cell: Cell) -> Any:
+    """A stage of the matrix as it is for one cell."""
+    text = _yaml({key: value for key, value in stage.items() if key != "matrix"})
+    text = text.replace("${item.variant}", cell.variant).replace("${item.seed}", str(cell.seed))
+    return yaml.safe_load(text)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -180,6 +206,10 @@ def _config(root: Path) -> str:
     for name in config.sections():
         lines += [f"[{name}]", *(f"    {key} = {value}" for key, value in config[name].items())]
     return "\n".join(lines) + "\n"
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    return str(yaml.safe_dump(values, sort_keys=False, width=1000))
 
 
 def _write(path: Path, text: str) -> None:

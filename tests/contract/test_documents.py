@@ -38,6 +38,7 @@ def test_documents_name_only_targets_and_commands_that_exist(path: Path) -> None
     assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
     cli = (ROOT / "recap/cli.py").read_text(encoding="utf-8")
     commands = set(re.findall(r"@app\.command\(\)\ndef (\w+)", cli))
+    commands |= set(re.findall(r'app\.add_typer\(\w+, name="(\w+)"\)', cli))
     assert set(re.findall(r"`recap ([a-z]+)", text)) <= commands
 
 

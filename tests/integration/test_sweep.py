@@ -1,0 +1,205 @@
+"""A sweep on one machine: real DVC, real Prefect, stages that take no time (sweep_work.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from recap.sweeps.ledger import LEDGER, Ledger
+from recap.sweeps.project import FOLDER
+from tests.faults.train_project import until
+from tests.integration.sweep_project import (
+    CELLS,
+    SHARED,
+    log,
+    make_sweep_project,
+    processes,
+    recap,
+    set_sweep,
+    stages_of,
+    start_recap,
+)
+
+
+def recorded(folder: Path) -> list[str]:
+    return sorted(path.stem for path in (folder / LEDGER).glob("*-[0-9].json"))
+
+
+def half_written(folder: Path) -> list[Path]:
+    return [*folder.rglob(".*.part"), *folder.rglob("*.tmp")]
+
+
+@pytest.mark.slow
+def test_nothing_is_computed_twice(tmp_path):
+    project = make_sweep_project(tmp_path / "project")
+
+    said = recap(project, "sweep", "run", "--seeds", "0")
+    assert sorted(log(project)) == sorted([*SHARED, *stages_of("recap-0", "dapo-0")])
+    assert log(project)[: len(SHARED)] == [s for s in log(project) if s in SHARED]  # these first
+    assert recorded(project) == ["dapo-0", "recap-0"]
+    assert "5 shared stages and 2 cells to run, 2 at a time" in said
+    assert re.search(r"0 cells left$", said, re.MULTILINE)
+
+    # a second time, with the driver's own check left out: no stage starts
+    assert "All 2 cells are recorded: nothing to do." in recap(project, "sweep", "run", "--seeds=0")
+
+    # other seeds: their cells only
+    before = log(project)
+    recap(project, "sweep", "run")
+    assert sorted(log(project)[len(before) :]) == stages_of("recap-1", "dapo-1")
+    assert recorded(project) == sorted(CELLS)
+
+    # a new value: its cells only
+    set_sweep(project, axes={"alpha": [0.0, 0.25, 0.5]})
+    before = log(project)
+    said = recap(project, "sweep", "plan")
+    assert "4 recorded, 0 computed, 2 to do" in said
+    recap(project, "sweep", "run")
+    assert sorted(log(project)[len(before) :]) == stages_of("alpha_25-0", "alpha_25-1")
+
+    # a removed one: out of the plan; its file may stay
+    set_sweep(project)
+    said = recap(project, "sweep", "plan")
+    assert "alpha_25" not in said and "4 recorded, 0 computed, 0 to do" in said
+    assert "alpha_25-0" in recorded(project)
+
+    # a lost file: recorded again from what was computed
+    kept = (project / LEDGER / "dapo-1.json").read_bytes()
+    (project / LEDGER / "dapo-1.json").unlink()
+    assert "3 recorded, 1 computed, 0 to do" in recap(project, "sweep", "plan")
+    before = log(project)
+    assert "dapo-1 was computed already: recorded" in recap(project, "sweep", "run")
+    assert log(project) == before
+    again = json.loads((project / LEDGER / "dapo-1.json").read_bytes())
+    assert again.pop("cost") == {"seconds": {}, "cpu_seconds": None}  # not known any more
+    first = json.loads(kept)
+    assert set(first.pop("cost")["seconds"]) == {"train", "attack", "judge", "evaluate"}
+    assert again == first
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_stops_no_other(tmp_path):
+    project = make_sweep_project(tmp_path / "project")
+    (project / "hold/fail-judge@dapo-0").touch()
+    said = recap(project, "sweep", "run", code=2)
+    assert recorded(project) == ["dapo-1", "recap-0", "recap-1"]
+    error = said[said.index("PipelineError") :]
+    assert "dapo-0 failed (exit code 2):\nDataError: Expected a row, got none. Add one." in error
+    assert "run again to do just these" in error
+    assert "Traceback" not in said
+    (project / "hold/fail-judge@dapo-0").unlink()
+    before = log(project)
+    recap(project, "sweep", "run")
+    assert log(project)[len(before) :] == ["judge@dapo-0", "evaluate@dapo-0"]  # not even train
+    assert recorded(project) == sorted(CELLS)
+    costs = Ledger(project / LEDGER)
+    measured = next(m for c in read_cells(project) if (m := costs.read(c)) and c.name == "dapo-0")
+    assert measured.cost.cpu_seconds is None  # a part of it was restored
+
+
+def read_cells(project: Path):  # type: ignore[no-untyped-def]
+    from recap.sweeps.project import read_project
+
+    return read_project(project).design.cells()
+
+
+@pytest.mark.slow
+def test_a_shared_stage_that_fails_ends_it_and_names_what_did_not_run(tmp_path):
+    project = make_sweep_project(tmp_path / "project")
+    (project / "hold/fail-prepare").touch()
+    said = recap(project, "sweep", "run", code=2)
+    assert "prepare failed (exit code 2)" in said
+    assert "Not run: dapo-0, dapo-1, prefill, recap-0, recap-1, validate." in said
+    assert recorded(project) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", ["/bin/bash", None], ids=["bash", "no SHELL"])
+def test_a_driver_that_is_killed_leaves_nothing_behind(tmp_path, monkeypatch, shell):
+    if shell:
+        monkeypatch.setenv("SHELL", shell)
+    else:
+        monkeypatch.delenv("SHELL", raising=False)
+    project = make_sweep_project(tmp_path / "project")
+    for cell in ("recap-1", "dapo-1"):
+        (project / f"hold/train@{cell}").touch()
+    driver = start_recap(project, "sweep", "run")
+    until(lambda: {"train@recap-1", "train@dapo-1"} <= set(log(project, "start")),
+          unless=lambda: driver.poll() is not None)  # fmt: skip
+    assert recorded(project) == ["dapo-0", "recap-0"]
+
+    # a second driver is refused, a plan is not
+    assert "another run" not in recap(project, "sweep", "plan")
+    refused = recap(project, "sweep", "run", code=75)
+    assert "BusyError: Expected no other run in this clone" in refused
+
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    until(lambda: processes(project) == [])
+    assert recorded(project) == ["dapo-0", "recap-0"]
+    assert half_written(project) == []
+
+    for cell in ("recap-1", "dapo-1"):
+        (project / f"hold/train@{cell}").unlink()
+    before = log(project)
+    said = recap(project, "sweep", "run")
+    assert "0 shared stages and 2 cells to run" in said
+    assert sorted(log(project)[len(before) :]) == stages_of("recap-1", "dapo-1")
+    assert recorded(project) == sorted(CELLS)
+
+
+@pytest.mark.slow
+def test_a_cell_that_is_killed_is_done_again_at_once(tmp_path):
+    project = make_sweep_project(tmp_path / "project")
+    (project / "hold/attack@dapo-0").touch()
+    driver = start_recap(project, "sweep", "run", "--seeds", "0", "--workers", "1")
+    until(lambda: work(project) != [], unless=lambda: driver.poll() is not None)
+    (killed,) = work(project)
+    (project / "hold/attack@dapo-0").unlink()
+    os.kill(killed, signal.SIGKILL)
+    said, _ = driver.communicate(timeout=600)
+    # whoever was quicker, the signal or the stage's own end: the cell is there, its training once
+    assert driver.returncode == 0, said
+    assert recorded(project) == ["dapo-0", "recap-0"]
+    assert log(project).count("train@dapo-0") == 1
+
+
+def work(project: Path) -> list[int]:
+    """Process ids of the attack that waits in the project."""
+    held = [
+        pid for pid, command in processes(project) if command.startswith("python recap/work.py")
+    ]
+    return held if "attack@dapo-0" in log(project, "start") else []
+
+
+@pytest.mark.parametrize(
+    ("sweep", "arguments", "code", "words"),
+    [
+        ({}, ["plan", "--axis", "beta"], 2, "Expected an axis among alpha, got 'beta'."),
+        ({}, ["plan", "--seeds", "7"], 2, "Expected a seed among sweep.seeds (0 or 1), got 7."),
+        ({}, ["run", "--seeds", "a"], 2, "Expected seeds as numbers, e.g. --seeds 0,2, got 'a'."),
+        ({"around": "best"}, ["plan"], 2, "Expected sweep.around to name a variant"),
+        ({"axes": {"alfa": [1]}}, ["plan"], 2, "got 'alfa'"),
+        ({"axes": {"alpha": [2.0]}}, ["run"], 2, "alpha"),
+        ({"seeds": []}, ["run"], 2, "sweep.seeds"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_before_anything_runs(tmp_path, sweep, arguments, code, words):
+    project = make_sweep_project(tmp_path / "project", **sweep)
+    said = recap(project, "sweep", *arguments, code=code)
+    assert words in said and "Traceback" not in said
+    assert not (project / FOLDER).exists()
+
+
+@pytest.mark.slow
+def test_a_broken_record_is_named(tmp_path):
+    project = make_sweep_project(tmp_path / "project")
+    (project / LEDGER).mkdir(parents=True)
+    (project / LEDGER / "dapo-1.json").write_text("{")
+    said = recap(project, "sweep", "plan", code=2)
+    assert "docs/results/microworld/dapo-1.json" in said and "Traceback" not in said
