@@ -4,8 +4,7 @@ What cells share is one run, then each cell is one, on whichever worker is free;
 its own clone (flows/worker.py). A run whose worker falls silent is set CRASHED and its cell goes to
 another worker; so does one whose results are no longer on the DVC remote. At the end the driver
 restores everything into its own project with ``dvc repro --pull``, which writes the dvc.lock that
-one machine would. Leaves out starting workers (docs/sweeps.md, infra/) and the ledger
-(flows/sweep.py).
+one machine would, and records the cells. Leaves out starting workers (docs/sweeps.md, infra/).
 """
 
 from __future__ import annotations
@@ -32,14 +31,18 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
+from flows.book import Book
 from flows.graph import read_graph
 from flows.remote import lacks
 from flows.stage_run import StageFailed, run_stage
-from flows.worker import BEAT, fingerprint, head
+from flows.worker import BEAT, head
 from recap import child
 from recap.errors import PipelineError
 from recap.locks import STATE, exclusive
+from recap.pipeline import Pipeline
 from recap.sweeps.design import Cell
+from recap.sweeps.ledger import LEDGER, Cost, Ledger
+from recap.sweeps.plan import computed_cells, make_plan
 from recap.sweeps.project import Project, write_project
 
 PREFECT_FILE = "infra/sweep.yaml"
@@ -69,34 +72,46 @@ class _Run:
 def run_on_pool(
     project: Project, cells: Sequence[Cell], pool: str, *, lease: float = LEASE
 ) -> list[str]:
-    """Have the cells done by the workers of ``pool`` and restored here; the names of the cells.
+    """Have what is not recorded done by the workers of ``pool``, restored and recorded here.
 
-    Raises PipelineError at the end, naming the cells that failed in their own words; all others are
-    restored. An interruption cancels what is open. The project's lock is free in between: a worker
-    may work in this very clone.
+    Returns the names of the cells that were added. Raises PipelineError at the end, naming the
+    cells that failed in their own words; all others are recorded. An interruption cancels what is
+    open. The project's lock is free in between: a worker may work in this very clone.
     """
-    wanted = {cell.name: project.stages(cell) for cell in cells}
+    ledger = Ledger(project.root / LEDGER)
+    if not make_plan(project, ledger, cells, ()).left():
+        _show(f"All {len(cells)} cells are recorded.")
+        return []
     with _turn(project):
         write_project(project)
-        shared, stale = _shared(project, wanted.values())
-    if not stale:
-        _show(f"All {len(wanted)} cells are there.")
-        return list(wanted)
+        pipeline = read_graph(project.folder)
+        plan = make_plan(project, ledger, cells, computed_cells(project, pipeline.stale()))
+        book, added = Book(project), [p.cell for p in plan.left() if p.state == "computed"]
+        for cell in added:
+            book.record(cell)
+            _show(f"{cell.name} was computed already: recorded")
+    left = {p.cell.name: p.cell for p in plan.left() if p.state == "to do"}
+    wanted = {name: project.stages(cell) for name, cell in left.items()}
+    if not wanted:
+        return [cell.name for cell in added]
     with get_client(sync_client=True) as client:
         driver = _Driver(client, project, _deployed(client, project, pool), lease)
         try:
-            if shared:
+            if shared := _shared(pipeline, wanted.values()):
                 driver.work({SHARED: shared})
             if not driver.failed:
                 driver.work(wanted)
         except BaseException:
             driver.cancel()
             raise
+    done = {name: cost for name, cost in driver.done.items() if name in wanted}
     with _turn(project):
-        _restore(project, [s for name in driver.done for s in wanted.get(name, ())])
+        _restore(project, [stage for name in done for stage in wanted[name]])
+        for name, cost in done.items():
+            book.record(left[name], cost)
     if driver.failed:
         raise PipelineError(_explain(driver, wanted))
-    return list(wanted)
+    return [cell.name for cell in added] + list(done)
 
 
 def _turn(project: Project) -> contextlib.AbstractContextManager[None]:
@@ -104,17 +119,14 @@ def _turn(project: Project) -> contextlib.AbstractContextManager[None]:
     return exclusive(project.folder / STATE / "run.lock")
 
 
-def _shared(project: Project, units: Iterable[Sequence[str]]) -> tuple[list[str], bool]:
-    """The stages that the units need beside their own, in order; whether anything is to do here."""
-    pipeline = read_graph(project.folder)
+def _shared(pipeline: Pipeline, units: Iterable[Sequence[str]]) -> list[str]:
+    """The stages that the units need beside their own, in order."""
     own = {stage for stages in units for stage in stages}
     needed = set(own)
     for node in reversed(pipeline.nodes):
         if node.name in needed:
             needed |= set(node.upstream)
-    ordered = [node.name for node in pipeline.nodes if node.name in needed]
-    stale = pipeline.stale()
-    return [name for name in ordered if name not in own], any(name in stale for name in ordered)
+    return [node.name for node in pipeline.nodes if node.name in needed and node.name not in own]
 
 
 def _deployed(client: SyncPrefectClient, project: Project, pool: str) -> UUID:
@@ -148,7 +160,7 @@ def _deployed(client: SyncPrefectClient, project: Project, pool: str) -> UUID:
 
 
 class _Driver:
-    """Submits runs and watches them; ``done`` and ``failed`` are units that are over."""
+    """Submits runs and watches them; ``done`` and ``failed``: units that ended, with cost or why."""
 
     def __init__(
         self, client: SyncPrefectClient, project: Project, deployment: UUID, lease: float
@@ -157,7 +169,7 @@ class _Driver:
         self._deployment, self._lease = deployment, lease
         self._commit = head(project.root)
         self._runs: list[_Run] = []
-        self.done: list[str] = []
+        self.done: dict[str, Cost] = {}
         self.failed: dict[str, str] = {}
 
     def work(self, units: dict[str, list[str]]) -> None:
@@ -188,7 +200,7 @@ class _Driver:
                 "unit": run.unit,
                 "stages": run.stages,
                 "commit": self._commit,
-                "expected": fingerprint(self._project, run.stages),
+                "expected": self._project.fingerprint(run.stages),
             },
             job_variables=self._job_variables(),
         )
@@ -225,7 +237,7 @@ class _Driver:
             run.seen, run.since = seen, time.monotonic()
         if kind is StateType.COMPLETED:
             self._runs.remove(run)
-            self._check(run, beat["lock"] if beat else None)
+            self._check(run, beat or {})
         elif kind is StateType.FAILED:
             self._runs.remove(run)
             self._fail(run, row.state.message or "no message")
@@ -244,14 +256,14 @@ class _Driver:
                 self._client.set_flow_run_state(self._id(run), state, force=True)
                 self._again(run, lost)
 
-    def _check(self, run: _Run, entries: dict[str, Any] | None) -> None:
+    def _check(self, run: _Run, beat: dict[str, Any]) -> None:
         """Done is what the remote has."""
-        if entries is None:
+        if not beat.get("lock"):
             self._again(run, "it ended without saying what it made")
-        elif missing := lacks(self._project.folder, entries):
+        elif missing := lacks(self._project.folder, beat["lock"]):
             self._again(run, f"the remote lacks {len(missing)} of its objects")
         else:
-            self.done.append(run.unit)
+            self.done[run.unit] = Cost.model_validate(beat["cost"])
             _show(f"{run.unit} is done; {len(self._runs)} left")
 
     def _again(self, run: _Run, reason: str) -> None:
@@ -290,7 +302,7 @@ def _explain(driver: _Driver, wanted: dict[str, list[str]]) -> str:
     if SHARED in driver.failed:
         parts.append(f"Not run, for they need it: {', '.join(wanted)}.")
     else:
-        parts.append("All other cells are there; run again to do just these.")
+        parts.append("All other cells are recorded; run again to do just these.")
     return "\n\n".join(parts)
 
 

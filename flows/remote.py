@@ -5,7 +5,7 @@ remote has: a push that was cut off can pass for whole. Here the data goes first
 looked for on the remote, those in folders too, and the run cache, which makes a stage count as
 done elsewhere, goes last.
 
-    python -m flows.remote FOLDER push STAGE…    prints what dvc.lock has of the stages, as JSON
+    python -m flows.remote FOLDER push STAGE…    prints what is locked of the stages, as JSON
     python -m flows.remote FOLDER lacks          reads that JSON; prints what is not there
 
 A process of its own: file systems keep threads and listings. Leaves out restoring: ``dvc repro
@@ -24,15 +24,16 @@ from typing import Any
 
 from recap import child
 from recap.errors import PipelineError
+from recap.sweeps.project import locked
 
 Entries = dict[str, Any]
-"""Stages as ``dvc.lock`` has them, by address."""
+"""Stages as lock files have them, by address."""
 
 
 def push(folder: Path, stages: Sequence[str]) -> Entries:
     """Bring the outputs and the run cache of finished stages to the remote of ``folder``.
 
-    Returns their entries in dvc.lock. Raises PipelineError where the remote cannot be reached or
+    Returns their entries in lock files. Raises PipelineError where the remote cannot be reached or
     does not keep what it is given.
     """
     return dict(_ask(folder, ["push", *stages], ""))
@@ -72,10 +73,8 @@ class _Remote:
         self._far = self._repo.cloud.get_remote_odb(None, "push")
 
     def push(self, stages: Sequence[str]) -> Entries:
-        import yaml
-
-        locked = yaml.safe_load((self._folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-        entries = {stage: locked[stage] for stage in stages}
+        known = locked(self._folder)
+        entries = {stage: known[stage] for stage in stages}
         with contextlib.chdir(self._folder):  # DVC reads targets from there
             self._repo.push(targets=list(stages))
         missing = self.lacks(entries)

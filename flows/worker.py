@@ -26,24 +26,17 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.runtime import flow_run as this_run
 
+from flows.book import cost
 from flows.remote import Entries, push
 from flows.stage_run import StageFailed, run_stage, stop_all
 from recap.errors import PipelineError
-from recap.lineage import digest
 from recap.locks import STATE, exclusive
-from recap.sweeps.fingerprint import Fingerprints
 from recap.sweeps.project import Project, read_project, write_project
 
 BEAT = "sweep-beat"
-"""Type of the artifact in which a run says that it lives: its ``beat``, at last the ``lock``."""
+"""Type of the artifact in which a run says that it lives, and at last what it made."""
 INTERVAL = 2.0
 """Seconds between two beats. Prefect's own heartbeats come no more often than every 30."""
-
-
-def fingerprint(project: Project, stages: list[str]) -> str:
-    """What these stages depend on, as one digest."""
-    known = Fingerprints(project.root, project.pipeline, project.params)
-    return digest([known.stage(stage) for stage in stages])
 
 
 def head(root: Path) -> str:
@@ -91,6 +84,7 @@ def sweep_cell(unit: str, stages: list[str], commit: str, expected: str) -> None
                 ) from failed
             done = ", ".join(f"{stage} {took:.0f} s" for stage, took in ran.stages.items())
             logger.info(f"{unit}: {done or 'all restored'}")
+            beat.cost = cost(stages, ran).model_dump()
             beat.lock = push(project.folder, stages)
 
 
@@ -101,7 +95,7 @@ def _check(root: Path, project: Project, stages: list[str], commit: str, expecte
             f"Expected this worker's clone to have commit {commit[:12]} checked out, got "
             f"{here[:12]}. Fetch and check out the driver's commit in it."
         )
-    found = fingerprint(project, stages)
+    found = project.fingerprint(stages)
     if found != expected:
         raise PipelineError(
             f"Expected {', '.join(stages)} to depend on what the driver has ({expected}), got "
@@ -113,13 +107,14 @@ def _check(root: Path, project: Project, stages: list[str], commit: str, expecte
 class _Beat(threading.Thread):
     """Counts up in an artifact of this flow run while the block lasts, and once more at its end.
 
-    ``lock``: what the run brought to the remote; the last beat says it. Once the run has an end
-    that it did not set itself, its stages are stopped.
+    ``lock``: what the run brought to the remote, ``cost``: what it took; the last beat says both.
+    Once the run has an end that it did not set itself, its stages are stopped.
     """
 
     def __init__(self, run: UUID) -> None:
         super().__init__(name="beat", daemon=True)
         self.lock: Entries | None = None
+        self.cost: dict[str, Any] | None = None
         self._run, self._count, self._over = run, 0, threading.Event()
         self._place = f"{socket.gethostname()}:{Path.cwd()}"
 
@@ -164,4 +159,4 @@ class _Beat(threading.Thread):
         client.update_artifact(self._artifact, ArtifactUpdate(data=self._data()))
 
     def _data(self) -> dict[str, Any]:
-        return {"beat": self._count, "place": self._place, "lock": self.lock}
+        return {"beat": self._count, "place": self._place, "lock": self.lock, "cost": self.cost}

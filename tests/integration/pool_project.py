@@ -1,8 +1,8 @@
-"""A sweep of shell stages in several clones, with all that a sweep on many machines needs.
+"""A sweep of stages that take no time, with all that it needs on many machines.
 
 Not a test: it makes the repository, its clones, an S3-compatible server on loopback that is their
 DVC remote, a Prefect server and its workers. Code, flows and deployment are the project's own; only
-``dvc.yaml`` is replaced, its stages write a line into a log outside the clones.
+the stages are those of sweep_project.py, which log outside the clones.
 """
 
 from __future__ import annotations
@@ -26,19 +26,9 @@ from moto.server import ThreadedMotoServer
 from recap.child import start
 from recap.sweeps.fingerprint import tracked_files
 from tests.integration.flow_project import ROOT, alive, child_environment
+from tests.integration.sweep_project import WORK, set_sweep, sweep_stages
 
 BUCKET = "sweep-remote"
-WORK = """\
-echo start {name} $PWD >> $RUN_LOG; test -e $HOLD/fail-{name} &&
-echo 'DataError: Expected a row, got none. Add one.' >&2 && exit 2;
-while test -e $HOLD/{name}; do sleep 0.2; done; {make} && echo end {name} $PWD >> $RUN_LOG"""
-SWEEP = {
-    "around": "recap",
-    "design": "one_at_a_time",
-    "axes": {"alpha": [0.0, 0.5]},
-    "seeds": [0, 1],
-}
-CELLS = ("recap-0", "dapo-0", "recap-1", "dapo-1")
 Check = Callable[[], bool]
 
 
@@ -49,11 +39,11 @@ def make_origin(folder: Path, endpoint: str) -> Path:
         for name in tracked_files(ROOT / part):
             (folder / part / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / part / name, folder / part / name)
-    for name in ("constraints.txt", ".gitignore", ".dvcignore"):
+    shutil.copy(ROOT / "tests/integration/sweep_work.py", folder / WORK)
+    for name in ("constraints.txt", ".gitignore", ".dvcignore", "params.yaml"):
         shutil.copy(ROOT / name, folder)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) | {"sweep": SWEEP}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": _stages()}, sort_keys=False))
+    set_sweep(folder)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": sweep_stages()}, sort_keys=False))
     (folder / ".dvc").mkdir()
     (folder / ".dvc" / "config").write_text(
         (ROOT / ".dvc" / "config").read_text()
@@ -63,38 +53,6 @@ def make_origin(folder: Path, endpoint: str) -> Path:
     git(folder, "init", "-q", "-b", "main")
     commit(folder, "start")
     return folder
-
-
-def _stages() -> dict[str, Any]:
-    def stage(name: str, make: str, deps: list[str], out: str, **more: Any) -> dict[str, Any]:
-        cmd = WORK.format(name=name, make=make).replace("\n", " ")
-        return {**more, "cmd": cmd, "deps": deps, "params": ["seed"], "outs": [out]}
-
-    each = "${item.variant}-${item.seed}"
-    cells = {"matrix": {"variant": "${matrix.variants}", "seed": "${matrix.seeds}"}}
-
-    def of_cell(name: str, needs: str, out: str) -> dict[str, Any]:
-        if name == "train":  # a folder: what is in it stands in no lock
-            make = f"mkdir -p {out} && echo weights {each} > {out}/w && echo same > {out}/config"
-        else:
-            make = f"mkdir -p $(dirname {out}) && echo {name} {each} > {out}"
-        return stage(f"{name}@{each}", make, [needs], out, **cells)
-
-    return {
-        "models": stage("models", "mkdir -p models && echo m > models/policy", [], "models/policy"),
-        "sources": stage("sources", "echo s > source.txt", ["models/policy"], "source.txt"),
-        "prepare": stage("prepare", "echo p > prompts.txt", [], "prompts.txt"),
-        "validate": stage("validate", "echo v > valid.txt", ["prompts.txt"], "valid.txt"),
-        "prefill": stage("prefill", "echo f > prefills.txt", ["source.txt"], "prefills.txt"),
-        "train": {
-            **of_cell("train", "prefills.txt", f"models/trained/{each}"),
-            "deps": ["prefills.txt", "prompts.txt"],
-        },
-        "dynamics": of_cell("dynamics", f"models/trained/{each}", f"dynamics/{each}.txt"),
-        "attack": of_cell("attack", f"models/trained/{each}", f"attack/{each}.txt"),
-        "judge": of_cell("judge", f"attack/{each}.txt", f"judge/{each}.txt"),
-        "evaluate": of_cell("evaluate", f"judge/{each}.txt", f"rates/{each}.txt"),
-    }
 
 
 def git(folder: Path, *arguments: str) -> None:

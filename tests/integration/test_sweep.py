@@ -172,7 +172,7 @@ def test_a_cell_that_is_killed_is_done_again_at_once(tmp_path):
 def work(project: Path) -> list[int]:
     """Process ids of the attack that waits in the project."""
     held = [
-        pid for pid, command in processes(project) if command.startswith("python recap/work.py")
+        pid for pid, command in processes(project) if command.startswith("python -P recap/work.py")
     ]
     return held if "attack@dapo-0" in log(project, "start") else []
 

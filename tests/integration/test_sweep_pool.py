@@ -1,7 +1,7 @@
 """A sweep on a Prefect work pool: a server, two workers in two clones, a remote on S3 loopback.
 
-Locks: 1. the driver's dvc.lock is that of a single machine, and the driver runs no stage; 2. every
-stage ends once in all, though a worker was killed in mid-cell: its cell is done by the other; 3. a
+Locks: 1. the driver's lock files are those of a single machine, and the driver runs no stage; 2.
+every stage ends once in all, though a worker was killed in mid-cell: its cell is done by the other; 3. a
 cell that fails stops no other, and the next run does just that one; 4. an object that the remote
 has lost is noticed and brought back; 5. a clone at another commit is refused.
 """
@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 
-from recap.sweeps.project import read_project, write_project
-from tests.integration.flow_project import call, child_environment, lock_of
+from recap.sweeps.ledger import LEDGER
+from recap.sweeps.project import locked, read_project, write_project
+from tests.integration.flow_project import call, child_environment
 from tests.integration.pool_project import (
     BUCKET,
     CELLS,
@@ -37,7 +38,7 @@ from tests.integration.pool_project import (
 )
 
 POOL = "sweep"
-SHARED = {"models", "sources", "prepare", "prefill"}
+SHARED = {"models", "sources", "prepare", "validate", "prefill"}
 OWN = ("train", "attack", "judge", "evaluate")
 FAULT = "DataError: Expected a row, got none. Add one."
 
@@ -106,8 +107,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def single(site: Site) -> dict[str, object]:
-    """The dvc.lock of one machine that does it all."""
+def single(site: Site) -> dict[str, Any]:
+    """The lock files of one machine that does it all."""
     place = clone(site.origin, site.folder / "single")
     project = read_project(place)
     folder = write_project(project)
@@ -115,11 +116,11 @@ def single(site: Site) -> dict[str, object]:
     environment = variables(site.folder) | {"RUN_LOG": str(site.folder / "single.txt")}
     ran = call(folder, "-m", "dvc", "repro", "-q", *stages, **environment)
     assert ran.returncode == 0, ran.stderr
-    return lock_of(folder)
+    return locked(folder)
 
 
 @pytest.mark.slow
-def test_a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, object]) -> None:
+def test_a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) -> None:
     held, bad = "train@dapo-1", "attack@recap-1"
     (site.folder / "hold" / held).touch()
     (site.folder / "hold" / f"fail-{bad}").touch()
@@ -141,7 +142,7 @@ def test_a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, object
     assert driver.returncode == 2, said
     assert "dapo-1: no sign of its worker for" in said
     assert f"{FAULT}" in said.rpartition("PipelineError: ")[2]
-    assert said.rstrip().endswith("All other cells are there; run again to do just these.")
+    assert said.rstrip().endswith("All other cells are recorded; run again to do just these.")
     assert "not restored but run here" not in said
     (survivor,) = set(site.workers) - {victim}
     again = [path for what, stage, path in site.log() if stage == held and what == "end"]
@@ -158,29 +159,30 @@ def test_a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, object
     done |= {f"{stage}@recap-1" for stage in OWN[1:]}
     assert site.ended() == dict.fromkeys(done, 1)
     assert str(place) not in (site.folder / "log.txt").read_text()
-    assert lock_of(place / ".recap/sweep") == single
-    rates = place / ".recap/sweep/rates"
-    assert sorted(file.stem for file in rates.glob("*.txt")) == sorted(CELLS)
+    assert locked(place / ".recap/sweep") == single
+    records = [json.loads((place / LEDGER / f"{cell}.json").read_text()) for cell in CELLS]
+    assert [f"{record['variant']}-{record['seed']}" for record in records] == list(CELLS)
+    timed = [cell for cell, record in zip(CELLS, records, strict=True) if record["cost"]["seconds"]]
+    assert set(CELLS) - set(timed) <= {"recap-1"}  # a part of it had been done before
 
     driver = site.driver(place)
     said, _ = driver.communicate(timeout=280)
-    assert said.splitlines() == ["All 4 cells are there."]
+    assert said.splitlines() == ["All 4 cells are recorded."]
 
 
 @pytest.mark.slow
-def test_a_push_that_was_cut_off(site: Site, single: dict[str, object]) -> None:
-    stages: dict[str, Any] = single["stages"]  # type: ignore[assignment]
-    oid = stages["train@recap-0"]["outs"][0]["md5"]
+def test_a_push_that_was_cut_off(site: Site, single: dict[str, Any]) -> None:
+    oid = single["cells/recap-0/dvc.yaml:train"]["outs"][0]["md5"]
     listing = site.store.get_object(Bucket=BUCKET, Key=f"dvc/files/md5/{oid[:2]}/{oid[2:]}")
     files = json.loads(listing["Body"].read())
-    inside = next(file["md5"] for file in files if file["relpath"] == "w")
+    inside = next(file["md5"] for file in files if file["relpath"] == "weights")
     site.store.delete_object(Bucket=BUCKET, Key=f"dvc/files/md5/{inside[:2]}/{inside[2:]}")
     place = clone(site.origin, site.folder / "second")
     driver = site.driver(place)
     said, _ = driver.communicate(timeout=280)
     assert driver.returncode == 0, said
     assert "not restored but run here" not in said
-    assert lock_of(place / ".recap/sweep") == single
+    assert locked(place / ".recap/sweep") == single
     assert str(place) not in (site.folder / "log.txt").read_text()
     site.store.head_object(Bucket=BUCKET, Key=f"dvc/files/md5/{inside[:2]}/{inside[2:]}")
 

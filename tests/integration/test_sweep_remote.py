@@ -17,7 +17,12 @@ from recap.sweeps.project import read_project, write_project
 from tests.integration.flow_project import call
 from tests.integration.pool_project import BUCKET, clone, make_origin, object_store, variables
 
-STAGES = ["models", "sources", "prepare", "prefill", "train@recap-0", "attack@recap-0"]
+CELL = "cells/recap-0/dvc.yaml"
+STAGES = [
+    *("models", "sources", "prepare", "validate", "prefill"),
+    f"{CELL}:train",
+    f"{CELL}:attack",
+]
 
 
 def test_a_push_that_was_cut_off_is_found_and_completed(
@@ -34,10 +39,10 @@ def test_a_push_that_was_cut_off_is_found_and_completed(
         assert set(entries) == set(STAGES)
         assert lacks(folder, entries) == []
 
-        oid = entries["train@recap-0"]["outs"][0]["md5"]
+        oid = entries[f"{CELL}:train"]["outs"][0]["md5"]
         cache = worker / ".dvc/cache/files/md5"
         listing = json.loads((cache / oid[:2] / oid[2:]).read_text())
-        inside = next(file["md5"] for file in listing if file["relpath"] == "w")
+        inside = next(file["md5"] for file in listing if file["relpath"] == "weights")
         runs = [
             row["Key"]
             for row in store.list_objects_v2(Bucket=BUCKET, Prefix="dvc/runs/")["Contents"]
