@@ -9,12 +9,14 @@ one machine would, and records the cells. Leaves out starting workers (docs/swee
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +47,7 @@ from recap.sweeps.ledger import LEDGER, Cost, Ledger
 from recap.sweeps.plan import computed_cells, make_plan
 from recap.sweeps.project import Project, write_project
 
+COMMITTED = ("recap", "flows", "infra", "params.yaml", "dvc.yaml", ".dvc/config")
 PREFECT_FILE = "infra/sweep.yaml"
 SHARED = "shared"
 """The run of what cells share."""
@@ -82,8 +85,10 @@ def run_on_pool(
     if not make_plan(project, ledger, cells, ()).left():
         _show(f"All {len(cells)} cells are recorded.")
         return []
+    _check_clone(project.root)
     with _turn(project):
         write_project(project)
+        _check_remote(project)
         pipeline = read_graph(project.folder)
         plan = make_plan(project, ledger, cells, computed_cells(project, pipeline.stale()))
         book, added = Book(project), [p.cell for p in plan.left() if p.state == "computed"]
@@ -117,6 +122,29 @@ def run_on_pool(
 def _turn(project: Project) -> contextlib.AbstractContextManager[None]:
     """The project's lock, as sole_run has it, but waited for."""
     return exclusive(project.folder / STATE / "run.lock")
+
+
+def _check_clone(root: Path) -> None:
+    """Workers have commits: what is not in one would be refused by each of them."""
+    asked = ["git", "status", "--porcelain", "--", *COMMITTED]
+    done = subprocess.run(asked, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or done.stdout:
+        raise PipelineError(
+            f"Expected {', '.join(COMMITTED)} of this clone to be committed, so that workers can "
+            f"have the same, got:\n{done.stdout or done.stderr}"
+            "Commit and push, and check that commit out in the workers' clones."
+        )
+
+
+def _check_remote(project: Project) -> None:
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(project.folder / ".dvc" / "config", encoding="utf-8")
+    if not config.get("core", "remote", fallback=""):
+        raise PipelineError(
+            "Expected a default DVC remote, through which this clone and the workers' exchange "
+            "results, found none. Add one and commit .dvc/config, for instance: dvc remote add -d "
+            "store s3://BUCKET/PATH"
+        )
 
 
 def _shared(pipeline: Pipeline, units: Iterable[Sequence[str]]) -> list[str]:
@@ -160,7 +188,7 @@ def _deployed(client: SyncPrefectClient, project: Project, pool: str) -> UUID:
 
 
 class _Driver:
-    """Submits runs and watches them; ``done`` and ``failed``: units that ended, with cost or why."""
+    """Submits runs and watches them; ``done`` has their cost, ``failed`` why they failed."""
 
     def __init__(
         self, client: SyncPrefectClient, project: Project, deployment: UUID, lease: float

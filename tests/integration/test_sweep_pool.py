@@ -1,9 +1,9 @@
 """A sweep on a Prefect work pool: a server, two workers in two clones, a remote on S3 loopback.
 
 Locks: 1. the driver's lock files are those of a single machine, and the driver runs no stage; 2.
-every stage ends once in all, though a worker was killed in mid-cell: its cell is done by the other; 3. a
-cell that fails stops no other, and the next run does just that one; 4. an object that the remote
-has lost is noticed and brought back; 5. a clone at another commit is refused.
+every stage ends once in all, though a worker was killed in mid-cell: its cell is done by the other;
+3. a cell that fails stops no other, and the next run does just that one; 4. an object that the
+remote has lost is noticed and brought back; 5. a clone at another commit is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from recap.sweeps.project import locked, read_project, write_project
 from tests.integration.flow_project import call, child_environment
 from tests.integration.pool_project import (
     BUCKET,
-    CELLS,
     clone,
     commit,
     git,
@@ -36,6 +35,7 @@ from tests.integration.pool_project import (
     variables,
     wait_until,
 )
+from tests.integration.sweep_project import CELLS
 
 POOL = "sweep"
 SHARED = {"models", "sources", "prepare", "validate", "prefill"}
@@ -63,10 +63,10 @@ class Site:
             capture_output=True,
         )
 
-    def driver(self, place: Path) -> subprocess.Popen[str]:
+    def driver(self, place: Path, pool: str = POOL) -> subprocess.Popen[str]:
         """Start `sweep-pool` in the clone ``place``."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows", "sweep-pool", "--pool", POOL, "--lease", "8"],
+            [sys.executable, "-m", "flows", "sweep-pool", "--pool", pool, "--lease", "8"],
             cwd=place,
             env=child_environment(
                 self.folder,
@@ -201,3 +201,12 @@ def test_a_clone_at_another_commit_is_refused(site: Site) -> None:
     assert f"Not run, for they need it: {', '.join(CELLS)}." in said
     assert site.log() == before
     git(place, "status")
+
+
+@pytest.mark.slow
+def test_a_pool_that_is_not_there_is_named(site: Site) -> None:
+    driver = site.driver(clone(site.origin, site.folder / "fourth"), pool="other")
+    said, _ = driver.communicate(timeout=280)
+    assert driver.returncode == 2
+    assert "Expected a work pool 'other' on" in said
+    assert "prefect work-pool create --type process other" in said
