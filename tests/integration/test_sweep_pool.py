@@ -37,6 +37,8 @@ from tests.integration.pool_project import (
 )
 from tests.integration.sweep_project import CELLS
 
+pytestmark = pytest.mark.xdist_group("pool")  # its machines are made once
+
 POOL = "sweep"
 SHARED = {"models", "sources", "prepare", "validate", "prefill"}
 OWN = ("train", "attack", "judge", "evaluate")
