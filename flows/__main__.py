@@ -1,7 +1,8 @@
 """``python -m flows reproduce|sweep|promote|rollback``: a flow with an API of its own around it.
 
-Prefect is imported while the API starts. Leaves out deployments: there a worker loads the flow and
-its server is known (infra/prefect.yaml).
+Prefect is imported while the API starts. ``sweep-pool`` needs the server that its workers are
+connected to. Leaves out deployments: there a worker loads the flow and its server is known
+(infra/prefect.yaml).
 """
 
 from __future__ import annotations
@@ -49,6 +50,30 @@ def sweep_command(
     wait_until_up()
     with api_stays_up():
         sweep(workers, axis or [], seed or [])
+
+
+@app.command("sweep-pool")
+def sweep_pool_command(
+    pool: Annotated[str, typer.Option(help="A work pool of the server in PREFECT_API_URL.")],
+    axis: Annotated[list[str] | None, typer.Option(help="Only this axis; may be repeated.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
+    lease: Annotated[
+        float, typer.Option(min=5, help="Seconds until a silent worker counts as dead.")
+    ] = 60.0,
+) -> None:
+    """Have the sweep's cells done by a pool's workers, then restored here."""
+    if not os.environ.get("PREFECT_API_URL"):
+        raise PipelineError(
+            "Expected PREFECT_API_URL to name the Prefect server whose pool shall work, got "
+            "nothing. Start one (prefect server start) and export its URL."
+        )
+    start_api()  # only the settings: the server is there
+    from flows.pool import run_on_pool
+    from recap.sweeps.project import read_project
+
+    project = read_project(Path.cwd())
+    with api_stays_up():
+        run_on_pool(project, project.design.cells(axis or (), seed or ()), pool, lease=lease)
 
 
 @app.command("promote")

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from recap import child
@@ -22,7 +23,7 @@ from recap.errors import SpaceError
 DVC_CHATTER = re.compile(
     r"(Running stage '|> |Generating lock file|Updating lock file|To track the changes with git"
     r"|\tgit add |To enable auto staging|\tdvc config |Use `dvc push`|ERROR: failed to reproduce"
-    r"|Verifying outputs|WARNING: '.*' is empty\.$)"
+    r"|Verifying outputs|Pulling data for |WARNING: '.*' is empty\.$)"
 )
 RUNNING = re.compile(r"Running stage '(.*)':")
 CACHED = re.compile(r"Stage '.*' (didn't change, skipping|is cached)")
@@ -77,10 +78,12 @@ def run_stage(
     *,
     stages: Sequence[str] = (),
     folder: Path = Path(),
+    pull: bool = False,
 ) -> StageRun:
     """Reproduce the stage ``name``, or several under that name, and hand on lines as they come.
 
-    What a stage needs is not reproduced. ``folder`` is the DVC project.
+    ``folder`` is the DVC project. What a stage needs is not reproduced; with ``pull`` it is, and
+    what the project's remote has is restored from there.
 
     From the line that names an error on, lines are kept back: they are the message of the
     StageFailed that follows, so that it is shown once. Should the stage go on after all, they are
@@ -89,7 +92,7 @@ def run_stage(
     """
     begin = time.monotonic()
     process = child.start(
-        ["-m", "dvc", "--wait-for-lock", "repro", "-s", *(stages or [name])],
+        ["-m", "dvc", "--wait-for-lock", "repro", "--pull" if pull else "-s", *(stages or [name])],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -137,8 +140,8 @@ def run_stage(
     for line in kept:
         say(line)
     end = time.monotonic()
-    ends = [*list(begun.values())[1:], end]
-    took = {stage: until - at for (stage, at), until in zip(begun.items(), ends, strict=True)}
+    moments = pairwise([*begun.values(), end])  # none where all was restored
+    took = {stage: until - at for stage, (at, until) in zip(begun, moments, strict=True)}
     seconds = end - begin
     return StageRun(
         seconds=seconds,

@@ -14,6 +14,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.book import Book, cost
 from flows.graph import read_graph
 from flows.mirror import Mirror
 from flows.reproduce import end_children, may_mend
@@ -24,7 +25,7 @@ from recap.locks import sole_run
 from recap.params import check_pipeline, read_params
 from recap.pipeline import Pipeline
 from recap.sweeps.design import Cell
-from recap.sweeps.ledger import LEDGER, Cost, Ledger, measure
+from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.plan import Plan, computed_cells, make_plan
 from recap.sweeps.project import Project, read_project, write_project
 
@@ -80,10 +81,10 @@ def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ())
         pipeline = read_graph(project.folder)
         stale = pipeline.stale()
         plan = make_plan(project, ledger, cells, computed_cells(project, stale))
-        book = _Book(project)
+        book = Book(project)
         added = [p.cell for p in plan.left() if p.state == "computed"]
         for cell in added:
-            book.record(cell, None)
+            book.record(cell)
             show(f"{cell.name} was computed already: recorded")
         if len(added) == len(plan.left()):
             return [cell.name for cell in added]
@@ -95,7 +96,7 @@ def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ())
 
 
 def _run_cells(
-    project: Project, book: _Book, pipeline: Pipeline, plan: Plan, workers: int, mirror: Mirror
+    project: Project, book: Book, pipeline: Pipeline, plan: Plan, workers: int, mirror: Mirror
 ) -> Schedule:
     left = {planned.cell.name: planned for planned in plan.left() if planned.state == "to do"}
     units = _units(project, pipeline, [planned.cell for planned in left.values()])
@@ -114,7 +115,7 @@ def _run_cells(
 
     def ended(unit: Unit, run: StageRun) -> None:
         if planned := left.get(unit.name):
-            book.record(planned.cell, run)
+            book.record(planned.cell, cost(unit.stages, run))
         over = {*schedule.runs, *schedule.failed}
         remaining = sum(name not in over for name in left)
         took = "restored" if run.cached else "done"
@@ -157,29 +158,6 @@ def _units(project: Project, pipeline: Pipeline, cells: Sequence[Cell]) -> list[
             for place, cell in enumerate(cells)
         ),
     ]
-
-
-class _Book:
-    """Records cells; what they depend on is asked once, as the run began."""
-
-    def __init__(self, project: Project) -> None:
-        self._project, self._ledger = project, Ledger(project.root / LEDGER)
-        self._prints = project.fingerprints()
-
-    def record(self, cell: Cell, run: StageRun | None) -> None:
-        """Keep what was measured; costs only where ``run`` computed all of it from the start."""
-        own, seconds, cpu_seconds = self._project.stages(cell), dict[str, float](), None
-        if run is not None and set(run.stages) == set(own) and not run.continued:
-            seconds = {stage.rpartition(":")[2]: round(run.stages[stage], 1) for stage in own}
-            cpu_seconds = round(run.cpu_seconds, 1)
-        measured, questions = measure(
-            self._project.folder,
-            cell,
-            fingerprint=self._prints[cell],
-            settings=self._project.settings(cell),
-            cost=Cost(seconds=seconds, cpu_seconds=cpu_seconds),
-        )
-        self._ledger.write(measured, questions)
 
 
 def _failure(schedule: Schedule) -> PipelineError:

@@ -181,7 +181,10 @@ def sweep_plan(axis: Axes = None, seeds: Seeds = None) -> None:
 def sweep_run(
     axis: Axes = None,
     seeds: Seeds = None,
-    workers: Annotated[int, typer.Option(min=1, help="Cells side by side.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Cells side by side, here.")] = 2,
+    pool: Annotated[
+        str | None, typer.Option(help="Have a Prefect work pool do it; --workers has no say then.")
+    ] = None,
 ) -> None:
     """Run what is not recorded; each finished cell is kept in docs/results/microworld."""
     from recap.sweeps.plan import make_plan
@@ -192,7 +195,8 @@ def sweep_run(
         return
     chosen = [f"--axis={name}" for name in axis or []]
     chosen += [f"--seed={seed}" for seed in _numbers(seeds)]
-    _child("-m", "flows", "sweep", f"--workers={workers}", *chosen)
+    how = ["sweep-pool", f"--pool={pool}"] if pool else ["sweep", f"--workers={workers}"]
+    _child("-m", "flows", *how, *chosen)
 
 
 @sweep_app.command("report")

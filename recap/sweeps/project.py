@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from recap.lineage import digest
 from recap.locks import STATE
 from recap.params import Params, read_params
 from recap.params.document import read_document
@@ -73,6 +74,11 @@ class Project:
             return {}
         cells = [c for c in self.design.cells() if CELLS / c.name / "dvc.yaml" in same]
         return self._fingerprints(self.folder, read_document(self.folder / "params.yaml"), cells)
+
+    def fingerprint(self, stages: Iterable[str]) -> str:
+        """What stages, by DVC's addresses, depend on, as one digest."""
+        known = Fingerprints(self.root, self.pipeline, self.params)
+        return digest([known.stage(_expanded(address)) for address in stages])
 
     def files(self) -> dict[Path, str]:
         """Every dvc.yaml of the derived project, by its place in there."""
@@ -153,6 +159,24 @@ def _overlay(values: Any, changes: Any) -> Any:
     if not isinstance(values, dict) or not isinstance(changes, dict):
         return changes
     return {**values, **{key: _overlay(values.get(key), new) for key, new in changes.items()}}
+
+
+def _expanded(address: str) -> str:
+    """How a stage is called where all cells stand in one dvc.yaml: ``train@recap-0``."""
+    file, _, name = address.rpartition(":")
+    return f"{name}@{Path(file).parent.name}" if file else name
+
+
+def locked(folder: Path) -> dict[str, Any]:
+    """What every dvc.lock of the derived project has of its stages, by DVC's addresses."""
+    found: dict[str, Any] = {}
+    for path in sorted([folder / "dvc.lock", *folder.glob(f"{CELLS}/*/dvc.lock")]):
+        if path.is_file():
+            stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+            place = path.relative_to(folder).with_name("dvc.yaml")
+            prefix = "" if place == Path("dvc.yaml") else f"{place}:"
+            found |= {f"{prefix}{name}": entry for name, entry in stages.items()}
+    return found
 
 
 def _of_cell(stage: Mapping[str, Any], cell: Cell) -> Any:

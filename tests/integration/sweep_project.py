@@ -35,7 +35,7 @@ def make_sweep_project(folder: Path, **changes: Any) -> Path:
     shutil.copy(ROOT / "tests/integration/sweep_work.py", folder / WORK)
     (folder / "hold").mkdir()
     (folder / "log.txt").touch()
-    make_project(folder, yaml.safe_dump({"stages": _stages()}, sort_keys=False, width=1000))
+    make_project(folder, yaml.safe_dump({"stages": sweep_stages()}, sort_keys=False, width=1000))
     set_sweep(folder, **changes)
     return folder
 
@@ -47,14 +47,16 @@ def set_sweep(folder: Path, **changes: Any) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def _stages() -> dict[str, Any]:
+def sweep_stages() -> dict[str, Any]:
+    """The stages of dvc.yaml, as they are for all cells."""
+
     def stage(name: str, deps: list[str], outs: list[str]) -> dict[str, Any]:
-        return {"cmd": f"python {WORK} {name}", "deps": [WORK, *deps], "outs": outs}
+        return {"cmd": f"python -P {WORK} {name}", "deps": [WORK, *deps], "outs": outs}
 
     def of_cell(name: str, deps: list[str], outs: list[str], *params: str) -> dict[str, Any]:
         return {
             "matrix": {"variant": "${matrix.variants}", "seed": "${matrix.seeds}"},
-            "cmd": f"python {WORK} {name} ${{item.variant}} ${{item.seed}}",
+            "cmd": f"python -P {WORK} {name} ${{item.variant}} ${{item.seed}}",
             "params": list(params),
             "deps": [WORK, *deps],
             "outs": outs,

@@ -1,7 +1,7 @@
 """A stand-in for any stage of a sweep: it writes outputs of the right form in no time.
 
-Run as ``python recap/work.py STAGE [VARIANT SEED]`` in a project of sweep_project.py. It logs its
-start and end to ``$RUN_LOG``, waits while ``$HOLD/STAGE@CELL`` exists and fails where
+Run as ``python -P recap/work.py STAGE [VARIANT SEED]`` in a project of sweep_project.py. It logs
+its start and end to ``$RUN_LOG``, waits while ``$HOLD/STAGE@CELL`` exists and fails where
 ``$HOLD/fail-…`` does; ``train`` computes for ``$BURN`` seconds. It starts in a moment.
 """
 
@@ -49,7 +49,7 @@ def compute(seconds: float) -> None:
 
 def note(line: str) -> None:
     with Path(os.environ["RUN_LOG"]).open("a") as log:
-        log.write(f"{line}\n")
+        log.write(f"{line} {Path.cwd()}\n")
 
 
 def outputs(stage: str, name: str, cell: list[str]) -> list[tuple[str, str]]:

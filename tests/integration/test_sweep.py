@@ -13,6 +13,7 @@ import pytest
 from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.project import FOLDER
 from tests.faults.train_project import until
+from tests.integration.pool_project import commit
 from tests.integration.sweep_project import (
     CELLS,
     SHARED,
@@ -172,7 +173,7 @@ def test_a_cell_that_is_killed_is_done_again_at_once(tmp_path):
 def work(project: Path) -> list[int]:
     """Process ids of the attack that waits in the project."""
     held = [
-        pid for pid, command in processes(project) if command.startswith("python recap/work.py")
+        pid for pid, command in processes(project) if command.startswith("python -P recap/work.py")
     ]
     return held if "attack@dapo-0" in log(project, "start") else []
 
@@ -203,3 +204,17 @@ def test_a_broken_record_is_named(tmp_path):
     (project / LEDGER / "dapo-1.json").write_text("{")
     said = recap(project, "sweep", "plan", code=2)
     assert "docs/results/microworld/dapo-1.json" in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_pool_needs_a_server_commits_and_a_remote(tmp_path):
+    project = make_sweep_project(tmp_path / "project")
+    said = recap(project, "sweep", "run", "--pool", "many", code=2)
+    assert "Expected PREFECT_API_URL to name the Prefect server" in said
+    nobody = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}  # never asked
+    said = recap(project, "sweep", "run", "--pool", "many", code=2, **nobody)
+    assert "of this clone to be committed" in said and " M params.yaml" in said
+    commit(project, "the sweep")
+    said = recap(project, "sweep", "run", "--pool", "many", code=2, **nobody)
+    assert "Expected a default DVC remote" in said and "dvc remote add -d" in said
+    assert log(project, "start") == []

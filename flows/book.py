@@ -1,0 +1,44 @@
+"""Finished cells into the ledger, with what computing them took.
+
+Leaves out what a record is (recap/sweeps/ledger.py) and who computed the cell (flows/sweep.py here,
+flows/pool.py elsewhere).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flows.stage_run import StageRun
+from recap.sweeps.design import Cell
+from recap.sweeps.ledger import LEDGER, Cost, Ledger, measure
+from recap.sweeps.project import Project
+
+UNKNOWN = Cost(seconds={}, cpu_seconds=None)
+
+
+def cost(stages: Sequence[str], run: StageRun) -> Cost:
+    """What ``stages`` took; unknown unless ``run`` computed all of them from their start."""
+    if set(run.stages) != set(stages) or run.continued:
+        return UNKNOWN
+    seconds = {stage.rpartition(":")[2]: round(run.stages[stage], 1) for stage in stages}
+    return Cost(seconds=seconds, cpu_seconds=round(run.cpu_seconds, 1))
+
+
+class Book:
+    """Records cells; what they depend on is asked once, as the run began."""
+
+    def __init__(self, project: Project) -> None:
+        """Nothing is written yet."""
+        self._project, self._ledger = project, Ledger(project.root / LEDGER)
+        self._prints = project.fingerprints()
+
+    def record(self, cell: Cell, cost: Cost = UNKNOWN) -> None:
+        """Keep what was measured; raises DataError where a result is missing or malformed."""
+        measured, questions = measure(
+            self._project.folder,
+            cell,
+            fingerprint=self._prints[cell],
+            settings=self._project.settings(cell),
+            cost=cost,
+        )
+        self._ledger.write(measured, questions)
