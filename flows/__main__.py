@@ -68,11 +68,12 @@ def sweep_pool_command(
             "nothing. Start one (prefect server start) and export its URL."
         )
     start_api()  # only the settings: the server is there
+    from flows.mirror import Mirror
     from flows.pool import run_on_pool
     from recap.sweeps.project import read_project
 
     project = read_project(Path.cwd())
-    with api_stays_up():
+    with api_stays_up(), Mirror("sweep", "publish"):
         run_on_pool(project, project.design.cells(axis or (), seed or ()), pool, lease=lease)
 
 

@@ -21,8 +21,9 @@ LIVE = "train"
 class Mirror:
     """Context manager around the stages of a run."""
 
-    def __init__(self) -> None:
-        """Nothing starts before there is something to follow."""
+    def __init__(self, *command: str) -> None:
+        """``recap COMMAND… --follow`` is started once there is something to follow."""
+        self._command = command
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -63,7 +64,7 @@ class Mirror:
 
     def _start(self, *options: str) -> None:
         self._process = child.start(
-            ["-m", "recap", "publish", *options],
+            ["-m", "recap", *self._command, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -87,7 +87,7 @@ def reproduce(workers: int = 2) -> list[str]:
         pipeline = read_graph(root)
         stale = list(pipeline.stale())
         show(f"{len(stale)} of {len(pipeline.nodes)} stages to run, {workers} at a time")
-        with Mirror() as mirror:
+        with Mirror("publish") as mirror:
             return list(_run_all(pipeline, stale, workers, mirror))
 
 

@@ -88,7 +88,7 @@ def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ())
             show(f"{cell.name} was computed already: recorded")
         if len(added) == len(plan.left()):
             return [cell.name for cell in added]
-        with Mirror() as mirror:
+        with Mirror("sweep", "publish") as mirror:
             schedule = _run_cells(project, book, pipeline, plan, workers, mirror)
     if schedule.failed:
         raise _failure(schedule)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,13 +139,21 @@ def publish(
     from recap import publishing
 
     if live:
-        ended = threading.Event()
-        threading.Thread(target=_await_end, args=[ended], daemon=True).start()
-        publishing.follow(ROOT, ended.is_set, print)
+        publishing.follow(ROOT, _input_ended(), print)
     receipt = publishing.publish(ROOT)
     version = f"{receipt.model} version {receipt.version}" if receipt.version else "no version yet"
     aliases = f" ({', '.join(receipt.aliases)})" if receipt.aliases else ""
     print(f"MLflow holds {len(receipt.runs)} runs and {version}{aliases}")
+    if (
+        not live and _has_sweep()
+    ):  # a run has just published its own; a sweep's would only take time
+        sweep_publish()
+
+
+def _has_sweep() -> bool:
+    from recap.params import read_params
+
+    return bool(read_params(PARAMS).sweep)
 
 
 sweep_app = typer.Typer(cls=Guarded, no_args_is_help=True, help="Ablations: plan, run, results.")
@@ -205,6 +214,21 @@ def sweep_report() -> None:
     from recap.sweeps.page import write_page
 
     print(write_page(ROOT))
+
+
+@sweep_app.command("publish")
+def sweep_publish(
+    live: Annotated[
+        bool,
+        typer.Option("--follow", help="Mirror live metrics until standard input ends; then this."),
+    ] = False,
+) -> None:
+    """Make MLflow hold the recorded cells, below one run for the sweep (idempotent)."""
+    from recap import publishing
+
+    if live:
+        publishing.follow_sweep(ROOT, _input_ended(), print)
+    print(f"MLflow holds {publishing.publish_sweep(ROOT)} cells of the sweep")
 
 
 def _sweep(axis: list[str] | None, seeds: str | None) -> tuple[Project, Ledger, list[Cell]]:
@@ -319,9 +343,16 @@ def _show_summary() -> None:
     show_summary(ROOT, receipt, Console(width=wide))
 
 
-def _await_end(ended: threading.Event) -> None:
-    sys.stdin.read()
-    ended.set()
+def _input_ended() -> Callable[[], bool]:
+    """Whether standard input has ended, from now on; it is read in the background."""
+    ended = threading.Event()
+
+    def wait() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return ended.is_set
 
 
 def _start(*arguments: str) -> subprocess.Popen[str]:

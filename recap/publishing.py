@@ -1,7 +1,8 @@
 """Makes tracking and registry hold what the files say, live while training runs and at the end.
 
-``publish`` is idempotent by content, so a cached stage and a lost store are both fine; ``follow``
-mirrors live metrics before that. Leaves out MLflow itself: recap/tracking.py, recap/registry.py.
+``publish`` and ``publish_sweep`` are idempotent by content, so a cached stage and a lost store are
+both fine; ``follow`` mirrors live metrics before that. Leaves out MLflow itself: recap/tracking.py,
+recap/registry.py.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recap.errors import TrackingError
 from recap.lineage import Lineage, digest, read_lineage
@@ -20,23 +22,36 @@ from recap.manifest import Manifest
 from recap.params import Params, read_params
 from recap.registry import aliases_of, ensure_registered
 from recap.rows import atomic_path, read_json
+from recap.sweeps.project import read_project
+from recap.sweeps.tracked import read_tracked_sweep, sweep_id
 from recap.tracking import (
+    PARENT,
+    SWEEP,
     CellRecord,
+    describe_sweep,
     experiment_id,
     local_store,
     log_lines,
-    named_rates,
+    log_machine,
+    model_revisions,
     open_store,
     record_cell,
+    snapshot_lines,
     start_run,
     store_uri,
+    sweep_run,
 )
 from recap.types import CellResult, DynamicsResult, Row
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 TABLES = Path("reports/tables.json")
 DECISION = Path("results/decision.json")
 REGISTERED = Path("results/registered.json")
 RECEIPT = STATE / "published.json"
+Begin = Callable[["MlflowClient", str, str], str]
+"""Makes the run of a cell in an experiment; returns its id."""
 PAUSE = 3.0
 """Seconds between two looks at the live files."""
 
@@ -97,12 +112,53 @@ def read_receipt(root: Path) -> Receipt:
     return read_json(root / RECEIPT, Receipt)
 
 
-def follow(root: Path, stopped: Callable[[], bool], warn: Callable[[str], None]) -> None:
+def publish_sweep(root: Path) -> int:
+    """Make tracking hold what the sweep's ledger says; the number of cells that it has.
+
+    From committed files alone: a clone that never trained anything can do it.
+    """
+    sweep = read_tracked_sweep(root)
+    if not sweep.records:
+        return 0
+    with exclusive(root / STATE / "publish.lock"), open_store(root) as client:
+        experiment = experiment_id(client, root)
+        parent = sweep_run(client, experiment, sweep.id)
+        for record in sweep.records:
+            own = replace(record, tags={**record.tags, PARENT: parent})
+            record_cell(client, experiment, own)
+        describe_sweep(
+            client, parent, sweep.tags, sweep.artifacts,
+            recorded=len(sweep.records), cells=sweep.cells,
+        )  # fmt: skip
+    return len(sweep.records)
+
+
+def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], None]) -> None:
+    """As ``follow``, for the cells of a sweep, below its run."""
+    project = read_project(root)
+    sweep = sweep_id(project)
+
+    def begin(client: MlflowClient, experiment: str, cell: str) -> str:
+        parent = sweep_run(client, experiment, sweep)
+        return start_run(client, experiment, f"{SWEEP}/{cell}", {PARENT: parent})
+
+    follow(root, stopped, warn, files=LiveFiles(project.folder), begin=begin)
+
+
+def follow(
+    root: Path,
+    stopped: Callable[[], bool],
+    warn: Callable[[str], None],
+    *,
+    files: LiveFiles | None = None,
+    begin: Begin = start_run,
+) -> None:
     """Mirror live metrics into unfinished runs until ``stopped``; ``publish`` completes them.
 
-    A store that fails is one warning; what it missed is sent with the next lines.
+    A store that fails is one warning; what it missed is sent with the next lines. ``files`` are
+    those of ``root`` unless given, ``begin`` makes the run of a cell.
     """
-    files = LiveFiles(root)
+    files = files or LiveFiles(root)
     pending: dict[str, list[Line]] = {}
     runs: dict[str, str] = {}
     warned = False
@@ -114,7 +170,7 @@ def follow(root: Path, stopped: Callable[[], bool], warn: Callable[[str], None])
                 pending.pop(fresh.cell, None)
             pending.setdefault(fresh.cell, []).extend(fresh.lines)
         try:
-            _mirror(root, pending, runs)
+            _mirror(root, pending, runs, begin)
         except TrackingError as error:
             if not warned:
                 warn(str(error))
@@ -126,7 +182,7 @@ def follow(root: Path, stopped: Callable[[], bool], warn: Callable[[str], None])
             time.sleep(0.1)
 
 
-def _mirror(root: Path, pending: dict[str, list[Line]], runs: dict[str, str]) -> None:
+def _mirror(root: Path, pending: dict[str, list[Line]], runs: dict[str, str], begin: Begin) -> None:
     """Send what is pending and forget it; a cell without a run in ``runs`` gets one."""
     if not pending:
         return
@@ -134,8 +190,9 @@ def _mirror(root: Path, pending: dict[str, list[Line]], runs: dict[str, str]) ->
         experiment = experiment_id(client, root)
         for cell in list(pending):
             if cell not in runs:
-                runs[cell] = start_run(client, experiment, cell)
+                runs[cell] = begin(client, experiment, cell)
             log_lines(client, runs[cell], pending[cell])
+            log_machine(client, runs[cell], int(pending[cell][-1][STEP]))
             del pending[cell]
 
 
@@ -153,8 +210,9 @@ def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecor
                 curve=_curve(root / f"results/train/{name}.jsonl"),
                 dynamics=_dynamics(root / f"results/dynamics/{name}.json"),
                 settings=_settings(params, variant),
-                tags=lineage.tags(name),
+                tags=lineage.tags(name) | {"models": model_revisions(params)},
                 artifacts=[rates],
+                data=lineage.data(),
             )
 
 
@@ -167,15 +225,7 @@ def _curve(path: Path) -> list[dict[str, float]]:
 
 def _dynamics(path: Path) -> list[dict[str, float]]:
     """The rates of every snapshot; none where none were measured."""
-    if not path.is_file():
-        return []
-    return [
-        {
-            STEP: float(snapshot.update),
-            **{f"dynamics.{name}": value for name, value in named_rates(snapshot.results)},
-        }
-        for snapshot in read_json(path, DynamicsResult).snapshots
-    ]
+    return snapshot_lines(read_json(path, DynamicsResult)) if path.is_file() else []
 
 
 def _provenance(params: Params, lineage: Lineage, candidate: str) -> dict[str, str]:

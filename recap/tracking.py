@@ -1,5 +1,7 @@
 """What happened, in MLflow: one run for each trained cell, with its curve, rates and lineage.
 
+A sweep is a run too, the parent of its cells' (MLflow shows them below it).
+
 Rates, settings and digests are recorded; never prompts, completions or weights. The store is
 ``mlflow.db`` beside ``params.yaml`` unless MLFLOW_TRACKING_URI names another. Leaves out what is
 published when (recap/publishing.py) and versions (recap/registry.py).
@@ -8,8 +10,11 @@ published when (recap/publishing.py) and versions (recap/registry.py).
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import math
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +22,11 @@ from typing import TYPE_CHECKING
 
 from recap.child import ENVIRONMENT
 from recap.errors import TrackingError
-from recap.lineage import digest
+from recap.lineage import digest, file_md5
 from recap.live import STEP, Line, lasting
 from recap.locks import STATE, exclusive
-from recap.types import BenchmarkResult, CellResult, ReflectionSummary
+from recap.params import Params
+from recap.types import BenchmarkResult, CellResult, DynamicsResult, ReflectionSummary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "recap"
 FINGERPRINT, CELL = "fingerprint", "cell"
+SWEEP = "sweep"
+PARENT = "mlflow.parentRunId"
 URI = "MLFLOW_TRACKING_URI"
 BATCH = 1000
 """Metrics in one call, MLflow's own limit."""
@@ -37,7 +45,8 @@ BATCH = 1000
 class CellRecord:
     """All that is recorded of one cell; ``curve`` is empty for a policy that was not trained.
 
-    ``dynamics``: the rates of its snapshots, a line for each.
+    ``dynamics``: the rates of its snapshots, a line for each. ``data``: the digest of every data
+    set, by name.
     """
 
     name: str
@@ -47,6 +56,7 @@ class CellRecord:
     settings: Mapping[str, str]
     tags: Mapping[str, str]
     artifacts: Sequence[Path]
+    data: Mapping[str, str]
 
     @property
     def fingerprint(self) -> str:
@@ -135,6 +145,8 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
         log_lines(client, run_id, record.curve)
     from mlflow.entities import Param, RunTag
 
+    _log_data(client, run_id, record.data)
+
     log_lines(client, run_id, record.dynamics)
     _log_points(
         client,
@@ -156,11 +168,74 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
     return run_id
 
 
-def start_run(client: MlflowClient, experiment: str, cell: str) -> str:
-    """A new unfinished run of ``cell``; returns its id."""
-    variant, replicate = cell.rsplit("-", 1)
-    tags = {CELL: cell, "variant": variant, "replicate": replicate}
-    return str(client.create_run(experiment, run_name=cell, tags=tags).info.run_id)
+def start_run(
+    client: MlflowClient, experiment: str, cell: str, tags: Mapping[str, str] | None = None
+) -> str:
+    """A new unfinished run of ``cell``, with further ``tags``; returns its id.
+
+    A sweep's cells are called ``sweep/<cell>``: they are measured otherwise than the run's own.
+    """
+    name = cell.removeprefix(f"{SWEEP}/")
+    variant, replicate = name.rsplit("-", 1)
+    own = {CELL: cell, "variant": variant, "replicate": replicate, **(tags or {})}
+    return str(client.create_run(experiment, run_name=name, tags=own).info.run_id)
+
+
+def sweep_run(client: MlflowClient, experiment: str, sweep: str) -> str:
+    """The run that is the parent of a sweep's cells, found by ``sweep`` or made; returns its id."""
+    query = f"tags.{SWEEP} = '{sweep}'"
+    if found := client.search_runs([experiment], query, max_results=1):
+        return str(found[0].info.run_id)
+    tags = {SWEEP: sweep}
+    return str(client.create_run(experiment, run_name=SWEEP, tags=tags).info.run_id)
+
+
+def describe_sweep(
+    client: MlflowClient, run_id: str, tags: Mapping[str, str], artifacts: Sequence[Path], *,
+    recorded: int, cells: int,
+) -> None:  # fmt: skip
+    """Bring the parent run up to date; it is finished once all cells are recorded."""
+    from mlflow.entities import Metric, RunTag
+
+    known = client.get_run(run_id).data.tags
+    for path in artifacts:
+        name, content = f"artifact.{path.name}", file_md5(path)
+        if known.get(name) != content:
+            client.log_artifact(run_id, str(path))
+            client.set_tag(run_id, name, content)
+    now = int(time.time() * 1000)
+    counts = [Metric("cells", cells, now, recorded), Metric("recorded", recorded, now, recorded)]
+    client.log_batch(run_id, counts, tags=[RunTag(key, text) for key, text in tags.items()])
+    client.set_terminated(run_id, status="FINISHED" if recorded == cells else "RUNNING")
+
+
+def log_machine(client: MlflowClient, run_id: str, step: int) -> None:
+    """What the whole machine does now, under MLflow's own names for it."""
+    import psutil
+    from mlflow.entities import Metric
+
+    memory, now = psutil.virtual_memory(), int(time.time() * 1000)
+    seen = {
+        "system/cpu_utilization_percentage": psutil.cpu_percent(),  # since the last call
+        "system/system_memory_usage_megabytes": memory.used / 1e6,
+        "system/system_memory_usage_percentage": memory.percent,
+    }
+    client.log_batch(run_id, [Metric(name, value, now, step) for name, value in seen.items()])
+
+
+def _log_data(client: MlflowClient, run_id: str, data: Mapping[str, str]) -> None:
+    """The data sets as MLflow's inputs; only names and digests, nothing of what is in them."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    if not data:
+        return
+    inputs = []
+    for name, content in sorted(data.items()):
+        source = json.dumps({"md5": content})
+        used = "evaluation" if "eval" in name else "training"
+        dataset = Dataset(name=name, digest=content, source_type="dvc", source=source)
+        inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", used)]))
+    client.log_inputs(run_id, datasets=inputs)
 
 
 def log_lines(client: MlflowClient, run_id: str, lines: Sequence[Line]) -> None:
@@ -196,9 +271,13 @@ def _unfinished(client: MlflowClient, experiment: str, cell: str) -> Sequence[Ru
 
 
 def _reached(run: Run, line: Line) -> bool:
-    """Whether a mirror's last numbers are those of the line."""
+    """Whether a mirror's last numbers are those of the line, as far as a ledger keeps digits."""
     mirrored = run.data.metrics
-    return all(mirrored.get(k) == value for k, value in lasting(line).items() if k != STEP)
+    return all(
+        k in mirrored and math.isclose(mirrored[k], value, abs_tol=1e-4)
+        for k, value in lasting(line).items()
+        if k != STEP
+    )
 
 
 def named_rates(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, float]]:
@@ -230,6 +309,24 @@ def named_reflection(pools: Sequence[ReflectionSummary]) -> Iterator[tuple[str, 
         yield name, pool.rate.value
         yield f"{name}.n", float(pool.rate.n)
         yield f"{name}.n_unscored", float(pool.rate.n_unscored)
+
+
+def snapshot_lines(dynamics: DynamicsResult) -> list[dict[str, float]]:
+    """The rates of every snapshot, a line for each."""
+    return [
+        {
+            STEP: float(snapshot.update),
+            **{f"dynamics.{name}": value for name, value in named_rates(snapshot.results)},
+        }
+        for snapshot in dynamics.snapshots
+    ]
+
+
+def model_revisions(params: Params) -> str:
+    """Where every model comes from: a hub model with its commit, a folder, or made here."""
+    origins: dict[str, str] = {str(name): place for name, place in params.models.origins.items()}
+    origins.update({str(name): place for name, place in params.sources.origins.items()})
+    return json.dumps(origins, sort_keys=True) if origins else "microworld"
 
 
 def _without_password(uri: str) -> str:

@@ -1,0 +1,108 @@
+"""A sweep as MLflow is to hold it, read from the ledger: one record for each cell that counts.
+
+Leaves out MLflow (recap/tracking.py) and when it is told (recap/publishing.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from recap.lineage import digest, read_lineage
+from recap.live import STEP
+from recap.params import Params
+from recap.sweeps.design import Cell
+from recap.sweeps.ledger import LEDGER, Ledger, Measured
+from recap.sweeps.project import Project, locked, read_project
+from recap.tracking import SWEEP, CellRecord, model_revisions, snapshot_lines
+
+RESULTS = ("microworld.md", "claims.md")
+"""Pages below docs/results that tell of the sweep; they hold no prompt and no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedSweep:
+    """``records`` of the cells that are recorded as today's code makes them, of ``cells`` in all.
+
+    ``tags`` and ``artifacts`` are of the sweep's own run.
+    """
+
+    id: str
+    cells: int
+    records: Sequence[CellRecord]
+    tags: Mapping[str, str]
+    artifacts: Sequence[Path]
+
+
+def sweep_id(project: Project) -> str:
+    """What tells one sweep from another: its centre and its world; values may come and go."""
+    centre = Cell(project.design.around, project.design.seeds[0])
+    return digest(project.settings(centre))
+
+
+def read_tracked_sweep(root: Path) -> TrackedSweep:
+    """The sweep of the clone; raises ParameterError where params.yaml has none that fits."""
+    project, ledger = read_project(root), Ledger(root / LEDGER)
+    prints, params = project.fingerprints(), Params.model_validate(dict(project.params))
+    lineage, stages = read_lineage(root), locked(project.folder)
+    data = read_lineage(project.folder).data()  # nothing where only the ledger is there
+    tags = {"git_commit": lineage.commit, "models": model_revisions(params)}
+    if stages:
+        tags["dvc_lock"] = digest(stages)
+    records = []
+    for cell, fingerprint in prints.items():
+        measured = ledger.read(cell)
+        if measured is None or measured.fingerprint != fingerprint:
+            continue
+        own = {
+            f"stage.{address.rpartition(':')[2]}": digest(stages[address])
+            for address in project.stages(cell)
+            if address in stages
+        }
+        path = root / LEDGER / f"{cell.name}.json"
+        records.append(_record(measured, path, tags | own, data))
+    design = {"axes": {axis: list(values) for axis, values in project.design.axes.items()},
+              "named": project.design.named, "seeds": project.design.seeds}  # fmt: skip
+    pages = [root / "docs/results" / name for name in RESULTS]
+    pictures = sorted((root / "docs/results").glob("microworld_*.png"))
+    return TrackedSweep(
+        id=sweep_id(project),
+        cells=len(prints),
+        records=records,
+        tags=tags | {"design": json.dumps(design), "around": project.design.around},
+        artifacts=[path for path in (*pages, *pictures) if path.is_file()],
+    )
+
+
+def _record(
+    measured: Measured, path: Path, tags: Mapping[str, str], data: Mapping[str, str]
+) -> CellRecord:
+    own = {
+        "seed": str(measured.seed),
+        "cell_fingerprint": measured.fingerprint,
+        **{f"seconds.{stage}": str(took) for stage, took in measured.cost.seconds.items()},
+    }
+    if measured.cost.cpu_seconds is not None:
+        own["cpu_seconds"] = str(measured.cost.cpu_seconds)
+    return CellRecord(
+        name=f"{SWEEP}/{measured.cell.name}",
+        result=measured.result,
+        curve=_lines(measured.curve),
+        dynamics=snapshot_lines(measured.dynamics) if measured.dynamics else [],
+        settings=measured.settings,
+        tags={**tags, **own},
+        artifacts=[path],
+        data={"questions-eval": measured.questions, **data},
+    )
+
+
+def _lines(curve: Mapping[str, Sequence[float | None]]) -> list[dict[str, float]]:
+    """A line for each update; what was not measured at it is left out."""
+    columns = [[(name, value) for value in values] for name, values in curve.items()]
+    return [
+        {STEP: float(update), **{name: value for name, value in line if value is not None}}
+        for update, *line in zip(count(1), *columns, strict=False)
+    ]

@@ -1,0 +1,200 @@
+"""A sweep in MLflow: a run for it, one below it for each cell; real stores, a real dead server.
+
+Locks: 1. publishing twice adds nothing, a new cell adds one run; 2. a lost store is made anew from
+committed files alone; 3. what trains is mirrored live below the sweep's run, and that run is the
+one that is completed; 4. a server that is down or does not answer stops nothing, and what it missed
+is sent later; 5. eight processes may publish into a fresh store at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+
+from recap import publishing
+from recap.sweeps.ledger import LEDGER
+from recap.tracking import EXPERIMENT, PARENT, open_store
+from tests.integration.sweep_project import (
+    CELLS,
+    log,
+    make_sweep_project,
+    recap,
+    set_sweep,
+    start_recap,
+)
+
+DOWN = "http://127.0.0.1:9"  # nothing listens on the discard port
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep with a store."""
+    folder = make_sweep_project(tmp_path_factory.mktemp("sweep") / "project")
+    said = recap(folder, "sweep", "run")
+    assert "tracking | MLflow holds 4 cells of the sweep" in said
+    return folder
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it: a clone with what is committed and nothing else, and the store."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "clone"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns(".recap", "cache"))
+    return folder
+
+
+def runs(folder: Path) -> list[Run]:
+    with open_store(folder) as client:
+        found = client.get_experiment_by_name(EXPERIMENT)
+        return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def cells(found: list[Run]) -> dict[str, Run]:
+    return {run.info.run_name: run for run in found if PARENT in run.data.tags}
+
+
+def test_a_run_for_the_sweep_and_one_below_it_for_each_cell(project: Path) -> None:
+    found = runs(project)
+    (parent,) = [run for run in found if PARENT not in run.data.tags]
+    assert parent.info.run_name == "sweep" and parent.info.status == "FINISHED"
+    assert parent.data.metrics == {"cells": 4.0, "recorded": 4.0}
+    assert json.loads(parent.data.tags["design"])["axes"] == {"alpha": ["0", "0.5"]}
+    children = cells(found)
+    assert sorted(children) == sorted(CELLS)
+    assert {run.data.tags[PARENT] for run in children.values()} == {parent.info.run_id}
+    run = children["dapo-1"]
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.alpha"] == "0.0" and run.data.params["seed"] == "0"
+    assert (run.data.tags["variant"], run.data.tags["seed"]) == ("dapo", "1")
+    assert run.data.tags["models"] == "microworld" and len(run.data.tags["dvc_lock"]) == 16
+    stages = {f"stage.{name}" for name in ("train", "attack", "judge", "evaluate")}
+    assert stages <= run.data.tags.keys()
+    rate = {name: run.data.metrics[f"prefill.1.{name}"] for name in ("value", "low", "high", "n")}
+    assert rate == {"value": 0.75, "low": 0.3006, "high": 0.9544, "n": 4.0}
+    assert run.data.metrics["reward"] == 0.5
+    data = {each.dataset.name: each.tags[0].value for each in run.inputs.dataset_inputs}
+    assert data["questions-eval"] == "evaluation"
+    assert data["data/prefills/harmful.jsonl"] == data["data/prompts/train.jsonl"] == "training"
+    assert all(len(each.dataset.digest) >= 16 for each in run.inputs.dataset_inputs)
+
+
+def test_publishing_again_adds_nothing_and_a_new_cell_one_run(project: Path) -> None:
+    before = {run.info.run_id for run in runs(project)}
+    assert publishing.publish_sweep(project) == 4
+    assert {run.info.run_id for run in runs(project)} == before
+    record = json.loads((project / LEDGER / "dapo-1.json").read_text())
+    changed = record | {"curve": {"reward": [0.25]}}
+    (project / LEDGER / "dapo-1.json").write_text(json.dumps(changed))
+    publishing.publish_sweep(project)
+    (new,) = [run for run in runs(project) if run.info.run_id not in before]
+    assert new.info.run_name == "dapo-1" and new.data.metrics["reward"] == 0.25
+
+
+def test_a_lost_store_is_made_anew_from_what_is_committed(project: Path) -> None:
+    expected = {name: run.data.metrics for name, run in cells(runs(project)).items()}
+    (project / "mlflow.db").unlink()
+    said = recap(project, "publish")
+    assert "MLflow holds 4 cells of the sweep" in said
+    assert {name: run.data.metrics for name, run in cells(runs(project)).items()} == expected
+
+
+def test_a_cell_recorded_with_other_code_is_left_out(project: Path) -> None:
+    (project / "mlflow.db").unlink()
+    record = json.loads((project / LEDGER / "dapo-1.json").read_text())
+    (project / LEDGER / "dapo-1.json").write_text(json.dumps(record | {"fingerprint": "0" * 16}))
+    assert publishing.publish_sweep(project) == 3
+    found = runs(project)
+    assert sorted(cells(found)) == ["dapo-0", "recap-0", "recap-1"]
+    (parent,) = [run for run in found if PARENT not in run.data.tags]
+    assert parent.info.status == "RUNNING"
+
+
+def test_what_trains_is_mirrored_below_the_sweeps_run_and_completed(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "clone"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("cache", "*.db"))
+    live = folder / ".recap/sweep/.recap/train/dapo-1.live.jsonl"
+    looks = iter([False, False, True])
+
+    def stopped() -> bool:
+        """Between two looks at the files an update comes."""
+        live.parent.mkdir(parents=True, exist_ok=True)
+        line = {"update": 1, "reward": 0.5, "tokens": 64, "tokens_per_second": 8.0}
+        live.write_text(json.dumps(line) + "\n")
+        return next(looks, True)
+
+    publishing.follow_sweep(folder, stopped, pytest.fail)
+    found = runs(folder)
+    (mirrored,) = cells(found).values()
+    assert mirrored.info.status == "RUNNING"
+    assert mirrored.data.metrics["tokens_per_second"] == 8.0
+    assert mirrored.data.metrics["system/system_memory_usage_megabytes"] > 0
+    publishing.publish_sweep(folder)
+    done = cells(runs(folder))["dapo-1"]
+    assert done.info.run_id == mirrored.info.run_id and done.info.status == "FINISHED"
+    assert done.data.metrics["tokens_per_second"] == 8.0 and "prefill.1.value" in done.data.metrics
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    held.append(server.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        for each in held:
+            each.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("down", ["refused", "silent"])
+def test_a_server_that_is_down_stops_nothing(down: str, silent: str, tmp_path: Path) -> None:
+    folder = make_sweep_project(tmp_path / "project", seeds=[0])
+    uri = silent if down == "silent" else DOWN
+    said = recap(
+        folder, "sweep", "run", MLFLOW_TRACKING_URI=uri,
+        MLFLOW_HTTP_REQUEST_TIMEOUT="1", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+    )  # fmt: skip
+    assert len(log(folder)) == 5 + 2 * 4
+    assert "the results are in the files, but not in MLflow" in said
+    assert "`recap publish` tries again" in said
+    assert said.index("0 cells left") < said.index("not in MLflow")  # the cells waited for nobody
+    assert "MLflow holds 2 cells of the sweep" in recap(folder, "publish")
+
+
+@pytest.mark.slow
+def test_eight_processes_publish_into_a_fresh_store(project: Path) -> None:
+    (project / "mlflow.db").unlink()
+    started: list[subprocess.Popen[str]] = [
+        start_recap(project, "sweep", "publish") for _ in range(8)
+    ]
+    ended = [(process.communicate(timeout=600)[0], process.returncode) for process in started]
+    assert [code for _, code in ended] == [0] * 8, ended
+    assert sorted(run.info.run_name for run in runs(project)) == sorted([*CELLS, "sweep"])
+
+
+def test_a_sweep_that_is_not_there_publishes_nothing(project: Path) -> None:
+    shutil.rmtree(project / LEDGER)
+    (project / "mlflow.db").unlink()
+    assert publishing.publish_sweep(project) == 0
+    assert not (project / "mlflow.db").exists()
+    set_sweep(project)
