@@ -231,6 +231,12 @@ def sweep_publish(
     print(f"MLflow holds {publishing.publish_sweep(ROOT)} cells of the sweep")
 
 
+@sweep_app.command("repeat")
+def sweep_repeat(cell: Annotated[str, typer.Argument(help="E.g. recap-0.")]) -> None:
+    """Compute a finished cell once more; docs/results/determinism.md says what is bit-equal."""
+    _child("-m", "flows.repeat", cell)
+
+
 def _sweep(axis: list[str] | None, seeds: str | None) -> tuple[Project, Ledger, list[Cell]]:
     """The sweep of this clone, what is recorded of it, and the chosen cells."""
     from recap.sweeps.ledger import LEDGER, Ledger

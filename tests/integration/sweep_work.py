@@ -63,7 +63,7 @@ def outputs(stage: str, name: str, cell: list[str]) -> list[tuple[str, str]]:
     if stage in shared:
         return [(shared[stage], f"{stage}\n")]
     if stage == "train":
-        update = {"update": 1, "reward": 0.5, "tokens": 64}
+        update = {"update": 1, "reward": float(os.environ.get("REWARD", "0.5")), "tokens": 64}
         return [
             (f"models/trained/{name}/weights", f"{name}\n"),
             (f"results/train/{name}.jsonl", rows([update])),

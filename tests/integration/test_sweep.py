@@ -218,3 +218,32 @@ def test_a_pool_needs_a_server_commits_and_a_remote(tmp_path):
     said = recap(project, "sweep", "run", "--pool", "many", code=2, **nobody)
     assert "Expected a default DVC remote" in said and "dvc remote add -d" in said
     assert log(project, "start") == []
+
+
+@pytest.mark.slow
+def test_a_cell_is_repeated_and_compared(tmp_path):
+    project = make_sweep_project(tmp_path / "project", seeds=[0])
+    recap(project, "sweep", "run")
+    finished = {path: path.read_bytes() for path in (project / FOLDER).rglob("*.json*")}
+    before = log(project)
+
+    recap(project, "sweep", "repeat", "dapo-0")
+    assert log(project)[len(before) :] == [
+        f"{stage}@dapo-0" for stage in ("train", "attack", "judge", "evaluate")
+    ]
+    page = (project / "docs/results/determinism.md").read_text()
+    assert "**6 of 6 files are bit-equal.**" in page
+    assert "| train | `models/trained/dapo-0` | 1 | yes |" in page
+
+    recap(project, "sweep", "repeat", "dapo-0", REWARD="0.25")
+    page = (project / "docs/results/determinism.md").read_text()
+    assert "**5 of 6 files are bit-equal.**" in page
+    assert "| train | `results/train/dapo-0.jsonl` | 1 | no (it: reward) |" in page
+
+    assert {path: path.read_bytes() for path in (project / FOLDER).rglob("*.json*")} == finished
+    assert not (project / ".recap/repeat").exists()
+    said = recap(project, "sweep", "repeat", "best-0", code=2)
+    assert "Expected a cell of the sweep (dapo-0 or recap-0), got 'best-0'." in said
+    (project / FOLDER / "results/rates/dapo-0.json").unlink()
+    said = recap(project, "sweep", "repeat", "dapo-0", code=2)
+    assert "Expected dapo-0 to be computed here, found no" in said
