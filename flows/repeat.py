@@ -3,7 +3,7 @@
     recap sweep repeat CELL
 
 The stages run in a folder of their own, forced and without the run cache, from what the sweep's
-cells share; finished outputs are only read. Two things are compared: every file of every output, and
+cells share; finished outputs are only read. Compared are every file of every output, and
 the numbers of the live file, which hold times. Leaves out other machines: hashes of weights are
 promised on one kind of processor alone.
 """

@@ -6,6 +6,7 @@ DVC, Prefect and MLflow are reached through child processes or imported inside a
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -154,6 +155,18 @@ def _has_sweep() -> bool:
     from recap.params import read_params
 
     return bool(read_params(PARAMS).sweep)
+
+
+@app.command()
+def lineage(
+    target: Annotated[str, typer.Argument(help="A version, an alias, a cell or a run's id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show where a version or a run comes from: model, data, code, parameters, prefills."""
+    from recap.tracing import told, trace
+
+    found = trace(ROOT, target)
+    print(json.dumps(found, indent=1) if as_json else "\n".join(told(found)))
 
 
 sweep_app = typer.Typer(cls=Guarded, no_args_is_help=True, help="Ablations: plan, run, results.")

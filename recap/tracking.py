@@ -223,6 +223,13 @@ def log_machine(client: MlflowClient, run_id: str, step: int) -> None:
     client.log_batch(run_id, [Metric(name, value, now, step) for name, value in seen.items()])
 
 
+def artifact_text(place: str, name: str) -> str:
+    """A text file among the artifacts at ``place``."""
+    from mlflow.artifacts import load_text
+
+    return str(load_text(f"{place}/{name}"))
+
+
 def _log_data(client: MlflowClient, run_id: str, data: Mapping[str, str]) -> None:
     """The data sets as MLflow's inputs; only names and digests, nothing of what is in them."""
     from mlflow.entities import Dataset, DatasetInput, InputTag

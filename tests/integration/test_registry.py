@@ -24,6 +24,7 @@ from recap.errors import GateError, TrackingError
 from recap.manifest import Manifest, build_manifest
 from recap.registry import Move, champions, worse_rates
 from recap.rows import write_json
+from recap.tracing import told, trace
 from recap.tracking import open_store
 from recap.types import (
     BenchmarkResult,
@@ -424,3 +425,43 @@ def test_a_fresh_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
     ]
     assert [process.communicate(timeout=240)[1] for process in several] == ["", "", ""]
     assert [process.returncode for process in several] == [0, 0, 0]
+
+
+def test_the_lineage_of_a_version_and_of_a_run(project: Path) -> None:
+    runs = publishing.publish(project).runs
+    version = trace(project, "challenger")
+    assert list(version) == ["model", "data", "code", "parameters", "prefills"]
+    assert trace(project, "1") == version
+    (file,) = json.loads((project / "results/registered.json").read_text())["files"]
+    assert version["model"] == {
+        "name": NAME, "version": "1", "aliases": "challenger", "candidate": "recap-0",
+        "gate": "passed", "files": {"model.safetensors": file["md5"]},
+    }  # fmt: skip
+    assert version["data"] == {"data/prompts/eval.jsonl": "eval-1"}
+    assert sorted(version["code"]["stages"]) == ["prepare", "train"]
+    assert version["parameters"]["train.alpha"] == "0.5"
+    assert version["prefills"]["prefill_source"] == "counter"
+
+    run = trace(project, "recap-0")
+    assert run["model"]["run"] == runs["recap-0"] and run["model"]["made from"] == "microworld"
+    assert trace(project, runs["recap-0"]) == run
+    assert run["data"] == version["data"] and run["code"] == version["code"]
+    assert run["prefills"] == version["prefills"]
+    assert trace(project, "dapo-0")["parameters"]["train.alpha"] == "0.0"
+
+    lines = list(told(version))
+    assert "    model.safetensors: " + file["md5"] in lines
+    assert "  prefill_source: counter" in lines
+    with pytest.raises(GateError) as refused:
+        trace(project, "best")
+    assert str(refused.value) == (
+        f"Expected a version of {NAME}, an alias, a cell or a run's id, got 'best'. There are "
+        "versions 1; aliases challenger (1); cells base-0, dapo-0, recap-0."
+    )
+
+
+def test_a_lineage_without_a_store_makes_none(project: Path) -> None:
+    (project / "mlflow.db").unlink()
+    with pytest.raises(GateError, match="found no such store"):
+        trace(project, "1")
+    assert not (project / "mlflow.db").exists()
