@@ -4,8 +4,9 @@
 
 A cell is four stages of which one computes for so many CPU seconds on one core and the others take
 no time (tests/integration/sweep_work.py): what is left of the wall clock is what it takes to run
-them. All three ways do the same cells, each in a fresh clone whose shared stages are there. Then a
-sweep of 40 cells is finished and run once more. ``--write`` puts it into docs/performance.md.
+them. All three ways do the same cells, each in a fresh clone; then two at a time with a tracking
+server that is dead. A sweep of 40 cells is finished and run once more. ``--write`` puts it into
+docs/performance.md.
 """
 
 from __future__ import annotations
