@@ -74,8 +74,9 @@ faults: $(STAMP)  ## kill training at KILLS random moments (20), it has to end b
 bench: $(STAMP)  ## our loops beside generate and stock TRL, where time goes (docs/performance.md)
 	@python -m tests.bench
 
-sweep: $(STAMP)  ## the ablation on the microworld, what is not recorded yet (hours; WORKERS=n)
+sweep: $(STAMP)  ## the ablation on the microworld, what is not recorded yet, and its page (hours; WORKERS=n)
 	@recap sweep run --workers $(WORKERS)
+	@recap sweep report
 
 curve: $(STAMP)  ## measure which worlds teach plain RL to recover (hours; SHARES=, SEEDS=)
 	@python -m flows.curve --shares $(or $(SHARES),0.1 0.2 0.3 0.4) --seeds $(or $(SEEDS),11 12 13) --workers $(WORKERS)

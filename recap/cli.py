@@ -145,9 +145,8 @@ def publish(
     version = f"{receipt.model} version {receipt.version}" if receipt.version else "no version yet"
     aliases = f" ({', '.join(receipt.aliases)})" if receipt.aliases else ""
     print(f"MLflow holds {len(receipt.runs)} runs and {version}{aliases}")
-    if (
-        not live and _has_sweep()
-    ):  # a run has just published its own; a sweep's would only take time
+    # After a run its own cells are enough: a sweep's would only take time.
+    if not live and _has_sweep():
         sweep_publish()
 
 

@@ -42,7 +42,7 @@ def make_origin(folder: Path, endpoint: str) -> Path:
     shutil.copy(ROOT / "tests/integration/sweep_work.py", folder / WORK)
     for name in ("constraints.txt", ".gitignore", ".dvcignore", "params.yaml"):
         shutil.copy(ROOT / name, folder)
-    set_sweep(folder)
+    set_sweep(folder, axes={"alpha": [0.0, 0.25, 0.5]}, seeds=[0])
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": sweep_stages()}, sort_keys=False))
     (folder / ".dvc").mkdir()
     (folder / ".dvc" / "config").write_text(

@@ -35,11 +35,11 @@ from tests.integration.pool_project import (
     variables,
     wait_until,
 )
-from tests.integration.sweep_project import CELLS
 
 pytestmark = pytest.mark.xdist_group("pool")  # its machines are made once
 
 POOL = "sweep"
+CELLS = ("recap-0", "dapo-0", "alpha_25-0")
 SHARED = {"models", "sources", "prepare", "validate", "prefill"}
 OWN = ("train", "attack", "judge", "evaluate")
 FAULT = "DataError: Expected a row, got none. Add one."
@@ -123,7 +123,7 @@ def single(site: Site) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) -> None:
-    held, bad = "train@dapo-1", "attack@recap-1"
+    held, bad = "train@alpha_25-0", "attack@dapo-0"
     (site.folder / "hold" / held).touch()
     (site.folder / "hold" / f"fail-{bad}").touch()
     place = clone(site.origin, site.folder / "driver")
@@ -142,7 +142,7 @@ def test_a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) 
     finally:
         driver.kill()
     assert driver.returncode == 2, said
-    assert "dapo-1: no sign of its worker for" in said
+    assert "alpha_25-0: no sign of its worker for" in said
     assert f"{FAULT}" in said.rpartition("PipelineError: ")[2]
     assert said.rstrip().endswith("All other cells are recorded; run again to do just these.")
     assert "not restored but run here" not in said
@@ -150,26 +150,26 @@ def test_a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) 
     again = [path for what, stage, path in site.log() if stage == held and what == "end"]
     assert again == [str(site.folder / survivor / ".recap/sweep")]
     done = SHARED | {f"{stage}@{cell}" for cell in CELLS for stage in OWN}
-    done -= {f"{stage}@recap-1" for stage in OWN[1:]}
+    done -= {f"{stage}@dapo-0" for stage in OWN[1:]}
     assert site.ended() == dict.fromkeys(done, 1)
 
     (site.folder / "hold" / f"fail-{bad}").unlink()
     driver = site.driver(place)
     said, _ = driver.communicate(timeout=280)
     assert driver.returncode == 0, said
-    assert "1 to do: recap-1" in said
-    done |= {f"{stage}@recap-1" for stage in OWN[1:]}
+    assert "1 to do: dapo-0" in said
+    done |= {f"{stage}@dapo-0" for stage in OWN[1:]}
     assert site.ended() == dict.fromkeys(done, 1)
     assert str(place) not in (site.folder / "log.txt").read_text()
     assert locked(place / ".recap/sweep") == single
     records = [json.loads((place / LEDGER / f"{cell}.json").read_text()) for cell in CELLS]
     assert [f"{record['variant']}-{record['seed']}" for record in records] == list(CELLS)
     timed = [cell for cell, record in zip(CELLS, records, strict=True) if record["cost"]["seconds"]]
-    assert set(CELLS) - set(timed) <= {"recap-1"}  # a part of it had been done before
+    assert set(CELLS) - set(timed) <= {"dapo-0"}  # a part of it had been done before
 
     driver = site.driver(place)
     said, _ = driver.communicate(timeout=280)
-    assert said.splitlines() == ["All 4 cells are recorded."]
+    assert said.splitlines() == ["All 3 cells are recorded."]
 
 
 @pytest.mark.slow
