@@ -8,6 +8,7 @@ the stages are those of sweep_project.py, which log outside the clones.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -72,6 +73,7 @@ def clone(origin: Path, folder: Path) -> Path:
 @contextlib.contextmanager
 def object_store() -> Iterator[tuple[str, Any]]:
     """An S3-compatible server with an empty bucket: its address and a client."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
