@@ -24,12 +24,13 @@ from typing import Any
 import yaml
 
 from recap import child
-from recap.errors import ParameterError, PipelineError, choices
+from recap.errors import ParameterError, PipelineError
 from recap.lineage import file_md5
 from recap.live import FOLDER, SUFFIX
 from recap.locks import STATE, sole_run
 from recap.rows import atomic_path
 from recap.sweeps.design import Cell
+from recap.sweeps.ledger import LEDGER
 from recap.sweeps.project import CELLS, Project, read_project, write_project
 
 PLACE = STATE / "repeat"
@@ -57,15 +58,19 @@ def repeat(root: Path, name: str) -> list[Compared]:
     project = read_project(root)
     cells = {cell.name: cell for cell in project.design.cells()}
     if name not in cells:
-        raise ParameterError(f"Expected a cell of the sweep ({choices(cells)}), got '{name}'.")
+        raise ParameterError(
+            f"Expected a cell of the sweep, for instance {next(iter(cells))}, got '{name}'. "
+            "`recap sweep plan` lists variants and seeds."
+        )
     cell = cells[name]
     stages = yaml.safe_load(project.files()[CELLS / name / "dvc.yaml"])["stages"]
     missing = [out for own in stages.values() for out in own["outs"]
                if not (project.folder / out).exists()]  # fmt: skip
     if missing:
         raise PipelineError(
-            f"Expected {name} to be computed here, found no {project.folder / missing[0]}. Run "
-            "`recap sweep run` first; what is only recorded has no outputs to compare."
+            f"Expected {name} to be computed here, found no {project.folder / missing[0]}: what is "
+            f"only recorded has no outputs to compare. Remove {LEDGER / name}.json and "
+            "`recap sweep run` computes it; git shows whether its record came out the same."
         )
     again = replace(project, folder=root / PLACE)
     again.folder.mkdir(parents=True, exist_ok=True)

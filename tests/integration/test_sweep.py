@@ -243,7 +243,8 @@ def test_a_cell_is_repeated_and_compared(tmp_path):
     assert {path: path.read_bytes() for path in (project / FOLDER).rglob("*.json*")} == finished
     assert not (project / ".recap/repeat").exists()
     said = recap(project, "sweep", "repeat", "best-0", code=2)
-    assert "Expected a cell of the sweep (dapo-0 or recap-0), got 'best-0'." in said
+    assert "Expected a cell of the sweep, for instance recap-0, got 'best-0'." in said
     (project / FOLDER / "results/rates/dapo-0.json").unlink()
     said = recap(project, "sweep", "repeat", "dapo-0", code=2)
     assert "Expected dapo-0 to be computed here, found no" in said
+    assert "Remove docs/results/microworld/dapo-0.json and `recap sweep run` computes it" in said
