@@ -8,7 +8,6 @@ the stages are those of sweep_project.py, which log outside the clones.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
 import signal
@@ -22,7 +21,6 @@ from typing import Any
 
 import boto3
 import yaml
-from moto.server import ThreadedMotoServer
 
 from recap.child import start
 from recap.sweeps.fingerprint import tracked_files
@@ -70,25 +68,37 @@ def clone(origin: Path, folder: Path) -> Path:
     return folder
 
 
+SERVER = """\
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+server._thread.join()
+"""
+
+
 @contextlib.contextmanager
 def object_store() -> Iterator[tuple[str, Any]]:
-    """An S3-compatible server with an empty bucket: its address and a client."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
+    """An S3-compatible server with an empty bucket: its address and a client.
+
+    A process of its own: Flask, once imported, breaks whoever looks through all modules (torch).
+    """
+    process = start(["-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
     try:
-        host, port = server.get_host_and_port()
+        address = f"http://127.0.0.1:{int(process.stdout.readline())}"
         client = boto3.client(
             "s3",
-            endpoint_url=f"http://{host}:{port}",
+            endpoint_url=address,
             region_name="us-east-1",
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
         )
         client.create_bucket(Bucket=BUCKET)
-        yield f"http://{host}:{port}", client
+        yield address, client
     finally:
-        server.stop()
+        process.terminate()
+        process.wait()
 
 
 def variables(folder: Path) -> dict[str, str]:

@@ -36,8 +36,6 @@ from tests.integration.pool_project import (
     wait_until,
 )
 
-pytestmark = pytest.mark.xdist_group("pool")  # its machines are made once
-
 POOL = "sweep"
 CELLS = ("recap-0", "dapo-0", "alpha_25-0")
 SHARED = {"models", "sources", "prepare", "validate", "prefill"}
@@ -122,7 +120,15 @@ def single(site: Site) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) -> None:
+def test_a_sweep_on_a_pool(site: Site, single: dict[str, Any]) -> None:
+    """One test: its machines take half a minute to make, and tests of a file may be spread."""
+    a_killed_worker_and_a_failing_cell(site, single)
+    a_push_that_was_cut_off(site, single)
+    a_clone_at_another_commit_is_refused(site)
+    a_pool_that_is_not_there_is_named(site)
+
+
+def a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) -> None:
     held, bad = "train@alpha_25-0", "attack@dapo-0"
     (site.folder / "hold" / held).touch()
     (site.folder / "hold" / f"fail-{bad}").touch()
@@ -174,8 +180,7 @@ def test_a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) 
     assert tracked == "tracking | MLflow holds 3 cells of the sweep"
 
 
-@pytest.mark.slow
-def test_a_push_that_was_cut_off(site: Site, single: dict[str, Any]) -> None:
+def a_push_that_was_cut_off(site: Site, single: dict[str, Any]) -> None:
     oid = single["cells/recap-0/dvc.yaml:train"]["outs"][0]["md5"]
     listing = site.store.get_object(Bucket=BUCKET, Key=f"dvc/files/md5/{oid[:2]}/{oid[2:]}")
     files = json.loads(listing["Body"].read())
@@ -191,8 +196,7 @@ def test_a_push_that_was_cut_off(site: Site, single: dict[str, Any]) -> None:
     site.store.head_object(Bucket=BUCKET, Key=f"dvc/files/md5/{inside[:2]}/{inside[2:]}")
 
 
-@pytest.mark.slow
-def test_a_clone_at_another_commit_is_refused(site: Site) -> None:
+def a_clone_at_another_commit_is_refused(site: Site) -> None:
     place = clone(site.origin, site.folder / "third")
     (place / "docs").mkdir()
     (place / "docs" / "note.md").write_text("new\n")
@@ -207,8 +211,7 @@ def test_a_clone_at_another_commit_is_refused(site: Site) -> None:
     git(place, "status")
 
 
-@pytest.mark.slow
-def test_a_pool_that_is_not_there_is_named(site: Site) -> None:
+def a_pool_that_is_not_there_is_named(site: Site) -> None:
     driver = site.driver(clone(site.origin, site.folder / "fourth"), pool="other")
     said, _ = driver.communicate(timeout=280)
     assert driver.returncode == 2
