@@ -66,7 +66,7 @@ class Site:
     def driver(self, place: Path, pool: str = POOL) -> subprocess.Popen[str]:
         """Start `sweep-pool` in the clone ``place``."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows", "sweep-pool", "--pool", pool, "--lease", "8"],
+            [sys.executable, "-m", "flows", "sweep-pool", "--pool", pool, "--lease", "20"],
             cwd=place,
             env=child_environment(
                 self.folder,
