@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 from recap.errors import DataError
+from recap.params import Params
 
 DATA_STAGES = ("prepare", "prefill")
 """Stages whose outputs are data that training and evaluation see."""
@@ -58,6 +60,25 @@ def read_lineage(root: Path) -> Lineage:
     except yaml.YAMLError as error:
         raise DataError(f"Expected YAML in {path}, got: {error}. Restore it from git.") from None
     return Lineage(_commit(root), digest(lock), (lock or {}).get("stages", {}))
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as text, by their dotted keys."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def trained_with(params: Params, variant: str) -> dict[str, str]:
+    """What a variant trains with and in which world, flat."""
+    sections: dict[str, Any] = {
+        "seed": params.seed,
+        "train": params.for_variant(variant).model_dump(mode="json"),
+        "world": params.world.model_dump(mode="json"),
+    }
+    return dict(flat(sections))
 
 
 def digest(value: Any) -> str:

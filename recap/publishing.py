@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recap.errors import TrackingError
-from recap.lineage import Lineage, digest, read_lineage
+from recap.lineage import Lineage, digest, flat, read_lineage, trained_with
 from recap.live import STEP, Line, LiveFiles, numbers
 from recap.locks import STATE, exclusive
 from recap.manifest import Manifest
@@ -209,7 +209,7 @@ def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecor
                 result=read_json(rates, CellResult),
                 curve=_curve(root / f"results/train/{name}.jsonl"),
                 dynamics=_dynamics(root / f"results/dynamics/{name}.json"),
-                settings=_settings(params, variant),
+                settings=trained_with(params, variant),
                 tags=lineage.tags(name) | {"models": model_revisions(params)},
                 artifacts=[rates],
                 data=lineage.data(),
@@ -234,27 +234,9 @@ def _provenance(params: Params, lineage: Lineage, candidate: str) -> dict[str, s
     whole = params.model_dump(mode="json", by_alias=True) | {"train": train.model_dump(mode="json")}
     return {
         **lineage.tags(candidate),
-        "params": json.dumps(dict(_flat(whole)), sort_keys=True),  # some 10 of 100 kB allowed
+        "params": json.dumps(dict(flat(whole)), sort_keys=True),  # some 10 of 100 kB allowed
         "data": json.dumps(lineage.data(), sort_keys=True),
     }
-
-
-def _settings(params: Params, variant: str) -> dict[str, str]:
-    """What a variant was trained with, flat."""
-    sections: dict[str, Any] = {
-        "seed": params.seed,
-        "train": params.for_variant(variant).model_dump(mode="json"),
-        "world": params.world.model_dump(mode="json"),
-    }
-    return dict(_flat(sections))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value)
 
 
 def _state(root: Path, lineage: Lineage) -> str:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import configparser
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from recap.lineage import digest
+from recap.lineage import digest, trained_with
 from recap.locks import STATE
 from recap.params import Params, read_params
 from recap.params.document import read_document
@@ -47,14 +47,7 @@ class Project:
 
     def settings(self, cell: Cell) -> dict[str, str]:
         """What the cell trains with and in which world, flat, as text."""
-        variants = {**self.params["variants"]}
-        params = Params.model_validate({**self.params, "variants": variants})
-        sections = {
-            "seed": params.seed,
-            "train": params.for_variant(cell.variant).model_dump(mode="json"),
-            "world": params.world.model_dump(mode="json"),
-        }
-        return dict(_flat(sections))
+        return trained_with(Params.model_validate(dict(self.params)), cell.variant)
 
     def stages(self, cell: Cell) -> list[str]:
         """DVC's addresses of the cell's own stages, in order."""
@@ -184,14 +177,6 @@ def _of_cell(stage: Mapping[str, Any], cell: Cell) -> Any:
     text = _yaml({key: value for key, value in stage.items() if key != "matrix"})
     text = text.replace("${item.variant}", cell.variant).replace("${item.seed}", str(cell.seed))
     return yaml.safe_load(text)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value)
 
 
 def _copy_code(source: Path, target: Path) -> None:
