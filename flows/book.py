@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flows.stage_run import StageRun
+from recap.lineage import digest, read_lineage
 from recap.sweeps.design import Cell
-from recap.sweeps.ledger import LEDGER, Cost, Ledger, measure
-from recap.sweeps.project import Project
+from recap.sweeps.ledger import LEDGER, Cost, Ledger, Origin, measure
+from recap.sweeps.project import Project, locked
 
 UNKNOWN = Cost(seconds={}, cpu_seconds=None)
 
@@ -24,6 +25,18 @@ def cost(stages: Sequence[str], run: StageRun) -> Cost:
     return Cost(seconds=seconds, cpu_seconds=round(run.cpu_seconds, 1))
 
 
+def origin(project: Project, cell: Cell, commit: str | None) -> Origin:
+    """Where the finished cell's outputs lie, by the lock files of ``project``."""
+    stages, own = locked(project.folder), project.stages(cell)
+    return Origin(
+        commit=commit,
+        lock=digest({name: entry for name, entry in stages.items()
+                     if name in own or ":" not in name}),
+        stages={name.rpartition(":")[2]: digest(stages[name]) for name in own},
+        data=read_lineage(project.folder).data(),
+    )  # fmt: skip
+
+
 class Book:
     """Records cells; what they depend on is asked once, as the run began."""
 
@@ -31,6 +44,7 @@ class Book:
         """Nothing is written yet."""
         self._project, self._ledger = project, Ledger(project.root / LEDGER)
         self._prints = project.fingerprints()
+        self._commit = read_lineage(project.root).commit
 
     def record(self, cell: Cell, cost: Cost = UNKNOWN) -> None:
         """Keep what was measured; raises DataError where a result is missing or malformed."""
@@ -40,5 +54,6 @@ class Book:
             fingerprint=self._prints[cell],
             settings=self._project.settings(cell),
             cost=cost,
+            origin=origin(self._project, cell, self._commit),
         )
         self._ledger.write(measured, questions)

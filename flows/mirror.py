@@ -14,6 +14,8 @@ from typing import Self
 
 from recap import child
 
+LAST = 600.0
+"""Seconds that the last publishing may take: a store that answers slowly must not hold a run."""
 LIVE = "train"
 """Stages that write live metrics; the child starts with the first of them."""
 
@@ -53,7 +55,9 @@ class Mirror:
         assert self._process is not None and self._process.stdin is not None
         assert self._reader is not None
         self._process.stdin.close()  # the end of its input tells the child to finish
-        self._reader.join()
+        self._reader.join(LAST)
+        if self._reader.is_alive():
+            self._process.kill()
         if self._process.wait() != 0:
             print(
                 "tracking | Warning: the results are in the files, but not in MLflow. "

@@ -86,8 +86,6 @@ def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ())
         for cell in added:
             book.record(cell)
             show(f"{cell.name} was computed already: recorded")
-        if len(added) == len(plan.left()):
-            return [cell.name for cell in added]
         with Mirror("sweep", "publish") as mirror:
             schedule = _run_cells(project, book, pipeline, plan, workers, mirror)
     if schedule.failed:
@@ -103,7 +101,8 @@ def _run_cells(
     shared = sum(unit.name not in left for unit in units)
     estimate = plan.seconds(workers)
     about = f", about {duration(estimate)}" if estimate else ""
-    show(f"{shared} shared stages and {len(left)} cells to run, {workers} at a time{about}")
+    if left:
+        show(f"{shared} shared stages and {len(left)} cells to run, {workers} at a time{about}")
     schedule = Schedule(units, workers, keep_going=True)
 
     def start(unit: Unit, place: str, upstream: list[Future]) -> Future:

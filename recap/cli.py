@@ -129,12 +129,15 @@ def export(
     )
 
 
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", help="Mirror live metrics until standard input ends; then this."),
+]
+
+
 @app.command()
 def publish(
-    live: Annotated[
-        bool,
-        typer.Option("--follow", help="Mirror live metrics until standard input ends; then this."),
-    ] = False,
+    live: Follow = False,
 ) -> None:
     """Make MLflow hold what the files say (idempotent)."""
     from recap import publishing
@@ -230,10 +233,7 @@ def sweep_report() -> None:
 
 @sweep_app.command("publish")
 def sweep_publish(
-    live: Annotated[
-        bool,
-        typer.Option("--follow", help="Mirror live metrics until standard input ends; then this."),
-    ] = False,
+    live: Follow = False,
 ) -> None:
     """Make MLflow hold the recorded cells, below one run for the sweep (idempotent)."""
     from recap import publishing

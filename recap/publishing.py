@@ -22,6 +22,7 @@ from recap.manifest import Manifest
 from recap.params import Params, read_params
 from recap.registry import aliases_of, ensure_registered
 from recap.rows import atomic_path, read_json
+from recap.sweeps.ledger import LEDGER
 from recap.sweeps.project import read_project
 from recap.sweeps.tracked import read_tracked_sweep, sweep_id
 from recap.tracking import (
@@ -122,7 +123,7 @@ def publish_sweep(root: Path) -> int:
         return 0
     with exclusive(root / STATE / "publish.lock"), open_store(root) as client:
         experiment = experiment_id(client, root)
-        parent = sweep_run(client, experiment, sweep.id)
+        parent = sweep_run(client, root, experiment, sweep.id)
         for record in sweep.records:
             own = replace(record, tags={**record.tags, PARENT: parent})
             record_cell(client, experiment, own)
@@ -134,15 +135,26 @@ def publish_sweep(root: Path) -> int:
 
 
 def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], None]) -> None:
-    """As ``follow``, for the cells of a sweep, below its run."""
+    """As ``follow``, for the cells of a sweep, below its run; each is completed once recorded."""
     project = read_project(root)
-    sweep = sweep_id(project)
+    sweep, published = sweep_id(project), _recorded(root)
 
     def begin(client: MlflowClient, experiment: str, cell: str) -> str:
-        parent = sweep_run(client, experiment, sweep)
+        parent = sweep_run(client, root, experiment, sweep)
         return start_run(client, experiment, f"{SWEEP}/{cell}", {PARENT: parent})
 
-    follow(root, stopped, warn, files=LiveFiles(project.folder), begin=begin)
+    def complete() -> None:
+        nonlocal published
+        if (recorded := _recorded(root)) != published:
+            publish_sweep(root)
+            published = recorded
+
+    follow(root, stopped, warn, files=LiveFiles(project.folder), begin=begin, complete=complete)
+
+
+def _recorded(root: Path) -> dict[str, int]:
+    """The ledger's files, with when they were written."""
+    return {path.name: path.stat().st_mtime_ns for path in (root / LEDGER).glob("*.json")}
 
 
 def follow(
@@ -152,11 +164,13 @@ def follow(
     *,
     files: LiveFiles | None = None,
     begin: Begin = start_run,
+    complete: Callable[[], None] = lambda: None,
 ) -> None:
     """Mirror live metrics into unfinished runs until ``stopped``; ``publish`` completes them.
 
     A store that fails is one warning; what it missed is sent with the next lines. ``files`` are
-    those of ``root`` unless given, ``begin`` makes the run of a cell.
+    those of ``root`` unless given, ``begin`` makes the run of a cell, ``complete`` is called each
+    time.
     """
     files = files or LiveFiles(root)
     pending: dict[str, list[Line]] = {}
@@ -171,6 +185,7 @@ def follow(
             pending.setdefault(fresh.cell, []).extend(fresh.lines)
         try:
             _mirror(root, pending, runs, begin)
+            complete()
         except TrackingError as error:
             if not warned:
                 warn(str(error))

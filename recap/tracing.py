@@ -15,7 +15,7 @@ from recap.errors import GateError
 from recap.manifest import Manifest
 from recap.params import read_params
 from recap.registry import check_store
-from recap.tracking import CELL, SWEEP, artifact_text, experiment_id, open_store
+from recap.tracking import CELL, EXPERIMENT, SWEEP, artifact_text, open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,12 +43,13 @@ def trace(root: Path, target: str) -> Trace:
         for version in versions:
             if str(version.version) == str(number):
                 return _of_version(client, version, dict(model.aliases) if model else {})
-        experiment = experiment_id(client, root)
-        if run := _run(client, experiment, target):
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        known = [experiment.experiment_id] if experiment else []
+        if run := _run(client, known, target):
             return _of_run(run)
         numbers = sorted((str(v.version) for v in versions), key=int)
         aliases = [f"{alias} ({v})" for alias, v in (model.aliases if model else {}).items()]
-        runs = client.search_runs([experiment], "attributes.status = 'FINISHED'")
+        runs = client.search_runs(known, "attributes.status = 'FINISHED'") if known else []
         cells = sorted({run.data.tags[CELL] for run in runs if CELL in run.data.tags})
         raise GateError(
             f"Expected a version of {name}, an alias, a cell or a run's id, got '{target}'. "
@@ -126,16 +127,18 @@ def _prefills(parameters: Mapping[str, str], data: Mapping[str, str]) -> dict[st
     }
 
 
-def _run(client: MlflowClient, experiment: str, target: str) -> Run | None:
+def _run(client: MlflowClient, known: list[str], target: str) -> Run | None:
     """A run by its id, or a cell's newest finished one: of `recap run`, else of the sweep."""
+    if not known:
+        return None
     if re.fullmatch(r"[0-9a-f]{32}", target):
-        runs = client.search_runs([experiment], f"attributes.run_id = '{target}'")
+        runs = client.search_runs(known, f"attributes.run_id = '{target}'")
         return next(iter(runs), None)
     if not re.fullmatch(r"[\w/-]+", target):
         return None
     for name in (target, f"{SWEEP}/{target}"):
         query = f"tags.{CELL} = '{name}' and attributes.status = 'FINISHED'"
         order = ["attributes.start_time DESC"]
-        if runs := client.search_runs([experiment], query, max_results=1, order_by=order):
+        if runs := client.search_runs(known, query, max_results=1, order_by=order):
             return runs[0]
     return None

@@ -181,13 +181,17 @@ def start_run(
     return str(client.create_run(experiment, run_name=name, tags=own).info.run_id)
 
 
-def sweep_run(client: MlflowClient, experiment: str, sweep: str) -> str:
-    """The run that is the parent of a sweep's cells, found by ``sweep`` or made; returns its id."""
+def sweep_run(client: MlflowClient, root: Path, experiment: str, sweep: str) -> str:
+    """The run that is the parent of a sweep's cells, found by ``sweep`` or made; returns its id.
+
+    Under a lock: of two processes of a clone that look at once, one makes it.
+    """
     query = f"tags.{SWEEP} = '{sweep}'"
-    if found := client.search_runs([experiment], query, max_results=1):
-        return str(found[0].info.run_id)
-    tags = {SWEEP: sweep}
-    return str(client.create_run(experiment, run_name=SWEEP, tags=tags).info.run_id)
+    with exclusive(root / STATE / "sweep.lock"):
+        if found := client.search_runs([experiment], query, max_results=1):
+            return str(found[0].info.run_id)
+        tags = {SWEEP: sweep}
+        return str(client.create_run(experiment, run_name=SWEEP, tags=tags).info.run_id)
 
 
 def describe_sweep(
@@ -195,7 +199,7 @@ def describe_sweep(
     recorded: int, cells: int,
 ) -> None:  # fmt: skip
     """Bring the parent run up to date; it is finished once all cells are recorded."""
-    from mlflow.entities import Metric, RunTag
+    from mlflow.entities import RunTag
 
     known = client.get_run(run_id).data.tags
     for path in artifacts:
@@ -203,9 +207,9 @@ def describe_sweep(
         if known.get(name) != content:
             client.log_artifact(run_id, str(path))
             client.set_tag(run_id, name, content)
-    now = int(time.time() * 1000)
-    counts = [Metric("cells", cells, now, recorded), Metric("recorded", recorded, now, recorded)]
-    client.log_batch(run_id, counts, tags=[RunTag(key, text) for key, text in tags.items()])
+    counts = [("cells", float(cells), recorded), ("recorded", float(recorded), recorded)]
+    _log_points(client, run_id, counts)
+    client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
     client.set_terminated(run_id, status="FINISHED" if recorded == cells else "RUNNING")
 
 

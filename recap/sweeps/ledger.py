@@ -77,6 +77,20 @@ class Cost(Row):
     cpu_seconds: float | None
 
 
+class Origin(Row):
+    """Where a cell's outputs lie in DVC, as its lock files had it when it was recorded.
+
+    ``commit``: the clone's then, ``None`` where it was not noted. ``stages``: a digest of each of
+    the cell's own stages, command, inputs, parameters and outputs; ``lock``: of those and of all
+    that cells share. ``data``: md5 of every data file that cells share, by path.
+    """
+
+    commit: str | None
+    lock: str
+    stages: dict[str, str]
+    data: dict[str, str]
+
+
 class Measured(Row):
     """One cell as measured. ``fingerprint``: what it depended on; ``settings``: flat, as text."""
 
@@ -90,6 +104,7 @@ class Measured(Row):
     curve: dict[str, list[float | None]]
     dynamics: DynamicsResult | None
     cost: Cost
+    origin: Origin
 
     @property
     def cell(self) -> Cell:
@@ -134,7 +149,13 @@ class Ledger:
 
 
 def measure(
-    project: Path, cell: Cell, *, fingerprint: str, settings: Mapping[str, str], cost: Cost
+    project: Path,
+    cell: Cell,
+    *,
+    fingerprint: str,
+    settings: Mapping[str, str],
+    cost: Cost,
+    origin: Origin,
 ) -> tuple[Measured, Questions]:
     """Read a finished cell's results in the sweep's project.
 
@@ -176,6 +197,7 @@ def measure(
         curve=_curve(project / f"results/train/{name}.jsonl"),
         dynamics=read_json(dynamics, DynamicsResult) if dynamics.is_file() else None,
         cost=cost,
+        origin=origin,
     )
     return measured, Questions(digest=measured.questions, asked=asked)
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from recap.lineage import digest, read_lineage
+from recap.lineage import digest
 from recap.live import STEP
 from recap.params import Params
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import LEDGER, Ledger, Measured
-from recap.sweeps.project import Project, locked, read_project
+from recap.sweeps.project import Project, read_project
 from recap.tracking import SWEEP, CellRecord, model_revisions, snapshot_lines
 
 RESULTS = ("microworld.md", "claims.md")
@@ -38,32 +38,21 @@ class TrackedSweep:
 
 
 def sweep_id(project: Project) -> str:
-    """What tells one sweep from another: its centre and its world; values may come and go."""
+    """What tells one sweep from another: its world; centre and values may come and go."""
     centre = Cell(project.design.around, project.design.seeds[0])
-    return digest(project.settings(centre))
+    world = project.settings(centre).items()
+    return digest({key: text for key, text in world if not key.startswith("train.")})
 
 
 def read_tracked_sweep(root: Path) -> TrackedSweep:
     """The sweep of the clone; raises ParameterError where params.yaml has none that fits."""
     project, ledger = read_project(root), Ledger(root / LEDGER)
     prints, params = project.fingerprints(), Params.model_validate(dict(project.params))
-    lineage, stages = read_lineage(root), locked(project.folder)
-    data = read_lineage(project.folder).data()  # nothing where only the ledger is there
-    tags = {"git_commit": lineage.commit, "models": model_revisions(params)}
-    if stages:
-        tags["dvc_lock"] = digest(stages)
-    records = []
+    models, records = model_revisions(params), []
     for cell, fingerprint in prints.items():
         measured = ledger.read(cell)
-        if measured is None or measured.fingerprint != fingerprint:
-            continue
-        own = {
-            f"stage.{address.rpartition(':')[2]}": digest(stages[address])
-            for address in project.stages(cell)
-            if address in stages
-        }
-        path = root / LEDGER / f"{cell.name}.json"
-        records.append(_record(measured, path, tags | own, data))
+        if measured is not None and measured.fingerprint == fingerprint:
+            records.append(_record(measured, root / LEDGER / f"{cell.name}.json", models))
     design = {"axes": {axis: list(values) for axis, values in project.design.axes.items()},
               "named": project.design.named, "seeds": project.design.seeds}  # fmt: skip
     pages = [root / "docs/results" / name for name in RESULTS]
@@ -72,19 +61,23 @@ def read_tracked_sweep(root: Path) -> TrackedSweep:
         id=sweep_id(project),
         cells=len(prints),
         records=records,
-        tags=tags | {"design": json.dumps(design), "around": project.design.around},
+        tags={"design": json.dumps(design), "around": project.design.around, "models": models},
         artifacts=[path for path in (*pages, *pictures) if path.is_file()],
     )
 
 
-def _record(
-    measured: Measured, path: Path, tags: Mapping[str, str], data: Mapping[str, str]
-) -> CellRecord:
+def _record(measured: Measured, path: Path, models: str) -> CellRecord:
+    origin = measured.origin
     own = {
         "seed": str(measured.seed),
+        "models": models,
         "cell_fingerprint": measured.fingerprint,
+        "dvc_lock": origin.lock,
+        **{f"stage.{name}": content for name, content in origin.stages.items()},
         **{f"seconds.{stage}": str(took) for stage, took in measured.cost.seconds.items()},
     }
+    if origin.commit is not None:
+        own["git_commit"] = origin.commit
     if measured.cost.cpu_seconds is not None:
         own["cpu_seconds"] = str(measured.cost.cpu_seconds)
     return CellRecord(
@@ -93,9 +86,9 @@ def _record(
         curve=_lines(measured.curve),
         dynamics=snapshot_lines(measured.dynamics) if measured.dynamics else [],
         settings=measured.settings,
-        tags={**tags, **own},
+        tags=own,
         artifacts=[path],
-        data={"questions-eval": measured.questions, **data},
+        data={"questions-eval": measured.questions, **origin.data},
     )
 
 

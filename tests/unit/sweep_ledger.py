@@ -14,7 +14,16 @@ from recap.lineage import digest
 from recap.params import Params
 from recap.report.axes import Key
 from recap.sweeps.design import Cell
-from recap.sweeps.ledger import LEDGER, Answers, Cost, Ledger, Measured, Question, Questions
+from recap.sweeps.ledger import (
+    LEDGER,
+    Answers,
+    Cost,
+    Ledger,
+    Measured,
+    Origin,
+    Question,
+    Questions,
+)  # fmt: skip
 from recap.sweeps.project import read_project
 from recap.types import CellResult
 
@@ -27,6 +36,7 @@ SWEEP: dict[str, Any] = {
     "overlay": {"attack": {"benchmarks": ["prefill", "benign"]}},
 }
 UNKNOWN = Cost(seconds={}, cpu_seconds=None)
+ORIGIN = Origin(commit=None, lock="", stages={}, data={})
 
 
 def values(**changes: Any) -> dict[str, Any]:
@@ -88,6 +98,7 @@ def measured(
             for (name, place), answers in benchmarks.items()
         ],
         curve={}, dynamics=None, cost=cost,
+        origin=ORIGIN,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from recap.rows import write_json, write_rows
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import Cost, Ledger, Measured, evidence, measure, outcomes
 from recap.types import Completion, FinishReason, Outcome
-from tests.unit.sweep_ledger import UNKNOWN, asked, measured
+from tests.unit.sweep_ledger import ORIGIN, UNKNOWN, asked, measured
 from tests.unit.test_report_numbers import cell, rate, result
 
 PREFILL: Key = ("prefill", 1)
@@ -62,7 +62,10 @@ def finish(
 def taken(project: Path, at: Cell = RECAP, cost: Cost = UNKNOWN) -> Measured:
     """Measure the cell, keep it beside the project, read it again."""
     ledger = Ledger(project / "ledger")
-    ledger.write(*measure(project, at, fingerprint="f", settings={"seed": "0"}, cost=cost))
+    settings = {"seed": "0"}
+    ledger.write(
+        *measure(project, at, fingerprint="f", settings=settings, cost=cost, origin=ORIGIN)
+    )
     found = ledger.read(at)
     assert found is not None
     return found
