@@ -30,6 +30,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
@@ -56,6 +57,9 @@ LEASE = 60.0
 START = 240.0
 """The same until the first beat: a container has to come, Prefect has to be imported."""
 POLL = 1.0
+PAGE = 50
+"""Runs asked about in one call; the API answers with at most 200 rows, and a run may have beats
+of some containers."""
 ATTEMPTS = 3
 """Workers that a cell may lose before it counts as failed: it may be what kills them."""
 
@@ -236,7 +240,7 @@ class _Driver:
         self._runs.append(run)
 
     def _job_variables(self) -> dict[str, Any]:
-        """The commit, for a pool whose jobs make their clone themselves (infra/k8s)."""
+        """The commit, for a pool whose jobs make their clone themselves."""
         pool = self._client.read_deployment(self._deployment).work_pool_name
         assert pool is not None
         variables = self._client.read_work_pool(pool).base_job_template.get("variables", {})
@@ -244,15 +248,19 @@ class _Driver:
 
     def _look(self) -> None:
         ids = [self._id(run) for run in self._runs]
-        found = self._client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids))
-        )
-        states = {row.id: row for row in found}
-        wanted = ArtifactFilter(
-            flow_run_id=ArtifactFilterFlowRunId(any_=ids), type=ArtifactFilterType(any_=[BEAT])
-        )
-        found_beats = self._client.read_artifacts(artifact_filter=wanted)
-        beats = {artifact.flow_run_id: artifact.data for artifact in found_beats}
+        states, beats = dict[UUID, FlowRun](), dict[UUID | None, Any]()
+        for first in range(0, len(ids), PAGE):
+            some = ids[first : first + PAGE]
+            runs = FlowRunFilter(id=FlowRunFilterId(any_=some))
+            states |= {row.id: row for row in self._client.read_flow_runs(flow_run_filter=runs)}
+            wanted = ArtifactFilter(
+                flow_run_id=ArtifactFilterFlowRunId(any_=some), type=ArtifactFilterType(any_=[BEAT])
+            )
+            # The newest last: a run that a container began anew has the beat of the first one too.
+            found = self._client.read_artifacts(
+                artifact_filter=wanted, sort=ArtifactSort.UPDATED_DESC
+            )
+            beats |= {artifact.flow_run_id: artifact.data for artifact in reversed(found)}
         for run in list(self._runs):
             self._judge(run, states[self._id(run)], beats.get(run.id))
 

@@ -31,7 +31,7 @@ from flows.remote import Entries, push
 from flows.stage_run import StageFailed, run_stage, stop_all
 from recap.errors import PipelineError
 from recap.locks import STATE, exclusive
-from recap.sweeps.project import Project, read_project, write_project
+from recap.sweeps.project import Project, locked, read_project, write_project
 
 BEAT = "sweep-beat"
 """Type of the artifact in which a run says that it lives, and at last what it made."""
@@ -76,16 +76,30 @@ def sweep_cell(unit: str, stages: list[str], commit: str, expected: str) -> None
         # As sole_run has it, but two runs of one worker take turns.
         with exclusive(project.folder / STATE / "run.lock"):
             write_project(project)
+            before = locked(project.folder)
             try:
                 ran = run_stage(unit, logger.info, stages=stages, folder=project.folder, pull=True)
             except StageFailed as failed:
+                lost = _keep(project, stages, before)
                 raise PipelineError(
-                    f"{unit} failed (exit code {failed.code}):\n{failed.message}"
+                    f"{unit} failed (exit code {failed.code}):\n{failed.message}{lost}"
                 ) from failed
             done = ", ".join(f"{stage} {took:.0f} s" for stage, took in ran.stages.items())
             logger.info(f"{unit}: {done or 'all restored'}")
             beat.cost = cost(stages, ran).model_dump()
             beat.lock = push(project.folder, stages)
+
+
+def _keep(project: Project, stages: list[str], before: Entries) -> str:
+    """Send what ended before a failure, for whoever goes on; says what was in the way."""
+    now = locked(project.folder)
+    ended = [stage for stage in stages if stage in now and now[stage] != before.get(stage)]
+    try:
+        if ended:
+            push(project.folder, ended)
+    except PipelineError as error:
+        return f"\nWhat ended before that is here alone. {error}"
+    return ""
 
 
 def _check(root: Path, project: Project, stages: list[str], commit: str, expected: str) -> None:

@@ -7,7 +7,8 @@ the numbers go (recap/tracking.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,29 @@ def numbers(line: Mapping[str, object]) -> dict[str, float]:
 def lasting(line: Line) -> dict[str, float]:
     """The numbers that are the same whenever the run is repeated."""
     return {name: value for name, value in line.items() if not name.startswith(SPEED)}
+
+
+def agree(line: Line, seen: Line) -> bool:
+    """Whether what lasts of a line was ``seen``, as far as a ledger keeps digits."""
+    return all(
+        name in seen and math.isclose(seen[name], value, abs_tol=1e-4)
+        for name, value in lasting(line).items()
+        if name != STEP
+    )
+
+
+def spooled(root: Path, cell: str, curve: Sequence[Line]) -> list[Line]:
+    """The live lines of the very training that has ``curve``, with its speeds.
+
+    None where they are gone, or of another run: what no store was there for is sent from here.
+    """
+    path = root / FOLDER / f"{cell}{SUFFIX}"
+    if not path.is_file():
+        return []
+    lines = {int(line[STEP]): line for line in _complete_lines(path)}
+    steps = [int(line[STEP]) for line in curve]
+    same = sorted(lines) == steps and all(agree(line, lines[int(line[STEP])]) for line in curve)
+    return [lines[step] for step in steps] if same else []
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from recap.errors import TrackingError
 from recap.lineage import Lineage, digest, flat, read_lineage, trained_with
-from recap.live import STEP, Line, LiveFiles, numbers
+from recap.live import STEP, Line, LiveFiles, numbers, spooled
 from recap.locks import STATE, exclusive
 from recap.manifest import Manifest
 from recap.params import Params, read_params
@@ -219,10 +219,12 @@ def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecor
             rates = root / f"results/rates/{name}.json"
             if not rates.is_file():
                 continue
+            curve = _curve(root / f"results/train/{name}.jsonl")
             yield CellRecord(
                 name=name,
                 result=read_json(rates, CellResult),
-                curve=_curve(root / f"results/train/{name}.jsonl"),
+                curve=curve,
+                live=spooled(root, name, curve),
                 dynamics=_dynamics(root / f"results/dynamics/{name}.json"),
                 settings=trained_with(params, variant),
                 tags=lineage.tags(name) | {"models": model_revisions(params)},

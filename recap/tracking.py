@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING
 from recap.child import ENVIRONMENT
 from recap.errors import TrackingError
 from recap.lineage import digest, file_md5
-from recap.live import STEP, Line, lasting
+from recap.live import STEP, Line, agree
 from recap.locks import STATE, exclusive
 from recap.params import Params
 from recap.types import BenchmarkResult, CellResult, DynamicsResult, ReflectionSummary
@@ -45,13 +44,14 @@ BATCH = 1000
 class CellRecord:
     """All that is recorded of one cell; ``curve`` is empty for a policy that was not trained.
 
-    ``dynamics``: the rates of its snapshots, a line for each. ``data``: the digest of every data
-    set, by name.
+    ``live``: the same updates with their speeds, where training left them. ``dynamics``: the rates
+    of its snapshots, a line for each. ``data``: the digest of every data set, by name.
     """
 
     name: str
     result: CellResult
     curve: Sequence[Line]
+    live: Sequence[Line]
     dynamics: Sequence[Line]
     settings: Mapping[str, str]
     tags: Mapping[str, str]
@@ -136,13 +136,13 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
         return str(done[0].info.run_id)
     run_id = None
     for run in _unfinished(client, experiment, record.name):
-        if run_id is None and record.curve and _reached(run, record.curve[-1]):
+        if run_id is None and record.curve and agree(record.curve[-1], run.data.metrics):
             run_id = run.info.run_id
         else:
             client.set_terminated(run.info.run_id, status="KILLED")
     if run_id is None:
         run_id = start_run(client, experiment, record.name)
-        log_lines(client, run_id, record.curve)
+        log_lines(client, run_id, record.live or record.curve)
     from mlflow.entities import Param, RunTag
 
     _log_data(client, run_id, record.data)
@@ -279,16 +279,6 @@ def _unfinished(client: MlflowClient, experiment: str, cell: str) -> Sequence[Ru
     """Runs of a cell that were never completed, newest first."""
     query = f"attributes.status = 'RUNNING' and tags.{CELL} = '{cell}'"
     return list(client.search_runs([experiment], query, order_by=["attributes.start_time DESC"]))
-
-
-def _reached(run: Run, line: Line) -> bool:
-    """Whether a mirror's last numbers are those of the line, as far as a ledger keeps digits."""
-    mirrored = run.data.metrics
-    return all(
-        k in mirrored and math.isclose(mirrored[k], value, abs_tol=1e-4)
-        for k, value in lasting(line).items()
-        if k != STEP
-    )
 
 
 def named_rates(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, float]]:

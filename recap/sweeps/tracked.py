@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from recap.lineage import digest
-from recap.live import STEP
+from recap.live import STEP, spooled
 from recap.params import Params
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import LEDGER, Ledger, Measured
@@ -52,7 +52,8 @@ def read_tracked_sweep(root: Path) -> TrackedSweep:
     for cell, fingerprint in prints.items():
         measured = ledger.read(cell)
         if measured is not None and measured.fingerprint == fingerprint:
-            records.append(_record(measured, root / LEDGER / f"{cell.name}.json", models))
+            file = root / LEDGER / f"{cell.name}.json"
+            records.append(_record(measured, project.folder, file, models))
     design = {"axes": {axis: list(values) for axis, values in project.design.axes.items()},
               "named": project.design.named, "seeds": project.design.seeds}  # fmt: skip
     pages = [root / "docs/results" / name for name in RESULTS]
@@ -66,8 +67,8 @@ def read_tracked_sweep(root: Path) -> TrackedSweep:
     )
 
 
-def _record(measured: Measured, path: Path, models: str) -> CellRecord:
-    origin = measured.origin
+def _record(measured: Measured, folder: Path, file: Path, models: str) -> CellRecord:
+    origin, curve = measured.origin, _lines(measured.curve)
     own = {
         "seed": str(measured.seed),
         "models": models,
@@ -83,11 +84,12 @@ def _record(measured: Measured, path: Path, models: str) -> CellRecord:
     return CellRecord(
         name=f"{SWEEP}/{measured.cell.name}",
         result=measured.result,
-        curve=_lines(measured.curve),
+        curve=curve,
+        live=spooled(folder, measured.cell.name, curve),
         dynamics=snapshot_lines(measured.dynamics) if measured.dynamics else [],
         settings=measured.settings,
         tags=own,
-        artifacts=[path],
+        artifacts=[file],
         data={"questions-eval": measured.questions, **origin.data},
     )
 

@@ -182,3 +182,17 @@ def make_trainer(
         output_dir=str(tmp_path),
         seed=7,
     )
+
+
+def hopeless(update):
+    """Old log-probabilities so far off that the ratio overflows to infinity."""
+    ids = [[50, 51], [52, 53], [54, 55]]
+    far = [[-1e4, -1e4]] * 3 if update in (2, 3) else [[-1.0, -1.0]] * 3
+    return [
+        group(n, prompt=[4, 5], completions=ids, logprobs=far, rewards=[0.0, 1.0, 0.5])
+        for n in range(4)
+    ]
+
+
+def sound(_update):
+    return hopeless(1)

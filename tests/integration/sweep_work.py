@@ -33,32 +33,25 @@ def main() -> None:
         sys.exit(2)
     while (hold / place).exists():
         time.sleep(0.05)
-    if stage == "train":
-        compute(float(os.environ.get("BURN", "0")), Path(f".recap/train/{name}.live.jsonl"))
     for path, text in outputs(stage, name, cell):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text)
     note(f"end {place}")
 
 
-def compute(seconds: float, live: Path) -> None:
-    """Burn a core for so long; a line every half second, as a trainer writes them."""
+def compute(seconds: float, live: Path) -> list[dict[str, object]]:
+    """Burn a core for so long; an update for each half second, in the live file with its speed."""
     live.parent.mkdir(parents=True, exist_ok=True)
-    begin, last = time.process_time(), -1.0
+    reward, updates = float(os.environ.get("REWARD", "0.5")), []
     with live.open("w") as stream:
-        while (spent := time.process_time() - begin) < seconds:
-            if spent > last + 0.5:
-                update = {"update": int(spent * 2) + 1, "reward": 0.25, "tokens_per_second": 9.0}
-                stream.write(json.dumps(update) + "\n")
-                stream.flush()
-                last = spent
-            sum(range(10_000))
-        final = {"reward": reward(), "tokens": 64, "tokens_per_second": 9.0}
-        stream.write(json.dumps({"update": int(seconds * 2) + 2, **final}) + "\n")
-
-
-def reward() -> float:
-    return float(os.environ.get("REWARD", "0.5"))
+        for number in range(1, int(2 * seconds) + 2):
+            updates.append({"update": number, "reward": reward, "tokens": 64})
+            stream.write(json.dumps(updates[-1] | {"tokens_per_second": 9.0}) + "\n")
+            stream.flush()
+            until = time.process_time() + 0.5
+            while number <= 2 * seconds and time.process_time() < until:
+                sum(range(10_000))
+    return updates
 
 
 def note(line: str) -> None:
@@ -77,10 +70,10 @@ def outputs(stage: str, name: str, cell: list[str]) -> list[tuple[str, str]]:
     if stage in shared:
         return [(shared[stage], f"{stage}\n")]
     if stage == "train":
-        update = {"update": 1, "reward": reward(), "tokens": 64}
+        seconds, live = float(os.environ.get("BURN", "0")), Path(f".recap/train/{name}.live.jsonl")
         return [
             (f"models/trained/{name}/weights", f"{name}\n"),
-            (f"results/train/{name}.jsonl", rows([update])),
+            (f"results/train/{name}.jsonl", rows(compute(seconds, live))),
         ]
     if stage == "attack":
         return [(f"data/completions/{name}.jsonl", rows(completion(each) for each in PROMPTS))]

@@ -21,26 +21,17 @@ import yaml
 from recap import publishing, registry
 from recap.child import environment
 from recap.errors import GateError, TrackingError
-from recap.manifest import Manifest, build_manifest
 from recap.registry import Move, champions, worse_rates
-from recap.rows import write_json
-from recap.tracing import told, trace
 from recap.tracking import open_store
-from recap.types import (
-    BenchmarkResult,
-    CellResult,
-    DynamicsResult,
-    GateCheck,
-    GateDecision,
-    Metric,
-    PassAtK,
-    ReflectionSummary,
-    SnapshotResult,
+from tests.integration.registry_project import (
+    CELLS,
+    NAME,
+    ROOT,
+    make_registry_project,
+    register,
+    write_lines,
 )
 
-ROOT = Path(__file__).parents[2]
-NAME = "recap-policy"
-CELLS = ("base-0", "dapo-0", "recap-0")
 DOWN = "http://127.0.0.1:9"  # nothing listens on the discard port
 
 
@@ -55,93 +46,10 @@ def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files of a finished run, with weights of a few bytes."""
+    """The files of a finished run, and an empty store."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copy(fresh_store, tmp_path / "mlflow.db")
-    for cell in CELLS:
-        write_json(tmp_path / f"results/rates/{cell}.json", result(cell, safe=0.98))
-    for cell in CELLS[1:]:
-        write_lines(tmp_path / f"results/train/{cell}.jsonl", 3)
-        write_json(tmp_path / f"results/dynamics/{cell}.json", dynamics(cell))
-    write_lock(tmp_path, "eval-1")
-    register(tmp_path, weights="one")
-    return tmp_path
-
-
-def result(cell: str, safe: float) -> CellResult:
-    variant, seed = cell.rsplit("-", 1)
-    rate = Metric(
-        value=safe,
-        low=safe - 0.01,
-        high=safe + 0.01,
-        cluster_low=safe - 0.01,
-        cluster_high=safe + 0.01,
-        n=300,
-        n_unscored=0,
-        n_incomplete=0,
-    )
-    row = BenchmarkResult(
-        benchmark="prefill",
-        round=1,
-        domain="harmful",
-        score="safe",
-        rate=rate,
-        pass_at_k=[PassAtK(k=2, value=0.99, low=0.98, high=1.0, n_prompts=150)],
-        reflection=rate,
-        mean_reflection_position=0.5,
-        mean_cot_tokens=20.0,
-        mean_response_tokens=8.0,
-    )
-    pool = ReflectionSummary(domain="harmful", prefilled=True, rate=rate, mean_position=0.5)
-    return CellResult(variant=variant, seed=int(seed), results=[row], reflection=[pool])
-
-
-def dynamics(cell: str) -> DynamicsResult:
-    variant, seed = cell.rsplit("-", 1)
-    snapshots = [
-        SnapshotResult(update=update, results=result(cell, safe).results)
-        for update, safe in ((0, 0.5), (2, 0.75), (3, 0.875))
-    ]
-    return DynamicsResult(variant=variant, seed=int(seed), snapshots=snapshots)
-
-
-def write_lines(path: Path, count: int, **more: float) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ({"update": n, "reward": n / 10, "loss": None, **more} for n in range(1, count + 1))
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def write_lock(root: Path, prompts: str) -> None:
-    """A dvc.lock whose evaluation prompts have the digest ``prompts``."""
-    lock = {
-        "prepare": {"outs": [{"path": "data/prompts/eval.jsonl", "md5": prompts}]},
-        "train@recap-0": {"cmd": "train recap"},
-        "train@dapo-0": {"cmd": "train dapo"},
-    }
-    (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": lock}))
-
-
-def register(root: Path, *, weights: str, passed: bool = True, safe: float = 0.98) -> Manifest:
-    """Write the manifest of a candidate with these ``weights``."""
-    policy = root / "models/trained/recap-0"
-    policy.mkdir(parents=True, exist_ok=True)
-    (policy / "model.safetensors").write_text(weights)
-    check = GateCheck(name="prefill", passed=passed, measured="98 %", required="above DAPO")
-    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=passed, checks=[check])
-    measured = result("recap-0", safe)
-    write_json(root / "results/decision.json", decision)
-    write_json(root / "results/rates/recap-0.json", measured)
-    manifest = build_manifest(
-        NAME,
-        "recap-0",
-        policy=policy,
-        decision=decision,
-        result=measured,
-        inputs={"decision": root / "results/decision.json"},
-    )
-    write_json(root / "results/registered.json", manifest)
-    return manifest
+    return make_registry_project(tmp_path)
 
 
 def publish_candidate(root: Path, **candidate: object) -> str:
@@ -425,43 +333,3 @@ def test_a_fresh_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
     ]
     assert [process.communicate(timeout=240)[1] for process in several] == ["", "", ""]
     assert [process.returncode for process in several] == [0, 0, 0]
-
-
-def test_the_lineage_of_a_version_and_of_a_run(project: Path) -> None:
-    runs = publishing.publish(project).runs
-    version = trace(project, "challenger")
-    assert list(version) == ["model", "data", "code", "parameters", "prefills"]
-    assert trace(project, "1") == version
-    (file,) = json.loads((project / "results/registered.json").read_text())["files"]
-    assert version["model"] == {
-        "name": NAME, "version": "1", "aliases": "challenger", "candidate": "recap-0",
-        "gate": "passed", "files": {"model.safetensors": file["md5"]},
-    }  # fmt: skip
-    assert version["data"] == {"data/prompts/eval.jsonl": "eval-1"}
-    assert sorted(version["code"]["stages"]) == ["prepare", "train"]
-    assert version["parameters"]["train.alpha"] == "0.5"
-    assert version["prefills"]["prefill_source"] == "counter"
-
-    run = trace(project, "recap-0")
-    assert run["model"]["run"] == runs["recap-0"] and run["model"]["made from"] == "microworld"
-    assert trace(project, runs["recap-0"]) == run
-    assert run["data"] == version["data"] and run["code"] == version["code"]
-    assert run["prefills"] == version["prefills"]
-    assert trace(project, "dapo-0")["parameters"]["train.alpha"] == "0.0"
-
-    lines = list(told(version))
-    assert "    model.safetensors: " + file["md5"] in lines
-    assert "  prefill_source: counter" in lines
-    with pytest.raises(GateError) as refused:
-        trace(project, "best")
-    assert str(refused.value) == (
-        f"Expected a version of {NAME}, an alias, a cell or a run's id, got 'best'. There are "
-        "versions 1; aliases challenger (1); cells base-0, dapo-0, recap-0."
-    )
-
-
-def test_a_lineage_without_a_store_makes_none(project: Path) -> None:
-    (project / "mlflow.db").unlink()
-    with pytest.raises(GateError, match="found no such store"):
-        trace(project, "1")
-    assert not (project / "mlflow.db").exists()

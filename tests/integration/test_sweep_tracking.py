@@ -2,17 +2,24 @@
 
 Locks: 1. publishing twice adds nothing, a new cell adds one run; 2. a lost store is made anew from
 committed files alone; 3. what trains is mirrored live below the sweep's run, and that run is the
-one that is completed; 4. a server that is down or does not answer stops nothing, and what it missed
-is sent later; 5. eight processes may publish into a fresh store at once.
+one that is completed; 4. a server that is down or does not answer stops nothing, and one that comes
+back gets all that it missed; 5. eight processes may publish into a fresh store at once, and write
+there without taking turns.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +27,7 @@ import pytest
 from mlflow.entities import Run
 
 from recap import publishing
+from recap.child import environment
 from recap.sweeps.ledger import LEDGER
 from recap.tracking import EXPERIMENT, PARENT, open_store
 from tests.integration.sweep_project import (
@@ -27,11 +35,26 @@ from tests.integration.sweep_project import (
     log,
     make_sweep_project,
     recap,
-    set_sweep,
     start_recap,
 )
 
+FROM_LEDGER = ("reward", "tokens")
+ROOT = Path(__file__).parents[2]
 DOWN = "http://127.0.0.1:9"  # nothing listens on the discard port
+WRITER = """
+import sys, time
+from pathlib import Path
+from recap.tracking import experiment_id, log_lines, open_store, start_run
+with open_store(Path()) as client:
+    experiment = experiment_id(client, Path())
+    run = start_run(client, experiment, f"recap-{sys.argv[1]}")
+    Path(f"ready-{sys.argv[1]}").touch()
+    while len(list(Path().glob("ready-*"))) < 8:
+        time.sleep(0.01)
+    for update in range(1, 31):
+        log_lines(client, run, [{"update": update, "reward": update / 30, "kl": 0.5}])
+    client.set_terminated(run)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +79,12 @@ def runs(folder: Path) -> list[Run]:
     with open_store(folder) as client:
         found = client.get_experiment_by_name(EXPERIMENT)
         return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def history(folder: Path, run: Run, metric: str) -> list[tuple[int, float]]:
+    with open_store(folder) as client:
+        points = client.get_metric_history(run.info.run_id, metric)
+    return sorted((point.step, point.value) for point in points)
 
 
 def cells(found: list[Run]) -> dict[str, Run]:
@@ -100,11 +129,19 @@ def test_publishing_again_adds_nothing_and_a_new_cell_one_run(project: Path) -> 
 
 
 def test_a_lost_store_is_made_anew_from_what_is_committed(project: Path) -> None:
-    expected = {name: run.data.metrics for name, run in cells(runs(project)).items()}
+    """But for speeds: they are in the mirrored runs, and in no file that is committed."""
+
+    def told(run: Run) -> object:
+        tags = {k: v for k, v in run.data.tags.items() if k not in (PARENT, "mlflow.user")}
+        rates = {k: v for k, v in run.data.metrics.items() if k in FROM_LEDGER or "." in k}
+        data = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
+        return tags, rates, run.data.params, data
+
+    expected = {name: told(run) for name, run in cells(runs(project)).items()}
     (project / "mlflow.db").unlink()
     said = recap(project, "publish")
     assert "MLflow holds 4 cells of the sweep" in said
-    assert {name: run.data.metrics for name, run in cells(runs(project)).items()} == expected
+    assert {name: told(run) for name, run in cells(runs(project)).items()} == expected
 
 
 def test_a_cell_recorded_with_other_code_is_left_out(project: Path) -> None:
@@ -179,6 +216,84 @@ def test_a_server_that_is_down_stops_nothing(down: str, silent: str, tmp_path: P
     assert "`recap publish` tries again" in said
     assert said.index("0 cells left") < said.index("not in MLflow")  # the cells waited for nobody
     assert "MLflow holds 2 cells of the sweep" in recap(folder, "publish")
+    for run in cells(runs(folder)).values():  # speeds too, from training's own file
+        assert history(folder, run, "tokens_per_second") == [(1, 9.0)]
+        assert history(folder, run, "reward") == [(1, 0.5)]
+
+
+@contextlib.contextmanager
+def mlflow_server(folder: Path, port: int) -> Iterator[None]:
+    """A real server on the port, until the block ends."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
+            *("--artifacts-destination", str(folder / "artifacts")),
+        ],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    try:
+        until = time.monotonic() + 120
+        while not answers(f"http://127.0.0.1:{port}/health"):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.2)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_a_server_that_comes_back_gets_what_it_missed(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three updates come: before it goes, while it is away, and after it is back."""
+    folder = tmp_path / "clone"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("cache", "*.db"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(publishing, "PAUSE", 0.0)
+    live, warnings = folder / ".recap/sweep/.recap/train/dapo-1.live.jsonl", list[str]()
+    updates = [{"update": n, "reward": 0.5, "tokens": 64, "tokens_per_second": 8.0 + n}
+               for n in (1, 2, 3)]  # fmt: skip
+    looks = 0
+
+    def stopped() -> bool:
+        nonlocal looks
+        looks += 1
+        live.parent.mkdir(parents=True, exist_ok=True)
+        live.write_text("".join(f"{json.dumps(line)}\n" for line in updates[:looks]))
+        if looks == 2:
+            server.close()
+        if looks == 3:
+            assert len(warnings) == 1 and "to answer" in warnings[0]
+            server.enter_context(mlflow_server(tmp_path, port))
+        return looks == 3
+
+    with contextlib.ExitStack() as server:
+        server.enter_context(mlflow_server(tmp_path, port))
+        publishing.follow_sweep(folder, stopped, warnings.append)
+        (mirrored,) = cells(runs(folder)).values()
+        assert history(folder, mirrored, "reward") == [(1, 0.5), (2, 0.5), (3, 0.5)]
+        speeds = history(folder, mirrored, "tokens_per_second")
+        assert speeds == [(1, 9.0), (2, 10.0), (3, 11.0)]
+        assert publishing.publish_sweep(folder) == 4
+        assert cells(runs(folder))["dapo-1"].info.run_id == mirrored.info.run_id
+    assert len(warnings) == 1
 
 
 @pytest.mark.slow
@@ -192,9 +307,29 @@ def test_eight_processes_publish_into_a_fresh_store(project: Path) -> None:
     assert sorted(run.info.run_name for run in runs(project)) == sorted([*CELLS, "sweep"])
 
 
+@pytest.mark.slow
+def test_eight_processes_write_into_a_fresh_store_without_taking_turns(tmp_path: Path) -> None:
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(number)],
+            cwd=tmp_path,
+            env=environment(PYTHONPATH=str(ROOT)),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    assert [process.communicate(timeout=240)[1] for process in several] == [""] * 8
+    assert [process.returncode for process in several] == [0] * 8
+    found = runs(tmp_path)
+    assert sorted(run.info.run_name for run in found) == [f"recap-{n}" for n in range(8)]
+    for run in found:
+        steps = history(tmp_path, run, "reward")
+        assert steps == [(update, update / 30) for update in range(1, 31)]
+
+
 def test_a_sweep_that_is_not_there_publishes_nothing(project: Path) -> None:
     shutil.rmtree(project / LEDGER)
     (project / "mlflow.db").unlink()
     assert publishing.publish_sweep(project) == 0
     assert not (project / "mlflow.db").exists()
-    set_sweep(project)

@@ -1,0 +1,113 @@
+"""The files of a finished run, with weights of a few bytes, for tests of MLflow. Not a test."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from recap.manifest import Manifest, build_manifest
+from recap.rows import write_json
+from recap.types import (
+    BenchmarkResult,
+    CellResult,
+    DynamicsResult,
+    GateCheck,
+    GateDecision,
+    Metric,
+    PassAtK,
+    ReflectionSummary,
+    SnapshotResult,
+)
+
+ROOT = Path(__file__).parents[2]
+NAME = "recap-policy"
+CELLS = ("base-0", "dapo-0", "recap-0")
+
+
+def make_registry_project(folder: Path) -> Path:
+    """A candidate that passed its gate, beside its two baselines."""
+    shutil.copy(ROOT / "params.yaml", folder)
+    for cell in CELLS:
+        write_json(folder / f"results/rates/{cell}.json", result(cell, safe=0.98))
+    for cell in CELLS[1:]:
+        write_lines(folder / f"results/train/{cell}.jsonl", 3)
+        write_json(folder / f"results/dynamics/{cell}.json", dynamics(cell))
+    write_lock(folder, "eval-1")
+    register(folder, weights="one")
+    return folder
+
+
+def result(cell: str, safe: float) -> CellResult:
+    variant, seed = cell.rsplit("-", 1)
+    rate = Metric(
+        value=safe,
+        low=safe - 0.01,
+        high=safe + 0.01,
+        cluster_low=safe - 0.01,
+        cluster_high=safe + 0.01,
+        n=300,
+        n_unscored=0,
+        n_incomplete=0,
+    )
+    row = BenchmarkResult(
+        benchmark="prefill",
+        round=1,
+        domain="harmful",
+        score="safe",
+        rate=rate,
+        pass_at_k=[PassAtK(k=2, value=0.99, low=0.98, high=1.0, n_prompts=150)],
+        reflection=rate,
+        mean_reflection_position=0.5,
+        mean_cot_tokens=20.0,
+        mean_response_tokens=8.0,
+    )
+    pool = ReflectionSummary(domain="harmful", prefilled=True, rate=rate, mean_position=0.5)
+    return CellResult(variant=variant, seed=int(seed), results=[row], reflection=[pool])
+
+
+def dynamics(cell: str) -> DynamicsResult:
+    variant, seed = cell.rsplit("-", 1)
+    snapshots = [
+        SnapshotResult(update=update, results=result(cell, safe).results)
+        for update, safe in ((0, 0.5), (2, 0.75), (3, 0.875))
+    ]
+    return DynamicsResult(variant=variant, seed=int(seed), snapshots=snapshots)
+
+
+def write_lines(path: Path, count: int, **more: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ({"update": n, "reward": n / 10, "loss": None, **more} for n in range(1, count + 1))
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def write_lock(root: Path, prompts: str) -> None:
+    """A dvc.lock whose evaluation prompts have the digest ``prompts``."""
+    lock = {
+        "prepare": {"outs": [{"path": "data/prompts/eval.jsonl", "md5": prompts}]},
+        "train@recap-0": {"cmd": "train recap"},
+        "train@dapo-0": {"cmd": "train dapo"},
+    }
+    (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": lock}))
+
+
+def register(root: Path, *, weights: str, passed: bool = True, safe: float = 0.98) -> Manifest:
+    """Write the manifest of a candidate with these ``weights``."""
+    policy = root / "models/trained/recap-0"
+    policy.mkdir(parents=True, exist_ok=True)
+    (policy / "model.safetensors").write_text(weights)
+    check = GateCheck(name="prefill", passed=passed, measured="98 %", required="above DAPO")
+    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=passed, checks=[check])
+    measured = result("recap-0", safe)
+    write_json(root / "results/decision.json", decision)
+    write_json(root / "results/rates/recap-0.json", measured)
+    manifest = build_manifest(
+        NAME,
+        "recap-0",
+        policy=policy,
+        decision=decision,
+        result=measured,
+        inputs={"decision": root / "results/decision.json"},
+    )
+    write_json(root / "results/registered.json", manifest)
+    return manifest
