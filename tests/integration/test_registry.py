@@ -3,8 +3,8 @@
 Locks: 1. publishing twice changes nothing; 2. a lost store is made anew; 3. a version per content,
 challenger only if it passed; 4. promotion refuses what did not pass or is clearly worse, rollback
 walks back, every move is on record; 5. a live mirror becomes the finished run; 6. a store that is
-down is one clear error, and the stage ``register`` succeeds without it; 7. several processes may
-open a fresh store at once; 8. no prompt, completion, verdict or page is ever published.
+down is one clear error, and the stage ``register`` succeeds without it; 7. no prompt, completion,
+verdict or page is ever published.
 """
 
 from __future__ import annotations
@@ -315,21 +315,3 @@ def test_the_stage_register_needs_no_registry(project: Path) -> None:
     without, said = run(DOWN)
     assert "Warning: not registered yet. Expected the tracking store" in said
     assert with_store == without
-
-
-def test_a_fresh_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
-    code = "from pathlib import Path; from recap.tracking import open_store\n" + (
-        "with open_store(Path()) as client: client.search_experiments(max_results=1)"
-    )
-    several = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=tmp_path,
-            env=environment(PYTHONPATH=str(ROOT)),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    assert [process.communicate(timeout=240)[1] for process in several] == ["", "", ""]
-    assert [process.returncode for process in several] == [0, 0, 0]

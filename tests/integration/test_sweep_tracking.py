@@ -3,8 +3,8 @@
 Locks: 1. publishing twice adds nothing, a new cell adds one run; 2. a lost store is made anew from
 committed files alone; 3. what trains is mirrored live below the sweep's run, and that run is the
 one that is completed; 4. a server that is down or does not answer stops nothing, and one that comes
-back gets all that it missed; 5. eight processes may publish into a fresh store at once, and write
-there without taking turns.
+back gets all that it missed; 5. several processes may publish a sweep at once, and eight write into
+a fresh store without taking turns.
 """
 
 from __future__ import annotations
@@ -297,13 +297,13 @@ def test_a_server_that_comes_back_gets_what_it_missed(
 
 
 @pytest.mark.slow
-def test_eight_processes_publish_into_a_fresh_store(project: Path) -> None:
+def test_three_processes_publish_one_sweep_at_once(project: Path) -> None:
     (project / "mlflow.db").unlink()
     started: list[subprocess.Popen[str]] = [
-        start_recap(project, "sweep", "publish") for _ in range(8)
+        start_recap(project, "sweep", "publish") for _ in range(3)
     ]
     ended = [(process.communicate(timeout=600)[0], process.returncode) for process in started]
-    assert [code for _, code in ended] == [0] * 8, ended
+    assert [code for _, code in ended] == [0] * 3, ended
     assert sorted(run.info.run_name for run in runs(project)) == sorted([*CELLS, "sweep"])
 
 
