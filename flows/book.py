@@ -6,11 +6,13 @@ flows/pool.py elsewhere).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flows.stage_run import StageRun
-from recap.lineage import digest, read_lineage
+from recap.lineage import Lineage, digest, read_lineage
 from recap.sweeps.design import Cell
+from recap.sweeps.fingerprint import overlap
 from recap.sweeps.ledger import LEDGER, Cost, Ledger, Origin, measure
 from recap.sweeps.project import Project, locked
 
@@ -25,16 +27,31 @@ def cost(stages: Sequence[str], run: StageRun) -> Cost:
     return Cost(seconds=seconds, cpu_seconds=round(run.cpu_seconds, 1))
 
 
-def origin(project: Project, cell: Cell, commit: str | None) -> Origin:
+def origin(project: Project, cell: Cell, commit: str) -> Origin:
     """Where the finished cell's outputs lie, by the lock files of ``project``."""
-    stages, own = locked(project.folder), project.stages(cell)
+    own = project.stages(cell)
+    entries = _with_ancestors(own, locked(project.folder, own))
+    lineage = Lineage(commit, digest(entries), entries)
     return Origin(
         commit=commit,
-        lock=digest({name: entry for name, entry in stages.items()
-                     if name in own or ":" not in name}),
-        stages={name.rpartition(":")[2]: digest(stages[name]) for name in own},
-        data=read_lineage(project.folder).data(),
-    )  # fmt: skip
+        lock=lineage.lock,
+        stages={name.rpartition(":")[2]: digest(entries[name]) for name in own},
+        data=lineage.data(),
+    )
+
+
+def _with_ancestors(stages: Sequence[str], entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The stages' entries, and of those whose outputs they read, directly or not."""
+    found = {stage: entries[stage] for stage in stages}
+    wanted = list(stages)
+    while wanted:
+        reads = [dep["path"] for dep in entries[wanted.pop()].get("deps", [])]
+        for name, entry in entries.items():
+            makes = [out["path"] for out in entry["outs"]]
+            if name not in found and any(overlap(out, dep) for out in makes for dep in reads):
+                found[name] = entry
+                wanted.append(name)
+    return found
 
 
 class Book:

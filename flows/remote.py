@@ -73,7 +73,7 @@ class _Remote:
         self._far = self._repo.cloud.get_remote_odb(None, "push")
 
     def push(self, stages: Sequence[str]) -> Entries:
-        known = locked(self._folder)
+        known = locked(self._folder, stages)
         entries = {stage: known[stage] for stage in stages}
         with contextlib.chdir(self._folder):  # DVC reads targets from there
             self._repo.push(targets=list(stages))

@@ -76,7 +76,7 @@ def sweep_cell(unit: str, stages: list[str], commit: str, expected: str) -> None
         # As sole_run has it, but two runs of one worker take turns.
         with exclusive(project.folder / STATE / "run.lock"):
             write_project(project)
-            before = locked(project.folder)
+            before = locked(project.folder, stages)
             try:
                 ran = run_stage(unit, logger.info, stages=stages, folder=project.folder, pull=True)
             except StageFailed as failed:
@@ -92,7 +92,7 @@ def sweep_cell(unit: str, stages: list[str], commit: str, expected: str) -> None
 
 def _keep(project: Project, stages: list[str], before: Entries) -> str:
     """Send what ended before a failure, for whoever goes on; says what was in the way."""
-    now = locked(project.folder)
+    now = locked(project.folder, stages)
     ended = [stage for stage in stages if stage in now and now[stage] != before.get(stage)]
     try:
         if ended:

@@ -57,7 +57,7 @@ class Fingerprints:
     def _of(self, stage: Mapping[str, Any]) -> str:
         code, needed = dict[str, str](), dict[str, str]()
         for path in stage["deps"]:
-            inside = [out for out in self._owner if _overlap(out, path)]
+            inside = [out for out in self._owner if overlap(out, path)]
             if inside:
                 needed |= {out: self.stage(self._owner[out]) for out in inside}
             else:
@@ -75,7 +75,7 @@ class Fingerprints:
         return self._code[path]
 
 
-def _overlap(first: str, second: str) -> bool:
+def overlap(first: str, second: str) -> bool:
     """Whether two paths are the same, or one lies in the other."""
     return f"{first}/".startswith(f"{second}/") or f"{second}/".startswith(f"{first}/")
 

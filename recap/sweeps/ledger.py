@@ -82,7 +82,7 @@ class Origin(Row):
 
     ``commit``: the clone's then, ``None`` where it was not noted. ``stages``: a digest of each of
     the cell's own stages, command, inputs, parameters and outputs; ``lock``: of those and of all
-    that cells share. ``data``: md5 of every data file that cells share, by path.
+    stages before them. ``data``: md5 of every data file that these made, by path.
     """
 
     commit: str | None

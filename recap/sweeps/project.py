@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from recap.lineage import digest, trained_with
-from recap.locks import STATE
+from recap.locks import STATE, exclusive
 from recap.params import Params, read_params
 from recap.params.document import read_document
 from recap.rows import atomic_path
@@ -29,6 +29,8 @@ from recap.sweeps.section import sweep_section
 
 FOLDER = STATE / "sweep"
 CELLS = Path("cells")
+DVC_LOCK = Path(".dvc/tmp/lock")
+"""What DVC holds whenever it writes: a lock of the kernel, as ours are."""
 """Below the derived project, a folder with dvc.yaml and dvc.lock for each cell."""
 SHARED_STAGES = ("models", "sources", "prepare", "validate", "prefill")
 TABLES = ("prompts", "prefills")
@@ -160,15 +162,24 @@ def _expanded(address: str) -> str:
     return f"{name}@{Path(file).parent.name}" if file else name
 
 
-def locked(folder: Path) -> dict[str, Any]:
-    """What every dvc.lock of the derived project has of its stages, by DVC's addresses."""
+def locked(folder: Path, stages: Iterable[str] | None = None) -> dict[str, Any]:
+    """What the dvc.lock files of the derived project have of its stages, by DVC's addresses.
+
+    Of all files, or of those in which ``stages`` stand and of what cells share. DVC writes such a
+    file in place, so that its lock is taken: nothing is read that is half written.
+    """
+    if stages is None:
+        files = [path.relative_to(folder) for path in folder.glob(f"{CELLS}/*/dvc.lock")]
+    else:
+        files = [Path(stage.rpartition(":")[0]).with_name("dvc.lock")
+                 for stage in stages if ":" in stage]  # fmt: skip
     found: dict[str, Any] = {}
-    for path in sorted([folder / "dvc.lock", *folder.glob(f"{CELLS}/*/dvc.lock")]):
-        if path.is_file():
-            stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-            place = path.relative_to(folder).with_name("dvc.yaml")
-            prefix = "" if place == Path("dvc.yaml") else f"{place}:"
-            found |= {f"{prefix}{name}": entry for name, entry in stages.items()}
+    with exclusive(folder / DVC_LOCK):
+        for path in sorted({Path("dvc.lock"), *files}):
+            if (folder / path).is_file():
+                entries = yaml.safe_load((folder / path).read_text(encoding="utf-8"))["stages"]
+                prefix = "" if path == Path("dvc.lock") else f"{path.with_name('dvc.yaml')}:"
+                found |= {f"{prefix}{name}": entry for name, entry in entries.items()}
     return found
 
 

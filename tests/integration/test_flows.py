@@ -30,7 +30,8 @@ from tests.integration.flow_project import (
     lock_of,
     make_project,
 )
-from tests.integration.test_registry import aliases, promote, publish_candidate, write_lock
+from tests.integration.registry_project import write_lock
+from tests.integration.test_registry import aliases, promote, publish_candidate
 
 FAILING = """\
 stages:

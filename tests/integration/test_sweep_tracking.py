@@ -26,6 +26,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
+from flows import mirror
 from recap import publishing
 from recap.child import environment
 from recap.sweeps.ledger import LEDGER
@@ -200,6 +201,17 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
         for each in held:
             each.close()
+
+
+def test_a_store_that_holds_the_end_of_a_run_is_given_up(
+    project: Path, silent: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", silent)
+    monkeypatch.setattr(mirror, "LAST", 0.5)
+    with mirror.Mirror("sweep", "publish"):
+        pass
+    assert "the results are in the files, but not in MLflow" in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import configparser
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 from recap.errors import ParameterError
 from recap.params import read_params
 from recap.sweeps.design import Cell
-from recap.sweeps.project import read_project, write_project
+from recap.sweeps.project import locked, read_project, write_project
 from tests.unit.sweep_ledger import ROOT, clone, set_sweep
 
 PIPELINE: dict[str, Any] = {
@@ -186,3 +188,22 @@ def test_the_projects_own_pipeline_has_every_stage_that_a_sweep_needs(tmp_path: 
     project = read_project(root)
     prints = project.fingerprints()
     assert len(prints) == len(set(prints.values())) == len(project.design.cells())
+
+
+def test_lock_files_are_read_between_two_writes_of_dvc(tmp_path: Path) -> None:
+    """DVC truncates them first; a sweep's cells are finished while others are written."""
+    repo = Repo.init(str(tmp_path), no_scm=True)
+    file, found = tmp_path / "cells/recap-0/dvc.lock", dict[str, Any]()
+    file.parent.mkdir(parents=True)
+    with repo.lock:
+        file.write_text("")
+        reader = threading.Thread(target=lambda: found.update(locked(tmp_path)))
+        reader.start()
+        reader.join(0.3)
+        assert reader.is_alive()
+        file.write_text("stages: {train: {cmd: train}}")
+    reader.join(60)
+    assert found == {"cells/recap-0/dvc.yaml:train": {"cmd": "train"}}
+    (tmp_path / "dvc.lock").write_text("stages: {models: {cmd: models}}")
+    assert locked(tmp_path, ["cells/dapo-0/dvc.yaml:train"]) == {"models": {"cmd": "models"}}
+    assert locked(tmp_path, ["cells/recap-0/dvc.yaml:train"]) == locked(tmp_path)
