@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -91,13 +92,9 @@ def run_stage(
     is in a stage (recap/stages/process.py).
     """
     begin = time.monotonic()
-    process = child.start(
+    process = start(
         ["-m", "dvc", "--wait-for-lock", "repro", "--pull" if pull else "-s", *(stages or [name])],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        process_group=0,  # a stop reaches DVC and the stage alike, and nobody else
+        folder,
     )
     _running.add(process)
     kept: list[str] = []
@@ -150,6 +147,26 @@ def run_stage(
         stages=took,
         cpu_seconds=cpu,
         continued=continued,
+    )
+
+
+def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
+    """As ``child.start``, with all lines in one stream; what it starts dies with this *thread*.
+
+    A process that is killed may still be seen when its threads have ended, and DVC with them: a
+    stage that begins at that moment must not take it for alive.
+    """
+    thread = f"{os.getpid()}/task/{threading.get_native_id()}"  # as /proc has it
+    return subprocess.Popen(
+        [sys.executable, "-m", "recap.child", sys.executable, *arguments],
+        cwd=folder,
+        env=child.environment(**{child.STARTER: thread}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        process_group=0,  # a stop reaches DVC and the stage alike, and nobody else
+        text=True,
+        errors="replace",
     )
 
 
