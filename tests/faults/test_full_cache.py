@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,12 +58,13 @@ def test_dvc_has_no_room_for_its_own_copy(tmp_path: Path) -> None:
 def test_the_words_of_dvc(
     lines: list[str], code: int, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(_: list[str], **options: object) -> subprocess.Popen[str]:
+    def start(_: list[str], folder: Path) -> subprocess.Popen[str]:
         script = f"import sys; print(*{lines!r}, sep='\\n'); sys.exit(255)"
-        popen: Callable[..., subprocess.Popen[str]] = subprocess.Popen
-        return popen([sys.executable, "-c", script], text=True, **options)
+        return subprocess.Popen(
+            [sys.executable, "-c", script], cwd=folder, stdout=subprocess.PIPE, text=True
+        )
 
-    monkeypatch.setattr("flows.stage_run.child.start", start)
+    monkeypatch.setattr("flows.stage_run.start", start)
     said: list[str] = []
     with pytest.raises(StageFailed) as failed:
         run_stage("s", said.append)
