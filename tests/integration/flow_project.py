@@ -6,15 +6,17 @@ parameter file is the project's own, so that everything that reads it works.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-from recap.child import environment
+from recap.child import environment, start
 
 ROOT = Path(__file__).parents[2]
 CHAIN = """\
@@ -76,6 +78,20 @@ def child_environment(folder: Path, **variables: str) -> dict[str, str]:
             env.pop(name, None)
     env["HOME"] = str(folder)
     return env
+
+
+@contextlib.contextmanager
+def prefect_api(folder: Path) -> Iterator[str]:
+    """One Prefect API for many flows, which then start none of their own: its address."""
+    code = (
+        "import os, time; from flows.server import start_api; start_api()();"
+        "print(os.environ['PREFECT_API_URL'], flush=True); time.sleep(3000)"
+    )
+    server = start(["-c", code], cwd=folder, env=child_environment(folder), stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    yield server.stdout.readline().strip()
+    server.terminate()  # not SIGINT, which a shell's background jobs ignore
+    server.wait(60)
 
 
 def lock_of(folder: Path) -> dict[str, object]:

@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 
-from recap.child import start
 from recap.locks import sole_run
 from tests.integration.flow_project import (
     ROOT,
@@ -29,6 +28,7 @@ from tests.integration.flow_project import (
     child_environment,
     lock_of,
     make_project,
+    prefect_api,
 )
 from tests.integration.registry_project import write_lock
 from tests.integration.test_registry import aliases, promote, publish_candidate
@@ -72,16 +72,8 @@ stages:
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Prefect API for all flows of this module."""
-    folder = tmp_path_factory.mktemp("api")
-    code = (
-        "import os, time; from flows.server import start_api; start_api()();"
-        "print(os.environ['PREFECT_API_URL'], flush=True); time.sleep(600)"
-    )
-    server = start(["-c", code], cwd=folder, env=child_environment(folder), stdout=subprocess.PIPE)
-    assert server.stdout is not None
-    yield server.stdout.readline().strip()
-    server.terminate()  # not SIGINT, which a shell's background jobs ignore
-    server.wait(60)
+    with prefect_api(tmp_path_factory.mktemp("api")) as url:
+        yield url
 
 
 def reproduce(folder: Path, api: str) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.project import FOLDER
 from tests.faults.train_project import until
+from tests.integration.flow_project import prefect_api
 from tests.integration.pool_project import commit
 from tests.integration.sweep_project import (
     CELLS,
@@ -31,15 +33,36 @@ def recorded(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / LEDGER).glob("*-[0-9].json"))
 
 
+def outputs(folder: Path) -> dict[Path, bytes]:
+    """Everything that the sweep's stages made, weights too."""
+    return {
+        path: path.read_bytes()
+        for part in ("models", "data", "results")
+        for path in (folder / FOLDER / part).rglob("*")
+        if path.is_file()
+    }
+
+
 def half_written(folder: Path) -> list[Path]:
     return [*folder.rglob(".*.part"), *folder.rglob("*.tmp")]
 
 
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Prefect API for the drivers of this module that are not killed."""
+    with prefect_api(tmp_path_factory.mktemp("api")) as url:
+        yield url
+
+
+def sweep_run(project: Path, api: str, *arguments: str, code: int = 0) -> str:
+    return recap(project, "sweep", "run", *arguments, code=code, PREFECT_API_URL=api)
+
+
 @pytest.mark.slow
-def test_nothing_is_computed_twice(tmp_path):
+def test_nothing_is_computed_twice(tmp_path, api):
     project = make_sweep_project(tmp_path / "project")
 
-    said = recap(project, "sweep", "run", "--seeds", "0")
+    said = sweep_run(project, api, "--seeds", "0")
     assert sorted(log(project)) == sorted([*SHARED, *stages_of("recap-0", "dapo-0")])
     assert log(project)[: len(SHARED)] == [s for s in log(project) if s in SHARED]  # these first
     assert recorded(project) == ["dapo-0", "recap-0"]
@@ -47,11 +70,11 @@ def test_nothing_is_computed_twice(tmp_path):
     assert re.search(r"0 cells left$", said, re.MULTILINE)
 
     # a second time, with the driver's own check left out: no stage starts
-    assert "All 2 cells are recorded: nothing to do." in recap(project, "sweep", "run", "--seeds=0")
+    assert "All 2 cells are recorded: nothing to do." in sweep_run(project, api, "--seeds=0")
 
     # other seeds: their cells only
     before = log(project)
-    recap(project, "sweep", "run")
+    sweep_run(project, api)
     assert sorted(log(project)[len(before) :]) == stages_of("recap-1", "dapo-1")
     assert recorded(project) == sorted(CELLS)
 
@@ -60,7 +83,7 @@ def test_nothing_is_computed_twice(tmp_path):
     before = log(project)
     said = recap(project, "sweep", "plan")
     assert "4 recorded, 0 computed, 2 to do" in said
-    recap(project, "sweep", "run")
+    sweep_run(project, api)
     assert sorted(log(project)[len(before) :]) == stages_of("alpha_25-0", "alpha_25-1")
 
     # a removed one: out of the plan; its file may stay
@@ -74,7 +97,7 @@ def test_nothing_is_computed_twice(tmp_path):
     (project / LEDGER / "dapo-1.json").unlink()
     assert "3 recorded, 1 computed, 0 to do" in recap(project, "sweep", "plan")
     before = log(project)
-    assert "dapo-1 was computed already: recorded" in recap(project, "sweep", "run")
+    assert "dapo-1 was computed already: recorded" in sweep_run(project, api)
     assert log(project) == before
     again = json.loads((project / LEDGER / "dapo-1.json").read_bytes())
     assert again.pop("cost") == {"seconds": {}, "cpu_seconds": None}  # not known any more
@@ -84,10 +107,10 @@ def test_nothing_is_computed_twice(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cell_that_fails_stops_no_other(tmp_path):
+def test_a_cell_that_fails_stops_no_other(tmp_path, api):
     project = make_sweep_project(tmp_path / "project")
     (project / "hold/fail-judge@dapo-0").touch()
-    said = recap(project, "sweep", "run", code=2)
+    said = sweep_run(project, api, code=2)
     assert recorded(project) == ["dapo-1", "recap-0", "recap-1"]
     error = said[said.index("PipelineError") :]
     assert "dapo-0 failed (exit code 2):\nDataError: Expected a row, got none. Add one." in error
@@ -95,7 +118,7 @@ def test_a_cell_that_fails_stops_no_other(tmp_path):
     assert "Traceback" not in said
     (project / "hold/fail-judge@dapo-0").unlink()
     before = log(project)
-    recap(project, "sweep", "run")
+    sweep_run(project, api)
     assert log(project)[len(before) :] == ["judge@dapo-0", "evaluate@dapo-0"]  # not even train
     assert recorded(project) == sorted(CELLS)
     costs = Ledger(project / LEDGER)
@@ -110,29 +133,29 @@ def read_cells(project: Path):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.slow
-def test_a_shared_stage_that_fails_ends_it_and_names_what_did_not_run(tmp_path):
+def test_a_shared_stage_that_fails_ends_it_and_names_what_did_not_run(tmp_path, api):
     project = make_sweep_project(tmp_path / "project")
     (project / "hold/fail-prepare").touch()
-    said = recap(project, "sweep", "run", code=2)
+    said = sweep_run(project, api, code=2)
     assert "prepare failed (exit code 2)" in said
     assert "Not run: dapo-0, dapo-1, prefill, recap-0, recap-1, validate." in said
     assert recorded(project) == []
 
 
 @pytest.mark.slow
-def test_a_driver_that_is_killed_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_driver_that_is_killed_leaves_nothing_behind(tmp_path, monkeypatch, api):
     monkeypatch.delenv("SHELL", raising=False)  # DVC then runs a stage by /bin/sh, the harder case
     project = make_sweep_project(tmp_path / "project")
     for cell in ("recap-1", "dapo-1"):
         (project / f"hold/train@{cell}").touch()
-    driver = start_recap(project, "sweep", "run")
+    driver = start_recap(project, "sweep", "run")  # with a server of its own
     until(lambda: {"train@recap-1", "train@dapo-1"} <= set(log(project, "start")),
           unless=lambda: driver.poll() is not None)  # fmt: skip
     assert recorded(project) == ["dapo-0", "recap-0"]
 
     # a second driver is refused, a plan is not
     assert "another run" not in recap(project, "sweep", "plan")
-    refused = recap(project, "sweep", "run", code=75)
+    refused = sweep_run(project, api, code=75)
     assert "BusyError: Expected no other run in this clone" in refused
 
     os.killpg(driver.pid, signal.SIGKILL)
@@ -144,17 +167,19 @@ def test_a_driver_that_is_killed_leaves_nothing_behind(tmp_path, monkeypatch):
     for cell in ("recap-1", "dapo-1"):
         (project / f"hold/train@{cell}").unlink()
     before = log(project)
-    said = recap(project, "sweep", "run")
+    said = sweep_run(project, api)
     assert "0 shared stages and 2 cells to run" in said
     assert sorted(log(project)[len(before) :]) == stages_of("recap-1", "dapo-1")
     assert recorded(project) == sorted(CELLS)
 
 
 @pytest.mark.slow
-def test_a_cell_that_is_killed_is_done_again_at_once(tmp_path):
+def test_a_cell_that_is_killed_is_done_again_at_once(tmp_path, api):
     project = make_sweep_project(tmp_path / "project")
     (project / "hold/attack@dapo-0").touch()
-    driver = start_recap(project, "sweep", "run", "--seeds", "0", "--workers", "1")
+    driver = start_recap(
+        project, "sweep", "run", "--seeds", "0", "--workers", "1", PREFECT_API_URL=api
+    )
     until(lambda: work(project) != [], unless=lambda: driver.poll() is not None)
     (killed,) = work(project)
     (project / "hold/attack@dapo-0").unlink()
@@ -217,10 +242,10 @@ def test_a_pool_needs_a_server_commits_and_a_remote(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cell_is_repeated_and_compared(tmp_path):
+def test_a_cell_is_repeated_and_compared(tmp_path, api):
     project = make_sweep_project(tmp_path / "project", seeds=[0])
-    recap(project, "sweep", "run")
-    finished = {path: path.read_bytes() for path in (project / FOLDER).rglob("*.json*")}
+    sweep_run(project, api)
+    finished = outputs(project)
     before = log(project)
 
     recap(project, "sweep", "repeat", "dapo-0")
@@ -236,7 +261,7 @@ def test_a_cell_is_repeated_and_compared(tmp_path):
     assert "**5 of 6 files are bit-equal.**" in page
     assert "| train | `results/train/dapo-0.jsonl` | 1 | no (it: reward) |" in page
 
-    assert {path: path.read_bytes() for path in (project / FOLDER).rglob("*.json*")} == finished
+    assert outputs(project) == finished
     assert not (project / ".recap/repeat").exists()
     said = recap(project, "sweep", "repeat", "best-0", code=2)
     assert "Expected a cell of the sweep, for instance recap-0, got 'best-0'." in said

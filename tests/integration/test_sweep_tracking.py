@@ -31,6 +31,7 @@ from recap import publishing
 from recap.child import environment
 from recap.sweeps.ledger import LEDGER
 from recap.tracking import EXPERIMENT, PARENT, open_store
+from tests.integration.flow_project import prefect_api
 from tests.integration.sweep_project import (
     CELLS,
     log,
@@ -68,10 +69,17 @@ sys.exit(any([os.wait()[1] for _ in range(8)]))
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Prefect API for all sweeps of this module."""
+    with prefect_api(tmp_path_factory.mktemp("api")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, api: str) -> Path:
     """A finished sweep with a store."""
     folder = make_sweep_project(tmp_path_factory.mktemp("sweep") / "project")
-    said = recap(folder, "sweep", "run")
+    said = recap(folder, "sweep", "run", PREFECT_API_URL=api)
     assert "tracking | MLflow holds 4 cells of the sweep" in said
     return folder
 
@@ -224,12 +232,13 @@ def test_a_store_that_holds_the_end_of_a_run_is_given_up(
 
 
 @pytest.mark.slow
-def test_a_server_that_is_down_stops_nothing(silent: str, tmp_path: Path) -> None:
+def test_a_server_that_is_down_stops_nothing(api: str, silent: str, tmp_path: Path) -> None:
     """One that refuses, then one that takes connections and never answers."""
     folder = make_sweep_project(tmp_path / "project", axes={"alpha": [0.5]})
     for seed, uri in enumerate((DOWN, silent)):
         said = recap(
             folder, "sweep", "run", "--seeds", str(seed), MLFLOW_TRACKING_URI=uri,
+            PREFECT_API_URL=api,
             MLFLOW_HTTP_REQUEST_TIMEOUT="1", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
         )  # fmt: skip
         assert len(log(folder)) == 5 + 4 * (seed + 1)
