@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.stage_run import start
+from tests.integration.flow_project import alive
 
 DVC = """
 import subprocess
@@ -40,16 +41,9 @@ def test_a_stage_that_begins_as_its_driver_dies_ends_too(tmp_path: Path) -> None
     try:
         assert begun[0].wait(60) == -signal.SIGTERM
         deadline = time.monotonic() + 60
-        while runs(stage) and time.monotonic() < deadline:
+        while alive(stage) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert not runs(stage)
+        assert not alive(stage)
     finally:
-        if runs(stage):
+        if alive(stage):
             os.kill(stage, signal.SIGKILL)
-
-
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
