@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from recap.lineage import digest
@@ -99,5 +98,5 @@ def _lines(curve: Mapping[str, Sequence[float | None]]) -> list[dict[str, float]
     columns = [[(name, value) for value in values] for name, values in curve.items()]
     return [
         {STEP: float(update), **{name: value for name, value in line if value is not None}}
-        for update, *line in zip(count(1), *columns, strict=False)
+        for update, line in enumerate(zip(*columns, strict=True), start=1)
     ]
