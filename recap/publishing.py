@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,10 +113,11 @@ def read_receipt(root: Path) -> Receipt:
     return read_json(root / RECEIPT, Receipt)
 
 
-def publish_sweep(root: Path) -> int:
+def publish_sweep(root: Path, changed: Collection[str] | None = None) -> int:
     """Make tracking hold what the sweep's ledger says; the number of cells that it has.
 
-    From committed files alone: a clone that never trained anything can do it.
+    From committed files alone: a clone that never trained anything can do it. ``changed`` are the
+    names of cells that tracking may not have; all, unless given.
     """
     sweep = read_tracked_sweep(root)
     if not sweep.records:
@@ -125,6 +126,8 @@ def publish_sweep(root: Path) -> int:
         experiment = experiment_id(client, root)
         parent = sweep_run(client, root, experiment, sweep.id)
         for record in sweep.records:
+            if changed is not None and record.name.removeprefix(f"{SWEEP}/") not in changed:
+                continue
             own = replace(record, tags={**record.tags, PARENT: parent})
             record_cell(client, experiment, own)
         describe_sweep(
@@ -145,16 +148,17 @@ def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], 
 
     def complete() -> None:
         nonlocal published
-        if (recorded := _recorded(root)) != published:
-            publish_sweep(root)
+        recorded = _recorded(root)
+        if changed := {cell for cell, when in recorded.items() if published.get(cell) != when}:
+            publish_sweep(root, changed)
             published = recorded
 
     follow(root, stopped, warn, files=LiveFiles(project.folder), begin=begin, complete=complete)
 
 
 def _recorded(root: Path) -> dict[str, int]:
-    """The ledger's files, with when they were written."""
-    return {path.name: path.stat().st_mtime_ns for path in (root / LEDGER).glob("*.json")}
+    """The ledger's cells, with when they were written."""
+    return {path.stem: path.stat().st_mtime_ns for path in (root / LEDGER).glob("*.json")}
 
 
 def follow(

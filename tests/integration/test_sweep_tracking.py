@@ -201,6 +201,29 @@ def test_what_trains_is_mirrored_below_the_sweeps_run_and_completed(
     assert done.data.metrics["tokens_per_second"] == 8.0 and "prefill.1.value" in done.data.metrics
 
 
+def test_a_cell_is_completed_as_soon_as_it_is_recorded(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two looks its file is written; the others' are as they were."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(publishing, "PAUSE", 0.0)
+    folder = tmp_path / "clone"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("cache", "*.db"))
+    record, looks = folder / LEDGER / "dapo-1.json", iter([False, True])
+
+    def stopped() -> bool:
+        last = next(looks)
+        if last:
+            assert runs(folder) == []
+            record.write_text(record.read_text())
+        return last
+
+    publishing.follow_sweep(folder, stopped, pytest.fail)
+    (run,) = cells(runs(folder)).values()
+    assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
+    assert run.data.metrics["prefill.1.value"] == 0.75
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """A server that takes connections and never answers."""
@@ -226,8 +249,9 @@ def test_a_store_that_holds_the_end_of_a_run_is_given_up(
     monkeypatch.chdir(project)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", silent)
     monkeypatch.setattr(mirror, "LAST", 0.5)
-    with mirror.Mirror("sweep", "publish"):
+    with mirror.Mirror("sweep", "publish") as held:
         pass
+    assert held._process is not None and held._process.returncode == -signal.SIGKILL
     assert "the results are in the files, but not in MLflow" in capfd.readouterr().err
 
 
