@@ -25,6 +25,7 @@ def page() -> Path:
     return PAGE
 
 
+# No Chromium on this machine; what it lacks is the reason.
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")
 def test_the_page_says_nothing_on_the_console_and_fits_a_phone(page: Path) -> None:
     assert page.stat().st_size < 5_000_000

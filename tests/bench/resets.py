@@ -36,6 +36,7 @@ def counted() -> Iterator[list[int]]:
     """Positions that pass one layer, meanwhile."""
     project, total = LlamaDecoder._project, [0]
 
+    # Types are left to the method it stands for, and mypy lets no method be replaced.
     def counting(self, layer, hidden, turns):  # type: ignore[no-untyped-def]
         total[0] += len(hidden) * (layer is self._weights.layers[0])
         return project(self, layer, hidden, turns)

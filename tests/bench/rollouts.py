@@ -74,6 +74,7 @@ def generate(
         ids[row, longest - len(prompt.token_ids) :] = torch.tensor(prompt.token_ids)
         mask[row, longest - len(prompt.token_ids) :] = 1
     with torch.inference_mode():
+        # transformers types it as Tensor | Module: it comes from a mixin
         out = model.generate(  # type: ignore[operator]
             ids,
             attention_mask=mask,

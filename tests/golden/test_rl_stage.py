@@ -4,7 +4,6 @@
 2. a trained cell is a complete model directory with its snapshots beside it; the same command gives
    the same bytes, after a kill too
 3. evaluation prefills, missing prefills, missing models, a second trainer, a full disk
-4. two processes, stopped and started again, give what one gives; sharding them is refused
 """
 
 from __future__ import annotations
@@ -12,16 +11,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
-from replayed_train import recording
-from rl_cases import TOKENIZER, tiny_policy
+from rl_stage_project import (
+    ROOT,
+    change,
+    contents,
+    make_stage_project,
+    prefills,
+    run,
+)
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
@@ -29,87 +32,14 @@ from recap.errors import BusyError, DataError, ModelError, ParameterError, Space
 from recap.locks import exclusive
 from recap.rl import cell, training
 from recap.rows import write_rows
-from recap.sampling.torch_sampler import TorchSampler
 from recap.stages import train as stage
-from recap.types import Prefill, PromptRecord
-
-ROOT = Path(__file__).parents[2]
-PROMPTS = {"harmful": "how do i", "benign": "what is", "math": "what is 7 plus 5 ?"}
-
-
-def records():
-    return [
-        PromptRecord(
-            id=f"{domain}-{n}",
-            domain=domain,
-            prompt=prompt,
-            target="12" if domain == "math" else None,
-            source="microworld",
-            split="train",
-        )
-        for domain, prompt in PROMPTS.items()
-        for n in range(3)
-    ]
-
-
-def prefills(source):
-    return [
-        Prefill(
-            prompt_id=record.id,
-            text="i should",
-            intent=source,
-            source_model=source,
-            num_words=2,
-            num_tokens=2,
-            response="no",
-            rejected=None,
-        )
-        for record in records()
-    ]
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """Tiny models and tables in a folder of their own, which is the working directory."""
     monkeypatch.chdir(tmp_path)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["train"] |= {"updates": 4, "prompts_per_update": 3, "save_updates": 2, "alpha": 0.5}
-    params["train"]["snapshot_updates"] = 1
-    params["train"] |= {"prefill_length": 2, "reward_epsilon": 1e-6, "tau": 2.0}
-    params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 16}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    for name, seed in (("policy", 0), ("guardian", 1)):
-        model = tiny_policy(seed)
-        with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
-            for token in ("</think>", "<eos>"):
-                model.lm_head.weight[TOKENIZER.convert_tokens_to_ids(token)] *= 3
-        model.save_pretrained(f"models/{name}")
-        TOKENIZER.save_pretrained(f"models/{name}")
-    write_rows(Path("data/prompts/train.jsonl"), records())
-    for source in ("harmful", "refusing", "aligned"):
-        write_rows(Path(f"data/prefills/{source}.jsonl"), prefills(source))
-    return tmp_path
-
-
-def run(variant, **changes):
-    arguments = {
-        "variant": variant,
-        "seed": 0,
-        "policy": Path("models/policy"),
-        "guardian": Path("models/guardian"),
-        "prompts": Path("data/prompts/train.jsonl"),
-        "prefills": Path("data/prefills"),
-        "out": Path(f"models/trained/{variant}-0"),
-        "metrics": Path(f"results/train/{variant}-0.jsonl"),
-        "snapshots": Path(f"models/snapshots/{variant}-0"),
-        **changes,
-    }
-    stage.main(**arguments)
-
-
-def contents(directory):
-    files = (path for path in Path(directory).rglob("*") if path.is_file())
-    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
+    return make_stage_project(tmp_path)
 
 
 def test_base_is_the_policy_byte_for_byte(project):
@@ -217,12 +147,6 @@ def test_dapo_and_recap_draw_the_same_prompts(project, monkeypatch):
     assert set(prefilled) == {"harmful", "benign"}
 
 
-def change(section, **values):
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params[section] |= values
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-
-
 def test_the_policys_own_thoughts_are_sampled_and_given(project):
     for source in ("harmful", "refusing", "aligned"):
         Path(f"data/prefills/{source}.jsonl").unlink()  # not read
@@ -316,91 +240,3 @@ def test_the_command_has_the_arguments_of_the_pipeline():
     for name in ("variant", "seed", "policy", "guardian", "prompts", "prefills", "out", "metrics",
                  "snapshots"):  # fmt: skip
         assert f"--{name}" in shown
-
-
-def launch(*, out, metrics, **environment):
-    """The stage on recorded rollouts, as two processes that find each other over loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "accelerate.commands.launch",
-        "--config_file", str(ROOT / "infra/accelerate/data_parallel.yaml"),
-        "--num_processes", "2", "--main_process_port", str(port),
-        str(ROOT / "tests/golden/replayed_train.py"),
-        "--variant", "recap", "--seed", "0", "--policy", "models/policy",
-        "--guardian", "models/guardian", "--prompts", "data/prompts/train.jsonl",
-        "--prefills", "data/prefills", "--out", out, "--metrics", metrics,
-        "--snapshots", "models/snapshots/launched",
-    ]  # fmt: skip
-    env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RECORDED": "recorded.json"}
-    env = os.environ | env | environment
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
-
-
-def assert_equal_numbers(one, two):
-    """Counts are equal, and so is what is undefined; floats to 1e-5."""
-    assert len(one) == len(two)
-    for mine, other in zip(one, two, strict=True):
-        assert mine.keys() == other.keys()
-        for name, value in mine.items():
-            exact = value is None or isinstance(value, int)
-            assert other[name] == (value if exact else pytest.approx(value, rel=1e-5, abs=1e-5))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("optimizer", "interrupted"), [("dapo", True), ("grpo", False)], ids=["dapo", "grpo"]
-)
-def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, interrupted):
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["train"] |= {"refill": "expected", "prompts_per_update": 4, "save_updates": 100}
-    params["train"] |= {"optimizer": optimizer, "aggregation": "batch_tokens"}
-    params["train"]["grpo"] |= {"num_generations": 6, "max_completion_length": 32}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    calls = {}
-    monkeypatch.setattr(TorchSampler, "sample", recording(TorchSampler.sample, calls))
-    run("recap", out=Path("one/model"), metrics=Path("one/metrics.jsonl"))
-    Path("recorded.json").write_text(json.dumps(calls))
-    one = [json.loads(line) for line in Path("one/metrics.jsonl").read_text().splitlines()]
-    assert sum(line["groups_carried_in"] for line in one) > 0
-    assert sum(line["clip_high"] for line in one) > 0
-    live = Path(".recap/train/recap-0.live.jsonl")
-    live.unlink()
-    done = 0
-    if interrupted:
-        first = launch(out="two/model", metrics="two/metrics.jsonl", STOPPED="1")
-        try:  # one of them is asked to stop: both finish the update, and its state is saved
-            first.communicate(timeout=300)
-        finally:
-            first.kill()
-        assert first.returncode != 0
-        assert os.listdir("two") == []
-        done = live.read_text().count("\n")
-        assert done == 1
-    second = launch(out="two/model", metrics="two/metrics.jsonl")
-    try:
-        said = second.communicate(timeout=300)[0].decode()
-    finally:
-        second.kill()
-    assert second.returncode == 0, said
-    assert said.count(f"continuing after update {done}\n") == interrupted
-    two = [json.loads(line) for line in Path("two/metrics.jsonl").read_text().splitlines()]
-    assert_equal_numbers(one, two)
-    fast = [json.loads(line) for line in live.read_text().splitlines()]
-    assert [line["update"] for line in fast] == [1, 2, 3, 4]
-    weights = [
-        AutoModelForCausalLM.from_pretrained(f"{name}/model").parameters()
-        for name in ("one", "two")
-    ]
-    for mine, other in zip(*weights, strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-4, rtol=0)
-    assert sorted(os.listdir("two")) == ["metrics.jsonl", "model"]
-    assert not list(Path(".recap/train").glob("recap-0-*"))
-
-
-@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
-def test_a_launch_that_shards_the_policy_is_refused(project, monkeypatch, kind):
-    monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
-    with pytest.raises(ParameterError, match=f"got {kind}: .*data_parallel.yaml"):
-        run("recap")

@@ -1,0 +1,119 @@
+"""Two processes, stopped and started again, give what one gives; sharding them is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from replayed_train import recording
+from rl_stage_project import (
+    ROOT,
+    make_stage_project,
+    run,
+)
+from transformers import AutoModelForCausalLM
+
+from recap.errors import ParameterError
+from recap.sampling.torch_sampler import TorchSampler
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Tiny models and tables in a folder of their own, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return make_stage_project(tmp_path)
+
+
+def launch(*, out, metrics, **environment):
+    """The stage on recorded rollouts, as two processes that find each other over loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch",
+        "--config_file", str(ROOT / "infra/accelerate/data_parallel.yaml"),
+        "--num_processes", "2", "--main_process_port", str(port),
+        str(ROOT / "tests/golden/replayed_train.py"),
+        "--variant", "recap", "--seed", "0", "--policy", "models/policy",
+        "--guardian", "models/guardian", "--prompts", "data/prompts/train.jsonl",
+        "--prefills", "data/prefills", "--out", out, "--metrics", metrics,
+        "--snapshots", "models/snapshots/launched",
+    ]  # fmt: skip
+    env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RECORDED": "recorded.json"}
+    env = os.environ | env | environment
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
+
+
+def assert_equal_numbers(one, two):
+    """Counts are equal, and so is what is undefined; floats to 1e-5."""
+    assert len(one) == len(two)
+    for mine, other in zip(one, two, strict=True):
+        assert mine.keys() == other.keys()
+        for name, value in mine.items():
+            exact = value is None or isinstance(value, int)
+            assert other[name] == (value if exact else pytest.approx(value, rel=1e-5, abs=1e-5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("optimizer", "interrupted"), [("dapo", True), ("grpo", False)], ids=["dapo", "grpo"]
+)
+def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, interrupted):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["train"] |= {"refill": "expected", "prompts_per_update": 4, "save_updates": 100}
+    params["train"] |= {"optimizer": optimizer, "aggregation": "batch_tokens"}
+    params["train"]["grpo"] |= {"num_generations": 6, "max_completion_length": 32}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    calls = {}
+    monkeypatch.setattr(TorchSampler, "sample", recording(TorchSampler.sample, calls))
+    run("recap", out=Path("one/model"), metrics=Path("one/metrics.jsonl"))
+    Path("recorded.json").write_text(json.dumps(calls))
+    one = [json.loads(line) for line in Path("one/metrics.jsonl").read_text().splitlines()]
+    assert sum(line["groups_carried_in"] for line in one) > 0
+    assert sum(line["clip_high"] for line in one) > 0
+    live = Path(".recap/train/recap-0.live.jsonl")
+    live.unlink()
+    done = 0
+    if interrupted:
+        first = launch(out="two/model", metrics="two/metrics.jsonl", STOPPED="1")
+        try:  # one of them is asked to stop: both finish the update, and its state is saved
+            first.communicate(timeout=300)
+        finally:
+            first.kill()
+        assert first.returncode != 0
+        assert os.listdir("two") == []
+        done = live.read_text().count("\n")
+        assert done == 1
+    second = launch(out="two/model", metrics="two/metrics.jsonl")
+    try:
+        said = second.communicate(timeout=300)[0].decode()
+    finally:
+        second.kill()
+    assert second.returncode == 0, said
+    assert said.count(f"continuing after update {done}\n") == interrupted
+    two = [json.loads(line) for line in Path("two/metrics.jsonl").read_text().splitlines()]
+    assert_equal_numbers(one, two)
+    fast = [json.loads(line) for line in live.read_text().splitlines()]
+    assert [line["update"] for line in fast] == [1, 2, 3, 4]
+    weights = [
+        AutoModelForCausalLM.from_pretrained(f"{name}/model").parameters()
+        for name in ("one", "two")
+    ]
+    for mine, other in zip(*weights, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-4, rtol=0)
+    assert sorted(os.listdir("two")) == ["metrics.jsonl", "model"]
+    assert not list(Path(".recap/train").glob("recap-0-*"))
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_a_launch_that_shards_the_policy_is_refused(project, monkeypatch, kind):
+    monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
+    with pytest.raises(ParameterError, match=f"got {kind}: .*data_parallel.yaml"):
+        run("recap")
