@@ -13,7 +13,6 @@ from pathlib import Path
 from recap.lineage import digest
 from recap.live import STEP, spooled
 from recap.params import Params
-from recap.sweeps.design import Cell
 from recap.sweeps.ledger import LEDGER, Ledger, Measured
 from recap.sweeps.project import Project, read_project
 from recap.tracking import SWEEP, CellRecord, model_revisions, snapshot_lines
@@ -38,9 +37,8 @@ class TrackedSweep:
 
 def sweep_id(project: Project) -> str:
     """What tells one sweep from another: its world; centre and values may come and go."""
-    centre = Cell(project.design.around, project.design.seeds[0])
-    world = project.settings(centre).items()
-    return digest({key: text for key, text in world if not key.startswith("train.")})
+    params = Params.model_validate(dict(project.params))
+    return digest({"seed": params.seed, "world": params.world.model_dump(mode="json")})
 
 
 def read_tracked_sweep(root: Path) -> TrackedSweep:

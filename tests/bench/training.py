@@ -135,7 +135,7 @@ class InTurn(TrainerCallback):
         """``steps``: optimizer steps of an update."""
         self._race, self._ours, self._updates, self._steps = race, ours, updates, steps
 
-    # The signatures are those of TrainerCallback, which has no types that fit.
+    # The signatures are TrainerCallback's, whose keywords have no types.
     def on_train_begin(self, args, state, control, **_):  # type: ignore[no-untyped-def]
         """TRL's clock runs from the start of its loop."""
         self._race.stock.start()
