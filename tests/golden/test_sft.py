@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 import yaml
 from rl_cases import TOKENIZER, random_ids, tiny_policy
-from test_rl_stage import contents, prefills, project, records, run  # noqa: F401
+from rl_stage_project import contents, make_stage_project, prefills, records, run
 from transformers import AutoModelForCausalLM
 
 from recap.errors import DataError, ParameterError, TrainingError
@@ -117,8 +117,10 @@ def test_steps_that_are_not_finite_are_skipped_and_end_the_run():
 
 
 @pytest.fixture
-def cell(project):  # noqa: F811
+def cell(tmp_path, monkeypatch):
     """The stage's folder with thoughts that deliberate and a policy that knows its one sum."""
+    monkeypatch.chdir(tmp_path)
+    make_stage_project(tmp_path)
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["train"]["sft"] |= {"batch_tokens": 60, "attempts": 4}
     for variant in KINDS:
@@ -138,7 +140,7 @@ def cell(project):  # noqa: F811
         optimizer.step()
         optimizer.zero_grad()
     policy.save_pretrained("models/policy")
-    return project
+    return tmp_path
 
 
 def outputs(variant):
