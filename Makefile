@@ -63,10 +63,10 @@ imports: $(STAMP)  ## who may import whom
 	@lint-imports --no-cache
 
 unit: $(STAMP)  ## the tests that need no finished run
-	@pytest -n 2 --ignore tests/acceptance
+	@pytest -n 2 --dist worksteal --ignore tests/acceptance
 
 test: lint types imports  ## all checks and tests; with a finished run, acceptance too
-	@pytest -n 2
+	@pytest -n 2 --dist worksteal
 
 faults: $(STAMP)  ## kill training at KILLS random moments (20), it has to end bit-equal each time (FAULT_SEED=)
 	@python -m tests.faults --kills $(or $(KILLS),20) $(if $(FAULT_SEED),--seed $(FAULT_SEED))

@@ -157,6 +157,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.slow
 def test_torch_says_so_in_these_words(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", REFUSED],

@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -200,7 +199,3 @@ def wait_until(check: Check, what: str, seconds: float = 240) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"Expected that {what} within {seconds:.0f} s")
         time.sleep(0.2)
-
-
-def python() -> str:
-    return sys.executable

@@ -108,6 +108,7 @@ def test_every_domain_is_judged_in_its_way_and_paid_for(
     assert (usage["asked"]["answers"], usage["from_journal"]["prompt_tokens"]) == (0, 400)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_where_it_was(here: Path) -> None:
     rows = [_completion(n, f"{'sorry' if n % 3 else 'sure'} {n} .") for n in range(1000)]
     reached, released = threading.Event(), threading.Event()

@@ -59,6 +59,7 @@ def test_the_journey_asks_for_a_run_and_not_for_options(tmp_path: Path) -> None:
     assert not (tmp_path / "docs").exists()
 
 
+@pytest.mark.slow
 def test_plan_says_what_would_run_and_why(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     assert call(project, "-m", "dvc", "repro", "-q").returncode == 0
@@ -87,6 +88,7 @@ def test_a_wrong_parameter_stops_before_anything_starts(tmp_path: Path) -> None:
     assert not (project / ".recap").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("recap", "run"), ("recap", "plan"), ("flows", "reproduce")])
 def test_what_would_stop_the_gate_stops_before_training(
     command: tuple[str, str], tmp_path: Path

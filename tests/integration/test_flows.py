@@ -80,6 +80,7 @@ def reproduce(folder: Path, api: str) -> subprocess.CompletedProcess[str]:
     return call(folder, "-m", "flows", "reproduce", PREFECT_API_URL=api)
 
 
+@pytest.mark.slow
 def test_same_lock_as_dvc_repro_and_nothing_left_to_do(tmp_path: Path, api: str) -> None:
     by_flow, by_dvc = make_project(tmp_path / "flow"), make_project(tmp_path / "dvc")
     ran = reproduce(by_flow, api)
@@ -113,6 +114,7 @@ def test_a_failure_is_shown_once_and_last(tmp_path: Path, api: str) -> None:
     assert set(lock_of(project)["stages"]) == {"good"}  # type: ignore[call-overload]
 
 
+@pytest.mark.slow
 def test_a_killed_stage_is_tried_again(tmp_path: Path, api: str) -> None:
     project = make_project(tmp_path, KILLED_ONCE)
     ran = reproduce(project, api)
@@ -121,6 +123,7 @@ def test_a_killed_stage_is_tried_again(tmp_path: Path, api: str) -> None:
     assert (project / "fragile.txt").read_text() == "whole\n"
 
 
+@pytest.mark.slow
 def test_nothing_outlives_a_killed_flow(tmp_path: Path) -> None:
     project = make_project(tmp_path, LONG)
     flow = subprocess.Popen(
@@ -152,6 +155,7 @@ def test_two_runs_never_share_a_clone(tmp_path: Path, api: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_promote_and_rollback_as_commands(tmp_path: Path, api: str) -> None:
     project = make_project(tmp_path)
     for command in ("promote", "rollback"):
@@ -187,6 +191,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_no_more_stages_at_a_time_than_workers(tmp_path: Path, api: str) -> None:
     project = make_project(tmp_path, SIDE_BY_SIDE)
     ran = call(project, "-m", "flows", "reproduce", "--workers", "2", PREFECT_API_URL=api)
@@ -215,6 +220,7 @@ def descendants(pid: int) -> list[int]:
     return [*direct, *(deeper for child in direct for deeper in descendants(child))]
 
 
+@pytest.mark.slow
 def test_the_deployment_refuses_to_overlap(tmp_path: Path, api: str) -> None:
     project = make_project(tmp_path)
     shutil.copytree(ROOT / "infra", project / "infra")

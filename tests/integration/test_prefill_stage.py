@@ -69,6 +69,7 @@ def run(project: Path, source: str, **changes: str) -> subprocess.CompletedProce
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_row_for_each_prompt_and_the_same_bytes_twice(project: Path) -> None:
     out = project / "data/prefills/harmful.jsonl"
     first = run(project, "harmful")
@@ -84,6 +85,7 @@ def test_a_row_for_each_prompt_and_the_same_bytes_twice(project: Path) -> None:
     assert not any(p.text and p.text in first.stderr for p in prefills)
 
 
+@pytest.mark.slow
 def test_an_evaluation_source_thinks_again_about_some_prompts(project: Path) -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["attack"] |= {"search_budgets": [1, 3], "search_prompts": 2}

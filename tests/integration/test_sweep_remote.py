@@ -25,6 +25,7 @@ STAGES = [
 ]
 
 
+@pytest.mark.slow
 def test_a_push_that_was_cut_off_is_found_and_completed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
