@@ -124,14 +124,14 @@ def publish_sweep(root: Path, changed: Collection[str] | None = None) -> int:
         return 0
     with exclusive(root / STATE / "publish.lock"), open_store(root) as client:
         experiment = experiment_id(client, root)
-        parent = sweep_run(client, root, experiment, sweep.id)
+        parent = sweep_run(client, experiment, sweep.id)
         for record in sweep.records:
             if changed is not None and record.name.removeprefix(f"{SWEEP}/") not in changed:
                 continue
             own = replace(record, tags={**record.tags, PARENT: parent})
             record_cell(client, experiment, own)
         describe_sweep(
-            client, parent, sweep.tags, sweep.artifacts,
+            client, sweep_run(client, experiment, sweep.id), sweep.tags, sweep.artifacts,
             recorded=len(sweep.records), cells=sweep.cells,
         )  # fmt: skip
     return len(sweep.records)
@@ -143,17 +143,22 @@ def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], 
     sweep, published = sweep_id(project), _recorded(root)
 
     def begin(client: MlflowClient, experiment: str, cell: str) -> str:
-        parent = sweep_run(client, root, experiment, sweep)
+        parent = sweep_run(client, experiment, sweep)
         return start_run(client, experiment, f"{SWEEP}/{cell}", {PARENT: parent})
 
-    def complete() -> None:
-        nonlocal published
-        recorded = _recorded(root)
-        if changed := {cell for cell, when in recorded.items() if published.get(cell) != when}:
-            publish_sweep(root, changed)
-            published = recorded
+    def recorded() -> Callable[[], None]:
+        now = _recorded(root)
+        changed = {cell for cell, when in now.items() if published.get(cell) != when}
 
-    follow(root, stopped, warn, files=LiveFiles(project.folder), begin=begin, complete=complete)
+        def complete() -> None:
+            nonlocal published
+            if changed:
+                publish_sweep(root, changed)
+                published = now
+
+        return complete
+
+    follow(root, stopped, warn, files=LiveFiles(project.folder), begin=begin, recorded=recorded)
 
 
 def _recorded(root: Path) -> dict[str, int]:
@@ -168,13 +173,13 @@ def follow(
     *,
     files: LiveFiles | None = None,
     begin: Begin = start_run,
-    complete: Callable[[], None] = lambda: None,
+    recorded: Callable[[], Callable[[], None]] = lambda: lambda: None,
 ) -> None:
     """Mirror live metrics into unfinished runs until ``stopped``; ``publish`` completes them.
 
     A store that fails is one warning; what it missed is sent with the next lines. ``files`` are
-    those of ``root`` unless given, ``begin`` makes the run of a cell, ``complete`` is called each
-    time.
+    those of ``root`` unless given, ``begin`` makes the run of a cell. ``recorded`` is asked before
+    the files are read and says what to do after: a cell is completed when all its lines are sent.
     """
     files = files or LiveFiles(root)
     pending: dict[str, list[Line]] = {}
@@ -182,6 +187,7 @@ def follow(
     warned = False
     while True:
         last = stopped()
+        complete = recorded()
         for fresh in files.fresh():
             if fresh.restarted:
                 runs.pop(fresh.cell, None)

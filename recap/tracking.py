@@ -119,22 +119,28 @@ def experiment_id(client: MlflowClient, root: Path) -> str:
         return str(found.experiment_id)
     local = store_uri(root).startswith("sqlite:///")
     place = (root.resolve() / "mlartifacts" / EXPERIMENT).as_uri() if local else None
-    with exclusive(root / STATE / "experiment.lock"):
-        found = client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
+    from mlflow.exceptions import MlflowException
+
+    try:
         return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    found = client.get_experiment_by_name(EXPERIMENT)  # another process was faster
+    assert found is not None
+    return str(found.experiment_id)
 
 
 def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> str:
     """The finished run that holds ``record``; found by content, completed or made. Returns its id.
 
     A live mirror that reached the last update of this very training is completed, which keeps its
-    speeds; other unfinished runs of the cell are closed as killed.
+    speeds; other unfinished runs of the cell are closed as killed. Where machines made a run each
+    at the same moment, the first stays.
     """
     query = f"tags.{FINGERPRINT} = '{record.fingerprint}' and attributes.status = 'FINISHED'"
-    if done := client.search_runs([experiment], query, max_results=1):
-        return str(done[0].info.run_id)
+    if done := _only(client, experiment, query):
+        return done
     run_id = None
     for run in _unfinished(client, experiment, record.name):
         if run_id is None and record.curve and agree(record.curve[-1], run.data.metrics):
@@ -166,7 +172,7 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
     tags = {**record.tags, FINGERPRINT: record.fingerprint}
     client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
     client.set_terminated(run_id, status="FINISHED")
-    return run_id
+    return _only(client, experiment, query) or run_id
 
 
 def start_run(
@@ -182,17 +188,33 @@ def start_run(
     return str(client.create_run(experiment, run_name=name, tags=own).info.run_id)
 
 
-def sweep_run(client: MlflowClient, root: Path, experiment: str, sweep: str) -> str:
+def sweep_run(client: MlflowClient, experiment: str, sweep: str) -> str:
     """The run that is the parent of a sweep's cells, found by ``sweep`` or made; returns its id.
 
-    Under a lock: of two processes of a clone that look at once, one makes it.
+    No store keeps two machines from making one each at the same moment: the first stays and gets
+    the cells of the others, of those that are deleted already too.
     """
+    from mlflow.entities import ViewType
+
     query = f"tags.{SWEEP} = '{sweep}'"
-    with exclusive(root / STATE / "sweep.lock"):
-        if found := client.search_runs([experiment], query, max_results=1):
-            return str(found[0].info.run_id)
-        tags = {SWEEP: sweep}
-        return str(client.create_run(experiment, run_name=SWEEP, tags=tags).info.run_id)
+    if not client.search_runs([experiment], query, max_results=1):
+        client.create_run(experiment, run_name=SWEEP, tags={SWEEP: sweep})
+    kept = _only(client, experiment, query)
+    assert kept is not None
+    for gone in client.search_runs([experiment], query, ViewType.DELETED_ONLY):
+        of_it = f"tags.`{PARENT}` = '{gone.info.run_id}'"
+        for child in client.search_runs([experiment], of_it):
+            client.set_tag(child.info.run_id, PARENT, kept)
+    return kept
+
+
+def _only(client: MlflowClient, experiment: str, query: str) -> str | None:
+    """The first of the runs that fit; the others are deleted, all machines choose alike."""
+    found = list(client.search_runs([experiment], query))
+    found.sort(key=lambda run: (run.info.start_time, run.info.run_id))
+    for other in found[1:]:
+        client.delete_run(other.info.run_id)
+    return str(found[0].info.run_id) if found else None
 
 
 def describe_sweep(

@@ -3,8 +3,8 @@
 Locks: 1. publishing twice adds nothing, a new cell adds one run; 2. a lost store is made anew from
 committed files alone; 3. what trains is mirrored live below the sweep's run, and that run is the
 one that is completed; 4. a server that is down or does not answer stops nothing, and one that comes
-back gets all that it missed; 5. several processes may publish a sweep at once, and eight write into
-a fresh store without taking turns.
+back gets all that it missed; 5. clones that publish a sweep at once make one run of everything, and
+eight processes write into a fresh store without taking turns.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.entities import Run
@@ -106,7 +107,11 @@ def history(folder: Path, run: Run, metric: str) -> list[tuple[int, float]]:
 
 
 def cells(found: list[Run]) -> dict[str, Run]:
-    return {run.info.run_name: run for run in found if PARENT in run.data.tags}
+    """By name; each has one run."""
+    children = [run for run in found if PARENT in run.data.tags]
+    by_name = {run.info.run_name: run for run in children}
+    assert len(by_name) == len(children)
+    return by_name
 
 
 def test_a_run_for_the_sweep_and_one_below_it_for_each_cell(project: Path) -> None:
@@ -222,6 +227,32 @@ def test_a_cell_is_completed_as_soon_as_it_is_recorded(
     (run,) = cells(runs(folder)).values()
     assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
     assert run.data.metrics["prefill.1.value"] == 0.75
+
+
+def test_lines_that_come_with_the_record_make_no_run_of_their_own(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training writes its last line, and the cell is recorded, while others' lines are sent."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(publishing, "PAUSE", 0.0)
+    folder = tmp_path / "clone"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns(".recap", "cache", "*.db"))
+    record, send = folder / LEDGER / "dapo-1.json", publishing._mirror
+    live = folder / ".recap/sweep/.recap/train/dapo-1.live.jsonl"
+    looks = iter([False, False, True])
+
+    def sending(*arguments: Any) -> None:
+        send(*arguments)
+        if not live.exists():
+            live.parent.mkdir(parents=True)
+            live.write_text('{"update": 1, "reward": 0.5, "tokens": 64, "tokens_per_second": 8}\n')
+            record.write_text(record.read_text())
+
+    monkeypatch.setattr(publishing, "_mirror", sending)
+    publishing.follow_sweep(folder, lambda: next(looks), pytest.fail)
+    (run,) = cells(runs(folder)).values()
+    assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
+    assert run.data.metrics["tokens_per_second"] == 8.0 and "prefill.1.value" in run.data.metrics
 
 
 @pytest.fixture
@@ -351,14 +382,45 @@ def test_a_server_that_comes_back_gets_what_it_missed(
 
 
 @pytest.mark.slow
-def test_three_processes_publish_one_sweep_at_once(project: Path) -> None:
-    (project / "mlflow.db").unlink()
-    started: list[subprocess.Popen[str]] = [
-        start_recap(project, "sweep", "publish") for _ in range(3)
-    ]
+def test_three_clones_publish_one_sweep_at_once(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As machines do: one store for all, and no lock that all of them see."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    assert runs(tmp_path) == []  # a store without runs: making its tables is the server's work
+    started = []
+    for number in range(3):
+        clone = tmp_path / f"clone{number}"
+        shutil.copytree(finished, clone, ignore=shutil.ignore_patterns(".recap", "cache", "*.db"))
+        uri = os.environ["MLFLOW_TRACKING_URI"]
+        started.append(start_recap(clone, "sweep", "publish", MLFLOW_TRACKING_URI=uri))
     ended = [(process.communicate(timeout=600)[0], process.returncode) for process in started]
     assert [code for _, code in ended] == [0] * 3, ended
-    assert sorted(run.info.run_name for run in runs(project)) == sorted([*CELLS, "sweep"])
+    found = runs(tmp_path)
+    assert sorted(run.info.run_name for run in found) == sorted([*CELLS, "sweep"])
+    (parent,) = [run.info.run_id for run in found if PARENT not in run.data.tags]
+    assert {run.data.tags[PARENT] for run in cells(found).values()} == {parent}
+
+
+def test_runs_that_another_machine_made_too_become_one(project: Path) -> None:
+    """A second parent with a cell of its own, and a third that is deleted already."""
+    (before,) = [run for run in runs(project) if PARENT not in run.data.tags]
+    with open_store(project) as client:
+        experiment, tags = before.info.experiment_id, {"sweep": before.data.tags["sweep"]}
+        twin = cells(runs(project))["recap-1"].data.tags["fingerprint"]
+        for number, gone in ((1, False), (2, True)):
+            other = client.create_run(experiment, run_name="sweep", tags=tags)
+            start = other.info.start_time
+            own = {PARENT: other.info.run_id, "fingerprint": twin if number == 1 else "0" * 16}
+            cell = client.create_run(experiment, start_time=start, run_name="late", tags=own)
+            client.set_terminated(cell.info.run_id)
+            if gone:
+                client.delete_run(other.info.run_id)
+    assert publishing.publish_sweep(project) == 4
+    found = runs(project)
+    assert sorted(run.info.run_name for run in found) == sorted([*CELLS, "late", "sweep"])
+    assert {run.data.tags.get(PARENT) for run in found} == {None, before.info.run_id}
+    assert {run.info.run_id for run in found} >= {before.info.run_id}
 
 
 @pytest.mark.slow
