@@ -316,7 +316,7 @@ def mlflow_server(folder: Path, port: int) -> Iterator[None]:
             *("--artifacts-destination", str(folder / "artifacts")),
         ],
         cwd=folder,
-        env=environment(),
+        env=environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         process_group=0,
