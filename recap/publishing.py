@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from recap.registry import aliases_of, ensure_registered
 from recap.rows import atomic_path, read_json
 from recap.sweeps.ledger import LEDGER
 from recap.sweeps.project import read_project
-from recap.sweeps.tracked import read_tracked_sweep, sweep_id
+from recap.sweeps.tracked import TrackedSweep, read_tracked_sweep, sweep_id
 from recap.tracking import (
     PARENT,
     SWEEP,
@@ -41,6 +42,7 @@ from recap.tracking import (
     start_run,
     store_uri,
     sweep_run,
+    write_again,
 )
 from recap.types import CellResult, DynamicsResult, Row
 
@@ -80,7 +82,9 @@ def publish(root: Path) -> Receipt:
     if records:
         with exclusive(root / STATE / "publish.lock"), open_store(root) as client:
             experiment = experiment_id(client, root)
-            runs = {record.name: record_cell(client, experiment, record) for record in records}
+            for record in records:
+                write = partial(record_cell, client, experiment, record)
+                runs[record.name] = write_again(write)
             if manifest is not None:
                 provenance = _provenance(params, lineage, manifest.candidate)
                 version = ensure_registered(client, root, manifest, provenance)
@@ -123,18 +127,23 @@ def publish_sweep(root: Path, changed: Collection[str] | None = None) -> int:
     if not sweep.records:
         return 0
     with exclusive(root / STATE / "publish.lock"), open_store(root) as client:
-        experiment = experiment_id(client, root)
-        parent = sweep_run(client, experiment, sweep.id)
-        for record in sweep.records:
-            if changed is not None and record.name.removeprefix(f"{SWEEP}/") not in changed:
-                continue
-            own = replace(record, tags={**record.tags, PARENT: parent})
-            record_cell(client, experiment, own)
-        describe_sweep(
-            client, sweep_run(client, experiment, sweep.id), sweep.tags, sweep.artifacts,
-            recorded=len(sweep.records), cells=sweep.cells,
-        )  # fmt: skip
+        write_again(partial(_record_sweep, client, experiment_id(client, root), sweep, changed))
     return len(sweep.records)
+
+
+def _record_sweep(
+    client: MlflowClient, experiment: str, sweep: TrackedSweep, changed: Collection[str] | None
+) -> None:
+    parent = sweep_run(client, experiment, sweep.id)
+    for record in sweep.records:
+        if changed is not None and record.name.removeprefix(f"{SWEEP}/") not in changed:
+            continue
+        own = replace(record, tags={**record.tags, PARENT: parent})
+        record_cell(client, experiment, own)
+    describe_sweep(
+        client, sweep_run(client, experiment, sweep.id), sweep.tags, sweep.artifacts,
+        recorded=len(sweep.records), cells=sweep.cells,
+    )  # fmt: skip
 
 
 def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], None]) -> None:

@@ -13,11 +13,12 @@ import contextlib
 import json
 import logging
 import os
+import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from recap.child import ENVIRONMENT
 from recap.errors import TrackingError
@@ -38,6 +39,10 @@ PARENT = "mlflow.parentRunId"
 URI = "MLFLOW_TRACKING_URI"
 BATCH = 1000
 """Metrics in one call, MLflow's own limit."""
+COLLISIONS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
+"""How a store answers one of two who write the same at once, or to a run that is just deleted."""
+ATTEMPTS = 5
+Written = TypeVar("Written")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,7 @@ def sweep_run(client: MlflowClient, experiment: str, sweep: str) -> str:
     No store keeps two machines from making one each at the same moment: the first stays and gets
     the cells of the others, of those that are deleted already too.
     """
-    from mlflow.entities import ViewType
+    from mlflow.entities import RunTag, ViewType
 
     query = f"tags.{SWEEP} = '{sweep}'"
     if not client.search_runs([experiment], query, max_results=1):
@@ -204,8 +209,25 @@ def sweep_run(client: MlflowClient, experiment: str, sweep: str) -> str:
     for gone in client.search_runs([experiment], query, ViewType.DELETED_ONLY):
         of_it = f"tags.`{PARENT}` = '{gone.info.run_id}'"
         for child in client.search_runs([experiment], of_it):
-            client.set_tag(child.info.run_id, PARENT, kept)
+            client.log_batch(child.info.run_id, tags=[RunTag(PARENT, kept)])
     return kept
+
+
+def write_again(write: Callable[[], Written]) -> Written:
+    """What ``write`` gives, which is done again where another machine wrote at the same moment.
+
+    It has to be idempotent, as all publishing is.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return write()
+        except MlflowException as error:
+            if error.error_code not in COLLISIONS or attempt == ATTEMPTS:
+                raise
+            time.sleep(random.uniform(0, 0.5 * attempt))  # not in step with the other
+    raise AssertionError
 
 
 def _only(client: MlflowClient, experiment: str, query: str) -> str | None:
@@ -229,7 +251,7 @@ def describe_sweep(
         name, content = f"artifact.{path.name}", file_md5(path)
         if known.get(name) != content:
             client.log_artifact(run_id, str(path))
-            client.set_tag(run_id, name, content)
+            client.log_batch(run_id, tags=[RunTag(name, content)])
     counts = [("cells", float(cells), recorded), ("recorded", float(recorded), recorded)]
     _log_points(client, run_id, counts)
     client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
