@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from tests.integration.flow_project import (
     child_environment,
     lock_of,
     make_project,
-    prefect_api,
 )
 from tests.integration.registry_project import write_lock
 from tests.integration.test_registry import aliases, promote, publish_candidate
@@ -67,13 +65,6 @@ stages:
     outs:
       - long.txt
 """
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Prefect API for all flows of this module."""
-    with prefect_api(tmp_path_factory.mktemp("api")) as url:
-        yield url
 
 
 def reproduce(folder: Path, api: str) -> subprocess.CompletedProcess[str]:

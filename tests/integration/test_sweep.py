@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.project import FOLDER
 from tests.faults.train_project import until
-from tests.integration.flow_project import prefect_api
 from tests.integration.pool_project import commit
 from tests.integration.sweep_project import (
     CELLS,
@@ -45,13 +43,6 @@ def outputs(folder: Path) -> dict[Path, bytes]:
 
 def half_written(folder: Path) -> list[Path]:
     return [*folder.rglob(".*.part"), *folder.rglob("*.tmp")]
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Prefect API for the drivers of this module that are not killed."""
-    with prefect_api(tmp_path_factory.mktemp("api")) as url:
-        yield url
 
 
 def sweep_run(project: Path, api: str, *arguments: str, code: int = 0) -> str:

@@ -1,49 +1,35 @@
-"""A sweep in MLflow: a run for it, one below it for each cell; real stores, a real dead server.
+"""A sweep in MLflow, from what is recorded of it: a run for it, one below it for each cell.
 
 Locks: 1. publishing twice adds nothing, a new cell adds one run; 2. a lost store is made anew from
-committed files alone; 3. what trains is mirrored live below the sweep's run, and that run is the
-one that is completed; 4. a server that is down or does not answer stops nothing, and one that comes
-back gets all that it missed; 5. clones that publish a sweep at once make one run of everything, and
-eight processes write into a fresh store without taking turns.
+committed files alone; 3. clones that publish a sweep at once make one run of everything, and eight
+processes write into a fresh store without taking turns.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow.entities import Run
 
-from flows import mirror
 from recap import publishing
 from recap.child import environment
 from recap.sweeps.ledger import LEDGER
-from recap.tracking import EXPERIMENT, PARENT, open_store
-from tests.integration.flow_project import prefect_api
+from recap.tracking import PARENT, open_store
 from tests.integration.sweep_project import (
     CELLS,
-    log,
-    make_sweep_project,
     recap,
     start_recap,
 )
+from tests.integration.sweep_store import cells, history, runs
 
 FROM_LEDGER = ("reward", "tokens")
 ROOT = Path(__file__).parents[2]
-DOWN = "http://127.0.0.1:9"  # nothing listens on the discard port
 WRITERS = """
 import os, sys
 from pathlib import Path
@@ -69,22 +55,6 @@ sys.exit(any([os.wait()[1] for _ in range(8)]))
 """
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Prefect API for all sweeps of this module."""
-    with prefect_api(tmp_path_factory.mktemp("api")) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, api: str) -> Path:
-    """A finished sweep with a store."""
-    folder = make_sweep_project(tmp_path_factory.mktemp("sweep") / "project")
-    said = recap(folder, "sweep", "run", PREFECT_API_URL=api)
-    assert "tracking | MLflow holds 4 cells of the sweep" in said
-    return folder
-
-
 @pytest.fixture
 def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it: a clone with what is committed and nothing else, and the store."""
@@ -92,26 +62,6 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folder = tmp_path / "clone"
     shutil.copytree(finished, folder, ignore=shutil.ignore_patterns(".recap", "cache"))
     return folder
-
-
-def runs(folder: Path) -> list[Run]:
-    with open_store(folder) as client:
-        found = client.get_experiment_by_name(EXPERIMENT)
-        return list(client.search_runs([found.experiment_id])) if found else []
-
-
-def history(folder: Path, run: Run, metric: str) -> list[tuple[int, float]]:
-    with open_store(folder) as client:
-        points = client.get_metric_history(run.info.run_id, metric)
-    return sorted((point.step, point.value) for point in points)
-
-
-def cells(found: list[Run]) -> dict[str, Run]:
-    """By name; each has one run."""
-    children = [run for run in found if PARENT in run.data.tags]
-    by_name = {run.info.run_name: run for run in children}
-    assert len(by_name) == len(children)
-    return by_name
 
 
 def test_a_run_for_the_sweep_and_one_below_it_for_each_cell(project: Path) -> None:
@@ -176,209 +126,6 @@ def test_a_cell_recorded_with_other_code_is_left_out(project: Path) -> None:
     assert sorted(cells(found)) == ["dapo-0", "recap-0", "recap-1"]
     (parent,) = [run for run in found if PARENT not in run.data.tags]
     assert parent.info.status == "RUNNING"
-
-
-def test_what_trains_is_mirrored_below_the_sweeps_run_and_completed(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    folder = tmp_path / "clone"
-    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("cache", "*.db"))
-    live = folder / ".recap/sweep/.recap/train/dapo-1.live.jsonl"
-    looks = iter([False, False, True])
-
-    def stopped() -> bool:
-        """Between two looks at the files an update comes."""
-        live.parent.mkdir(parents=True, exist_ok=True)
-        line = {"update": 1, "reward": 0.5, "tokens": 64, "tokens_per_second": 8.0}
-        live.write_text(json.dumps(line) + "\n")
-        return next(looks, True)
-
-    publishing.follow_sweep(folder, stopped, pytest.fail)
-    found = runs(folder)
-    (mirrored,) = cells(found).values()
-    assert mirrored.info.status == "RUNNING"
-    assert mirrored.data.metrics["tokens_per_second"] == 8.0
-    assert mirrored.data.metrics["system/system_memory_usage_megabytes"] > 0
-    publishing.publish_sweep(folder)
-    done = cells(runs(folder))["dapo-1"]
-    assert done.info.run_id == mirrored.info.run_id and done.info.status == "FINISHED"
-    assert done.data.metrics["tokens_per_second"] == 8.0 and "prefill.1.value" in done.data.metrics
-
-
-def test_a_cell_is_completed_as_soon_as_it_is_recorded(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between two looks its file is written; the others' are as they were."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(publishing, "PAUSE", 0.0)
-    folder = tmp_path / "clone"
-    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("cache", "*.db"))
-    record, looks = folder / LEDGER / "dapo-1.json", iter([False, True])
-
-    def stopped() -> bool:
-        last = next(looks)
-        if last:
-            assert runs(folder) == []
-            record.write_text(record.read_text())
-        return last
-
-    publishing.follow_sweep(folder, stopped, pytest.fail)
-    (run,) = cells(runs(folder)).values()
-    assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
-    assert run.data.metrics["prefill.1.value"] == 0.75
-
-
-def test_lines_that_come_with_the_record_make_no_run_of_their_own(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Training writes its last line, and the cell is recorded, while others' lines are sent."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(publishing, "PAUSE", 0.0)
-    folder = tmp_path / "clone"
-    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns(".recap", "cache", "*.db"))
-    record, send = folder / LEDGER / "dapo-1.json", publishing._mirror
-    live = folder / ".recap/sweep/.recap/train/dapo-1.live.jsonl"
-    looks = iter([False, False, True])
-
-    def sending(*arguments: Any) -> None:
-        send(*arguments)
-        if not live.exists():
-            live.parent.mkdir(parents=True)
-            live.write_text('{"update": 1, "reward": 0.5, "tokens": 64, "tokens_per_second": 8}\n')
-            record.write_text(record.read_text())
-
-    monkeypatch.setattr(publishing, "_mirror", sending)
-    publishing.follow_sweep(folder, lambda: next(looks), pytest.fail)
-    (run,) = cells(runs(folder)).values()
-    assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
-    assert run.data.metrics["tokens_per_second"] == 8.0 and "prefill.1.value" in run.data.metrics
-
-
-@pytest.fixture
-def silent() -> Iterator[str]:
-    """A server that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        held: list[socket.socket] = []
-
-        def accept() -> None:
-            while True:
-                try:
-                    held.append(server.accept()[0])
-                except OSError:
-                    return
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        for each in held:
-            each.close()
-
-
-def test_a_store_that_holds_the_end_of_a_run_is_given_up(
-    project: Path, silent: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", silent)
-    monkeypatch.setattr(mirror, "LAST", 0.5)
-    with mirror.Mirror("sweep", "publish") as held:
-        pass
-    assert held._process is not None and held._process.returncode == -signal.SIGKILL
-    assert "the results are in the files, but not in MLflow" in capfd.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_server_that_is_down_stops_nothing(api: str, silent: str, tmp_path: Path) -> None:
-    """One that refuses, then one that takes connections and never answers."""
-    folder = make_sweep_project(tmp_path / "project", axes={"alpha": [0.5]})
-    for seed, uri in enumerate((DOWN, silent)):
-        said = recap(
-            folder, "sweep", "run", "--seeds", str(seed), MLFLOW_TRACKING_URI=uri,
-            PREFECT_API_URL=api,
-            MLFLOW_HTTP_REQUEST_TIMEOUT="1", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
-        )  # fmt: skip
-        assert len(log(folder)) == 5 + 4 * (seed + 1)
-        assert "the results are in the files, but not in MLflow" in said
-        assert "`recap publish` tries again" in said
-        assert said.index("0 cells left") < said.index("not in MLflow")  # it waited for nobody
-    assert "MLflow holds 2 cells of the sweep" in recap(folder, "publish")
-    for run in cells(runs(folder)).values():  # speeds too, from training's own file
-        assert history(folder, run, "tokens_per_second") == [(1, 9.0)]
-        assert history(folder, run, "reward") == [(1, 0.5)]
-
-
-@contextlib.contextmanager
-def mlflow_server(folder: Path, port: int) -> Iterator[None]:
-    """A real server on the port, until the block ends."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"),
-            *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
-            *("--artifacts-destination", str(folder / "artifacts")),
-        ],
-        cwd=folder,
-        env=environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    )
-    try:
-        until = time.monotonic() + 120
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None and time.monotonic() < until
-            time.sleep(0.2)
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-@pytest.mark.slow
-def test_a_server_that_comes_back_gets_what_it_missed(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Three updates come: before it goes, while it is away, and after it is back."""
-    folder = tmp_path / "clone"
-    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("cache", "*.db"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(publishing, "PAUSE", 0.0)
-    live, warnings = folder / ".recap/sweep/.recap/train/dapo-1.live.jsonl", list[str]()
-    updates = [{"update": n, "reward": 0.5, "tokens": 64, "tokens_per_second": 8.0 + n}
-               for n in (1, 2, 3)]  # fmt: skip
-    looks = 0
-
-    def stopped() -> bool:
-        nonlocal looks
-        looks += 1
-        live.parent.mkdir(parents=True, exist_ok=True)
-        live.write_text("".join(f"{json.dumps(line)}\n" for line in updates[:looks]))
-        if looks == 2:
-            server.close()
-        if looks == 3:
-            assert len(warnings) == 1 and "to answer" in warnings[0]
-            server.enter_context(mlflow_server(tmp_path, port))
-        return looks == 3
-
-    with contextlib.ExitStack() as server:
-        server.enter_context(mlflow_server(tmp_path, port))
-        publishing.follow_sweep(folder, stopped, warnings.append)
-        (mirrored,) = cells(runs(folder)).values()
-        assert history(folder, mirrored, "reward") == [(1, 0.5), (2, 0.5), (3, 0.5)]
-        speeds = history(folder, mirrored, "tokens_per_second")
-        assert speeds == [(1, 9.0), (2, 10.0), (3, 11.0)]
-        assert publishing.publish_sweep(folder) == 4
-        assert cells(runs(folder))["dapo-1"].info.run_id == mirrored.info.run_id
-    assert len(warnings) == 1
 
 
 @pytest.mark.slow

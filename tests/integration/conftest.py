@@ -1,0 +1,27 @@
+"""What several files share for the whole session, for it takes many seconds to start or to make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.flow_project import prefect_api
+from tests.integration.sweep_project import make_sweep_project, recap
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Prefect API for all flows that are not killed."""
+    with prefect_api(tmp_path_factory.mktemp("api")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, api: str) -> Path:
+    """A finished sweep with a store; for copies."""
+    folder = make_sweep_project(tmp_path_factory.mktemp("sweep") / "project")
+    said = recap(folder, "sweep", "run", PREFECT_API_URL=api)
+    assert "tracking | MLflow holds 4 cells of the sweep" in said
+    return folder

@@ -1,0 +1,29 @@
+"""What MLflow holds of a sweep, for tests. Not a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlflow.entities import Run
+
+from recap.tracking import EXPERIMENT, PARENT, open_store
+
+
+def runs(folder: Path) -> list[Run]:
+    with open_store(folder) as client:
+        found = client.get_experiment_by_name(EXPERIMENT)
+        return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def history(folder: Path, run: Run, metric: str) -> list[tuple[int, float]]:
+    with open_store(folder) as client:
+        points = client.get_metric_history(run.info.run_id, metric)
+    return sorted((point.step, point.value) for point in points)
+
+
+def cells(found: list[Run]) -> dict[str, Run]:
+    """By name; each has one run."""
+    children = [run for run in found if PARENT in run.data.tags]
+    by_name = {run.info.run_name: run for run in children}
+    assert len(by_name) == len(children)
+    return by_name
