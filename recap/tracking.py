@@ -216,18 +216,20 @@ def sweep_run(client: MlflowClient, experiment: str, sweep: str) -> str:
 def write_again(write: Callable[[], Written]) -> Written:
     """What ``write`` gives, which is done again where another machine wrote at the same moment.
 
-    It has to be idempotent, as all publishing is.
+    It has to be idempotent, as all publishing is. What fails otherwise, or the ATTEMPTS-th time,
+    is raised as it came.
     """
     from mlflow.exceptions import MlflowException
 
-    for attempt in range(1, ATTEMPTS + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             return write()
         except MlflowException as error:
             if error.error_code not in COLLISIONS or attempt == ATTEMPTS:
                 raise
-            time.sleep(random.uniform(0, 0.5 * attempt))  # not in step with the other
-    raise AssertionError
+        time.sleep(random.uniform(0, 0.5 * attempt))  # not in step with the other
 
 
 def _only(client: MlflowClient, experiment: str, query: str) -> str | None:

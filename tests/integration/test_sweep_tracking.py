@@ -16,11 +16,17 @@ from pathlib import Path
 
 import pytest
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    BAD_REQUEST,
+    INTERNAL_ERROR,
+    INVALID_PARAMETER_VALUE,
+)
 
 from recap import publishing
 from recap.child import environment
 from recap.sweeps.ledger import LEDGER
-from recap.tracking import PARENT, open_store
+from recap.tracking import PARENT, open_store, write_again
 from tests.integration.sweep_project import (
     CELLS,
     recap,
@@ -168,6 +174,35 @@ def test_runs_that_another_machine_made_too_become_one(project: Path) -> None:
     assert sorted(run.info.run_name for run in found) == sorted([*CELLS, "late", "sweep"])
     assert {run.data.tags.get(PARENT) for run in found} == {None, before.info.run_id}
     assert {run.info.run_id for run in found} >= {before.info.run_id}
+
+
+@pytest.mark.parametrize(
+    ("errors", "calls", "ends"),
+    [
+        ([], 1, "written"),
+        ([BAD_REQUEST, INVALID_PARAMETER_VALUE], 3, "written"),
+        ([BAD_REQUEST] * 4, 5, "written"),
+        ([BAD_REQUEST] * 5, 5, "error 5"),
+        ([INTERNAL_ERROR], 1, "error 1"),  # a server that cannot be reached, in MLflow's words
+    ],
+)
+def test_what_collides_is_written_again(
+    monkeypatch: pytest.MonkeyPatch, errors: list[int], calls: int, ends: str
+) -> None:
+    made, left = list[float](), list(errors)
+
+    def write() -> str:
+        made.append(1)
+        if left:
+            raise MlflowException(f"error {len(made)}", error_code=left.pop(0))
+        return "written"
+
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    try:
+        end = write_again(write)
+    except MlflowException as error:
+        end = error.message
+    assert (len(made), end) == (calls, ends)
 
 
 @pytest.mark.slow
