@@ -143,8 +143,7 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
     speeds; other unfinished runs of the cell are closed as killed. Where machines made a run each
     at the same moment, the first stays.
     """
-    query = f"tags.{FINGERPRINT} = '{record.fingerprint}' and attributes.status = 'FINISHED'"
-    if done := _only(client, experiment, query):
+    if done := _recorded_run(client, experiment, record.fingerprint):
         return done
     run_id = None
     for run in _unfinished(client, experiment, record.name):
@@ -176,8 +175,18 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
         client.log_artifact(run_id, str(path))
     tags = {**record.tags, FINGERPRINT: record.fingerprint}
     client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
-    client.set_terminated(run_id, status="FINISHED")
-    return _only(client, experiment, query) or run_id
+    return _recorded_run(client, experiment, record.fingerprint) or run_id
+
+
+def _recorded_run(client: MlflowClient, experiment: str, fingerprint: str) -> str | None:
+    """The run that has all of a record, finished; its fingerprint is the last that a run gets.
+
+    Not asked by status: another machine may have taken it for one that was left, and closed it.
+    """
+    run_id = _only(client, experiment, f"tags.{FINGERPRINT} = '{fingerprint}'")
+    if run_id is not None and client.get_run(run_id).info.status != "FINISHED":
+        client.set_terminated(run_id, status="FINISHED")
+    return run_id
 
 
 def start_run(

@@ -156,8 +156,12 @@ def test_three_clones_publish_one_sweep_at_once(
 
 
 def test_runs_that_another_machine_made_too_become_one(project: Path) -> None:
-    """A second parent with a cell of its own, and a third that is deleted already."""
+    """A second parent with a cell of its own, and a third that is deleted already.
+
+    The one who made them took two finished runs for left ones, and closed them as killed.
+    """
     (before,) = [run for run in runs(project) if PARENT not in run.data.tags]
+    first = {name: run.info.run_id for name, run in cells(runs(project)).items()}
     with open_store(project) as client:
         experiment, tags = before.info.experiment_id, {"sweep": before.data.tags["sweep"]}
         twin = cells(runs(project))["recap-1"].data.tags["fingerprint"]
@@ -166,14 +170,16 @@ def test_runs_that_another_machine_made_too_become_one(project: Path) -> None:
             start = other.info.start_time
             own = {PARENT: other.info.run_id, "fingerprint": twin if number == 1 else "0" * 16}
             cell = client.create_run(experiment, start_time=start, run_name="late", tags=own)
-            client.set_terminated(cell.info.run_id)
+            client.set_terminated(cell.info.run_id, "KILLED" if number == 1 else "FINISHED")
             if gone:
                 client.delete_run(other.info.run_id)
+        client.set_terminated(first["dapo-0"], "KILLED")
     assert publishing.publish_sweep(project) == 4
     found = runs(project)
     assert sorted(run.info.run_name for run in found) == sorted([*CELLS, "late", "sweep"])
     assert {run.data.tags.get(PARENT) for run in found} == {None, before.info.run_id}
-    assert {run.info.run_id for run in found} >= {before.info.run_id}
+    assert {run.info.run_id for run in found} >= {before.info.run_id, *first.values()}
+    assert {run.info.status for run in found} == {"FINISHED"}
 
 
 @pytest.mark.parametrize(
