@@ -1,25 +1,46 @@
-"""Two policies on the same prompts: the paired difference of their success rates.
+"""Two policies on the same prompts: the one comparison that gate, promotion, claims and page share.
 
-Pairing removes what the prompts contribute, so that its interval is narrower than what two separate
-intervals suggest. Leaves out the paper's relative changes (the report's comparison).
+``compare`` pairs outcomes by prompt and sample and resamples whole request objects: pairing removes
+what the prompts contribute, so that its interval is narrower than what two separate intervals
+suggest. ``non_inferior``, ``superior`` and ``reaches`` say what an interval shows, and "not enough
+evidence" is an answer of theirs: what is not shown is never taken for granted. Leaves out the
+paper's relative changes (``recap.evaluation.relative``) and corrections for the number of
+comparisons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
+from typing import Literal, Protocol
 
 from recap.errors import DataError
-from recap.evaluation.statistics import Interval, clustered, mcnemar
+from recap.evaluation.statistics import Interval, clustered, mcnemar, wilson
 from recap.types import Outcome
+
+Answer = Literal["yes", "no", "not enough evidence"]
+
+
+class Ends(Protocol):
+    """An interval's two ends."""
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
     """Success rate of the first minus that of the second, over ``n`` pairs scored in both.
 
-    ``low`` and ``high``: 95 % bootstrap clustered by request object. ``p_value``: exact McNemar,
-    which takes pairs as independent.
+    ``low`` and ``high``: 95 % bootstrap clustered by request object, never without width. ``room``:
+    the largest that the difference could be, given where the second stands. ``p_value``: exact
+    McNemar, which takes pairs as independent.
     """
 
     value: float
@@ -29,6 +50,47 @@ class PairedDifference:
     only_first: int
     only_second: int
     p_value: float
+    room: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """First less second on one benchmark and round; ``missing`` says why there is no difference."""
+
+    benchmark: str
+    round: int
+    difference: PairedDifference | None
+    missing: str | None = None
+
+
+def compare(
+    benchmark: str,
+    round_: int,
+    first: Sequence[Outcome],
+    second: Sequence[Outcome],
+    *,
+    resamples: int,
+    seed: int,
+) -> Comparison:
+    """Compare two cells' outcomes; rows of other benchmarks and rounds are left aside.
+
+    Never raises for unequal evidence: nothing measured, other prompts and no scored pair are
+    ``missing``, in words.
+    """
+    place = benchmark, round_
+    ours, theirs = (
+        [row for row in rows if (row.benchmark, row.round) == place] for rows in (first, second)
+    )
+    if not ours or not theirs:
+        lacking = " and ".join(
+            name for name, rows in (("the first", ours), ("the second", theirs)) if not rows
+        )
+        return Comparison(*place, None, f"{lacking} was not measured on it")
+    try:
+        found = paired_difference(ours, theirs, resamples=resamples, seed=seed)
+    except DataError as error:
+        return Comparison(*place, None, str(error))
+    return Comparison(*place, found, None if found else "no prompt was scored in both")
 
 
 def paired_difference(
@@ -56,16 +118,56 @@ def paired_difference(
         return None
     differences = [float(ours) - float(theirs) for _, ours, theirs in pairs]
     clusters = [row.cluster or row.prompt_id for row, _, _ in pairs]
-    value = sum(differences) / len(differences)
     ends = clustered(differences, clusters, resamples=resamples, seed=seed) or Interval(-1.0, 1.0)
+    low, high = widened(ends.low, ends.high, len(pairs), (-1.0, 1.0))
     only_first = sum(difference > 0 for difference in differences)
     only_second = sum(difference < 0 for difference in differences)
     return PairedDifference(
-        value=value,
-        low=ends.low,
-        high=ends.high,
+        value=sum(differences) / len(differences),
+        low=low,
+        high=high,
         n=len(pairs),
         only_first=only_first,
         only_second=only_second,
         p_value=mcnemar(only_first, only_second),
+        room=1 - sum(theirs for _, _, theirs in pairs) / len(pairs),
     )
+
+
+def widened(low: float, high: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
+    """An interval without width, widened: that nothing varied among n rows is not certainty."""
+    if low != high:
+        return low, high
+    unseen = wilson(0, n).high
+    return max(bounds[0], low - unseen), min(bounds[1], high + unseen)
+
+
+def non_inferior(found: Ends, margin: float) -> Answer:
+    """Whether the first is at most ``margin`` below the second: the interval above -margin."""
+    return _beyond(found, -margin)
+
+
+def superior(found: Ends) -> Answer:
+    """Whether the first is above the second: the interval above 0."""
+    return _beyond(found, 0.0)
+
+
+def reaches(found: Ends, floor: float) -> Answer:
+    """Whether a rate is at least ``floor``: by its lower end, which may touch the floor."""
+    return "yes" if found.low >= floor else "no" if found.high < floor else "not enough evidence"
+
+
+def _beyond(found: Ends, bound: float) -> Answer:
+    if found.low > bound:
+        return "yes"
+    return "no" if found.high < bound else "not enough evidence"
+
+
+def needed(value: float, low: float, n: int, bound: float) -> int | None:
+    """About how many rows would put the lower end above ``bound``, were the value to stay.
+
+    The interval's lower half shrinks as 1 / sqrt(n). ``None`` where the value itself is not above.
+    """
+    if value <= bound:
+        return None
+    return max(n, ceil(n * ((value - low) / (value - bound)) ** 2) + 1)
