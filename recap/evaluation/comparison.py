@@ -38,19 +38,26 @@ class Ends(Protocol):
 class PairedDifference:
     """Success rate of the first minus that of the second, over ``n`` pairs scored in both.
 
-    ``low`` and ``high``: 95 % bootstrap clustered by request object, never without width. ``room``:
-    the largest that the difference could be, given where the second stands. ``p_value``: exact
-    McNemar, which takes pairs as independent.
+    ``first`` and ``second`` are the two rates over these pairs; ``n_unscored`` pairs lack a score
+    in either. ``low`` and ``high``: 95 % bootstrap clustered by request object, never without
+    width. ``p_value``: exact McNemar, which takes pairs as independent.
     """
 
     value: float
     low: float
     high: float
+    first: float
+    second: float
     n: int
+    n_unscored: int
     only_first: int
     only_second: int
     p_value: float
-    room: float
+
+    @property
+    def room(self) -> float:
+        """The largest that the difference could be, given where the second stands."""
+        return 1 - self.second
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +89,8 @@ def compare(
         [row for row in rows if (row.benchmark, row.round) == place] for rows in (first, second)
     )
     if not ours or not theirs:
-        lacking = " and ".join(
-            name for name, rows in (("the first", ours), ("the second", theirs)) if not rows
-        )
-        return Comparison(*place, None, f"{lacking} was not measured on it")
+        whose = "the second" if ours else "the first" if theirs else "either"
+        return Comparison(*place, None, f"no outcomes of {whose}")
     try:
         found = paired_difference(ours, theirs, resamples=resamples, seed=seed)
     except DataError as error:
@@ -126,11 +131,13 @@ def paired_difference(
         value=sum(differences) / len(differences),
         low=low,
         high=high,
+        first=sum(ours for _, ours, _ in pairs) / len(pairs),
+        second=sum(theirs for _, _, theirs in pairs) / len(pairs),
         n=len(pairs),
+        n_unscored=len(first) - len(pairs),
         only_first=only_first,
         only_second=only_second,
         p_value=mcnemar(only_first, only_second),
-        room=1 - sum(theirs for _, _, theirs in pairs) / len(pairs),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recap.evaluation.statistics import clustered, wilson
+from recap.evaluation.statistics import Interval, clustered, wilson
 from recap.types import Metric
 
 
@@ -47,3 +47,26 @@ def rate(
         n_unscored=n_unscored,
         n_incomplete=n_incomplete,
     )
+
+
+def span(metric: Metric) -> Interval:
+    """The wider of the two intervals; all that is possible where nothing was scored.
+
+    Requests that share an object are not independent, and where all rows agree the clustered
+    interval has no width.
+    """
+    lows = [low for low in (metric.low, metric.cluster_low) if low is not None]
+    highs = [high for high in (metric.high, metric.cluster_high) if high is not None]
+    return Interval(min(lows, default=0.0), max(highs, default=1.0))
+
+
+def unscored_bounds(metric: Metric) -> Interval | None:
+    """The rate had everything unscored failed, and had it all passed; ``None`` without such rows.
+
+    What cannot be judged is seldom a random part.
+    """
+    if not metric.n_unscored:
+        return None
+    successes = round((metric.value or 0.0) * metric.n)
+    total = metric.n + metric.n_unscored
+    return Interval(successes / total, (successes + metric.n_unscored) / total)

@@ -19,6 +19,7 @@ from recap.errors import ParameterError, choices
 from recap.params.document import read_document
 from recap.params.sections import (
     Attack,
+    Check,
     Dynamics,
     Evaluate,
     Gate,
@@ -66,6 +67,7 @@ __all__ = [
     "AlphaMode",
     "Attack",
     "BenchmarkName",
+    "Check",
     "Dynamics",
     "Evaluate",
     "Gate",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from recap.errors import ParameterError, choices
-from recap.params.sections import Gate, Matrix
+from recap.params.sections import Attack, Check, Gate, Matrix
 from recap.params.values import ModelName, Source, Table
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def check_pipeline(params: Params) -> None:
                 f"Expected matrix.{axis} to name {choices(needed).replace(' or ', ' and ')}, since "
                 f"later stages need each of them; missing: {', '.join(sorted(missing))}."
             )
-    check_gate(params.gate, params.matrix)
+    check_gate(params.gate, params.matrix, params.attack)
 
 
-def check_gate(gate: Gate, matrix: Matrix) -> None:
-    """Raise ParameterError unless the gate's two cells are made and are two."""
+def check_gate(gate: Gate, matrix: Matrix, attack: Attack) -> None:
+    """Raise ParameterError unless the gate's cells are made, and its benchmarks are measured."""
     for key, variant in (("candidate", gate.candidate), ("baseline", gate.baseline)):
         if variant not in matrix.variants:
             raise ParameterError(
@@ -47,4 +47,22 @@ def check_gate(gate: Gate, matrix: Matrix) -> None:
         raise ParameterError(
             f"Expected two variants in gate.candidate and gate.baseline, got '{gate.candidate}' "
             "twice. Name another baseline."
+        )
+    for place, check in enumerate(gate.checks):
+        _check_check(f"gate.checks.{place}", check, gate, matrix, attack)
+
+
+def _check_check(key: str, check: Check, gate: Gate, matrix: Matrix, attack: Attack) -> None:
+    if check.benchmark not in attack.benchmarks:
+        raise ParameterError(
+            f"Expected {key}.benchmark among attack.benchmarks ({choices(attack.benchmarks)}), got "
+            f"'{check.benchmark}', which is not measured. Add it to attack.benchmarks or take the "
+            "check out."
+        )
+    others = set(matrix.variants) - {gate.candidate}
+    if check.against is not None and check.against not in others:
+        raise ParameterError(
+            f"Expected {key}.against among matrix.variants but for the candidate "
+            f"({choices(others)}), got '{check.against}'. Add it to matrix.variants or name "
+            "another one."
         )

@@ -1,4 +1,4 @@
-"""Stage ``gate``: rates and outcomes of candidate, baseline and base -> the decision."""
+"""Stage ``gate``: the outcomes of the candidate and of whom it is compared with -> the decision."""
 
 from __future__ import annotations
 
@@ -10,43 +10,36 @@ import typer
 
 from recap.gate import Cell, decide
 from recap.params import check_gate, read_params
-from recap.rows import read_json, read_rows, write_json
+from recap.rows import read_rows, write_json
 from recap.stages.process import run_stage
-from recap.types import CellResult, Outcome
-
-BASE = "base"
-"""The variant of zero updates: what every policy started from."""
+from recap.types import Outcome
 
 
 def main(
-    rates: Annotated[Path, typer.Option(help="Folder of the cells' rates.")],
     outcomes: Annotated[Path, typer.Option(help="Folder of the cells' outcomes.")],
     out: Annotated[Path, typer.Option(help="The decision.")],
 ) -> None:
     """Decide whether the candidate may become challenger."""
     params = read_params()
     gate = params.gate
-    check_gate(gate, params.matrix)
+    check_gate(gate, params.matrix, params.attack)
 
     def cell(variant: str) -> Cell:
         name = f"{variant}-{gate.seed}"
-        return Cell(
-            read_json(rates / f"{name}.json", CellResult),
-            read_rows(outcomes / f"{name}.jsonl", Outcome),
-        )
+        return Cell(name, read_rows(outcomes / f"{name}.jsonl", Outcome))
 
+    others = {gate.baseline, *(check.against for check in gate.checks if check.against)}
     decision = decide(
         cell(gate.candidate),
-        cell(gate.baseline),
-        cell(BASE).result if BASE in params.matrix.variants else None,
+        {variant: cell(variant) for variant in sorted(others)},
         gate,
         resamples=params.evaluate.bootstrap,
         seed=params.seed,
     )
     for check in decision.checks:
-        print(
-            f"{'yes' if check.passed else 'NO '}  {check.name}: {check.measured}", file=sys.stderr
-        )
+        said = "yes" if check.passed else "NO "
+        lacking = f"; not enough evidence: it takes {check.lacking}" if check.lacking else ""
+        print(f"{said}  {check.name}: {check.measured}{lacking}", file=sys.stderr)
     write_json(out, decision)
 
 
