@@ -117,5 +117,7 @@ def _show_decision(decision: GateDecision, console: Console) -> None:
     for check in decision.checks:
         mark = Text("  yes", "green") if check.passed else Text("  no", "red")
         wanted = "" if check.passed else f" (required: {check.required})"
+        if check.lacking:
+            wanted += f"; not enough evidence: it takes {check.lacking}"
         reasons.add_row(mark, Text(f"{check.name}: {check.measured}{wanted}"))
     console.print(reasons, "")

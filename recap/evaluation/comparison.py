@@ -16,7 +16,7 @@ from math import ceil
 from typing import Literal, Protocol
 
 from recap.errors import DataError
-from recap.evaluation.statistics import Interval, clustered, mcnemar, wilson
+from recap.evaluation.statistics import Interval, clustered, mcnemar, paired_interval
 from recap.types import Outcome
 
 Answer = Literal["yes", "no", "not enough evidence"]
@@ -39,8 +39,8 @@ class PairedDifference:
     """Success rate of the first minus that of the second, over ``n`` pairs scored in both.
 
     ``first`` and ``second`` are the two rates over these pairs; ``n_unscored`` pairs lack a score
-    in either. ``low`` and ``high``: 95 % bootstrap clustered by request object, never without
-    width. ``p_value``: exact McNemar, which takes pairs as independent.
+    in either. ``low`` and ``high``: 95 %, the wider of the bootstrap clustered by request object
+    and Bonett and Price's interval. ``p_value``: exact McNemar, which takes pairs as independent.
     """
 
     value: float
@@ -124,13 +124,13 @@ def paired_difference(
     differences = [float(ours) - float(theirs) for _, ours, theirs in pairs]
     clusters = [row.cluster or row.prompt_id for row, _, _ in pairs]
     ends = clustered(differences, clusters, resamples=resamples, seed=seed) or Interval(-1.0, 1.0)
-    low, high = widened(ends.low, ends.high, len(pairs), (-1.0, 1.0))
     only_first = sum(difference > 0 for difference in differences)
     only_second = sum(difference < 0 for difference in differences)
+    plain = paired_interval(only_first, only_second, len(pairs))
     return PairedDifference(
         value=sum(differences) / len(differences),
-        low=low,
-        high=high,
+        low=min(ends.low, plain.low),
+        high=max(ends.high, plain.high),
         first=sum(ours for _, ours, _ in pairs) / len(pairs),
         second=sum(theirs for _, _, theirs in pairs) / len(pairs),
         n=len(pairs),
@@ -139,14 +139,6 @@ def paired_difference(
         only_second=only_second,
         p_value=mcnemar(only_first, only_second),
     )
-
-
-def widened(low: float, high: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
-    """An interval without width, widened: that nothing varied among n rows is not certainty."""
-    if low != high:
-        return low, high
-    unseen = wilson(0, n).high
-    return max(bounds[0], low - unseen), min(bounds[1], high + unseen)
 
 
 def non_inferior(found: Ends, margin: float) -> Answer:

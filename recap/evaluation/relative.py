@@ -2,7 +2,8 @@
 
 The paper's headline percentages are means over benchmarks (and models) of candidate / baseline - 1:
 neither differences of means nor a change of means. A point gained on a low baseline counts for
-more. Leaves out intervals: a mean over benchmarks is no sample of anything.
+more, and on a rate near 0 a relative change has no meaning: such benchmarks are left out of that
+mean. Leaves out intervals: a mean over benchmarks is no sample of anything.
 """
 
 from __future__ import annotations
@@ -17,28 +18,41 @@ from recap.errors import DataError
 Key = TypeVar("Key", bound=Hashable)
 
 
+FLOOR = 0.05
+"""A baseline whose interval reaches below 5 % may be anything near 0: nothing is relative to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Over the ``num_benchmarks`` that both have: mean difference, and mean relative change.
 
-    The difference is in the rates' own unit, the relative change a share (0.123: 12.3 % more),
-    ``None`` where a baseline is 0 and nothing can be relative to it.
+    The difference is in the rates' own unit, the relative change a share (0.123: 12.3 % more) over
+    the ``num_relative`` benchmarks whose baseline is clear of 0, ``None`` without any.
     """
 
     mean_difference: float
     mean_relative: float | None
     num_benchmarks: int
+    num_relative: int
 
 
-def changes(candidate: Mapping[Key, float], baseline: Mapping[Key, float]) -> Changes:
-    """Compare two sets of rates by benchmark; raises DataError when they have none in common."""
-    pairs = [(value, baseline[key]) for key, value in candidate.items() if key in baseline]
-    if not pairs:
+def changes(
+    candidate: Mapping[Key, float], baseline: Mapping[Key, float], lowest: Mapping[Key, float]
+) -> Changes:
+    """Compare two sets of rates by benchmark; raises DataError when they have none in common.
+
+    ``lowest`` are the lower ends of the baseline's intervals (the rates, where none is known).
+    """
+    keys = [key for key in candidate if key in baseline]
+    if not keys:
         raise DataError(
             "Expected rates of at least one benchmark in both candidate and baseline, got none in "
             "common. Compare variants that were measured on the same benchmarks."
         )
-    relative = None
-    if all(theirs != 0 for _, theirs in pairs):
-        relative = fmean(ours / theirs - 1 for ours, theirs in pairs)
-    return Changes(fmean(ours - theirs for ours, theirs in pairs), relative, len(pairs))
+    relative = [candidate[key] / baseline[key] - 1 for key in keys if lowest[key] >= FLOOR]
+    return Changes(
+        fmean(candidate[key] - baseline[key] for key in keys),
+        fmean(relative) if relative else None,
+        len(keys),
+        len(relative),
+    )

@@ -10,6 +10,8 @@ from recap.report.verdicts import Asked, Estimate, Verdict
 
 GRADES: dict[Verdict, str] = {
     "holds": "good",
+    "seen in two trainings": "open",
+    "seen in one training": "open",
     "does not hold": "bad",
     "cannot tell": "open",
     "not measured": "none",

@@ -1,23 +1,36 @@
 """Rates over the updates of training: a panel for each benchmark, and the paper's claim on them.
 
 The claim (paper, training dynamics): on clean jailbreaks DAPO leads early, RECAP overtakes later. A
-lead counts as shown at an update when the intervals lie apart in every training seed, as in the
-headline. Leaves out what training itself logs (``recap.report.curves``).
+lead counts as shown at an update when the two policies' own intervals lie apart in every training.
+Snapshots keep rates and no outcomes, so that nothing can be paired here: this asks for more than
+the paired comparison does. Leaves out what training itself logs (``recap.report.curves``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
 
+from recap.evaluation.rates import span
 from recap.report.axes import Key, benchmark_label, variant_label
 from recap.report.geometry import Panel, Point, Series, panel
-from recap.report.headline import Comparison, compare
 from recap.report.tables import percent
-from recap.report.verdicts import Verdict
-from recap.types import BenchmarkResult, CellResult, DynamicsResult
+from recap.report.verdicts import Verdict, shown_in, trainings
+from recap.types import BenchmarkResult, DynamicsResult, Metric
 
 CLAIM: Key = ("jailbreak", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Both policies' mean rate at one update, who leads with the intervals apart, and how often."""
+
+    candidate: float
+    baseline: float
+    leads: Literal["candidate", "baseline", "neither"]
+    num_seeds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +82,17 @@ def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -
     if not compared:
         text = f"Not measured here: {theirs} and {mine} share no update with clean jailbreaks."
         return Overtaking("not measured", text)
-    early = {update: found for update, found in compared.items() if found.standing == "behind"}
-    late = {update: found for update, found in compared.items() if found.standing == "ahead"}
+    early = {update: found for update, found in compared.items() if found.leads == "baseline"}
+    late = {update: found for update, found in compared.items() if found.leads == "candidate"}
     if early and late:
         holds = max(early) < min(late)
         order = "This holds here" if holds else "The order is another one here"
-        text = f"{order}: {_lead(theirs, early)} and {_lead(mine, late)}, the intervals apart."
-        return Overtaking("holds" if holds else "does not hold", text)
+        seeds = min(found.num_seeds for found in compared.values())
+        text = (
+            f"{order}, in {trainings(seeds)}: {_lead(theirs, early)} and {_lead(mine, late)}, the "
+            "intervals apart."
+        )
+        return Overtaking(shown_in(seeds, "holds") if holds else "does not hold", text)
     if early or late:
         lead, other = (_lead(theirs, early), mine) if early else (_lead(mine, late), theirs)
         return Overtaking(
@@ -90,25 +107,42 @@ def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -
     )
 
 
-def _by_update(
-    cells: Sequence[DynamicsResult], candidate: str, baseline: str
-) -> dict[int, Comparison]:
+def _by_update(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -> dict[int, Lead]:
     """Candidate against baseline on the claim's benchmark at each update that both have."""
-    found = {}
-    for update in sorted({snapshot.update for cell in cells for snapshot in cell.snapshots}):
-        then = [
-            CellResult(variant=cell.variant, seed=cell.seed, results=snapshot.results)
-            for cell in cells
-            for snapshot in cell.snapshots
-            if snapshot.update == update
+    rates: dict[int, dict[tuple[str, int], Metric]] = {}
+    for cell in cells:
+        for snapshot in cell.snapshots:
+            found = _result(snapshot.results, CLAIM)
+            if found is not None and found.rate.n:
+                rates.setdefault(snapshot.update, {})[cell.variant, cell.seed] = found.rate
+    compared = {}
+    for update, by_cell in sorted(rates.items()):
+        pairs = [
+            (mine, by_cell[baseline, seed])
+            for (variant, seed), mine in by_cell.items()
+            if variant == candidate and (baseline, seed) in by_cell
         ]
-        comparison = compare(then, candidate, baseline, CLAIM)
-        if comparison is not None:
-            found[update] = comparison
-    return found
+        if pairs:
+            compared[update] = _compared(pairs)
+    return compared
 
 
-def _lead(name: str, leads: Mapping[int, Comparison]) -> str:
+def _compared(pairs: Sequence[tuple[Metric, Metric]]) -> Lead:
+    spans = [(span(mine), span(theirs)) for mine, theirs in pairs]
+    leads: Literal["candidate", "baseline", "neither"] = "neither"
+    if all(mine.low > theirs.high for mine, theirs in spans):
+        leads = "candidate"
+    elif all(mine.high < theirs.low for mine, theirs in spans):
+        leads = "baseline"
+    return Lead(
+        fmean(mine.value for mine, _ in pairs if mine.value is not None),
+        fmean(theirs.value for _, theirs in pairs if theirs.value is not None),
+        leads,
+        len(pairs),
+    )
+
+
+def _lead(name: str, leads: Mapping[int, Lead]) -> str:
     """Where ``name`` leads, its rate first."""
     places = []
     for update, found in leads.items():

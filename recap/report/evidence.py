@@ -33,10 +33,10 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Outcomes of all cells, and generated tokens by variant, for paired comparisons."""
+    """Outcomes of all cells, and their generated tokens, for paired comparisons."""
 
     outcomes: Mapping[Cell, Mapping[Key, Sequence[Outcome]]]
-    lengths: Mapping[str, Mapping[tuple[Key, str], Lengths]]
+    lengths: Mapping[Cell, Mapping[tuple[Key, str], Lengths]]
     resamples: int
     seed: int
 
@@ -136,27 +136,38 @@ class Evidence:
     def length_change(self, candidate: str, baseline: str) -> list[Estimate]:
         """Generated tokens of the candidate against the baseline's: the ratio of sums, minus 1.
 
-        Over the completions that both have, of the first training seed; the interval resamples
-        request objects.
+        Over the completions that both have, for each training seed; the interval resamples request
+        objects.
         """
-        mine, theirs = self.lengths.get(candidate, {}), self.lengths.get(baseline, {})
+        found = [
+            self._length_change(mine, self.lengths[baseline, seed])
+            for (variant, seed), mine in self.lengths.items()
+            if variant == candidate and (baseline, seed) in self.lengths
+        ]
+        return [estimate for estimate in found if estimate is not None]
+
+    def _length_change(
+        self,
+        mine: Mapping[tuple[Key, str], Lengths],
+        theirs: Mapping[tuple[Key, str], Lengths],
+    ) -> Estimate | None:
         shared = [where for where in mine if where in theirs]
         names = {name: n for n, name in enumerate(dict.fromkeys(mine[w].cluster for w in shared))}
         if len(names) < 2:
-            return []
+            return None
         place = np.array([names[mine[where].cluster] for where in shared])
         ours_C, theirs_C = (
             np.bincount(place, weights=[float(rows[where].tokens) for where in shared])
             for rows in (mine, theirs)
         )
         if not theirs_C.sum():
-            return []
+            return None
         generator = np.random.default_rng(derive_seed(self.seed, "report", "tokens"))
         draw_RC = generator.integers(len(names), size=(self.resamples, len(names)))
         ratio_R = ours_C[draw_RC].sum(axis=1) / np.maximum(theirs_C[draw_RC].sum(axis=1), 1)
         low, high = np.quantile(ratio_R, [0.025, 0.975]) - 1
         value = float(ours_C.sum() / theirs_C.sum()) - 1
-        return [Estimate(value, float(low), float(high), len(shared))]
+        return Estimate(value, float(low), float(high), len(shared))
 
     def _paired(
         self, first: Sequence[Outcome], second: Sequence[Outcome], key: Key, *, reflected: bool
@@ -171,14 +182,7 @@ class Evidence:
         )
         if found is None:
             return None
-        low, high = widened(found.low, found.high, found.n, (-1.0, 1.0))
-        pairs = {(row.prompt_id, row.sample) for row in first if row.success is not None}
-        theirs = [
-            row.success
-            for row in second
-            if row.success is not None and (row.prompt_id, row.sample) in pairs
-        ]
-        return Estimate(found.value, low, high, found.n, 1 - sum(theirs) / len(theirs))
+        return Estimate(found.value, found.low, found.high, found.n, found.room)
 
 
 def by_key(rows: Iterable[Outcome]) -> dict[Key, list[Outcome]]:

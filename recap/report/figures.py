@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from recap.evaluation.rates import unscored_bounds
 from recap.report.axes import NO_AXES, Axes, benchmark_label, exempt, variant_label
 from recap.report.tables import DASH, benchmarks, index, interval, main_keys, percent
 from recap.types import BenchmarkResult, CellResult, Metric
@@ -67,7 +68,7 @@ class TableCell:
     value: str
     interval: str
     clustered: str
-    unscored: int
+    unscored: str
     incomplete: int
     tokens: str
 
@@ -212,10 +213,19 @@ def _table_cell(result: BenchmarkResult) -> TableCell:
         percent(rate.value, decimals=1),
         interval(rate.low, rate.high),
         interval(rate.cluster_low, rate.cluster_high),
-        rate.n_unscored,
+        _unscored(rate),
         rate.n_incomplete,
         _tokens(result),
     )
+
+
+def _unscored(rate: Metric) -> str:
+    """How many, and between which rates they leave room, in percent."""
+    found = unscored_bounds(rate)
+    if found is None:
+        return "0 unscored"
+    low, high = (f"{100 * end:.1f}" for end in (found.low, found.high))
+    return f"{rate.n_unscored} unscored: {low}{DASH}{high}"
 
 
 def _tokens(result: BenchmarkResult) -> str:

@@ -20,7 +20,10 @@ from recap.types import CellResult, DynamicsResult
 
 @dataclass(frozen=True)
 class Findings:
-    """Headline, claims with verdicts, the paper's numbers beside ours, means over seeds."""
+    """Headline, claims with verdicts, the paper's numbers beside ours, means over seeds.
+
+    ``trainings``: how many of candidate and baseline there are to compare.
+    """
 
     headline: Headline
     claims: Sequence[Claim]
@@ -28,6 +31,7 @@ class Findings:
     aggregates: Sequence[Aggregate]
     slopes: Sequence[Mapping[str, object]]
     replicates: Sequence[Replicates]
+    trainings: int
 
 
 def find(
@@ -41,12 +45,13 @@ def find(
     pair = settings.candidate, settings.baseline
     several = len({cell.seed for cell in cells}) > 1
     return Findings(
-        headline(cells, *pair, axes),
+        headline(cells, evidence, *pair, axes),
         Claims(evidence, settings, axes, dynamics).all(),
         paper_rows(cells, evidence, *pair, axes),
         aggregates(cells, *pair),
         slope_tables(evidence, settings),
         replicates(cells) if several else [],
+        len(set.intersection(*({c.seed for c in cells if c.variant == v} for v in pair))),
     )
 
 
@@ -54,6 +59,7 @@ def findings_tables(found: Findings) -> dict[str, Any]:
     """The second part of ``tables.json``; shares, and percents where a key says so."""
     return {
         "headline": found.headline.title,
+        "trainings": found.trainings,
         "claims": [
             {
                 "number": claim.number,

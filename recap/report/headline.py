@@ -1,19 +1,21 @@
 """The finding in words, generated from the numbers and honest when the claim fails.
 
 The claim (paper, Tables 2 and 4): RECAP is safer than DAPO under prefill, hijack and resets. It
-counts as shown on an attack when the candidate's interval lies above the baseline's in every
-training seed, by the wider of the Wilson and the clustered interval. Leaves out the gate, which
-decides by its own paired tests.
+counts as shown on an attack when the paired difference's interval lies above 0 in every training,
+by the comparison that the gate decides by. How many trainings that were is said. Leaves out
+relative changes against a rate near 0, which have no meaning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from recap.evaluation.relative import changes
+from recap.evaluation.comparison import superior
+from recap.evaluation.rates import span
+from recap.evaluation.relative import FLOOR, changes
 from recap.report.axes import (
     NO_AXES,
     Axes,
@@ -22,8 +24,10 @@ from recap.report.axes import (
     lower_first,
     variant_label,
 )
+from recap.report.evidence import Evidence
 from recap.report.tables import NBSP, index, percent, signed
-from recap.types import CellResult, Metric
+from recap.report.verdicts import trainings
+from recap.types import CellResult
 
 CALM: tuple[Key, ...] = (("harmful", 1), ("benign", 1), ("math", 1))
 """Benchmarks without an attack."""
@@ -33,14 +37,17 @@ Standing = Literal["ahead", "level", "behind"]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Candidate against baseline on one benchmark: means over the seeds, and how they stand."""
+class Contrast:
+    """Candidate against baseline on one benchmark: means over the trainings, and how they stand.
+
+    ``floor``: the lowest end of the baseline's intervals.
+    """
 
     key: Key
     candidate: float
     baseline: float
+    floor: float
     standing: Standing
-    n: int
     num_seeds: int
 
     @property
@@ -59,42 +66,43 @@ class Headline:
     holds: bool
 
 
-def compare(
-    cells: Sequence[CellResult], candidate: str, baseline: str, key: Key
-) -> Comparison | None:
-    """Compare two variants on one benchmark; ``None`` where no seed scored both."""
-    rates: dict[tuple[str, int], Metric] = {
-        (cell.variant, cell.seed): index(cell)[key].rate for cell in cells if key in index(cell)
-    }
-    pairs = [
-        (rates[candidate, seed], rates[baseline, seed])
-        for variant, seed in rates
-        if variant == candidate and (baseline, seed) in rates
-    ]
-    pairs = [(mine, theirs) for mine, theirs in pairs if mine.n and theirs.n]
-    if not pairs:
+def contrast(
+    cells: Sequence[CellResult], evidence: Evidence, candidate: str, baseline: str, key: Key
+) -> Contrast | None:
+    """Compare two variants on one benchmark; ``None`` where no training scored both."""
+    found = evidence.difference(candidate, baseline, key)
+    mine, theirs = (_rates(cells, variant, key) for variant in (candidate, baseline))
+    shared = [seed for seed in mine if seed in theirs]
+    if not found or not shared:
         return None
-    spans = [(_span(mine), _span(theirs)) for mine, theirs in pairs]
     standing: Standing = "level"
-    if all(mine[0] > theirs[1] for mine, theirs in spans):
+    if all(superior(one) == "yes" for one in found):
         standing = "ahead"
-    elif all(mine[1] < theirs[0] for mine, theirs in spans):
+    elif all(superior(one) == "no" for one in found):
         standing = "behind"
-    return Comparison(
+    return Contrast(
         key,
-        fmean(mine.value for mine, _ in pairs if mine.value is not None),
-        fmean(theirs.value for _, theirs in pairs if theirs.value is not None),
+        fmean(mine[seed] for seed in shared),
+        fmean(theirs[seed] for seed in shared),
+        min(
+            span(index(cell)[key].rate).low
+            for cell in cells
+            if cell.variant == baseline and cell.seed in shared
+        ),
         standing,
-        min(metric.n for pair in pairs for metric in pair),
-        len(pairs),
+        len(found),
     )
 
 
-def _span(metric: Metric) -> tuple[float, float]:
-    """The wider of the two intervals: requests that share an object are not independent."""
-    lows = [low for low in (metric.low, metric.cluster_low) if low is not None]
-    highs = [high for high in (metric.high, metric.cluster_high) if high is not None]
-    return min(lows, default=0.0), max(highs, default=1.0)
+def _rates(cells: Sequence[CellResult], variant: str, key: Key) -> dict[int, float]:
+    """A variant's scored rates by training seed."""
+    return {
+        cell.seed: rate
+        for cell in cells
+        if cell.variant == variant
+        and key in index(cell)
+        and (rate := index(cell)[key].rate.value) is not None
+    }
 
 
 def claims(cells: Sequence[CellResult]) -> list[Key]:
@@ -106,29 +114,36 @@ def claims(cells: Sequence[CellResult]) -> list[Key]:
 
 
 def headline(
-    cells: Sequence[CellResult], candidate: str, baseline: str, axes: Axes = NO_AXES
+    cells: Sequence[CellResult],
+    evidence: Evidence,
+    candidate: str,
+    baseline: str,
+    axes: Axes = NO_AXES,
 ) -> Headline:
     """Say what the run showed about ``candidate`` and ``baseline``."""
     mine, theirs = variant_label(candidate), variant_label(baseline)
-    attacks = [
-        found for key in claims(cells) if (found := compare(cells, candidate, baseline, key))
-    ]
+
+    def contrasts(keys: Iterable[Key]) -> list[Contrast]:
+        found = (contrast(cells, evidence, candidate, baseline, key) for key in keys)
+        return [one for one in found if one is not None]
+
+    attacks = contrasts(claims(cells))
     prefill = next((attack for attack in attacks if attack.key[0] == "prefill"), None)
     if prefill is None:
         title = f"No finding: {mine} and {theirs} were not both measured under the prefill attack"
         return Headline(title, (), holds=False)
     holds = all(attack.standing == "ahead" for attack in attacks)
-    calm = [found for key in CALM if (found := compare(cells, candidate, baseline, key))]
+    calm = contrasts(CALM)
     title = _title(prefill, attacks, mine, theirs) + _price(calm)
     points = [
         _attacks(attacks, mine, theirs),
-        *_weakest(cells, candidate, baseline, axes),
+        *_weakest(contrasts(_harmful(cells, candidate)), mine, theirs, axes),
         *_cost(calm, mine, theirs),
     ]
     return Headline(title, tuple(points), holds)
 
 
-def _title(prefill: Comparison, attacks: list[Comparison], mine: str, theirs: str) -> str:
+def _title(prefill: Contrast, attacks: list[Contrast], mine: str, theirs: str) -> str:
     high, low = percent(prefill.candidate), percent(prefill.baseline)
     short = [attack.label for attack in attacks if attack.standing != "ahead"]
     if prefill.standing == "ahead" and not short:
@@ -149,11 +164,11 @@ def _title(prefill: Comparison, attacks: list[Comparison], mine: str, theirs: st
         )
     return (
         f"No clear difference under the prefill attack: {mine} is safe in {high} of cases, "
-        f"{theirs} in {low}, and their intervals overlap"
+        f"{theirs} in {low}, and the paired interval reaches 0"
     )
 
 
-def _attacks(attacks: list[Comparison], mine: str, theirs: str) -> str:
+def _attacks(attacks: list[Contrast], mine: str, theirs: str) -> str:
     """Each attack's rates, how many show the claim, and both ways to average over them."""
     ahead = sum(attack.standing == "ahead" for attack in attacks)
     rates = ", ".join(
@@ -163,47 +178,58 @@ def _attacks(attacks: list[Comparison], mine: str, theirs: str) -> str:
     change = changes(
         {attack.key: attack.candidate for attack in attacks},
         {attack.key: attack.baseline for attack in attacks},
+        {attack.key: attack.floor for attack in attacks},
     )
+    seeds = min(attack.num_seeds for attack in attacks)
     text = (
-        f"{mine}'s 95{NBSP}% intervals lie above {theirs}'s on {ahead} of {len(attacks)} attacks: "
-        f"{rates}. That is {signed(100 * change.mean_difference)} points on average"
+        f"By paired 95{NBSP}% intervals {mine} is safer than {theirs} in {trainings(seeds)} under "
+        f"{ahead} of {len(attacks)} attacks: {rates}. That is "
+        f"{signed(100 * change.mean_difference)} points on average"
+    )
+    near = [attack.label for attack in attacks if attack.floor < FLOOR]
+    without = (
+        f"no relative change is given for {' and '.join(near)}, where {theirs}'s interval reaches "
+        f"below {percent(FLOOR)}"
     )
     if change.mean_relative is None:
-        return f"{text}."
+        return f"{text}; {without}."
     relative = signed(100 * change.mean_relative, 0)
-    return f"{text}; as a mean of relative changes, the paper's way, {relative}{NBSP}%."
+    text += f"; as a mean of relative changes, the paper's way, {relative}{NBSP}%"
+    return f"{text} ({without})." if near else f"{text}."
 
 
-def _weakest(cells: Sequence[CellResult], candidate: str, baseline: str, axes: Axes) -> list[str]:
-    """Where the candidate is worst, among all that was measured on harmful requests."""
-    keys = dict.fromkeys(
-        key
-        for cell in cells
-        if cell.variant == candidate
-        for key, result in index(cell).items()
-        if result.domain == "harmful"
+def _harmful(cells: Sequence[CellResult], candidate: str) -> list[Key]:
+    """All that was measured of the candidate on harmful requests."""
+    return list(
+        dict.fromkeys(
+            key
+            for cell in cells
+            if cell.variant == candidate
+            for key, result in index(cell).items()
+            if result.domain == "harmful"
+        )
     )
-    compared = [
-        found for key in keys if (found := compare(cells, candidate, baseline, key)) is not None
-    ]
+
+
+def _weakest(compared: list[Contrast], mine: str, theirs: str, axes: Axes) -> list[str]:
+    """Where the candidate is worst."""
     if not compared:
         return []
     worst = min(compared, key=lambda found: found.candidate)
     label = lower_first(benchmark_label(*worst.key, axes))
     return [
-        f"The strongest attack on {variant_label(candidate)} that was tried is {label}: "
-        f"{percent(worst.candidate)} of its answers stay safe, {percent(worst.baseline)} of "
-        f"{variant_label(baseline)}'s."
+        f"The strongest attack on {mine} that was tried is {label}: {percent(worst.candidate)} of "
+        f"its answers stay safe, {percent(worst.baseline)} of {theirs}'s."
     ]
 
 
-def _price(calm: list[Comparison]) -> str:
+def _price(calm: list[Contrast]) -> str:
     """What the headline must not leave out: a clear loss where nobody attacks."""
     lost = [found.label for found in calm if found.standing == "behind"]
     return f" (and does clearly worse on {' and '.join(lost)})" if lost else ""
 
 
-def _cost(calm: list[Comparison], mine: str, theirs: str) -> list[str]:
+def _cost(calm: list[Contrast], mine: str, theirs: str) -> list[str]:
     """What changed where nobody attacks; empty when nothing of it was measured."""
     if not calm:
         return []
@@ -213,6 +239,8 @@ def _cost(calm: list[Comparison], mine: str, theirs: str) -> list[str]:
     )
     clear = [found.label for found in calm if found.standing != "level"]
     verdict = (
-        f"the intervals lie apart on {' and '.join(clear)}" if clear else "all within the intervals"
+        f"the paired interval leaves out 0 on {' and '.join(clear)}"
+        if clear
+        else "every paired interval reaches 0"
     )
     return [f"Without an attack, {mine} against {theirs}: {changes}; {verdict}."]

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from recap.evaluation.relative import Changes
 from recap.report.axes import Axes, benchmark_label, variant_label
 from recap.report.claim_words import claim_words
 from recap.report.figures import cell_label
 from recap.report.findings import Findings
 from recap.report.settings import Settings
 from recap.report.tables import DASH, NBSP, benchmarks, index, interval, main_keys, signed
-from recap.types import CellResult, GateDecision, Metric
+from recap.report.verdicts import Verdict, trainings
+from recap.types import CellResult, GateCheck, GateDecision, Metric
 
-MARKS = {"holds": "✔", "does not hold": "✘", "cannot tell": "?", "not measured": DASH}
+MARKS: dict[Verdict, str] = {
+    "holds": "✔",
+    "seen in two trainings": "(✔)",
+    "seen in one training": "(✔)",
+    "does not hold": "✘",
+    "cannot tell": "?",
+    "not measured": DASH,
+}
 
 
 def markdown(
@@ -34,7 +43,7 @@ def markdown(
         f"**Gate: {passed}** ({candidate} against {baseline})",
         table(
             ["Condition", "Measured", "Asked", ""],
-            [[c.name, c.measured, c.required, "met" if c.passed else "**missed**"]
+            [[c.name, c.measured, c.required, _met(c)]
              for c in decision.checks],
         ),
         "### Rates",
@@ -42,7 +51,8 @@ def markdown(
         f"{DASH} is not measured, never zero.",
         _rates(cells, axes),
         "### The paper's claims",
-        "By paired 95 % intervals in every training seed; directions compare, levels do not.",
+        f"By paired 95 % intervals in {trainings(findings.trainings)}; what fewer than three show "
+        "does not hold yet. Directions compare, levels do not.",
         _claims(findings),
     ]  # fmt: skip
     if findings.aggregates:
@@ -89,12 +99,25 @@ def _aggregates(findings: Findings) -> str:
                 each.family,
                 each.where,
                 signed(100 * each.changes.mean_difference),
-                DASH if relative is None else f"{signed(100 * relative)} %",
+                DASH if relative is None else f"{signed(100 * relative)} %{_over(each.changes)}",
             ]
         )
     return table(
         ["Over", "Where", "Difference of means (points)", "Mean of relative changes"], rows
     )
+
+
+def _met(check: GateCheck) -> str:
+    if check.passed:
+        return "met"
+    return f"**not enough evidence**: {check.lacking}" if check.lacking else "**missed**"
+
+
+def _over(changes: Changes) -> str:
+    """How many benchmarks are behind a relative change, where it is not all of them."""
+    if changes.num_relative == changes.num_benchmarks:
+        return ""
+    return f" ({changes.num_relative} of {changes.num_benchmarks})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -53,6 +53,7 @@ from recap.report.seeds import seed_rows
 from recap.report.settings import Settings
 from recap.report.sweeps import sweep_panels
 from recap.report.tables import DASH, percent, signed
+from recap.report.verdicts import trainings
 from recap.types import CellAgreement, CellResult, DynamicsResult, GateDecision
 
 LABELS = {"variant": variant_label, "family": family_label, "source": source_label}
@@ -105,6 +106,7 @@ def render(run: Run) -> str:
         **LABELS,
         "percent": percent,
         "signed": signed,
+        "trainings": trainings,
         "lower_first": lower_first,
     }
     script = _part("page.js")

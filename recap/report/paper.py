@@ -17,6 +17,7 @@ from importlib.resources import files
 from statistics import fmean
 from typing import Any
 
+from recap.evaluation.rates import span
 from recap.evaluation.relative import Changes, changes
 from recap.report.axes import Axes, Key, benchmark_label
 from recap.report.evidence import Evidence
@@ -114,14 +115,17 @@ def aggregates(cells: Sequence[CellResult], candidate: str, baseline: str) -> li
         if not shared:
             continue
         mine, theirs = ({name: rate[name] for name in shared} for rate in rates)
-        found.append(Aggregate(order, family, "here", tuple(shared), changes(mine, theirs)))
+        lowest = {name: _lowest(cells, baseline, (name, 1)) for name in shared}
+        here = changes(mine, theirs, lowest)
+        found.append(Aggregate(order, family, "here", tuple(shared), here))
         for model in MODELS:
             table = numbers()["table2_main"][model]
             mine, theirs = (
                 {name: table[method][COUNTERPARTS[name]] / 100 for name in shared}
                 for method in ("RECAP", "DAPO")
             )
-            found.append(Aggregate(order, family, model, tuple(shared), changes(mine, theirs)))
+            there = changes(mine, theirs, theirs)
+            found.append(Aggregate(order, family, model, tuple(shared), there))
     return found
 
 
@@ -173,3 +177,11 @@ def _rate(cells: Sequence[CellResult], variant: str, key: Key) -> float | None:
     ]
     scored = [value for value in values if value is not None]
     return fmean(scored) if scored else None
+
+
+def _lowest(cells: Sequence[CellResult], variant: str, key: Key) -> float:
+    """The lowest end of a variant's intervals over its training seeds."""
+    rates = [
+        index(cell)[key].rate for cell in cells if cell.variant == variant and key in index(cell)
+    ]
+    return min(span(rate).low for rate in rates if rate.n)

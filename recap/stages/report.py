@@ -70,8 +70,8 @@ def main(
             (v, s): by_key(iter_rows(outcomes / f"{v}-{s}.jsonl", Outcome)) for v, s in names
         },
         lengths={
-            v: lengths(RowFile(completions / name, Completion), TOKENS)
-            for v, name in first.items()
+            (v, s): lengths(RowFile(completions / f"{v}-{s}.jsonl", Completion), TOKENS)
+            for v, s in names
             if v in (settings.candidate, settings.baseline)
         },
         resamples=params.evaluate.bootstrap,

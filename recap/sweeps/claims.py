@@ -70,7 +70,8 @@ def claims_page(claims: Sequence[Claim]) -> str:
         "## How a verdict comes about",
         "Each part of a claim is one statistic, in points (percent of prompts), with a paired 95 % "
         "interval of its own in every training seed: both policies answer the same prompts, and "
-        "whole request objects are resampled. Where a part names no other policies it is RECAP "
+        "whole request objects are resampled; where that is wider, Bonett and Price's interval of "
+        "independent pairs. Where a part names no other policies it is RECAP "
         "less DAPO. No correction is made for the number of intervals.",
         table(
             ["Asked", "Holds", "Does not hold"],
@@ -87,9 +88,9 @@ def claims_page(claims: Sequence[Claim]) -> str:
             ],
         ),
         "Anything else is *cannot tell*. A part holds, or does not, if **every training seed** "
-        "says so; seeds that differ cannot tell (generated tokens are those of the first training "
-        "seed). A claim holds if all of its parts do; one part that does not hold refutes it. What "
-        "was not measured never holds.",
+        "says so; seeds that differ cannot tell. What fewer than three trainings show is *seen in "
+        "one training* (or two), never *holds*. A claim holds if all of its parts do; one part "
+        "that does not hold refutes it. What was not measured never holds.",
         "Room: a gain over a policy that is right in 99.4 % cannot exceed 0.6 points. Levels do "
         "not compare with the paper's, directions do.",
     ]  # fmt: skip
@@ -158,8 +159,10 @@ def _counted(claims: Sequence[Claim]) -> str:
     counts: dict[Verdict, int] = {}
     for claim in claims:
         counts[claim.verdict] = counts.get(claim.verdict, 0) + 1
-    words = {
+    words: dict[Verdict, tuple[str, str]] = {
         "holds": ("holds", "hold"),
+        "seen in two trainings": ("was seen in two trainings", "were seen in two trainings"),
+        "seen in one training": ("was seen in one training", "were seen in one training"),
         "does not hold": ("does not hold", "do not hold"),
         "cannot tell": ("cannot be told", "cannot be told"),
         "not measured": ("is not measured yet", "are not measured yet"),

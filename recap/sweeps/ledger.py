@@ -238,12 +238,9 @@ def evidence(cells: Iterable[Measured], ledger: Ledger, *, resamples: int, seed:
     for cell in cells:
         if cell.questions not in asked:
             asked[cell.questions] = ledger.questions(cell.questions)
-    lengths: dict[str, dict[tuple[Key, str], Lengths]] = {}
-    for cell in sorted(cells, key=lambda cell: cell.seed):
-        lengths.setdefault(cell.variant, _lengths(cell, asked[cell.questions]))
     return Evidence(
         outcomes={(c.variant, c.seed): outcomes(c, asked[c.questions]) for c in cells},
-        lengths=lengths,
+        lengths={(c.variant, c.seed): _lengths(c, asked[c.questions]) for c in cells},
         resamples=resamples,
         seed=seed,
     )
