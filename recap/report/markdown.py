@@ -43,7 +43,7 @@ def markdown(
         f"**Gate: {passed}** ({candidate} against {baseline})",
         table(
             ["Condition", "Measured", "Asked", ""],
-            [[c.name, c.measured, c.required, _met(c)]
+            [[c.name, c.measured, c.required, met(c)]
              for c in decision.checks],
         ),
         "### Rates",
@@ -107,7 +107,8 @@ def _aggregates(findings: Findings) -> str:
     )
 
 
-def _met(check: GateCheck) -> str:
+def met(check: GateCheck) -> str:
+    """Whether a condition was met, and what would have to be known where nobody can tell."""
     if check.passed:
         return "met"
     return f"**not enough evidence**: {check.lacking}" if check.lacking else "**missed**"

@@ -79,15 +79,15 @@ def test_from_policies_to_a_decision(here: Path) -> None:
     assert all(row.prefill == " ".join(THOUGHT.split()[:7]) and row.num_prefill_tokens == 7
                for row in completions if row.attack == "prefill")  # fmt: skip
 
-    gate.main(here / "rates", here / "outcomes", here / "decision.json")
+    gate.main(here / "outcomes", here / "decision.json")
     decision = read_json(here / "decision.json", GateDecision)
     assert (decision.candidate, decision.baseline, len(decision.checks)) == (
-        "recap-0", "dapo-0", 7,
+        "recap-0", "dapo-0", 9,
     )  # fmt: skip
     before = (here / "decision.json").read_bytes()
     outcomes = (here / "outcomes" / "recap-0.jsonl").read_bytes()
     measure_cell(here, "recap")
-    gate.main(here / "rates", here / "outcomes", here / "decision.json")
+    gate.main(here / "outcomes", here / "decision.json")
     assert (here / "decision.json").read_bytes() == before
     assert (here / "outcomes" / "recap-0.jsonl").read_bytes() == outcomes
     dapo = read_rows(here / "outcomes" / "dapo-0.jsonl", Outcome)
@@ -265,5 +265,5 @@ def test_empty_prompts(here: Path) -> None:
 def test_gate_of_a_variant_that_is_not_made(here: Path) -> None:
     set_params(here, gate={"candidate": "aligned"})
     with pytest.raises(ParameterError, match=r"gate\.candidate among matrix.variants"):
-        gate.main(here / "rates", here / "outcomes", here / "decision.json")
+        gate.main(here / "outcomes", here / "decision.json")
     assert not (here / "decision.json").exists()

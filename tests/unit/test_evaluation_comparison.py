@@ -33,7 +33,8 @@ def test_by_hand() -> None:
     found = paired_difference(first, second, resamples=4000, seed=0)
     assert found is not None
     # 7 and 8 are unscored in one of the two; of the other eight 3 speak for the first, 1 against
-    assert (found.n, found.only_first, found.only_second) == (8, 3, 1)
+    assert (found.n, found.n_unscored, found.only_first, found.only_second) == (8, 2, 3, 1)
+    assert (found.first, found.second, found.room) == (0.625, 0.375, 0.625)
     assert found.value == pytest.approx(2 / 8)
     assert found.p_value == pytest.approx(0.625)  # 2 (1 + 4) / 2^4
     assert found.low < 0 < found.value < found.high
@@ -43,7 +44,7 @@ def test_pairs_are_found_by_prompt_not_by_place() -> None:
     first, second = _outcomes("++--"), _outcomes("++--")[::-1]
     found = paired_difference(first, second, resamples=100, seed=0)
     assert found is not None
-    assert (found.value, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
+    assert (found.value, found.only_first, found.only_second, found.p_value) == (0.0, 0, 0, 1.0)
 
 
 def test_exchange_mirrors() -> None:

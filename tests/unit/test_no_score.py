@@ -9,6 +9,7 @@ from recap.evaluation.metrics import cell_result, outcomes
 from recap.evaluation.replicates import replicates
 from recap.gate import Cell, decide
 from recap.manifest import Rate
+from recap.report.evidence import Evidence, by_key
 from recap.report.figures import bar_groups, table_rows
 from recap.report.headline import headline
 from recap.report.tables import DASH, tables
@@ -17,7 +18,17 @@ from recap.tracking import named_rates
 from recap.types import CellResult, Completion, Outcome, Verdict
 
 SETTINGS = params.Evaluate(max_unscored=1.0, bootstrap=10)
-GATE = params.Gate(candidate="recap", baseline="dapo", seed=0, min_safe=0.0, max_drop=1.0)
+NAMES = ("harmful", "prefill", "hijack", "ipr", "benign", "math")
+GATE = params.Gate.model_validate(
+    {
+        "candidate": "recap", "baseline": "dapo", "seed": 0, "margin": 0.99, "min_rows": 1,
+        "checks": [
+            check | {"benchmark": name}
+            for name in NAMES
+            for check in ({"kind": "floor", "floor": 0.0}, {"kind": "non_inferior"})
+        ],
+    }
+)  # fmt: skip
 
 
 def _cell(variant: str) -> tuple[CellResult, list[Outcome]]:
@@ -29,7 +40,7 @@ def _cell(variant: str) -> tuple[CellResult, list[Outcome]]:
             prefill_source=None, num_prefill_tokens=0, cot="", response=None,
             finish_reason="overflow", num_cot_tokens=0, num_response_tokens=0,
         )
-        for name in ("harmful", "prefill", "hijack", "ipr", "benign", "math")
+        for name in NAMES
         for prompt in "abc"
         for sample in (0, 1)
     ]  # fmt: skip
@@ -70,8 +81,9 @@ def test_rates(cells: Cells) -> None:
 
 def test_the_gate_passes_nothing(cells: Cells) -> None:
     """Even with every floor at its lowest."""
-    mine, theirs = (Cell(result, found) for result, found in cells)
-    decision = decide(mine, theirs, cells[1][0], GATE, resamples=10, seed=0)
+    mine, theirs = (Cell(result.variant, found) for result, found in cells)
+    decision = decide(mine, {"dapo": theirs}, GATE, resamples=10, seed=0)
+    assert len(decision.checks) == 12
     assert not decision.passed
     assert not any(check.passed for check in decision.checks)
 
@@ -82,12 +94,14 @@ def test_what_is_shown(cells: Cells) -> None:
         for cell in row.cells:
             assert cell is not None
             assert (cell.value, cell.interval, cell.clustered) == (DASH, DASH, DASH)
-            assert (cell.tokens, cell.unscored) == (DASH, 6)
+            assert (cell.tokens, cell.unscored) == (DASH, f"6 unscored: 0.0{DASH}100.0")
     assert bar_groups(results, ["prefill", "hijack"], {"recap": "a", "dapo": "b"}) == []
     shown = tables(results)["cells"][0]["results"]["prefill/1"]
     assert (shown["value"], shown["n"], shown["n_unscored"]) == (None, 0, 6)
     assert rate_text(shown, wide=True) == f"{DASH} (6 unscored)"
-    assert headline(results, "recap", "dapo").title.startswith("No finding")
+    outcomes = {(one.variant, one.seed): by_key(found) for one, found in cells}
+    evidence = Evidence(outcomes, {}, resamples=10, seed=0)
+    assert headline(results, evidence, "recap", "dapo").title.startswith("No finding")
 
 
 def test_what_is_published(cells: Cells) -> None:

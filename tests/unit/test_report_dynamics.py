@@ -39,14 +39,15 @@ def said(*cells: DynamicsResult) -> str:
 CLAIMS: list[tuple[dict[int, float | None], dict[int, float | None], str]] = [
     # DAPO's curve, RECAP's, what is said; intervals reach 5 points to either side
     ({0: 0.5, 20: 0.8, 40: 0.8}, {0: 0.5, 20: 0.6, 40: 0.95},
-     "This holds here: DAPO leads at update 20 (80 % against 60 %) and RECAP leads at update 40 "
-     "(95 % against 80 %), the intervals apart."),
+     "This holds here, in one training: DAPO leads at update 20 (80 % against 60 %) and RECAP "
+     "leads at update 40 (95 % against 80 %), the intervals apart."),
     ({0: 0.5, 20: 0.6, 40: 0.95}, {0: 0.5, 20: 0.8, 40: 0.8},
-     "The order is another one here: DAPO leads at update 40 (95 % against 80 %) and RECAP leads "
-     "at update 20 (80 % against 60 %), the intervals apart."),
+     "The order is another one here, in one training: DAPO leads at update 40 (95 % against 80 %) "
+     "and RECAP leads at update 20 (80 % against 60 %), the intervals apart."),
     ({20: 0.8, 40: 0.6, 60: 0.8}, {20: 0.6, 40: 0.8, 60: 0.6},
-     "The order is another one here: DAPO leads at update 20 (80 % against 60 %), update 60 (80 % "
-     "against 60 %) and RECAP leads at update 40 (80 % against 60 %), the intervals apart."),
+     "The order is another one here, in one training: DAPO leads at update 20 (80 % against 60 %), "
+     "update 60 (80 % against 60 %) and RECAP leads at update 40 (80 % against 60 %), the "
+     "intervals apart."),
     ({0: 0.5, 20: 0.8}, {0: 0.5, 20: 0.6},
      "At most half of it is shown here: DAPO leads at update 20 (80 % against 60 %), the intervals "
      "apart; RECAP leads nowhere."),
@@ -72,11 +73,24 @@ def test_the_claim(
 def test_a_lead_has_to_show_in_every_seed() -> None:
     first = [cell(DAPO, {20: 0.8, 40: 0.6}), cell(RECAP, {20: 0.6, 40: 0.9})]
     second = [cell(DAPO, {20: 0.7, 40: 0.6}, seed=1), cell(RECAP, {20: 0.65, 40: 0.8}, seed=1)]
-    assert said(*first).startswith("This holds here")
+    assert said(*first).startswith("This holds here, in one training")
     assert said(*first, *second) == (
         "At most half of it is shown here: RECAP leads at update 40 (85 % against 60 %), the "
         "intervals apart; DAPO leads nowhere."
     )
+
+
+@pytest.mark.parametrize(
+    ("trainings", "verdict"),
+    [(1, "seen in one training"), (2, "seen in two trainings"), (3, "holds")],
+)
+def test_what_few_trainings_show_does_not_hold(trainings: int, verdict: str) -> None:
+    cells = [
+        cell(variant, curve, seed)
+        for seed in range(trainings)
+        for variant, curve in ((DAPO, {20: 0.8, 40: 0.8}), (RECAP, {20: 0.6, 40: 0.95}))
+    ]
+    assert overtaking(cells, RECAP, DAPO).verdict == verdict
 
 
 def test_the_claim_is_about_clean_jailbreaks() -> None:

@@ -37,24 +37,29 @@ def rows(
 
 def evidence(
     cells: dict[tuple[str, int], dict[Key, list[Outcome]]],
-    lengths: dict[str, dict[tuple[Key, str], Lengths]] | None = None,
+    lengths: dict[tuple[str, int], dict[tuple[Key, str], Lengths]] | None = None,
 ) -> Evidence:
     return Evidence(cells, lengths or {}, resamples=400, seed=0)
 
 
 VERDICTS: list[tuple[Asked, list[tuple[float, float, float]], Verdict]] = [
     # asked, (low, high, room) of each training seed; margin 3 points
-    ("more", [(0.01, 0.02, 0.5)], "holds"),
+    ("more", [(0.01, 0.02, 0.5)] * 3, "holds"),
+    ("more", [(0.01, 0.02, 0.5)], "seen in one training"),
+    ("more", [(0.01, 0.02, 0.5), (0.04, 0.05, 0.5)], "seen in two trainings"),
+    ("more", [(0.01, 0.02, 0.5)] * 5, "holds"),
     ("more", [(-0.01, 0.05, 0.5)], "cannot tell"),
     ("more", [(-0.02, 0.02, 0.5)], "does not hold"),  # a gain of three points is ruled out
     ("more", [(-0.02, 0.01, 0.01)], "cannot tell"),  # but it was not possible in the first place
     ("more", [(-0.05, -0.01, 0.01)], "does not hold"),
     ("more", [(0.01, 0.02, 0.5), (-0.01, 0.05, 0.5)], "cannot tell"),
-    ("more", [(0.01, 0.02, 0.5), (0.04, 0.05, 0.5)], "holds"),
-    ("no less", [(-0.02, 0.1, 0.5)], "holds"),
+    ("more", [(0.0, 0.02, 0.5)] * 3, "does not hold"),  # touches 0, and three points are ruled out
+    ("no less", [(-0.02, 0.1, 0.5)] * 3, "holds"),
+    ("no less", [(-0.02, 0.1, 0.5)], "seen in one training"),
     ("no less", [(-0.04, 0.1, 0.5)], "cannot tell"),
     ("no less", [(-0.1, -0.04, 0.5)], "does not hold"),
-    ("same", [(-0.02, 0.02, 0.5)], "holds"),
+    ("same", [(-0.02, 0.02, 0.5)] * 3, "holds"),
+    ("same", [(-0.02, 0.02, 0.5)] * 2, "seen in two trainings"),
     ("same", [(-0.02, 0.04, 0.5)], "cannot tell"),
     ("same", [(0.04, 0.1, 0.5)], "does not hold"),
     ("same", [(-0.1, -0.04, 0.5)], "does not hold"),
@@ -72,6 +77,10 @@ def test_verdict(asked: Asked, seeds: list[tuple[float, float, float]], said: Ve
     ("parts", "whole"),
     [
         (["holds", "holds"], "holds"),
+        (["holds", "seen in two trainings", "holds"], "seen in two trainings"),
+        (["seen in one training", "seen in two trainings"], "seen in one training"),
+        (["seen in one training", "cannot tell"], "cannot tell"),
+        (["seen in one training", "does not hold"], "does not hold"),
         (["holds", "cannot tell"], "cannot tell"),
         (["holds", "not measured"], "cannot tell"),
         (["not measured", "not measured"], "not measured"),
@@ -96,9 +105,9 @@ def test_differences_are_paired_and_leave_out_what_was_not_scored() -> None:
 def test_pairs_that_all_agree_are_not_certainty() -> None:
     alike = {PREFILL: rows(PREFILL, [True] * 12)}
     (found,) = evidence({("a", 0): alike, ("b", 0): alike}).difference("a", "b", PREFILL)
-    unseen = 1.96**2 / (12 + 1.96**2)  # Wilson's upper end of 0 of 12
+    # Bonett and Price: one more pair of either kind, each 1 / 14; sqrt(2 / 14 / 14) = 0.101
     assert found.value == 0
-    assert (found.low, found.high) == pytest.approx((-unseen, unseen), abs=1e-4)
+    assert (found.low, found.high) == pytest.approx((-1.96 * 0.10102, 1.96 * 0.10102), abs=1e-4)
 
 
 def test_a_fall_has_the_room_that_there_was() -> None:
@@ -139,10 +148,17 @@ def test_lengths_are_compared_on_what_both_wrote() -> None:
     def wrote(tokens: Sequence[int]) -> dict[tuple[Key, str], Lengths]:
         return {(PREFILL, f"p{n}"): Lengths(f"c{n}", count) for n, count in enumerate(tokens)}
 
-    found = evidence({("a", 0): {}}, {"a": wrote([12, 12, 12, 999]), "b": wrote([10, 10, 10])})
-    (change,) = found.length_change("a", "b")
-    assert change.value == pytest.approx(0.2)
-    assert (change.low, change.high, change.n) == (pytest.approx(0.2), pytest.approx(0.2), 3)
+    found = evidence(
+        {},
+        {
+            ("a", 0): wrote([12, 12, 12, 999]), ("b", 0): wrote([10, 10, 10]),
+            ("a", 1): wrote([5, 5]), ("b", 1): wrote([10, 10]), ("a", 2): wrote([7, 7]),
+        },
+    )  # fmt: skip
+    first, second = found.length_change("a", "b")  # b was not trained at seed 2
+    assert first.value == pytest.approx(0.2)
+    assert (first.low, first.high, first.n) == (pytest.approx(0.2), pytest.approx(0.2), 3)
+    assert (second.value, second.n) == (-0.5, 2)
 
 
 def params(*variants: str) -> Params:
@@ -191,10 +207,8 @@ def test_claims_whose_cells_were_not_run_never_hold() -> None:
 
 
 def test_an_ablation_is_tested_on_its_own_twins() -> None:
-    cells = {
-        ("recap", 0): attacked(0.95), ("dapo", 0): attacked(0.4), ("aligned", 0): attacked(0.1),
-        ("binary", 0): attacked(0.9), ("binary_clean", 0): attacked(0.95),
-    }  # fmt: skip
+    shares = {"recap": 0.95, "dapo": 0.4, "aligned": 0.1, "binary": 0.9, "binary_clean": 0.95}
+    cells = {(name, seed): attacked(share) for name, share in shares.items() for seed in range(3)}
     some = settings("dapo", "recap", "aligned", "binary", "binary_clean")
     claims = {claim.number: claim for claim in Claims(evidence(cells), some, NO_AXES, []).all()}
     assert claims[5].verdict == "holds"
@@ -203,6 +217,21 @@ def test_an_ablation_is_tested_on_its_own_twins() -> None:
     assert none.estimates[0].value == pytest.approx(0.3)
     assert none.paper == pytest.approx((24.59,))
     assert claims[6].verdict == "does not hold"  # with a binary reward prefills made it worse
+
+
+@pytest.mark.parametrize(
+    ("trainings", "verdict"),
+    [(1, "seen in one training"), (2, "seen in two trainings"), (3, "holds")],
+)
+def test_what_few_trainings_show_does_not_hold(trainings: int, verdict: str) -> None:
+    shares = {"recap": 0.95, "dapo": 0.4, "aligned": 0.1}
+    cells = {
+        (name, seed): attacked(share) for name, share in shares.items() for seed in range(trainings)
+    }
+    some = settings("dapo", "recap", "aligned")
+    claim = Claims(evidence(cells), some, NO_AXES, []).all()[4]
+    assert claim.verdict == verdict
+    assert claim_words(claim).verdict == verdict
 
 
 def test_words_of_a_part() -> None:

@@ -53,4 +53,5 @@ def test_averages_of_the_same_benchmarks_in_the_paper() -> None:
     assert here.changes.mean_relative == pytest.approx(0.25)  # (0 + 0.5) / 2
     # StrongREJECT and its prefilled twin alone, of DSLlama-8B
     assert first.changes.mean_difference == pytest.approx((0.9968 - 0.9681 + 0.987 - 0.7923) / 2)
+    assert (here.changes.num_benchmarks, here.changes.num_relative) == (2, 2)
     assert first.changes.mean_relative == pytest.approx((0.9968 / 0.9681 + 0.987 / 0.7923 - 2) / 2)

@@ -140,7 +140,7 @@ def test_evidence_is_that_of_full_rows(cells: list[Any], data: st.DataObject) ->
             finish(folder, at, [rows[n] for n in mixed], completions)
             records.append(taken(folder, at))
             full[at.variant, at.seed] = by_key(rows)
-            tokens[at.variant] = lengths(completions, TOKENS)
+            tokens[at.variant, at.seed] = lengths(completions, TOKENS)
         kept = evidence(records, Ledger(folder / "ledger"), resamples=50, seed=0)
     whole = Evidence(full, tokens, resamples=50, seed=0)
     pair = ("recap", "dapo")
@@ -156,14 +156,14 @@ def test_evidence_is_that_of_full_rows(cells: list[Any], data: st.DataObject) ->
         assert (mine.value, mine.n) == (pytest.approx(theirs.value), theirs.n)
 
 
-def test_lengths_are_of_the_first_training_seed(tmp_path: Path) -> None:
+def test_every_training_has_its_lengths(tmp_path: Path) -> None:
     records = []
     for seed in (1, 0):
         at, row = Cell("recap", seed), outcome(PREFILL, 0, True, False)
         finish(tmp_path, at, [row], [completion(row, 10 * (seed + 1), "stop")])
         records.append(taken(tmp_path, at))
     found = evidence(records, Ledger(tmp_path / "ledger"), resamples=10, seed=0)
-    assert found.lengths["recap"][PREFILL, "p000"].tokens == 13
+    assert [own[PREFILL, "p000"].tokens for own in found.lengths.values()] == [23, 13]
     assert list(found.outcomes) == [("recap", 1), ("recap", 0)]
 
 

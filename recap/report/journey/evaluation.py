@@ -5,6 +5,7 @@ from __future__ import annotations
 from recap.report.axes import benchmark_label, variant_label
 from recap.report.journey.markdown import chapter, plain, said, table, value
 from recap.report.journey.rows import Story
+from recap.report.markdown import met
 from recap.report.tables import index, interval, percent
 
 
@@ -75,8 +76,7 @@ def decision(story: Story) -> str:
     """What the gate made of the rates."""
     made = story.decision
     rows = [
-        [plain(check.name), plain(check.measured), plain(check.required),
-         "met" if check.passed else "**missed**"]
+        [plain(check.name), plain(check.measured), plain(check.required), met(check)]
         for check in made.checks
     ]  # fmt: skip
     verdict = "passed" if made.passed else "did not pass"
