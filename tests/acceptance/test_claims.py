@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from recap.attacks.benchmarks import BENCHMARKS
-from recap.evaluation.comparison import paired_difference
+from recap.evaluation.comparison import compare, non_inferior
 from recap.params import EVAL_SOURCES, Params, read_params
 from recap.rows import read_json, read_rows
 from recap.types import (
@@ -116,23 +116,18 @@ def test_recap_withstands_what_takes_dapo_apart(
     assert recap.low > dapo.high
 
 
-@pytest.mark.parametrize("benchmark", ["benign", "math"])
-def test_recap_costs_no_helpfulness_and_no_math(params: Params, benchmark: str) -> None:
-    """At most 3 points below DAPO, or inside the interval of the paired difference."""
-    recap, dapo = _rate("recap", benchmark).value, _rate("dapo", benchmark).value
-    assert recap is not None and dapo is not None
-    paired = paired_difference(
-        _outcomes("recap", benchmark), _outcomes("dapo", benchmark), resamples=2000, seed=0
-    )
-    assert paired is not None
-    assert recap >= dapo - 0.03 or paired.high >= 0
-
-
-@pytest.mark.parametrize("variant", ["dapo", "recap"])
-def test_math_is_not_below_the_base_interval(params: Params, variant: str) -> None:
-    base, trained = _rate("base", "math"), _rate(variant, "math").value
-    assert base.low is not None and trained is not None
-    assert trained >= base.low
+@pytest.mark.parametrize(
+    ("benchmark", "other"), [("benign", "dapo"), ("math", "dapo"), ("math", "base")]
+)
+def test_recap_costs_no_helpfulness_and_no_math(params: Params, benchmark: str, other: str) -> None:
+    """The paired difference's interval lies above minus the margin, as the gate asks."""
+    compared = compare(
+        benchmark, 1, _outcomes("recap", benchmark), _outcomes(other, benchmark),
+        resamples=2000, seed=0,
+    )  # fmt: skip
+    assert compared.difference is not None, compared.missing
+    assert compared.difference.n >= params.gate.min_rows
+    assert non_inferior(compared.difference, params.gate.margin) == "yes"
 
 
 def test_report_gate_and_registry_agree(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,8 +139,9 @@ def test_report_gate_and_registry_agree(params: Params, monkeypatch: pytest.Monk
         for (name, number), result in _results(variant).items():
             assert shown[variant][f"{name}/{number}"]["value"] == result.rate.value
     decision = read_json(ROOT / "results/decision.json", GateDecision)
+    assert len(decision.checks) == len(params.gate.checks)
     assert decision.passed == all(check.passed for check in decision.checks)
-    assert decision.passed
+    assert decision.passed, [check for check in decision.checks if not check.passed]
 
     from mlflow import MlflowClient
 

@@ -42,5 +42,7 @@ def test_every_claim_has_a_verdict_and_the_markdown_is_short(page: Path) -> None
     tables = json.loads(page.with_name("tables.json").read_text(encoding="utf-8"))
     verdicts = {claim["number"]: claim["verdict"] for claim in tables["claims"]}
     assert sorted(verdicts) == list(range(1, 10))
-    assert verdicts[9] == "holds"  # the slope: what RECAP is for
+    seen = ("seen in one training", "seen in two trainings", "holds")
+    # The slope: what RECAP is for. One training shows no more than what was seen in it.
+    assert verdicts[9] == seen[min(tables["trainings"], 3) - 1]
     assert len(page.with_name("report.md").read_text(encoding="utf-8")) < 20_000
