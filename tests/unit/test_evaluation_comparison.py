@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap.errors import DataError
-from recap.evaluation.comparison import paired_difference
+from recap.evaluation.comparison import (
+    compare,
+    needed,
+    non_inferior,
+    paired_difference,
+    reaches,
+    superior,
+)
+from recap.evaluation.statistics import Interval, paired_interval
 from recap.types import Outcome
 
 
@@ -106,7 +114,9 @@ def test_interval_resamples_clusters() -> None:
         _outcomes("+" * 20), _outcomes("-" * 10 + "+" * 10), resamples=20_000, seed=1
     )
     assert alone is not None
-    assert (alone.low, alone.high) == pytest.approx((0.3, 0.7), abs=0.051)
+    # Bonett and Price: 11/22 - 1/22 less 1.96 sqrt((12/22 - (10/22)^2) / 22), wider than from 0.3
+    assert alone.low == pytest.approx(0.2113, abs=1e-4)
+    assert alone.high == pytest.approx(0.7, abs=0.051)
 
 
 def test_agrees_with_a_slow_bootstrap() -> None:
@@ -138,6 +148,88 @@ def test_a_single_cluster_says_nothing() -> None:
     )
     assert found is not None
     assert (found.value, found.low, found.high) == (1.0, -1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "n", "low", "high"),
+    [
+        # Bonett and Price by hand: one more pair of either kind among n + 2
+        (0, 0, 20, -0.1260, 0.1260),  # 1.96 sqrt((2/22) / 22)
+        (1, 0, 20, -0.1077, 0.1986),  # 1/22 ± 1.96 sqrt((3/22 - 1/484) / 22)
+        (0, 0, 320, -0.0086, 0.0086),
+        (20, 0, 20, 0.7350, 1.0),  # 20/22 ± 1.96 sqrt((1 - 400/484) / 22), cut off at 1
+    ],
+)
+def test_few_discordant_pairs_are_not_certainty(
+    only_first: int, only_second: int, n: int, low: float, high: float
+) -> None:
+    found = paired_interval(only_first, only_second, n)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
+    assert paired_interval(only_second, only_first, n).high == pytest.approx(-found.low)
+
+
+def test_a_pair_more_on_few_prompts_shows_nothing() -> None:
+    """The bootstrap alone ends at 0: one success more on 20 would be no worse by 3 points."""
+    first, second = _outcomes("+" * 20), _outcomes("-" + "+" * 19)
+    found = paired_difference(first, second, resamples=2000, seed=0)
+    assert found is not None
+    assert non_inferior(found, 0.05) == superior(found) == "not enough evidence"
+
+
+ENDS = st.tuples(st.floats(-1, 1), st.floats(-1, 1)).map(sorted).map(lambda ends: Interval(*ends))
+
+
+@given(ENDS, st.floats(0, 1))
+def test_answers_fit_together(found: Interval, margin: float) -> None:
+    """What is superior is not inferior; a wider margin turns no yes into a no."""
+    if superior(found) == "yes":
+        assert non_inferior(found, margin) == "yes"
+    if non_inferior(found, margin) == "yes":
+        assert non_inferior(found, margin + 0.1) == "yes"
+    if non_inferior(found, margin) == "no":
+        assert superior(found) == "no"
+    assert (superior(found) == "not enough evidence") == (found.low <= 0 <= found.high)
+
+
+def test_reaches_by_the_lower_end() -> None:
+    assert reaches(Interval(0.95, 1.0), 0.95) == "yes"
+    assert reaches(Interval(0.94, 1.0), 0.95) == "not enough evidence"
+    assert reaches(Interval(0.8, 0.94), 0.95) == "no"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "n", "bound", "rows"),
+    [
+        (0.0, -0.1, 100, -0.05, 401),  # half the width takes four times the rows
+        (-0.05, -0.1, 100, -0.05, None),  # the value is not above the bound: no number helps
+        (-0.06, -0.1, 100, -0.05, None),
+    ],
+)
+def test_how_many_rows_would_do(
+    value: float, low: float, n: int, bound: float, rows: int | None
+) -> None:
+    assert needed(value, low, n, bound) == rows
+
+
+def test_compare_says_why_there_is_no_difference() -> None:
+    some, none = _outcomes("++"), _outcomes("??")
+    cases = (
+        ((some, []), "no outcomes of the second"),
+        (([], some), "no outcomes of the first"),
+        (([], []), "no outcomes of either"),
+        ((none, some), "no prompt was scored in both"),
+        (
+            (some, _outcomes("+++")),
+            "Expected outcomes of the same prompts in both cells, got 2 and",
+        ),
+    )
+    for (first, second), said in cases:
+        found = compare("math", 1, first, second, resamples=10, seed=0)
+        assert found.difference is None
+        assert (found.missing or "").startswith(said)
+    other = compare("math", 2, some, some, resamples=10, seed=0)
+    assert other.missing == "no outcomes of either"
+    assert compare("math", 1, some, some, resamples=10, seed=0).missing is None
 
 
 def test_nothing_scored() -> None:

@@ -143,6 +143,33 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
             r"attack\.decoding\.math\.samples: .*got 0",
         ),
         ({"gate.candidate": "nobody"}, r"gate\.candidate: unknown variant 'nobody'"),
+        (
+            {"gate.checks": [{"benchmark": "math", "kind": "floor"}]},
+            r"gate\.checks\.0: a check of kind floor on math takes a `floor`, got None",
+        ),
+        (
+            {"gate.checks": [{"benchmark": "math", "kind": "superior", "floor": 0.9}]},
+            r"of kind superior on math takes no `floor`, got 0\.9",
+        ),
+        (
+            {"gate.checks": [{"benchmark": "m", "kind": "floor", "floor": 0.9, "against": "base"}]},
+            r"a floor compares with nobody",
+        ),
+        (
+            {"gate.checks": [{"benchmark": "math", "kind": "better"}]},
+            r"checks\.0\.kind: .*'better'",
+        ),
+        (
+            {
+                "gate.checks": [
+                    {"benchmark": "math", "kind": "superior"},
+                    {"benchmark": "math", "kind": "superior", "against": "dapo"},
+                ]
+            },
+            r"checks name each condition once, got superior on math twice",
+        ),
+        ({"gate.checks": []}, r"gate\.checks: .*at least 1"),
+        ({"gate.margin": 0.0}, r"gate\.margin: .*greater than 0"),
         ({"variants.a/b": {"alpha": 0.3}}, r"variants: a name has .* got 'a/b'"),
         ({"models.hidden_size": 130}, r"hidden_size has to be a multiple of .* \(8\).* got 130"),
         (
@@ -265,6 +292,11 @@ def test_a_number_may_be_written_with_an_exponent(
             r"gate\.candidate among matrix\.variants \(base, .*'aligned'",
         ),
         ({"gate.baseline": "recap"}, r"Expected two variants in .*, got 'recap' twice"),
+        (
+            {"attack.benchmarks": ["harmful", "prefill", "hijack", "ipr", "benign", "math"]},
+            r"gate\.checks\.1\.benchmark among attack\.benchmarks .*got 'jailbreak'",
+        ),
+        ({"matrix.variants": ["dapo", "recap"]}, r"gate\.checks\.8\.against among .*'base'"),
         ({"gate.seed": 4}, r"gate\.seed among matrix\.seeds \(0\), got 4"),
         ({"matrix.seeds": [1, 2]}, r"gate\.seed among matrix\.seeds \(1 or 2\), got 0"),
     ],

@@ -99,7 +99,9 @@ def test_differences_are_paired_and_leave_out_what_was_not_scored() -> None:
     )
     # pairs scored in both: p0 (+1), p1 (0), p3 (+1), p5 (0); of these b succeeds on one of four
     assert (found.value, found.n, found.room) == (0.5, 4, 0.75)
-    assert 0 <= found.low < found.high <= 1
+    # Bonett and Price: 3/6 - 1/6 ± 1.96 sqrt((4/6 - 1/9) / 6), and the bootstrap of two objects
+    assert found.low == pytest.approx(0.3333 - 0.5964, abs=1e-3)
+    assert found.high >= 0.3333 + 0.5963
 
 
 def test_pairs_that_all_agree_are_not_certainty() -> None:

@@ -178,8 +178,8 @@ HEADLINES = [
     # RECAP's and DAPO's prefill, hijack, reset; the title; whether the claim was shown
     ((0.98, 0.97, 0.95), (0.31, 0.2, 0.1), True,
      "Handed a flawed thought, RECAP still answers safely 98 % of the time; its DAPO twin, 31 %"),
-    ((0.40, 0.97, 0.95), (0.31, 0.2, 0.1), True,
-     "Handed a flawed thought, RECAP answers safely 40 % of the time; its DAPO twin, 31 %"),
+    ((0.45, 0.97, 0.95), (0.31, 0.2, 0.1), True,
+     "Handed a flawed thought, RECAP answers safely 45 % of the time; its DAPO twin, 31 %"),
     ((0.98, 0.30, 0.95), (0.31, 0.28, 0.1), False,
      "RECAP withstands the prefill attack (98 % safe, DAPO 31 %), but no lead is shown under full "
      "CoT hijack"),

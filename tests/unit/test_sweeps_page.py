@@ -95,12 +95,12 @@ def test_differences_from_the_centre(lines: list[str]) -> None:
 
 
 def test_a_claim_with_the_numbers_that_decide(lines: list[str]) -> None:
-    """Training 0: two of four prompts; training 1: all, which four prompts show to 51 %."""
+    """Training 0: two of four prompts; training 1: all, which four prompts show to 7 %."""
     name = "### 1. RECAP is safer than DAPO under prefill, jailbreak and hijack, and no less safe "
     (heading,) = (line for line in lines if line.startswith(name))
     assert heading.endswith("on clean harmful requests: cannot tell")
     assert section(lines, heading)[2] == (
-        "| prefill attack | above 0 | +50.0 [+0.0 to +100.0]<br>+100.0 [+51.0 to +100.0] "
+        "| prefill attack | above 0 | +50.0 [-26.3 to +100.0]<br>+100.0 [+7.0 to +100.0] "
         "| +19.5, +17.6 | ? cannot tell |"
     )
     assert section(lines, heading)[3].startswith(
