@@ -3,9 +3,10 @@
 ``version_evidence`` takes from a run what a version carries with it: the outcomes of each gated
 benchmark, prompt by prompt, and what makes them comparable (digests of prompts, prefills and
 attack, the judges). ``promotion_decision`` compares two of them by the gate's own paired
-comparison: on no gated benchmark may the candidate lie below the champion by the margin of its
-check. Missing or unequal evidence refuses. Pure: leaves out the registry, the flag that overrides
-a refusal, and the history that holds its reason (``recap.registry``).
+comparison: on no gated benchmark may the candidate lie below the champion by ``gate.margin``
+(checks have margins of their own against the baseline alone). Missing or unequal evidence refuses.
+Pure: leaves out the registry, the flag that overrides a refusal, and the history that holds its
+reason (``recap.registry``).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def version_evidence(
     ``verdicts`` are the cell's; ``files`` are digests, by path, of the prompts and prefills that it
     was attacked with. A benchmark that was not measured is left out, so that a promotion refuses.
     """
-    places = list(_places(gate, outcomes))
+    places = _places(gate, outcomes)
     judged = {
         f"{row.judge} {row.judge_revision} {row.judge_prompt_sha}"
         for row in verdicts
@@ -97,10 +98,10 @@ def promotion_decision(
                     seed=derive_seed(seed, "promotion", benchmark, at),
                 ),
                 names[1],
-                margin,
+                gate.margin,
                 gate.min_rows,
             )
-            for (benchmark, at), margin in _places(gate, ours).items()
+            for benchmark, at in _places(gate, ours)
         ]
     return GateDecision(
         candidate=names[0],
@@ -110,14 +111,13 @@ def promotion_decision(
     )
 
 
-def _places(gate: params.Gate, outcomes: Sequence[Outcome]) -> dict[tuple[str, int], float]:
-    """The gated benchmarks and rounds, each with the smallest margin that a check gives it."""
-    found: dict[tuple[str, int], float] = {}
-    for check in gate.checks:
-        place = check.benchmark, check.round or last_round(check.benchmark, outcomes)
-        margin = gate.margin_of(check)
-        found[place] = min(margin, found.get(place, margin))
-    return found
+def _places(gate: params.Gate, outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
+    """The gated benchmarks and rounds, each once."""
+    places = (
+        (check.benchmark, check.round or last_round(check.benchmark, outcomes))
+        for check in gate.checks
+    )
+    return list(dict.fromkeys(places))
 
 
 def _answers(rows: Sequence[Outcome]) -> BenchmarkAnswers | None:

@@ -344,8 +344,9 @@ class Check(Section):
 class Gate(Section):
     """Who is compared with whom, and on what.
 
-    ``margin``: a loss below it is none; promotion allows it against the champion on every gated
-    benchmark. Fewer than ``min_rows`` scored rows, or pairs, decide nothing.
+    ``margin``: a loss below it is none, for checks without one of their own, and on every gated
+    benchmark for promotion, which compares with the champion. Fewer than ``min_rows`` scored rows,
+    or pairs, decide nothing.
     """
 
     candidate: str

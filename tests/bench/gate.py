@@ -24,7 +24,7 @@ from recap.types import Outcome
 
 BENCHMARKS: tuple[Key, ...] = (("math", 1), ("benign", 1))
 SEEDS = (0, 1, 2)
-MARGINS = (0.03, 0.05)
+MARGINS = (0.03, 0.05, 0.1)
 ROWS = (20, 100, 320, 640)
 TRIALS = 360
 RESAMPLES = 1000

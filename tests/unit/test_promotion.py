@@ -106,8 +106,8 @@ def test_an_equal_version_may_replace_the_champion() -> None:
     [
         ({"harmful": 304}, ["harmful"]),  # 5 % instead of 100 %
         ({"ipr": 20}, ["ipr/3"]),  # -6.3 points, of a margin of 5
-        ({"math": 20}, []),  # of its own margin of 10
-        ({"math": 40}, ["math"]),
+        ({"math": 4}, []),  # -1.3 points [-2.6, -0.2]
+        ({"math": 20}, ["math"]),  # the ten points of its check are for the baseline
         ({"harmful": 304, "ipr": 304, "math": 304}, ["harmful", "ipr/3", "math"]),
         ({"hijack": 320}, []),  # measured, and no check reads it
     ],
