@@ -188,8 +188,8 @@ def _attacks(attacks: list[Contrast], mine: str, theirs: str) -> str:
     )
     near = [attack.label for attack in attacks if attack.floor < FLOOR]
     without = (
-        f"no relative change is given for {' and '.join(near)}, where {theirs}'s interval reaches "
-        f"below {percent(FLOOR)}"
+        f"no relative change is given where {theirs}'s interval reaches below {percent(FLOOR)}: "
+        f"{', '.join(near)}"
     )
     if change.mean_relative is None:
         return f"{text}; {without}."

@@ -51,8 +51,8 @@ def markdown(
         f"{DASH} is not measured, never zero.",
         _rates(cells, axes),
         "### The paper's claims",
-        f"By paired 95 % intervals in {trainings(findings.trainings)}; what fewer than three show "
-        "does not hold yet. Directions compare, levels do not.",
+        f"By paired 95 % intervals in {trainings(findings.trainings)}; what one or two show was "
+        "seen there and does not hold yet. Directions compare, levels do not.",
         _claims(findings),
     ]  # fmt: skip
     if findings.aggregates:
