@@ -134,7 +134,7 @@ def headline(
         return Headline(title, (), holds=False)
     holds = all(attack.standing == "ahead" for attack in attacks)
     calm = contrasts(CALM)
-    title = _title(prefill, attacks, mine, theirs) + _price(calm)
+    title = _title(prefill, attacks, mine, theirs) + _price(calm, mine)
     points = [
         _attacks(attacks, mine, theirs),
         *_weakest(contrasts(_harmful(cells, candidate)), mine, theirs, axes),
@@ -223,10 +223,10 @@ def _weakest(compared: list[Contrast], mine: str, theirs: str, axes: Axes) -> li
     ]
 
 
-def _price(calm: list[Contrast]) -> str:
+def _price(calm: list[Contrast], mine: str) -> str:
     """What the headline must not leave out: a clear loss where nobody attacks."""
     lost = [found.label for found in calm if found.standing == "behind"]
-    return f" (and does clearly worse on {' and '.join(lost)})" if lost else ""
+    return f" ({mine} does clearly worse on {' and '.join(lost)})" if lost else ""
 
 
 def _cost(calm: list[Contrast], mine: str, theirs: str) -> list[str]:

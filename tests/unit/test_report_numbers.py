@@ -215,7 +215,7 @@ def test_headline_names_a_clear_loss() -> None:
     ]
     assert plain(said(cells).title) == (
         "Handed a flawed thought, RECAP still answers safely 95 % of the time; its DAPO twin, 30 % "
-        "(and does clearly worse on benign requests)"
+        "(RECAP does clearly worse on benign requests)"
     )
 
 
