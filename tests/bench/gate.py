@@ -37,7 +37,7 @@ def main() -> None:
     ledger = Ledger(Path(LEDGER))
     cells = [ledger.read(Cell(name, seed)) for name in ("recap", "dapo") for seed in SEEDS]
     found = evidence([cell for cell in cells if cell], ledger, resamples=1, seed=0).outcomes
-    print("| benchmark | prompts | margin | true 0 | −margin | −2 · margin |")  # noqa: RUF001
+    print("| benchmark | prompts | margin | no difference | −margin | −2 · margin |")  # noqa: RUF001
     print("|---|---|---|---|---|---|")
     for key, rows in itertools.product(BENCHMARKS, ROWS):
         pairings = [
