@@ -12,6 +12,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from recap.errors import TrackingError
+
 URI = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
 ARTIFACTS = "mlartifacts"
@@ -69,7 +71,7 @@ def readdress(file: Path) -> bool:
     here = file.parent / ARTIFACTS
     if not here.is_dir():
         return False
-    with closing(sqlite3.connect(file, timeout=60)) as base, base:
+    with closing(_connected(file)) as base, base:
         known = base.execute("SELECT artifact_location, name FROM experiments").fetchall()
         ends = [(place or "", f"/{ARTIFACTS}/{name}") for place, name in known]
         before = {place.removesuffix(name) for place, name in ends if place.endswith(name)}
@@ -82,3 +84,16 @@ def readdress(file: Path) -> bool:
                     (f"{here.as_uri()}/", len(old) + 1, len(old), old),
                 )
     return bool(moved)
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    """An open database; raises TrackingError where MLflow's tables are gone from under us."""
+    try:
+        base = sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=60)
+        base.execute("SELECT 1 FROM experiments")
+    except sqlite3.OperationalError as error:
+        raise TrackingError(
+            f"Expected MLflow's tables in {file}, got: {error}. Another process took the file away "
+            "while this one had it open: run the command again."
+        ) from error
+    return base
