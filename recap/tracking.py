@@ -305,7 +305,7 @@ def log_machine(client: MlflowClient, run_id: str, step: int) -> None:
     client.log_batch(run_id, [Metric(name, value, now, step) for name, value in seen.items()])
 
 
-def artifact_text(place: str, name: str) -> str:
+def artifact_text(place: str | None, name: str) -> str:
     """A text file among the artifacts at ``place``; raises DataError when it cannot be had."""
     from mlflow.artifacts import load_text
     from mlflow.exceptions import MlflowException
