@@ -92,5 +92,5 @@ deploy: $(STAMP)  ## nightly runs on the Prefect server named by PREFECT_API_URL
 	@prefect work-pool inspect recap >/dev/null 2>&1 || prefect work-pool create --type process recap
 	@prefect --no-prompt deploy --all --prefect-file infra/prefect.yaml
 
-clean:  ## outputs and state, not the environment nor the DVC cache
+clean:  ## outputs and state, not the environment, the DVC cache nor records/ (who was champion)
 	@rm -rf models data results reports .recap mlflow.db mlartifacts

@@ -80,6 +80,7 @@ def sweep_pool_command(
 @app.command("promote")
 def promote_command(
     version: Annotated[str | None, typer.Option(help="A version; default: the challenger.")] = None,
+    override: Annotated[str | None, typer.Option(help="Why, though it would be refused.")] = None,
 ) -> None:
     """Make a version that passed its gate the champion."""
     check_store(Path())
@@ -88,7 +89,7 @@ def promote_command(
 
     wait_until_up()
     with api_stays_up():
-        print(promote(version))
+        print(promote(version, override))
 
 
 @app.command("rollback")

@@ -1,7 +1,8 @@
 """Flows ``promote`` and ``rollback``: who serves as champion, decided against today's registry.
 
-What passed its gate may replace the champion unless it is clearly worse; everything else is
-refused. The registry keeps the history (recap/registry.py).
+What passed its gate may replace the champion where evidence shows that it is not worse; all else is
+refused, unless somebody overrides it and says why. The registry keeps the history
+(recap/registry.py).
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from recap import registry
+from recap.history import Move
 from recap.params import read_params
-from recap.registry import Move
 from recap.tracking import open_store
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, result_serializer="json")
-def move_champion(version: str | None) -> Move:
+def move_champion(version: str | None, override: str | None) -> Move:
     """Promote one version."""
     with open_store(Path()) as client:
-        return registry.promote(client, Path(), read_params().registration.name, version)
+        return registry.promote(client, Path(), read_params(), version, override)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, result_serializer="json")
@@ -33,9 +34,12 @@ def restore_champion() -> Move:
 
 
 @flow(name="promote", persist_result=False, result_serializer="json")
-def promote(version: str | None = None) -> str:
-    """Make ``version`` (default: the challenger) the champion; returns a sentence about it."""
-    return _say(move_champion(version))
+def promote(version: str | None = None, override: str | None = None) -> str:
+    """Make ``version`` (default: the challenger) the champion; returns a sentence about it.
+
+    ``override``: why, though it would be refused.
+    """
+    return _say(move_champion(version, override))
 
 
 @flow(name="rollback", persist_result=False, result_serializer="json")
@@ -47,5 +51,7 @@ def rollback() -> str:
 def _say(move: Move) -> str:
     before = f" instead of version {move.previous}" if move.previous else ""
     text = f"{move.action}: version {move.version} is champion{before}."
+    if move.refused:
+        text += f" Overridden because: {move.reason}. Against it: {'; '.join(move.refused)}."
     create_markdown_artifact(key="champion", markdown=text)
     return text

@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 from recap.errors import BusyError, DataError, ParameterError, RecapError
 
 if TYPE_CHECKING:
+    from recap.publishing import Receipt
     from recap.sweeps.design import Cell
     from recap.sweeps.ledger import Ledger
     from recap.sweeps.project import Project
@@ -70,7 +71,7 @@ def run(
         _child("-m", "flows", "reproduce", "--workers", str(workers))
     else:
         print("Everything is up to date.")
-    _show_summary()
+    _show_summary(_published())
 
 
 @app.command()
@@ -101,10 +102,11 @@ def plan() -> None:
 def report(
     browse: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Show the last run's results and where the page lies."""
+    """Show the last run's results and where the page lies; writes nothing."""
+    from recap.publishing import last_receipt
     from recap.summary import PAGE
 
-    _show_summary()
+    _show_summary(last_receipt(ROOT))
     if browse and not webbrowser.open((ROOT / PAGE).resolve().as_uri()):
         raise DataError(f"Expected a browser to open {PAGE}, found none. Open the file yourself.")
 
@@ -148,15 +150,6 @@ def publish(
     version = f"{receipt.model} version {receipt.version}" if receipt.version else "no version yet"
     aliases = f" ({', '.join(receipt.aliases)})" if receipt.aliases else ""
     print(f"MLflow holds {len(receipt.runs)} runs and {version}{aliases}")
-    # After a run its own cells are enough: a sweep's would only take time.
-    if not live and _has_sweep():
-        sweep_publish()
-
-
-def _has_sweep() -> bool:
-    from recap.params import read_params
-
-    return bool(read_params(PARAMS).sweep)
 
 
 @app.command()
@@ -269,9 +262,15 @@ def _numbers(text: str | None) -> list[int]:
 @app.command()
 def promote(
     version: Annotated[str | None, typer.Option(help="A version; default: the challenger.")] = None,
+    override: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Though it would be refused; the history says why."),
+    ] = None,
 ) -> None:
-    """Make a version that passed its gate the champion."""
-    _child("-m", "flows", "promote", *(["--version", version] if version else []))
+    """Make a version that passed its gate, and is not worse, the champion."""
+    chosen = [f"--version={version}"] if version else []
+    chosen += [f"--override={override}"] if override is not None else []
+    _child("-m", "flows", "promote", *chosen)
 
 
 @app.command()
@@ -346,17 +345,23 @@ def write_seed(path: Path, seed: int) -> bool:
     return changed != text
 
 
-def _show_summary() -> None:
-    """Publish if tracking may lack something, then print; a store that fails is a warning."""
-    from rich.console import Console
-
+def _published() -> Receipt | None:
+    """What tracking holds, published if it may lack something; a store that fails is a warning."""
     from recap.publishing import last_receipt, read_receipt
-    from recap.summary import show_summary
+    from recap.store import database
 
     receipt = last_receipt(ROOT)
-    if receipt is None:
-        published = _start("-m", "recap", "publish").wait() == 0
-        receipt = read_receipt(ROOT) if published else None
+    if receipt is not None and database(ROOT) is not None:
+        return receipt  # of a server nobody knows what it holds now
+    published = _start("-m", "recap", "publish").wait() == 0
+    return read_receipt(ROOT) if published else None
+
+
+def _show_summary(receipt: Receipt | None) -> None:
+    from rich.console import Console
+
+    from recap.summary import show_summary
+
     wide = None if sys.stdout.isatty() else 120  # a log has no width of its own
     show_summary(ROOT, receipt, Console(width=wide))
 

@@ -19,7 +19,7 @@ from recap.errors import DataError, RecapError, choices
 from recap.locks import STATE
 from recap.params import check_pipeline, read_params
 from recap.pipeline import read_pipeline
-from recap.tracking import local_store, store_uri
+from recap.store import database
 
 PYTHON = (3, 11)
 CONSTRAINTS = "constraints.txt"
@@ -145,9 +145,9 @@ def _leftovers(root: Path) -> Finding:
 
 
 def _store(root: Path) -> Finding:
-    if not store_uri(root).startswith("sqlite:///"):
+    path = database(root)
+    if path is None:
         return Finding("tracking", "on a server: `recap publish` shows whether it answers")
-    path = local_store(root)
     if not path.is_file():
         return Finding("tracking", "no store yet; the first run makes it")
     try:

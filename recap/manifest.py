@@ -6,11 +6,12 @@ registry (recap/registry.py) and everything that differs between two clones.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from recap.errors import ModelError
+from recap.errors import DataError, ModelError
 from recap.lineage import digest, file_md5
-from recap.types import CellResult, GateDecision, Row
+from recap.types import CellResult, GateDecision, Row, VersionEvidence
 
 
 class ManifestFile(Row):
@@ -34,7 +35,9 @@ class Rate(Row):
 class Manifest(Row):
     """One candidate: its files, what was measured of it, what the gate said.
 
-    ``fingerprint`` covers all of the rest, so that equal content is one version.
+    ``fingerprint`` covers all of the rest, so that equal content is one version. ``evidence`` is
+    the md5 of the file beside it that has each prompt's outcome; versions of earlier times have
+    none.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Manifest(Row):
     rates: dict[str, Rate]
     decision: GateDecision
     lineage: dict[str, str]
+    evidence: str | None = None
 
 
 def build_manifest(
@@ -53,9 +57,12 @@ def build_manifest(
     policy: Path,
     decision: GateDecision,
     result: CellResult,
+    evidence: Path,
     inputs: dict[str, Path],
 ) -> Manifest:
     """The manifest of the model in ``policy``; ``inputs`` are files named in its lineage.
+
+    ``evidence`` is the file of a VersionEvidence.
 
     Raises ModelError when the directory holds no weights.
     """
@@ -89,5 +96,36 @@ def build_manifest(
         rates=rates,
         decision=decision,
         lineage={key: file_md5(path) for key, path in sorted(inputs.items())},
+        evidence=file_md5(evidence),
     )
-    return draft.model_copy(update={"fingerprint": digest(draft.model_dump(mode="json"))})
+    return draft.model_copy(update={"fingerprint": _fingerprint(draft)})
+
+
+def check_version(manifest: Manifest, evidence: bytes) -> None:
+    """Raise DataError unless manifest and the evidence's content are what was registered."""
+    if manifest.fingerprint != _fingerprint(manifest):
+        raise DataError(
+            f"Expected the manifest {manifest.fingerprint} as it was registered, got other "
+            "content. Put it back, or run the stage register again."
+        )
+    content = hashlib.md5(evidence, usedforsecurity=False).hexdigest()
+    if content != manifest.evidence:
+        raise DataError(
+            f"Expected outcomes of each prompt with the digest {manifest.evidence}, got {content}: "
+            "they are not what was registered. Put them back, or run the stage register again."
+        )
+
+
+def wordless(evidence: VersionEvidence) -> VersionEvidence:
+    """The same with digests for the names of request objects, which are words of prompts."""
+    answers = [
+        own.model_copy(
+            update={"clusters": [None if c is None else digest(c)[:8] for c in own.clusters]}
+        )
+        for own in evidence.answers
+    ]
+    return evidence.model_copy(update={"answers": answers})
+
+
+def _fingerprint(manifest: Manifest) -> str:
+    return digest(manifest.model_copy(update={"fingerprint": ""}).model_dump(mode="json"))

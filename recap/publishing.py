@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,27 +20,29 @@ from recap.lineage import Lineage, digest, flat, read_lineage, trained_with
 from recap.live import STEP, Line, LiveFiles, numbers, spooled
 from recap.locks import STATE, exclusive
 from recap.manifest import Manifest
+from recap.measures import snapshot_lines
 from recap.params import Params, read_params
 from recap.registry import aliases_of, ensure_registered
 from recap.rows import atomic_path, read_json
+from recap.store import database, store_uri
 from recap.sweeps.ledger import LEDGER
 from recap.sweeps.project import read_project
 from recap.sweeps.tracked import TrackedSweep, read_tracked_sweep, sweep_id
 from recap.tracking import (
+    EXPERIMENT,
     PARENT,
     SWEEP,
+    SWEEP_EXPERIMENT,
     CellRecord,
     describe_sweep,
     experiment_id,
-    local_store,
     log_lines,
     log_machine,
     model_revisions,
     open_store,
+    owner,
     record_cell,
-    snapshot_lines,
     start_run,
-    store_uri,
     sweep_run,
     write_again,
 )
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 TABLES = Path("reports/tables.json")
 DECISION = Path("results/decision.json")
 REGISTERED = Path("results/registered.json")
+EVIDENCE = Path("results/registered_evidence.json")
 RECEIPT = STATE / "published.json"
 Begin = Callable[["MlflowClient", str, str], str]
 """Makes the run of a cell in an experiment; returns its id."""
@@ -87,7 +90,7 @@ def publish(root: Path) -> Receipt:
                 runs[record.name] = write_again(write)
             if manifest is not None:
                 provenance = _provenance(params, lineage, manifest.candidate)
-                version = ensure_registered(client, root, manifest, provenance)
+                version = ensure_registered(client, root, manifest, root / EVIDENCE, provenance)
                 aliases = aliases_of(client, manifest.name, version)
     receipt = Receipt(
         state=_state(root, lineage),
@@ -104,9 +107,9 @@ def publish(root: Path) -> Receipt:
 def last_receipt(root: Path) -> Receipt | None:
     """What ``publish`` left if neither files nor store have changed since; imports no MLflow.
 
-    ``None`` for a server's store too: it cannot be looked at from outside.
+    A server's store cannot be looked at from outside: of that it is what was true then.
     """
-    if not (root / RECEIPT).is_file() or not store_uri(root).startswith("sqlite:///"):
+    if not (root / RECEIPT).is_file():
         return None
     receipt = read_receipt(root)
     return receipt if receipt.state == _state(root, read_lineage(root)) else None
@@ -127,7 +130,8 @@ def publish_sweep(root: Path, changed: Collection[str] | None = None) -> int:
     if not sweep.records:
         return 0
     with exclusive(root / STATE / "publish.lock"), open_store(root) as client:
-        write_again(partial(_record_sweep, client, experiment_id(client, root), sweep, changed))
+        experiment = experiment_id(client, root, SWEEP_EXPERIMENT)
+        write_again(partial(_record_sweep, client, experiment, sweep, changed))
     return len(sweep.records)
 
 
@@ -150,10 +154,11 @@ def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], 
     """As ``follow``, for the cells of a sweep, below its run; each is completed once recorded."""
     project = read_project(root)
     sweep, published = sweep_id(project), _recorded(root)
+    own = owner(root, Params.model_validate(dict(project.params)))
 
     def begin(client: MlflowClient, experiment: str, cell: str) -> str:
         parent = sweep_run(client, experiment, sweep)
-        return start_run(client, experiment, f"{SWEEP}/{cell}", {PARENT: parent})
+        return start_run(client, experiment, f"{SWEEP}/{cell}", {**own, PARENT: parent})
 
     def recorded() -> Callable[[], None]:
         now = _recorded(root)
@@ -167,7 +172,10 @@ def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], 
 
         return complete
 
-    follow(root, stopped, warn, files=LiveFiles(project.folder), begin=begin, recorded=recorded)
+    follow(
+        root, stopped, warn, files=LiveFiles(project.folder), begin=begin, recorded=recorded,
+        experiment=SWEEP_EXPERIMENT,
+    )  # fmt: skip
 
 
 def _recorded(root: Path) -> dict[str, int]:
@@ -181,8 +189,9 @@ def follow(
     warn: Callable[[str], None],
     *,
     files: LiveFiles | None = None,
-    begin: Begin = start_run,
+    begin: Begin | None = None,
     recorded: Callable[[], Callable[[], None]] = lambda: lambda: None,
+    experiment: str = EXPERIMENT,
 ) -> None:
     """Mirror live metrics into unfinished runs until ``stopped``; ``publish`` completes them.
 
@@ -191,6 +200,7 @@ def follow(
     the files are read and says what to do after: a cell is completed when all its lines are sent.
     """
     files = files or LiveFiles(root)
+    begin = begin or _beginning(owner(root, read_params(root / "params.yaml")))
     pending: dict[str, list[Line]] = {}
     runs: dict[str, str] = {}
     warned = False
@@ -203,7 +213,7 @@ def follow(
                 pending.pop(fresh.cell, None)
             pending.setdefault(fresh.cell, []).extend(fresh.lines)
         try:
-            _mirror(root, pending, runs, begin)
+            _mirror(root, experiment, pending, runs, begin)
             complete()
         except TrackingError as error:
             if not warned:
@@ -216,15 +226,30 @@ def follow(
             time.sleep(0.1)
 
 
-def _mirror(root: Path, pending: dict[str, list[Line]], runs: dict[str, str], begin: Begin) -> None:
+def _beginning(own: Mapping[str, str]) -> Begin:
+    """Makes runs of the cells of `recap run`."""
+
+    def begin(client: MlflowClient, experiment: str, cell: str) -> str:
+        return start_run(client, experiment, cell, own)
+
+    return begin
+
+
+def _mirror(
+    root: Path,
+    experiment: str,
+    pending: dict[str, list[Line]],
+    runs: dict[str, str],
+    begin: Begin,
+) -> None:
     """Send what is pending and forget it; a cell without a run in ``runs`` gets one."""
     if not pending:
         return
     with open_store(root) as client:
-        experiment = experiment_id(client, root)
+        number = experiment_id(client, root, experiment)
         for cell in list(pending):
             if cell not in runs:
-                runs[cell] = begin(client, experiment, cell)
+                runs[cell] = begin(client, number, cell)
             log_lines(client, runs[cell], pending[cell])
             log_machine(client, runs[cell], int(pending[cell][-1][STEP]))
             del pending[cell]
@@ -232,6 +257,7 @@ def _mirror(root: Path, pending: dict[str, list[Line]], runs: dict[str, str], be
 
 def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecord]:
     """One record for each cell of the matrix that has rates."""
+    own = owner(root, params)
     for variant in params.matrix.variants:
         for seed in params.matrix.seeds:
             name = f"{variant}-{seed}"
@@ -249,6 +275,7 @@ def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecor
                 tags=lineage.tags(name) | {"models": model_revisions(params)},
                 artifacts=[rates],
                 data=lineage.data(),
+                owner=own,
             )
 
 
@@ -277,8 +304,8 @@ def _provenance(params: Params, lineage: Lineage, candidate: str) -> dict[str, s
 
 def _state(root: Path, lineage: Lineage) -> str:
     """A digest of what publishing depends on: lock, parameters, manifest and the local store."""
-    manifest, store = root / REGISTERED, local_store(root)
-    status = store.stat() if store.is_file() else None
+    manifest, store = root / REGISTERED, database(root)
+    status = store.stat() if store is not None and store.is_file() else None
     return digest(
         {
             "lock": lineage.lock,

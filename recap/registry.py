@@ -1,25 +1,32 @@
 """Versions of the trained policy in MLflow's registry, and who is challenger and champion.
 
-A version is light: the manifest of its files, which DVC holds. Equal content is one version. The
-alias ``challenger`` goes only to what passed its gate; ``champion`` moves by promotion alone.
-MLflow keeps no history of aliases, so every move is written down as a tag of the model first.
+A version is light: the manifest of its files, which DVC holds, and its outcomes on the gate's
+prompts. Equal content is one version, on all machines. The alias ``challenger`` goes only to what
+passed its gate; ``champion`` moves by promotion alone. MLflow keeps no history of aliases: every
+move is first written down, in a file of the clone (recap/history.py) and as a tag of the model.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from recap.errors import GateError
+from recap.errors import DataError, GateError
+from recap.history import EVIDENCE, MANIFEST, History, Move, champions, me, now
 from recap.locks import STATE, exclusive
-from recap.manifest import Manifest, Rate
+from recap.manifest import Manifest, check_version
+from recap.params import Params
+from recap.promotion import promotion_decision
 from recap.rows import write_json
-from recap.tracking import FINGERPRINT, experiment_id, local_store, store_uri
-from recap.types import Row
+from recap.store import database, store_name
+from recap.tracking import FINGERPRINT, artifact_text, experiment_id, write_again
+from recap.types import GateCheck, GateDecision, VersionEvidence
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,39 +35,40 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 PASSED, REFUSED = "passed", "refused"
 HISTORY = "history."
-"""Beginning of the model's tags that hold one Move each, numbered."""
+"""Beginning of the model's tags that hold one Move each; what follows puts them in order."""
 FIRST = "`recap run` registers a candidate; it becomes challenger when it passes the gate."
-EVALUATION = "data/prompts/eval.jsonl"
-"""Rates compare only between versions measured on the same prompts."""
-
-
-class Move(Row):
-    """One move of the alias ``champion``."""
-
-    action: Literal["promote", "rollback"]
-    version: str
-    previous: str | None
-    at: str
+AS_IT_WAS = "Champion and aliases are as they were."
 
 
 def ensure_registered(
-    client: MlflowClient, root: Path, manifest: Manifest, provenance: Mapping[str, str]
+    client: MlflowClient,
+    root: Path,
+    manifest: Manifest,
+    evidence: Path,
+    provenance: Mapping[str, str],
 ) -> str:
     """The version that holds ``manifest``, found by content or made; returns its number.
 
-    ``provenance`` are tags the content does not imply; those it has already stay. A version that
-    passed and was never champion becomes challenger.
+    ``evidence`` is the file that the manifest names; ``provenance`` are tags the content does not
+    imply; those it has already stay. A version that passed and was never champion becomes
+    challenger. What the clone's history knows of this store and the store has lost is restored
+    first. Raises DataError when the evidence is not what the manifest names.
     """
+    kept = History(root, manifest.name, store_name(root))
+    content = read_evidence(evidence)
+    check_version(manifest, content)
     with exclusive(root / STATE / "registry.lock"):
-        _model(client, manifest.name)
-        version = _find(client, manifest) or _create(client, root, manifest)
+        write_again(partial(_restore, client, root, manifest.name, kept))
+        write = partial(_registered, client, root, manifest, content)
+        number = write_again(write)
+        known = client.get_model_version(manifest.name, number).tags
         for key, text in provenance.items():
-            if key not in version.tags:
-                client.set_model_version_tag(manifest.name, version.version, key, text)
-        number = str(version.version)
-        moved = {move.version for move in history(_model(client, manifest.name).tags)}
-        if manifest.decision.passed and number not in moved:
-            client.set_registered_model_alias(manifest.name, CHALLENGER, number)
+            if key not in known:
+                client.set_model_version_tag(manifest.name, number, key, text)
+        kept.keep(manifest, content)
+        if not any(move.fingerprint == manifest.fingerprint for move in kept.moves()):
+            kept.append(_move("register", number, manifest.fingerprint, None))
+        _remember(client, kept, manifest.name)
     return number
 
 
@@ -72,39 +80,40 @@ def aliases_of(client: MlflowClient, name: str, version: str) -> tuple[str, ...]
 
 def check_store(root: Path) -> None:
     """Raise GateError where nothing was ever published: opening the store would make one."""
-    if store_uri(root).startswith("sqlite:///") and not local_store(root).is_file():
-        raise GateError(f"Expected versions in {local_store(root)}, found no such store. {FIRST}")
+    file = database(root)
+    if file is not None and not file.is_file():
+        raise GateError(f"Expected versions in {file}, found no such store. {FIRST}")
 
 
-def promote(client: MlflowClient, root: Path, name: str, version: str | None) -> Move:
+def promote(
+    client: MlflowClient, root: Path, params: Params, version: str | None, override: str | None
+) -> Move:
     """Make ``version`` (the challenger, when none is named) the champion.
 
-    Raises GateError when there is none, when it did not pass its gate, when it is champion
-    already, or when a rate lies below the champion's with the intervals apart.
+    Raises GateError when there is none or it is champion already; when it did not pass its gate,
+    when it lies below the champion, or when the evidence for either answer is missing or unequal,
+    unless ``override`` says why it shall be champion all the same.
     """
+    name = params.registration.name
+    if override is not None and not override.strip():
+        raise GateError("Expected the reason of the override, got none. Say why in some words.")
     with exclusive(root / STATE / "registry.lock"):
         model = _known(client, name)
         candidate = _candidate(client, model, version)
-        number = str(candidate.version)
-        if candidate.tags.get("gate") != PASSED:
-            reasons = candidate.tags.get("gate_reasons", "it carries no gate decision")
-            raise GateError(
-                f"Expected a version that passed its gate, got version {number}: {reasons}. "
-                "Train a better one; the gate's floors stand in params.yaml."
-            )
-        champion = _alias(model, CHAMPION)
+        number, champion = str(candidate.version), _champion(model)
         if champion == number:
             raise GateError(f"Version {number} is the champion already; nothing to promote.")
-        if champion is not None:
-            worse = worse_rates(candidate.tags, client.get_model_version(name, champion).tags)
-            if worse:
-                raise GateError(
-                    f"Expected version {number} to be no worse than the champion, version "
-                    f"{champion}, got: {'; '.join(worse)}. Champion and aliases are as they were."
-                )
-        return _move(
-            client, model, Move(action="promote", version=number, previous=champion, at=_now())
-        )
+        refused = _refusals(client, params, candidate, champion)
+        if refused and override is None:
+            raise GateError(
+                f"Expected version {number} to be fit for champion, got: {'; '.join(refused)}. "
+                f"{AS_IT_WAS} Train a better one, or measure both alike; `recap promote --version "
+                f'{number} --override "why"` promotes it all the same, and the history says why.'
+            )
+        move = _move("promote", number, candidate.tags[FINGERPRINT], champion)
+        if refused:
+            move = move.model_copy(update={"reason": override, "refused": tuple(refused)})
+        return _make(client, History(root, name, store_name(root)), model, move)
 
 
 def rollback(client: MlflowClient, root: Path, name: str) -> Move:
@@ -116,8 +125,9 @@ def rollback(client: MlflowClient, root: Path, name: str) -> Move:
             raise GateError(
                 f"Expected an earlier champion of {name}, found none in its history. Promote first."
             )
-        move = Move(action="rollback", version=line[-2], previous=line[-1], at=_now())
-        return _move(client, model, move)
+        before = client.get_model_version(name, line[-2])
+        move = _move("rollback", line[-2], before.tags[FINGERPRINT], line[-1])
+        return _make(client, History(root, name, store_name(root)), model, move)
 
 
 def history(tags: Mapping[str, str]) -> list[Move]:
@@ -126,36 +136,69 @@ def history(tags: Mapping[str, str]) -> list[Move]:
     return [Move.model_validate_json(tags[key]) for key in keys]
 
 
-def champions(moves: Sequence[Move]) -> list[str]:
-    """The line of champions that rollback walks back along; the last one is the present one."""
-    line: list[str] = []
-    for move in moves:
-        if move.action == "rollback":
-            line.pop()
-        elif line[-1:] != [move.version]:  # a move that was cut off is written twice
-            line.append(move.version)
-    return line
+def read_version(version: ModelVersion) -> tuple[Manifest, bytes]:
+    """What a version is made of, from its artifacts.
 
-
-def worse_rates(candidate: Mapping[str, str], champion: Mapping[str, str]) -> list[str]:
-    """Rates of a version (by its tags) that lie below the champion's with intervals apart.
-
-    Empty when the two were measured on different prompts: such rates do not compare.
+    Raises DataError when they are gone, or not what was registered.
     """
-    data = [json.loads(tags.get("data", "{}")).get(EVALUATION) for tags in (candidate, champion)]
-    if data[0] is None or data[0] != data[1]:
-        return []
-    mine, theirs = (_rates(tags) for tags in (candidate, champion))
-    worse = []
-    for name in sorted(mine.keys() & theirs.keys()):
-        high, low = mine[name].high, theirs[name].low
-        if high is not None and low is not None and high < low:
-            worse.append(f"{name} at most {high:.1%} against at least {low:.1%}")
-    return worse
+    manifest = read_manifest(version)
+    if manifest.evidence is None or manifest.fingerprint != version.tags.get(FINGERPRINT):
+        raise DataError(
+            "Expected a manifest that names the outcomes of each prompt, got one without, of an "
+            "earlier time or another version."
+        )
+    evidence = artifact_text(version.source, EVIDENCE).encode()
+    check_version(manifest, evidence)
+    return manifest, evidence
 
 
-def _rates(tags: Mapping[str, str]) -> dict[str, Rate]:
-    return {key: Rate.model_validate(rate) for key, rate in json.loads(tags["rates"]).items()}
+def read_evidence(path: Path) -> bytes:
+    """The file that the stage register wrote beside the manifest."""
+    if not path.is_file():
+        raise DataError(f"Expected the file {path}, found none. Run the stage that makes it.")
+    return path.read_bytes()
+
+
+def read_manifest(version: ModelVersion) -> Manifest:
+    """A version's manifest; raises DataError when it is gone."""
+    return Manifest.model_validate_json(artifact_text(version.source, MANIFEST))
+
+
+def _refusals(
+    client: MlflowClient, params: Params, candidate: ModelVersion, champion: str | None
+) -> list[str]:
+    """What speaks against the candidate; empty where evidence shows that nothing does."""
+    try:
+        manifest, evidence = read_version(candidate)
+    except DataError as error:
+        return [f"version {candidate.version} carries no evidence: {error}"]
+    refused = [] if manifest.decision.passed else _failed(manifest.decision)
+    if champion is None:
+        return refused
+    theirs, lost = None, list[str]()
+    try:
+        content = read_version(_version(client, params.registration.name, champion))[1]
+        theirs = VersionEvidence.model_validate_json(content)
+    except DataError as error:
+        lost = [f"version {champion}, the champion, carries no evidence: {error}"]
+    decision = promotion_decision(
+        VersionEvidence.model_validate_json(evidence),
+        theirs,
+        params.gate,
+        names=(f"version {candidate.version}", f"version {champion}"),
+        resamples=params.evaluate.bootstrap,
+        seed=params.seed,
+    )
+    return [*refused, *(lost or _failed(decision))]
+
+
+def _failed(decision: GateDecision) -> list[str]:
+    return [_said(check) for check in decision.checks if not check.passed]
+
+
+def _said(check: GateCheck) -> str:
+    lacking = f"; not enough evidence: it takes {check.lacking}" if check.lacking else ""
+    return f"{check.name}: {check.measured}, required {check.required}{lacking}"
 
 
 def _model(client: MlflowClient, name: str) -> RegisteredModel:
@@ -176,37 +219,81 @@ def _alias(model: RegisteredModel, alias: str) -> str | None:
     return None if number is None else str(number)
 
 
+def _champion(model: RegisteredModel) -> str | None:
+    """By its alias; where somebody took that away, by the history: no champion is compared with
+    nothing.
+    """
+    return _alias(model, CHAMPION) or next(iter(champions(history(model.tags))[-1:]), None)
+
+
 def _candidate(client: MlflowClient, model: RegisteredModel, version: str | None) -> ModelVersion:
-    known = client.search_model_versions(f"name = '{model.name}'")
+    known = _versions(client, model.name)
     number = version or _alias(model, CHALLENGER)
     for found in known:
         if str(found.version) == number:
             return found
-    listed = ", ".join(
-        f"{v.version} ({v.tags.get('gate', 'no gate')})"
-        for v in sorted(known, key=lambda v: int(v.version))
-    )
+    listed = ", ".join(f"{v.version} ({v.tags.get('gate', 'no gate')})" for v in known)
+    champion = _champion(model)
+    if version is None and champion is not None:
+        raise GateError(
+            f"Version {champion} is the champion already, and no version challenges it: nothing to "
+            f"promote. There are versions {listed}; --version names one."
+        )
     wanted = f"version {version}" if version else f"a version with the alias '{CHALLENGER}'"
     raise GateError(
         f"Expected {wanted} of {model.name}, found versions {listed or 'none'}. {FIRST}"
     )
 
 
-def _find(client: MlflowClient, manifest: Manifest) -> ModelVersion | None:
-    query = f"name = '{manifest.name}' and tags.{FINGERPRINT} = '{manifest.fingerprint}'"
-    return next(iter(client.search_model_versions(query, max_results=1)), None)
+def _versions(
+    client: MlflowClient, name: str, fingerprint: str | None = None
+) -> list[ModelVersion]:
+    """All versions, or those of one content, the oldest first."""
+    which = "" if fingerprint is None else f" and tags.{FINGERPRINT} = '{fingerprint}'"
+    found = client.search_model_versions(f"name = '{name}'{which}")
+    return sorted(found, key=lambda version: int(version.version))
 
 
-def _create(client: MlflowClient, root: Path, manifest: Manifest) -> ModelVersion:
-    """A version whose only artifact is the manifest."""
+def _version(client: MlflowClient, name: str, number: str) -> ModelVersion:
+    """One version; raises DataError when the store has it no more."""
+    for found in _versions(client, name):
+        if str(found.version) == number:
+            return found
+    raise DataError(f"Expected version {number} of {name} in the store, found none.")
+
+
+def _registered(client: MlflowClient, root: Path, manifest: Manifest, evidence: bytes) -> str:
+    """The number of the one version of this content, and its place as challenger.
+
+    No store keeps two machines from making one each at the same moment: all keep the first, and
+    the others go, unless somebody gave them an alias.
+    """
+    name, content = manifest.name, manifest.fingerprint
+    _model(client, name)
+    if not _versions(client, name, content):
+        _create(client, root, manifest, evidence)
+    first, *others = _versions(client, name, content)
+    model = _model(client, name)
+    moved = {move.version for move in history(model.tags)}
+    used = moved | {str(number) for number in model.aliases.values()}
+    for other in others:
+        if str(other.version) not in used:
+            client.delete_model_version(name, other.version)
+    ours = {str(version.version) for version in (first, *others)}
+    if manifest.decision.passed and not ours & moved:
+        client.set_registered_model_alias(name, CHALLENGER, first.version)
+    return str(first.version)
+
+
+def _create(client: MlflowClient, root: Path, manifest: Manifest, evidence: bytes) -> ModelVersion:
+    """A version whose artifacts are the manifest and the outcomes."""
     experiment = experiment_id(client, root)
     holder = client.create_logged_model(experiment, name=manifest.candidate)
     with tempfile.TemporaryDirectory() as folder:
-        write_json(Path(folder) / "manifest.json", manifest)
+        write_json(Path(folder) / MANIFEST, manifest)
+        (Path(folder) / EVIDENCE).write_bytes(evidence)
         client.log_model_artifacts(holder.model_id, folder)
     client.finalize_logged_model(holder.model_id, "READY")
-    failed = [check for check in manifest.decision.checks if not check.passed]
-    reasons = "; ".join(f"{c.name}: {c.measured}, required {c.required}" for c in failed)
     return client.create_model_version(
         manifest.name,
         source=holder.artifact_location,
@@ -215,21 +302,95 @@ def _create(client: MlflowClient, root: Path, manifest: Manifest) -> ModelVersio
             FINGERPRINT: manifest.fingerprint,
             "candidate": manifest.candidate,
             "gate": PASSED if manifest.decision.passed else REFUSED,
-            "gate_reasons": reasons or "every check passed",
+            "gate_reasons": "; ".join(_failed(manifest.decision)) or "every check passed",
             "rates": json.dumps({k: rate.model_dump() for k, rate in manifest.rates.items()}),
         },
     )
 
 
-def _move(client: MlflowClient, model: RegisteredModel, move: Move) -> Move:
+def _restore(client: MlflowClient, root: Path, name: str, kept: History) -> None:
+    """Give the store what it has lost of the clone's history: versions, moves, the champion.
+
+    Raises DataError when a champion's files are gone from the records.
+    """
+    known = kept.moves()
+    if not known:
+        return
+    model = _model(client, name)
+    there = {move.key for move in history(model.tags)}
+    lost = [move for move in known if move.action != "register" and move.key not in there]
+    if not lost and _versions(client, name):
+        return
+    numbers = {v.tags.get(FINGERPRINT): str(v.version) for v in _versions(client, name)}
+    for move in known:
+        content = move.fingerprint
+        needed = move in lost
+        if content is None or content in numbers or not (needed or kept.has(content)):
+            continue
+        numbers[content] = _registered(client, root, *kept.kept(content))
+    renumbered = [
+        move.model_copy(update={"version": numbers.get(move.fingerprint, move.version)})
+        for move in lost
+    ]
+    told = sorted([*history(model.tags), *renumbered], key=lambda move: move.at)
+    for place, move in enumerate(told):
+        if move.key not in there:
+            previous = next(iter(champions(told[:place])[-1:]), None)
+            _tell(client, name, move.model_copy(update={"previous": previous}))
+    _settle(client, name)
+
+
+def _settle(client: MlflowClient, name: str) -> None:
+    """Have the alias ``champion`` point where the history ends; who was champion challenges not."""
+    model = _model(client, name)
+    moves = history(model.tags)
+    if line := champions(moves):
+        client.set_registered_model_alias(name, CHAMPION, line[-1])
+    if _alias(model, CHALLENGER) in {move.version for move in moves}:
+        client.delete_registered_model_alias(name, CHALLENGER)
+
+
+def _remember(client: MlflowClient, kept: History, name: str) -> None:
+    """Add to the clone's file the moves that other clones made in this store."""
+    known = {move.key for move in kept.moves()}
+    versions = {str(version.version): version for version in _versions(client, name)}
+    for move in history(_model(client, name).tags):
+        version = versions.get(move.version)
+        content = move.fingerprint or (version.tags.get(FINGERPRINT) if version else None)
+        told = move.model_copy(update={"fingerprint": content})
+        if told.key in known:
+            continue
+        if version is not None and content is not None and not kept.has(content):
+            with contextlib.suppress(DataError):  # made without evidence: only its move is told
+                kept.keep(*read_version(version))
+        kept.append(told)
+
+
+def _move(action: str, version: str, fingerprint: str, previous: str | None) -> Move:
+    """What happens now, by this user."""
+    return Move.model_validate(
+        {
+            "action": action,
+            "version": version,
+            "previous": previous,
+            "at": now(),
+            "by": me(),
+            "fingerprint": fingerprint,
+        }
+    )
+
+
+def _make(client: MlflowClient, kept: History, model: RegisteredModel, move: Move) -> Move:
     """Write the move down, then make it."""
-    number = len(history(model.tags)) + 1
-    client.set_registered_model_tag(model.name, f"{HISTORY}{number:05d}", move.model_dump_json())
+    kept.append(move)
+    _tell(client, model.name, move)
     client.set_registered_model_alias(model.name, CHAMPION, move.version)
     if _alias(model, CHALLENGER) == move.version:
         client.delete_registered_model_alias(model.name, CHALLENGER)
     return move
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _tell(client: MlflowClient, name: str, move: Move) -> None:
+    """A tag of the model for the move; two clones that move at once write two."""
+    key = f"{HISTORY}{move.at}.{secrets.token_hex(2)}"
+    client.set_registered_model_tag(name, key, move.model_dump_json())

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recap.errors import GateError
-from recap.manifest import Manifest
 from recap.params import read_params
-from recap.registry import check_store
-from recap.tracking import CELL, EXPERIMENT, SWEEP, artifact_text, open_store
+from recap.registry import check_store, read_manifest
+from recap.tracking import CELL, EXPERIMENT, SWEEP, SWEEP_EXPERIMENT, open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,8 +42,8 @@ def trace(root: Path, target: str) -> Trace:
         for version in versions:
             if str(version.version) == str(number):
                 return _of_version(client, version, dict(model.aliases) if model else {})
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        known = [experiment.experiment_id] if experiment else []
+        named = [client.get_experiment_by_name(n) for n in (EXPERIMENT, SWEEP_EXPERIMENT)]
+        known = [experiment.experiment_id for experiment in named if experiment]
         if run := _run(client, known, target):
             return _of_run(run)
         numbers = sorted((str(v.version) for v in versions), key=int)
@@ -72,7 +71,7 @@ def told(trace: Trace) -> Iterator[str]:
 
 def _of_version(client: MlflowClient, version: Any, aliases: Mapping[str, str]) -> Trace:
     tags = version.tags
-    manifest = Manifest.model_validate_json(artifact_text(version.source, "manifest.json"))
+    manifest = read_manifest(version)
     parameters = json.loads(tags.get("params", "{}"))
     data = json.loads(tags.get("data", "{}"))
     return {

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,26 +22,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from recap.child import ENVIRONMENT
-from recap.errors import TrackingError
+from recap.errors import DataError, TrackingError
 from recap.lineage import digest, file_md5
 from recap.live import STEP, Line, agree
 from recap.locks import STATE, exclusive
+from recap.measures import named_rates, named_reflection
 from recap.params import Params
-from recap.types import BenchmarkResult, CellResult, DynamicsResult, ReflectionSummary
+from recap.rows import atomic_path
+from recap.store import URI, artifact_place, database, readdress, store_uri, without_password
+from recap.types import CellResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-EXPERIMENT = "recap"
+EXPERIMENT, SWEEP_EXPERIMENT = "recap", "recap-sweep"
+"""What a user ran, and what is recorded of a sweep: thrice twenty cells would hide three."""
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Has MLflow's page open an experiment at its runs; without it they stand behind a choice."""
 FINGERPRINT, CELL = "fingerprint", "cell"
+CLONE, WORLD = "clone", "world"
+"""Tags that say whose an unfinished run is: of which clone, and of which world."""
 SWEEP = "sweep"
 PARENT = "mlflow.parentRunId"
-URI = "MLFLOW_TRACKING_URI"
 BATCH = 1000
 """Metrics in one call, MLflow's own limit."""
-COLLISIONS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
-"""How a store answers one of two who write the same at once, or to a run that is just deleted."""
+COLLISIONS = (
+    "BAD_REQUEST",
+    "INVALID_PARAMETER_VALUE",
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_DOES_NOT_EXIST",
+)
+"""How a store answers one of two who write the same at once, or to what is just deleted."""
 ATTEMPTS = 5
 Written = TypeVar("Written")
 
@@ -50,7 +63,8 @@ class CellRecord:
     """All that is recorded of one cell; ``curve`` is empty for a policy that was not trained.
 
     ``live``: the same updates with their speeds, where training left them. ``dynamics``: the rates
-    of its snapshots, a line for each. ``data``: the digest of every data set, by name.
+    of its snapshots, a line for each. ``data``: the digest of every data set, by name. ``owner``
+    are tags of ``owner``.
     """
 
     name: str
@@ -62,6 +76,7 @@ class CellRecord:
     tags: Mapping[str, str]
     artifacts: Sequence[Path]
     data: Mapping[str, str]
+    owner: Mapping[str, str]
 
     @property
     def fingerprint(self) -> str:
@@ -70,21 +85,27 @@ class CellRecord:
         return digest([self.name, result, self.curve, self.dynamics, self.settings])
 
 
-def store_uri(root: Path) -> str:
-    """Where runs and versions are kept."""
-    return os.environ.get(URI) or f"sqlite:///{local_store(root)}"
+def owner(root: Path, params: Params) -> dict[str, str]:
+    """Tags of a run that say whose it is: nobody else closes it while it is unfinished.
 
-
-def local_store(root: Path) -> Path:
-    """The default store's file."""
-    return root.resolve() / "mlflow.db"
+    A copy of a clone is another clone.
+    """
+    path = root / STATE / "clone"
+    with exclusive(root / STATE / "clone.lock"):
+        if not path.is_file():
+            with atomic_path(path) as part:
+                part.write_text(secrets.token_hex(8), encoding="utf-8")
+    clone = digest([path.read_text(encoding="utf-8"), str(root.resolve())])
+    world = digest({"seed": params.seed, "world": params.world.model_dump(mode="json")})
+    return {CLONE: clone, WORLD: world}
 
 
 @contextlib.contextmanager
 def open_store(root: Path) -> Iterator[MlflowClient]:
     """A client of the store; MLflow's own exceptions become TrackingError.
 
-    A fresh SQLite store is made under a lock: two processes migrating it at once both crash.
+    A fresh SQLite store is made under a lock: two processes migrating it at once both crash. One
+    that was moved with its artifacts finds them again.
     """
     for name, value in ENVIRONMENT.items():
         if name.startswith("MLFLOW_"):
@@ -103,11 +124,13 @@ def open_store(root: Path) -> Iterator[MlflowClient]:
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
+            if file := database(root):
+                readdress(file)
         yield client
     except MlflowException as error:
         reason = str(error).splitlines()[0][:300]
         raise TrackingError(
-            f"Expected the tracking store {_without_password(uri)} to answer, got: {reason}. "
+            f"Expected the tracking store {without_password(uri)} to answer, got: {reason}. "
             "Results are safe in files; `recap publish` tries again."
         ) from error
     finally:
@@ -117,22 +140,23 @@ def open_store(root: Path) -> Iterator[MlflowClient]:
             os.environ[URI] = named
 
 
-def experiment_id(client: MlflowClient, root: Path) -> str:
+def experiment_id(client: MlflowClient, root: Path, name: str = EXPERIMENT) -> str:
     """The experiment's id; it is made when missing, with artifacts beside a local store."""
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
-    local = store_uri(root).startswith("sqlite:///")
-    place = (root.resolve() / "mlartifacts" / EXPERIMENT).as_uri() if local else None
-    from mlflow.exceptions import MlflowException
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        from mlflow.exceptions import MlflowException
 
-    try:
-        return str(client.create_experiment(EXPERIMENT, artifact_location=place))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    found = client.get_experiment_by_name(EXPERIMENT)  # another process was faster
-    assert found is not None
+        try:
+            place = artifact_place(root, name)
+            return str(client.create_experiment(name, artifact_location=place, tags=dict(KIND)))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = client.get_experiment_by_name(name)  # another process was faster
+        assert found is not None
+    for key, kind in KIND.items():
+        if key not in found.tags:
+            client.set_experiment_tag(found.experiment_id, key, kind)
     return str(found.experiment_id)
 
 
@@ -140,19 +164,19 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
     """The finished run that holds ``record``; found by content, completed or made. Returns its id.
 
     A live mirror that reached the last update of this very training is completed, which keeps its
-    speeds; other unfinished runs of the cell are closed as killed. Where machines made a run each
-    at the same moment, the first stays.
+    speeds; other unfinished runs of the cell are closed as killed, if its owner began them. Where
+    machines made a run each at the same moment, the first stays.
     """
     if done := _recorded_run(client, experiment, record.fingerprint):
         return done
     run_id = None
-    for run in _unfinished(client, experiment, record.name):
+    for run in _unfinished(client, experiment, record):
         if run_id is None and record.curve and agree(record.curve[-1], run.data.metrics):
             run_id = run.info.run_id
         else:
             client.set_terminated(run.info.run_id, status="KILLED")
     if run_id is None:
-        run_id = start_run(client, experiment, record.name)
+        run_id = start_run(client, experiment, record.name, record.owner)
         log_lines(client, run_id, record.live or record.curve)
     from mlflow.entities import Param, RunTag
 
@@ -189,16 +213,14 @@ def _recorded_run(client: MlflowClient, experiment: str, fingerprint: str) -> st
     return run_id
 
 
-def start_run(
-    client: MlflowClient, experiment: str, cell: str, tags: Mapping[str, str] | None = None
-) -> str:
-    """A new unfinished run of ``cell``, with further ``tags``; returns its id.
+def start_run(client: MlflowClient, experiment: str, cell: str, tags: Mapping[str, str]) -> str:
+    """A new unfinished run of ``cell``; ``tags`` are its owner's and others. Returns its id.
 
     A sweep's cells are called ``sweep/<cell>``: they are measured otherwise than the run's own.
     """
     name = cell.removeprefix(f"{SWEEP}/")
     variant, replicate = name.rsplit("-", 1)
-    own = {CELL: cell, "variant": variant, "replicate": replicate, **(tags or {})}
+    own = {CELL: cell, "variant": variant, "replicate": replicate, **tags}
     return str(client.create_run(experiment, run_name=name, tags=own).info.run_id)
 
 
@@ -283,11 +305,17 @@ def log_machine(client: MlflowClient, run_id: str, step: int) -> None:
     client.log_batch(run_id, [Metric(name, value, now, step) for name, value in seen.items()])
 
 
-def artifact_text(place: str, name: str) -> str:
-    """A text file among the artifacts at ``place``."""
+def artifact_text(place: str | None, name: str) -> str:
+    """A text file among the artifacts at ``place``; raises DataError when it cannot be had."""
     from mlflow.artifacts import load_text
+    from mlflow.exceptions import MlflowException
 
-    return str(load_text(f"{place}/{name}"))
+    try:
+        return str(load_text(f"{place}/{name}"))
+    except (MlflowException, OSError) as error:
+        raise DataError(
+            f"Expected the artifact {name} in {place}, got: {str(error).splitlines()[0][:200]}."
+        ) from error
 
 
 def _log_data(client: MlflowClient, run_id: str, data: Mapping[str, str]) -> None:
@@ -331,52 +359,13 @@ def _log_points(
         client.log_batch(run_id, metrics=batch)
 
 
-def _unfinished(client: MlflowClient, experiment: str, cell: str) -> Sequence[Run]:
-    """Runs of a cell that were never completed, newest first."""
-    query = f"attributes.status = 'RUNNING' and tags.{CELL} = '{cell}'"
+def _unfinished(client: MlflowClient, experiment: str, record: CellRecord) -> Sequence[Run]:
+    """Runs of a cell that its owner began and never completed, newest first."""
+    own = {CELL: record.name, **record.owner}
+    query = " and ".join(
+        ["attributes.status = 'RUNNING'", *(f"tags.{key} = '{text}'" for key, text in own.items())]
+    )
     return list(client.search_runs([experiment], query, order_by=["attributes.start_time DESC"]))
-
-
-def named_rates(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, float]]:
-    """Every rate with its intervals and counts, as ``<benchmark>.<round>.<what>``.
-
-    What was not measured is left out: a rate without any scored row has its counts alone.
-    """
-    for row in results:
-        name = f"{row.benchmark}.{row.round}"
-        for what, value in row.rate.model_dump().items():
-            if value is not None:
-                yield f"{name}.{what}", float(value)
-        if row.reflection.value is not None:
-            yield f"{name}.reflection", row.reflection.value
-            yield f"{name}.reflection_n", float(row.reflection.n)
-            yield f"{name}.reflection_n_unscored", float(row.reflection.n_unscored)
-        for found in row.pass_at_k:
-            if found.value is not None:
-                yield f"{name}.pass_at_{found.k}", found.value
-                yield f"{name}.pass_at_{found.k}_n_prompts", float(found.n_prompts)
-
-
-def named_reflection(pools: Sequence[ReflectionSummary]) -> Iterator[tuple[str, float]]:
-    """Self-reflection of a cell's thoughts, as ``reflection.<domain>.<clean or prefilled>``."""
-    for pool in pools:
-        if pool.rate.value is None:
-            continue
-        name = f"reflection.{pool.domain}.{'prefilled' if pool.prefilled else 'clean'}"
-        yield name, pool.rate.value
-        yield f"{name}.n", float(pool.rate.n)
-        yield f"{name}.n_unscored", float(pool.rate.n_unscored)
-
-
-def snapshot_lines(dynamics: DynamicsResult) -> list[dict[str, float]]:
-    """The rates of every snapshot, a line for each."""
-    return [
-        {
-            STEP: float(snapshot.update),
-            **{f"dynamics.{name}": value for name, value in named_rates(snapshot.results)},
-        }
-        for snapshot in dynamics.snapshots
-    ]
 
 
 def model_revisions(params: Params) -> str:
@@ -384,8 +373,3 @@ def model_revisions(params: Params) -> str:
     origins: dict[str, str] = {str(name): place for name, place in params.models.origins.items()}
     origins.update({str(name): place for name, place in params.sources.origins.items()})
     return json.dumps(origins, sort_keys=True) if origins else "microworld"
-
-
-def _without_password(uri: str) -> str:
-    scheme, found, rest = uri.partition("://")
-    return f"{scheme}://{rest.rsplit('@', 1)[-1]}" if found else uri

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from recap.lineage import digest
 from recap.live import STEP, spooled
+from recap.measures import snapshot_lines
 from recap.params import Params
 from recap.sweeps.ledger import LEDGER, Ledger, Measured
 from recap.sweeps.project import Project, read_project
-from recap.tracking import SWEEP, CellRecord, model_revisions, snapshot_lines
+from recap.tracking import SWEEP, CellRecord, model_revisions, owner
 
 RESULTS = ("microworld.md", "claims.md")
 """Pages below docs/results that tell of the sweep; they hold no prompt and no answer."""
@@ -45,12 +46,12 @@ def read_tracked_sweep(root: Path) -> TrackedSweep:
     """The sweep of the clone; raises ParameterError where params.yaml has none that fits."""
     project, ledger = read_project(root), Ledger(root / LEDGER)
     prints, params = project.fingerprints(), Params.model_validate(dict(project.params))
-    models, records = model_revisions(params), []
+    models, own, records = model_revisions(params), owner(root, params), []
     for cell, fingerprint in prints.items():
         measured = ledger.read(cell)
         if measured is not None and measured.fingerprint == fingerprint:
             file = root / LEDGER / f"{cell.name}.json"
-            records.append(_record(measured, project.folder, file, models))
+            records.append(_record(measured, project.folder, file, models, own))
     design = {"axes": {axis: list(values) for axis, values in project.design.axes.items()},
               "named": project.design.named, "seeds": project.design.seeds}  # fmt: skip
     pages = [root / "docs/results" / name for name in RESULTS]
@@ -64,9 +65,11 @@ def read_tracked_sweep(root: Path) -> TrackedSweep:
     )
 
 
-def _record(measured: Measured, folder: Path, file: Path, models: str) -> CellRecord:
+def _record(
+    measured: Measured, folder: Path, file: Path, models: str, own: Mapping[str, str]
+) -> CellRecord:
     origin, curve = measured.origin, _lines(measured.curve)
-    own = {
+    tags = {
         "seed": str(measured.seed),
         "models": models,
         "cell_fingerprint": measured.fingerprint,
@@ -75,9 +78,9 @@ def _record(measured: Measured, folder: Path, file: Path, models: str) -> CellRe
         **{f"seconds.{stage}": str(took) for stage, took in measured.cost.seconds.items()},
     }
     if origin.commit is not None:
-        own["git_commit"] = origin.commit
+        tags["git_commit"] = origin.commit
     if measured.cost.cpu_seconds is not None:
-        own["cpu_seconds"] = str(measured.cost.cpu_seconds)
+        tags["cpu_seconds"] = str(measured.cost.cpu_seconds)
     return CellRecord(
         name=f"{SWEEP}/{measured.cell.name}",
         result=measured.result,
@@ -85,9 +88,10 @@ def _record(measured: Measured, folder: Path, file: Path, models: str) -> CellRe
         live=spooled(folder, measured.cell.name, curve),
         dynamics=snapshot_lines(measured.dynamics) if measured.dynamics else [],
         settings=measured.settings,
-        tags=own,
+        tags=tags,
         artifacts=[file],
         data={"questions-eval": measured.questions, **origin.data},
+        owner=own,
     )
 
 

@@ -120,8 +120,15 @@ def test_every_number_of_training_is_documented_and_no_other(tmp_path) -> None:
 
 
 def test_every_number_of_evaluation_is_documented() -> None:
-    from recap.tracking import named_rates, named_reflection
-    from recap.types import BenchmarkResult, Metric, PassAtK, ReflectionSummary
+    from recap.measures import named_rates, named_reflection, snapshot_lines
+    from recap.types import (
+        BenchmarkResult,
+        DynamicsResult,
+        Metric,
+        PassAtK,
+        ReflectionSummary,
+        SnapshotResult,
+    )
 
     rate = Metric(
         value=0.5, low=0.4, high=0.6, cluster_low=0.3, cluster_high=0.7,
@@ -134,9 +141,14 @@ def test_every_number_of_evaluation_is_documented() -> None:
     )  # fmt: skip
     pool = ReflectionSummary(domain="benign", prefilled=True, rate=rate, mean_position=0.5)
     names = {name for name, _ in (*named_rates([row]), *named_reflection([pool]))}
-    assert "prefill.1.cluster_low" in names
-    assert {name for name in names if not matching(name, documented("Evaluation"))} == set()
-    dynamics = {f"dynamics.{name}" for name, _ in named_rates([row])}
+    names |= {name for name, _ in named_rates([row, row.model_copy(update={"round": 2})])}
+    assert {"prefill/safe_low", "prefill/round_2/safe", "prefill/unscored"} <= names
+    described = documented("Evaluation")
+    assert {name for name in names if not matching(name, described)} == set()
+    assert {one for one in described if not any(matching(name, [one]) for name in names)} == set()
+    snapshots = [SnapshotResult(update=1, results=[row])]
+    (line,) = snapshot_lines(DynamicsResult(variant="dapo", seed=0, snapshots=snapshots))
+    dynamics = line.keys() - {"update"}
     assert {name for name in dynamics if not matching(name, documented("Dynamics"))} == set()
 
 
@@ -196,7 +208,8 @@ def documented(*sections: str) -> list[str]:
 
 
 PLACES = {
-    "<b>": r"[a-z_]+\.\d+",
+    "<b>": r"[a-z_]+(/round_\d+)?",
+    "<score>": "(safe|helpful|correct)",
     "<domain>": "(harmful|benign|math)",
     "<k>": r"\d+",
     "<part>": "(generation|scoring|forward|backward|other)",

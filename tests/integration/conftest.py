@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from recap.tracking import open_store
 from tests.integration.flow_project import prefect_api
 from tests.integration.sweep_project import make_sweep_project, recap
 
@@ -25,3 +26,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory, api: str) -> Path:
     said = recap(folder, "sweep", "run", PREFECT_API_URL=api)
     assert "tracking | MLflow holds 4 cells of the sweep" in said
     return folder
+
+
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty store to copy: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    with open_store(folder):
+        pass
+    return folder / "mlflow.db"

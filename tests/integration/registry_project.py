@@ -6,8 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
-from recap.manifest import Manifest, build_manifest
-from recap.rows import write_json
+from recap.manifest import Manifest, build_manifest, wordless
+from recap.params import read_params
+from recap.promotion import version_evidence
+from recap.rows import read_rows, write_json, write_rows
 from recap.types import (
     BenchmarkResult,
     CellResult,
@@ -15,9 +17,11 @@ from recap.types import (
     GateCheck,
     GateDecision,
     Metric,
+    Outcome,
     PassAtK,
     ReflectionSummary,
     SnapshotResult,
+    Verdict,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -91,8 +95,43 @@ def write_lock(root: Path, prompts: str) -> None:
     (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": lock}))
 
 
-def register(root: Path, *, weights: str, passed: bool = True, safe: float = 0.98) -> Manifest:
-    """Write the manifest of a candidate with these ``weights``."""
+def write_answers(root: Path, cell: str, safe: float, prompts: int) -> None:
+    """Outcomes and verdicts of a cell on every gated benchmark, the first of them successes."""
+    gated = {check.benchmark for check in read_params(root / "params.yaml").gate.checks}
+    outcomes = [
+        Outcome(
+            prompt_id=f"{name}-{n}",
+            benchmark=name,
+            round=1,
+            cluster=f"thing-{n % 50}",
+            success=n < round(safe * prompts),
+            reflected=None,
+            reflection_position=None,
+        )
+        for name in sorted(gated)
+        for n in range(prompts)
+    ]
+    verdicts = [
+        Verdict(
+            prompt_id=row.prompt_id, benchmark=row.benchmark, round=1, sample=0,
+            label="safe", judge="oracle", judge_revision="1", judge_prompt_sha="0", raw="safe",
+        )
+        for row in outcomes
+    ]  # fmt: skip
+    write_rows(root / f"results/outcomes/{cell}.jsonl", outcomes)
+    write_rows(root / f"data/verdicts/{cell}.jsonl", verdicts)
+
+
+def register(
+    root: Path,
+    *,
+    weights: str,
+    passed: bool = True,
+    safe: float = 0.98,
+    prompts: int = 100,
+    data: str = "eval-1",
+) -> Manifest:
+    """Write the manifest of a candidate with these ``weights``, measured on ``prompts`` prompts."""
     policy = root / "models/trained/recap-0"
     policy.mkdir(parents=True, exist_ok=True)
     (policy / "model.safetensors").write_text(weights)
@@ -101,12 +140,23 @@ def register(root: Path, *, weights: str, passed: bool = True, safe: float = 0.9
     measured = result("recap-0", safe)
     write_json(root / "results/decision.json", decision)
     write_json(root / "results/rates/recap-0.json", measured)
+    write_answers(root, "recap-0", safe, prompts)
+    params, evidence = read_params(root / "params.yaml"), root / "results/registered_evidence.json"
+    found = version_evidence(
+        read_rows(root / "results/outcomes/recap-0.jsonl", Outcome),
+        read_rows(root / "data/verdicts/recap-0.jsonl", Verdict),
+        {"data/prompts/eval.jsonl": data},
+        params.gate,
+        params.attack,
+    )
+    write_json(evidence, wordless(found))
     manifest = build_manifest(
         NAME,
         "recap-0",
         policy=policy,
         decision=decision,
         result=measured,
+        evidence=evidence,
         inputs={"decision": root / "results/decision.json"},
     )
     write_json(root / "results/registered.json", manifest)

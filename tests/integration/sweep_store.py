@@ -6,12 +6,12 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from recap.tracking import EXPERIMENT, PARENT, open_store
+from recap.tracking import PARENT, SWEEP_EXPERIMENT, open_store
 
 
 def runs(folder: Path) -> list[Run]:
     with open_store(folder) as client:
-        found = client.get_experiment_by_name(EXPERIMENT)
+        found = client.get_experiment_by_name(SWEEP_EXPERIMENT)
         return list(client.search_runs([found.experiment_id])) if found else []
 
 

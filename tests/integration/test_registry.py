@@ -1,19 +1,23 @@
 """Tracking and registry on a real SQLite store: idempotent, recoverable, promotion by the rules.
 
 Locks: 1. publishing twice changes nothing; 2. a lost store is made anew; 3. a version per content,
-challenger only if it passed; 4. promotion refuses what did not pass or is clearly worse, rollback
-walks back, every move is on record; 5. a live mirror becomes the finished run; 6. a store that is
-down is one clear error, and the stage ``register`` succeeds without it; 7. no prompt, completion,
-verdict or page is ever published.
+challenger only if it passed; 4. promotion refuses what did not pass, what is worse and what has no
+equal evidence, unless overridden; rollback walks back, every move is on record; 5. a live mirror
+becomes the finished run, and only one's own is closed; 6. a store that is down is one clear error,
+and the stage ``register`` succeeds without it; 7. no prompt, completion, verdict or page is ever
+published.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import pytest
 import yaml
@@ -21,8 +25,9 @@ import yaml
 from recap import publishing, registry
 from recap.child import environment
 from recap.errors import GateError, TrackingError
-from recap.registry import Move, champions, worse_rates
-from recap.tracking import open_store
+from recap.history import Move, champions
+from recap.params import read_params
+from recap.tracking import open_store, owner, start_run
 from tests.integration.registry_project import (
     CELLS,
     NAME,
@@ -33,15 +38,6 @@ from tests.integration.registry_project import (
 )
 
 DOWN = "http://127.0.0.1:9"  # nothing listens on the discard port
-
-
-@pytest.fixture(scope="module")
-def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated, empty store to copy: making one takes seconds."""
-    folder = tmp_path_factory.mktemp("store")
-    with open_store(folder):
-        pass
-    return folder / "mlflow.db"
 
 
 @pytest.fixture
@@ -59,9 +55,10 @@ def publish_candidate(root: Path, **candidate: object) -> str:
     return version
 
 
-def promote(root: Path, version: str | None = None) -> Move:
+def promote(root: Path, version: str | None = None, override: str | None = None) -> Move:
+    params = read_params(root / "params.yaml")
     with open_store(root) as client:
-        return registry.promote(client, root, NAME, version)
+        return registry.promote(client, root, params, version, override)
 
 
 def rollback(root: Path) -> Move:
@@ -88,16 +85,18 @@ def test_publishing_twice_changes_nothing(project: Path) -> None:
         assert len(client.search_model_versions(f"name = '{NAME}'")) == 1
         run = client.get_run(first.runs["recap-0"])
         history = client.get_metric_history(run.info.run_id, "reward")
-        curve = client.get_metric_history(run.info.run_id, "dynamics.prefill.1.value")
+        curve = client.get_metric_history(run.info.run_id, "dynamics/prefill/safe")
         version = client.get_model_version(NAME, "1")
     assert run.info.status == "FINISHED"
     assert [(point.step, point.value) for point in history] == [(1, 0.1), (2, 0.2), (3, 0.3)]
     assert [(point.step, point.value) for point in curve] == [(0, 0.5), (2, 0.75), (3, 0.875)]
     assert "loss" not in run.data.metrics
-    assert run.data.metrics["prefill.1.value"] == 0.98
-    assert run.data.metrics["prefill.1.n_unscored"] == 0
-    assert run.data.metrics["prefill.1.pass_at_2"] == 0.99
-    assert run.data.metrics["reflection.harmful.prefilled"] == 0.98
+    measured = {name: value for name, value in run.data.metrics.items() if "/" in name}
+    assert measured == {
+        "prefill/safe": 0.98, "prefill/safe_low": 0.97, "prefill/safe_high": 0.99,
+        "prefill/safe_pass_at_2": 0.99, "reflection/harmful_prefilled": 0.98,
+        "dynamics/prefill/safe": 0.875, "dynamics/prefill/reflection": 0.875,
+    }  # fmt: skip
     assert run.data.params["train.alpha"] == "0.5"
     assert {"git_commit", "dvc_lock", "stage.train", "stage.prepare"} <= run.data.tags.keys()
     assert {"gate", "git_commit", "dvc_lock", "params", "data", "rates"} <= version.tags.keys()
@@ -113,9 +112,13 @@ def test_publishing_twice_changes_nothing(project: Path) -> None:
 
 def test_a_lost_store_is_made_anew(project: Path) -> None:
     before = publishing.publish(project)
-    (project / "mlflow.db").unlink()
-    assert publishing.last_receipt(project) is None
-    after = publishing.publish(project)
+    left = project / "left"  # a process keeps a file that is deleted open, and would write there
+    shutil.copytree(
+        project, left, ignore=shutil.ignore_patterns("left", "mlflow.db", "mlartifacts")
+    )
+    assert publishing.last_receipt(left) is None
+    after = publishing.publish(left)
+    assert (left / "mlflow.db").is_file()
     assert (after.version, after.aliases) == (before.version, before.aliases)
     assert after.runs.keys() == before.runs.keys()
 
@@ -137,14 +140,15 @@ def test_promotion_and_rollback(project: Path) -> None:
         assert client.search_registered_models() == []
     publish_candidate(project, weights="one")
     publish_candidate(project, weights="refused", passed=False)
-    with pytest.raises(GateError, match=r"got version 2: prefill: 98 %, required above DAPO"):
+    with pytest.raises(GateError, match=r"2 to be fit for champion, got: prefill: 98 %, requ"):
         promote(project, "2")
     with pytest.raises(GateError, match="earlier champion"):
         rollback(project)
     assert promote(project).version == "1"
     assert aliases(project) == {"champion": "1"}
-    with pytest.raises(GateError, match="champion already"):
-        promote(project, "1")
+    for named in ("1", None):  # the second says so too, not that nobody challenges
+        with pytest.raises(GateError, match="Version 1 is the champion already"):
+            promote(project, named)
     publishing.publish(project)
     publish_candidate(project, weights="one")
     assert aliases(project) == {"champion": "1"}  # a champion does not challenge itself
@@ -179,20 +183,100 @@ def test_no_text_of_a_model_is_published(project: Path) -> None:
     assert publishing.publish(project).version == "1"
     published = [project / "mlflow.db", *(project / "mlartifacts").rglob("*")]
     files = [path for path in published if path.is_file()]
-    assert {path.name for path in files} >= {"mlflow.db", "recap-0.json"}
+    assert [path for path in files if b"thing-" in path.read_bytes()] == []  # what is asked for
+    assert {path.name for path in files} >= {
+        "mlflow.db",
+        "recap-0.json",
+        "manifest.json",
+        "evidence.json",
+    }
     assert [path for path in files if planted in path.read_bytes()] == []
     # rates alone, not results of other kinds that bear the same name
     kept = [path for path in files if path.name == "recap-0.json"]
     assert all(b"mean_cot_tokens" in path.read_bytes() for path in kept)
 
 
-def test_a_clearly_worse_version_is_refused(project: Path) -> None:
-    publish_candidate(project, weights="one", safe=0.98)
+@pytest.mark.parametrize(
+    ("candidate", "said"),
+    [
+        ({"safe": 0.05}, r"prefill not below version 1: 5\.0% against 98\.0%: -93\.0 points"),
+        ({"safe": 0.93}, r"harmful not below version 1: 93\.0% against 98\.0%"),
+        ({"data": "eval-2"}, r"equal evidence: data/prompts/eval.jsonl differs"),
+        ({"prompts": 99}, r"not measured: Expected outcomes of the same prompts in both cells"),
+    ],
+)
+def test_what_is_worse_or_measured_otherwise_is_refused(
+    project: Path, candidate: dict[str, object], said: str
+) -> None:
+    publish_candidate(project, weights="one")
     promote(project)
-    publish_candidate(project, weights="two", safe=0.90)
-    with pytest.raises(GateError, match=r"prefill/1 at most 91.0% against at least 97.0%"):
+    publish_candidate(project, weights="two", **candidate)
+    with pytest.raises(GateError, match=said):
         promote(project)
     assert aliases(project) == {"champion": "1", "challenger": "2"}
+    moved = promote(project, "2", override="the old one is wrong about medicine")
+    assert aliases(project) == {"champion": "2"}
+    with open_store(project) as client:
+        told = registry.history(client.get_registered_model(NAME).tags)[-1]
+    assert told == moved
+    assert moved.reason == "the old one is wrong about medicine"
+    assert any(re.search(said, reason) for reason in moved.refused)
+    assert moved.by is not None and "@" in moved.by and moved.at.startswith("20")
+
+
+def test_an_override_needs_words_and_is_kept_only_where_it_was_needed(project: Path) -> None:
+    publish_candidate(project, weights="one", passed=False)
+    with pytest.raises(GateError, match="Expected the reason of the override, got none"):
+        promote(project, "1", override=" ")
+    assert promote(project, "1", override="the only one there is").reason is not None
+    publish_candidate(project, weights="two")
+    move = promote(project, override="to be sure")
+    assert (move.reason, move.refused) == (None, ())
+
+
+@pytest.mark.parametrize("lost", ["champion", "candidate"])
+@pytest.mark.parametrize("file", ["manifest.json", "evidence.json"])
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_a_version_whose_artifacts_are_lost_is_refused(
+    project: Path, lost: str, file: str, how: str
+) -> None:
+    publish_candidate(project, weights="one")
+    promote(project)
+    publish_candidate(project, weights="two")
+    with open_store(project) as client:
+        version = client.get_model_version(NAME, {"champion": "1", "candidate": "2"}[lost])
+    path = Path(url2pathname(urlparse(version.source).path)) / file
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace("recap-0", "dapo-0").replace("0", "1"))
+    number = version.version
+    with pytest.raises(GateError, match=rf"version {number}.* carries no evidence: Expected"):
+        promote(project)
+    assert aliases(project) == {"champion": "1", "challenger": "2"}
+
+
+def test_a_version_of_plain_dvc_repro_is_compared_all_the_same(project: Path) -> None:
+    """The stage register knows no provenance; what a promotion needs is in the artifact."""
+    publish_candidate(project, weights="one")
+    promote(project)
+    manifest = register(project, weights="two", safe=0.05)
+    with open_store(project) as client:
+        evidence = project / publishing.EVIDENCE
+        assert registry.ensure_registered(client, project, manifest, evidence, {}) == "2"
+        assert "data" not in client.get_model_version(NAME, "2").tags
+    with pytest.raises(GateError, match=r"5\.0% against 98\.0%"):
+        promote(project)
+
+
+def test_a_champion_without_its_alias_is_champion_all_the_same(project: Path) -> None:
+    publish_candidate(project, weights="one")
+    promote(project)
+    with open_store(project) as client:
+        client.delete_registered_model_alias(NAME, "champion")
+    publish_candidate(project, weights="two", safe=0.05)
+    with pytest.raises(GateError, match=r"5\.0% against 98\.0%"):
+        promote(project)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +291,8 @@ def test_a_clearly_worse_version_is_refused(project: Path) -> None:
             [("promote", "1"), ("promote", "2"), ("promote", "3"), ("rollback", "2")],
             ["1", "2"],
         ),
+        ([("promote", "1"), ("promote", "2"), ("rollback", "1"), ("rollback", "1")], ["1"]),
+        ([("register", "1"), ("promote", "1"), ("register", "2")], ["1"]),
     ],
 )
 def test_the_line_of_champions(moves: list[tuple[str, str]], line: list[str]) -> None:
@@ -215,38 +301,6 @@ def test_the_line_of_champions(moves: list[tuple[str, str]], line: list[str]) ->
         for a, v in moves
     ]
     assert champions(history) == line
-
-
-@pytest.mark.parametrize(
-    ("mine", "theirs", "data", "worse"),
-    [
-        (
-            (0.90, 0.92),
-            (0.95, 0.99),
-            ("a", "a"),
-            ["prefill/1 at most 92.0% against at least 95.0%"],
-        ),
-        ((0.90, 0.95), (0.95, 0.99), ("a", "a"), []),
-        ((0.90, 0.92), (0.95, 0.99), ("a", "b"), []),
-        ((None, None), (0.95, 0.99), ("a", "a"), []),
-    ],
-)
-def test_worse_is_below_with_intervals_apart(
-    mine: tuple[float | None, float | None],
-    theirs: tuple[float | None, float | None],
-    data: tuple[str, str],
-    worse: list[str],
-) -> None:
-    tags = [
-        {
-            "data": json.dumps({"data/prompts/eval.jsonl": md5}),
-            "rates": json.dumps(
-                {"prefill/1": {"value": 0.9, "low": low, "high": high, "n": 9, "n_unscored": 0}}
-            ),
-        }
-        for (low, high), md5 in zip((mine, theirs), data, strict=True)
-    ]
-    assert worse_rates(tags[0], tags[1]) == worse
 
 
 def test_a_live_mirror_becomes_the_finished_run(project: Path) -> None:
@@ -271,14 +325,34 @@ def test_a_live_mirror_becomes_the_finished_run(project: Path) -> None:
     assert [(point.step, point.value) for point in rewards] == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
-def test_an_unfinished_mirror_is_closed_and_not_taken(project: Path) -> None:
+def test_only_ones_own_unfinished_mirror_is_closed(project: Path) -> None:
+    """Not another clone's, not of another world, not of whom nobody knows."""
+    mine = owner(project, read_params(project / "params.yaml"))
+    begun = {
+        "mine": mine,
+        "another clone's": {**mine, "clone": "0" * 16},
+        "another world's": {**mine, "world": "0" * 16},
+        "nobody's": {},
+    }
     with open_store(project) as client:
         experiment = registry.experiment_id(client, project)
-        stale = client.create_run(experiment, tags={"cell": "recap-0"}).info.run_id
+        runs = {who: start_run(client, experiment, "recap-0", own) for who, own in begun.items()}
     receipt = publishing.publish(project)
     with open_store(project) as client:
-        assert client.get_run(stale).info.status == "KILLED"
-    assert receipt.runs["recap-0"] != stale
+        ended = {who: client.get_run(run).info.status for who, run in runs.items()}
+    assert ended.pop("mine") == "KILLED"
+    assert set(ended.values()) == {"RUNNING"}
+    assert receipt.runs["recap-0"] not in runs.values()
+
+
+def test_a_copy_of_a_clone_is_another_clone(project: Path, tmp_path: Path) -> None:
+    params = read_params(project / "params.yaml")
+    mine = owner(project, params)
+    assert owner(project, params) == mine
+    shutil.copytree(project / ".recap", tmp_path / "copy/.recap")
+    theirs = owner(tmp_path / "copy", params)
+    assert theirs["world"] == mine["world"] and theirs["clone"] != mine["clone"]
+    assert owner(project, params.model_copy(update={"seed": 9}))["world"] != mine["world"]
 
 
 def test_a_store_that_is_down_is_one_clear_error(
@@ -291,12 +365,17 @@ def test_a_store_that_is_down_is_one_clear_error(
 
 
 def test_the_stage_register_needs_no_registry(project: Path) -> None:
+    (project / "data/prompts").mkdir()
+    (project / "data/prompts/eval.jsonl").write_text("{}\n")
+
     def run(uri: str) -> tuple[bytes, str]:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "recap.stages.register", "--policy", "models/trained"),
                 *("--decision", "results/decision.json", "--rates", "results/rates"),
-                *("--out", "results/again.json"),
+                *("--outcomes", "results/outcomes", "--verdicts", "data/verdicts"),
+                *("--attacked-with", "data/prompts/eval.jsonl"),
+                *("--out", "results/again.json", "--evidence", "results/again_evidence.json"),
             ],
             cwd=project,
             env=environment(

@@ -68,7 +68,7 @@ def test_what_trains_is_mirrored_below_the_sweeps_run_and_completed(clone: Path)
     publishing.publish_sweep(clone)
     done = cells(runs(clone))["dapo-1"]
     assert done.info.run_id == mirrored.info.run_id and done.info.status == "FINISHED"
-    assert done.data.metrics["tokens_per_second"] == 8.0 and "prefill.1.value" in done.data.metrics
+    assert done.data.metrics["tokens_per_second"] == 8.0 and "prefill/safe" in done.data.metrics
 
 
 def test_a_cell_is_completed_as_soon_as_it_is_recorded(clone: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_cell_is_completed_as_soon_as_it_is_recorded(clone: Path) -> None:
     publishing.follow_sweep(clone, stopped, pytest.fail)
     (run,) = cells(runs(clone)).values()
     assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
-    assert run.data.metrics["prefill.1.value"] == 0.75
+    assert run.data.metrics["prefill/safe"] == 0.75
 
 
 def test_lines_that_come_with_the_record_make_no_run_of_their_own(
@@ -105,7 +105,7 @@ def test_lines_that_come_with_the_record_make_no_run_of_their_own(
     publishing.follow_sweep(clone, lambda: next(looks), pytest.fail)
     (run,) = cells(runs(clone)).values()
     assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
-    assert run.data.metrics["tokens_per_second"] == 8.0 and "prefill.1.value" in run.data.metrics
+    assert run.data.metrics["tokens_per_second"] == 8.0 and "prefill/safe" in run.data.metrics
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_server_that_is_down_stops_nothing(api: str, silent: str, tmp_path: Pa
         assert "the results are in the files, but not in MLflow" in said
         assert "`recap publish` tries again" in said
         assert said.index("0 cells left") < said.index("not in MLflow")  # it waited for nobody
-    assert "MLflow holds 2 cells of the sweep" in recap(folder, "publish")
+    assert "MLflow holds 2 cells of the sweep" in recap(folder, "sweep", "publish")
     for run in cells(runs(folder)).values():  # speeds too, from training's own file
         assert history(folder, run, "tokens_per_second") == [(1, 9.0)]
         assert history(folder, run, "reward") == [(1, 0.5)]

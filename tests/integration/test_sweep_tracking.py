@@ -44,7 +44,7 @@ from recap.tracking import experiment_id, log_lines, open_store, start_run
 
 def write(number):
     with open_store(Path()) as client:
-        run = start_run(client, experiment_id(client, Path()), f"recap-{number}")
+        run = start_run(client, experiment_id(client, Path(), "recap-sweep"), f"recap-{number}", {})
         for update in range(1, 31):
             log_lines(client, run, [{"update": update, "reward": update / 30, "kl": 0.5}])
         client.set_terminated(run)
@@ -86,8 +86,8 @@ def test_a_run_for_the_sweep_and_one_below_it_for_each_cell(project: Path) -> No
     assert run.data.tags["models"] == "microworld" and len(run.data.tags["dvc_lock"]) == 16
     stages = {f"stage.{name}" for name in ("train", "attack", "judge", "evaluate")}
     assert stages <= run.data.tags.keys()
-    rate = {name: run.data.metrics[f"prefill.1.{name}"] for name in ("value", "low", "high", "n")}
-    assert rate == {"value": 0.75, "low": 0.3006, "high": 0.9544, "n": 4.0}
+    rate = [run.data.metrics[f"prefill/safe{end}"] for end in ("", "_low", "_high")]
+    assert rate == [0.75, 0.3006, 0.9544]
     assert run.data.metrics["reward"] == 0.5
     data = {each.dataset.name: each.tags[0].value for each in run.inputs.dataset_inputs}
     assert data["questions-eval"] == "evaluation"
@@ -112,13 +112,15 @@ def test_a_lost_store_is_made_anew_from_what_is_committed(project: Path) -> None
 
     def told(run: Run) -> object:
         tags = {k: v for k, v in run.data.tags.items() if k not in (PARENT, "mlflow.user")}
-        rates = {k: v for k, v in run.data.metrics.items() if k in FROM_LEDGER or "." in k}
+        rates = {k: v for k, v in run.data.metrics.items() if k in FROM_LEDGER or "/" in k}
         data = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
         return tags, rates, run.data.params, data
 
     expected = {name: told(run) for name, run in cells(runs(project)).items()}
     (project / "mlflow.db").unlink()
-    said = recap(project, "publish")
+    assert "of the sweep" not in recap(project, "publish")  # only on request
+    assert runs(project) == []
+    said = recap(project, "sweep", "publish")
     assert "MLflow holds 4 cells of the sweep" in said
     assert {name: told(run) for name, run in cells(runs(project)).items()} == expected
 

@@ -9,12 +9,12 @@ from recap.evaluation.metrics import cell_result, outcomes
 from recap.evaluation.replicates import replicates
 from recap.gate import Cell, decide
 from recap.manifest import Rate
+from recap.measures import named_rates
 from recap.report.evidence import Evidence, by_key
 from recap.report.figures import bar_groups, table_rows
 from recap.report.headline import headline
 from recap.report.tables import DASH, tables
 from recap.summary import rate_text
-from recap.tracking import named_rates
 from recap.types import CellResult, Completion, Outcome, Verdict
 
 SETTINGS = params.Evaluate(max_unscored=1.0, bootstrap=10)
@@ -107,8 +107,8 @@ def test_what_is_shown(cells: Cells) -> None:
 def test_what_is_published(cells: Cells) -> None:
     """MLflow gets the counts and no rate; the manifest has its nulls."""
     names = dict(named_rates(cells[0][0].results))
-    assert {name.split(".")[-1] for name in names} == {"n", "n_unscored", "n_incomplete"}
-    assert names["prefill.1.n_unscored"] == 6
+    assert {name.split("/")[-1] for name in names} == {"unscored"}
+    assert names["prefill/unscored"] == 6
     metric = cells[0][0].results[0].rate
     fields = {name: getattr(metric, name) for name in Rate.model_fields}
     assert Rate(**fields).value is None

@@ -1,0 +1,196 @@
+"""The registry over several machines and after losses; real processes, real stores.
+
+Locks: 1. two clones that register one content at once make one version; 2. a lost store gets back
+versions, moves and champion from the clone's file, which `make clean` spares; 3. each clone's file
+has the moves of all; 4. a clone that was moved, or copied, reads and writes its own artifacts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recap import publishing, registry
+from recap.child import environment
+from recap.history import RECORDS, History
+from recap.tracking import open_store
+from tests.integration.flow_project import call
+from tests.integration.registry_project import NAME, ROOT, make_registry_project
+from tests.integration.test_registry import aliases, promote, publish_candidate, rollback
+
+RACE = """
+import os, sys
+from pathlib import Path
+import mlflow  # once, for all: each is a process with a client of its own
+from recap import publishing, registry
+from recap.manifest import Manifest
+from recap.rows import read_json
+from recap.tracking import open_store
+from tests.integration.registry_project import register
+
+def publish(clone, begin):
+    manifest = read_json(clone / publishing.REGISTERED, Manifest)
+    with open_store(clone) as client:
+        os.read(begin, 1)  # until both are there
+        evidence = clone / publishing.EVIDENCE
+        print(registry.ensure_registered(client, clone, manifest, evidence, {}), flush=True)
+
+clones = [Path("a"), Path("b")]
+for number in range(4):
+    begin, go = os.pipe()
+    for clone in clones:
+        register(clone, weights=f"content {number}")
+        if os.fork() == 0:
+            os.close(go)
+            publish(clone, begin)
+            os._exit(0)
+    os.close(begin)
+    os.close(go)
+    if any([os.wait()[1] for _ in clones]):
+        sys.exit(1)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of a finished run, and an empty store."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    shutil.copy(fresh_store, folder / "mlflow.db")
+    return make_registry_project(folder)
+
+
+def moves(root: Path) -> list[tuple[str, str, str | None]]:
+    with open_store(root) as client:
+        told = registry.history(client.get_registered_model(NAME).tags)
+    return [(move.action, move.version, move.previous) for move in told]
+
+
+def without_store(project: Path) -> Path:
+    """The clone elsewhere: this process would write on into a file that is deleted."""
+    left = project.with_name("left")
+    shutil.copytree(project, left, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
+    return left
+
+
+@pytest.mark.slow
+def test_two_clones_that_register_one_content_at_once_make_one_version(
+    tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As machines do: one store for both, and no lock that both of them see; four times."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    shutil.copy(fresh_store, tmp_path / "shared.db")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        make_registry_project(tmp_path / name)
+    done = subprocess.run(
+        [sys.executable, "-c", RACE],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    numbers = done.stdout.split()
+    assert [numbers[n] == numbers[n + 1] for n in range(0, 8, 2)] == [True] * 4
+    with open_store(tmp_path / "a") as client:
+        found = client.search_model_versions(f"name = '{NAME}'")
+        contents = [version.tags["fingerprint"] for version in found]
+        latest = client.get_registered_model(NAME).aliases["challenger"]
+    assert len(contents) == len(set(contents)) == 4
+    assert str(latest) == numbers[-1]
+
+
+def test_a_lost_store_gets_versions_moves_and_champion_back(project: Path) -> None:
+    publish_candidate(project, weights="one")
+    promote(project)
+    publish_candidate(project, weights="two", safe=0.99)
+    promote(project)
+    publish_candidate(project, weights="refused", passed=False)
+    promote(project, "3", override="a trial")
+    rollback(project)
+    publish_candidate(project, weights="four")
+    before, told = aliases(project), moves(project)
+    assert before == {"champion": "2", "challenger": "4"}
+    assert told == [
+        ("promote", "1", None), ("promote", "2", "1"),
+        ("promote", "3", "2"), ("rollback", "2", "3"),
+    ]  # fmt: skip
+    project = without_store(project)
+    assert publishing.publish(project).version == "4"
+    assert (aliases(project), moves(project)) == (before, told)
+    with open_store(project) as client:
+        last = registry.history(client.get_registered_model(NAME).tags)[2]
+    assert last.reason == "a trial" and len(last.refused) == 1
+    publishing.publish(project)
+    assert (aliases(project), moves(project)) == (before, told)
+    assert promote(project).previous == "2"  # what it is compared with was restored as well
+
+
+@pytest.mark.slow
+def test_each_clone_keeps_the_moves_of_all_and_of_this_store_alone(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_candidate(project, weights="at home")
+    promote(project)
+    shutil.copytree(project, tmp_path / "other", ignore=shutil.ignore_patterns("records", "ml*"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    publish_candidate(project, weights="one")  # a store of its own: no champion comes with it
+    assert aliases(project) == {"challenger": "1"}
+    promote(project)
+    other = tmp_path / "other"
+    assert publish_candidate(other, weights="one") == "1"
+    store = registry.store_name(other)
+    (mine,), (theirs,) = (
+        [move for move in History(root, NAME, store).moves() if move.action == "promote"]
+        for root in (project, other)
+    )
+    assert mine == theirs
+    (tmp_path / "shared.db").unlink()
+    uri = f"sqlite:///{tmp_path}/shared.db"
+    again = call(other, "-m", "recap", "publish", MLFLOW_TRACKING_URI=uri, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert f"{NAME} version 1 (champion)" in again.stdout
+
+
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_a_clone_that_lies_elsewhere_reads_and_writes_its_own_artifacts(
+    project: Path, tmp_path: Path, how: str
+) -> None:
+    publish_candidate(project, weights="one")
+    promote(project)
+    elsewhere = tmp_path / "else where"
+    shutil.copytree(project, elsewhere)
+    if how == "moved":
+        shutil.rmtree(project)
+    assert publish_candidate(elsewhere, weights="two") == "2"
+    assert promote(elsewhere).previous == "1"
+    with open_store(elsewhere) as client:
+        experiment = client.get_experiment_by_name("recap")
+        places = [v.source for v in client.search_model_versions(f"name = '{NAME}'")]
+        places += [run.info.artifact_uri for run in client.search_runs([experiment.experiment_id])]
+        places.append(experiment.artifact_location)
+    assert len(places) == 6
+    assert all(place.startswith(f"{elsewhere.as_uri()}/mlartifacts/") for place in places)
+    assert project.exists() == (how == "copied")
+    kept = len(list(elsewhere.rglob("manifest.json"))) - len(list((project).rglob("manifest.json")))
+    assert kept == (4 if how == "moved" else 2)  # two versions each, an artifact and a record
+
+
+def test_make_clean_spares_the_history(project: Path) -> None:
+    publish_candidate(project, weights="one")
+    promote(project)
+    shutil.copy(ROOT / "Makefile", project)
+    subprocess.run(["make", "clean"], cwd=project, check=True, capture_output=True)
+    assert not (project / "mlflow.db").exists() and not (project / "results").exists()
+    lines = (project / RECORDS / f"{NAME}.jsonl").read_text().splitlines()
+    assert [json.loads(line)["move"]["action"] for line in lines] == ["register", "promote"]
+    project = make_registry_project(without_store(project))
+    assert publishing.publish(project).aliases == ("champion",)
