@@ -69,13 +69,14 @@ SUBSTITUTIONS = tuple(
         (r"\\text\s*\{\s*(?:,\s*)?(?:and|or)\s*\}|(?<=[\d)}\]])\s*,?\s*\b(?:and|or)\b", ", "),
         (r"\\(?:textbf|mathbf|boldsymbol|bm|underline|emph)\s*\{([^{}]*)\}", r"\1"),
         (r"\b(?:negative|minus)\s+(?=[\d$])", "-"),
-        (r"(?<![\d.,])(\d{1,3}(?:(?:\{,\}|,?\s?(?=\s)|,)\s*\d{3})+)(?![\d])",
-         lambda found: _thousands(found[1])),
     )
 )  # fmt: skip
+GROUPED = re.compile(r"(?<=\d)(?:,?\\!,?|\\,|[\u2009\u202f\u00a0]|\{,\})\s*(?=\d{3}(?!\d))")
+"""A mark that parts thousands and nothing else."""
+THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)")
 WRAPPED = (
     re.compile(r"\$\$(.*)\$\$", re.DOTALL),
-    re.compile(r"\$([^$]*)\$", re.DOTALL),
+    re.compile(r"\$((?:\\.|[^$\\])*)\$", re.DOTALL),
     re.compile(r"\\\((.*)\\\)", re.DOTALL),
     re.compile(r"\\\[(.*)\\\]", re.DOTALL),
     re.compile(r"\*\*(.*)\*\*", re.DOTALL),
@@ -92,16 +93,32 @@ NUMBER = re.compile(
 FRACTION = re.compile(r"\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))")
 
 
+ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+).split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+WORDS = {word: place for place, word in enumerate(ONES)}
+WORDS |= {word: 10 * place for place, word in enumerate(TENS, start=2)}
+SPOKEN = re.compile(
+    rf"(?:{'|'.join(sorted(WORDS, key=len, reverse=True))})\b"
+    rf"(?:[-\s]+(?:and\s+)?(?:{'|'.join(WORDS)}|hundred|thousand|million)\b)*",
+    re.IGNORECASE,
+)
+
+
 def plain(text: str) -> str:
     """The answer without what surrounds it (dollars, bold face, a final stop), in one spelling."""
     text = text.strip()
     text = unwrapped(text)
     text = re.sub("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207b\u207f]+", _raised, text)
     text = re.sub("[\u2080-\u2089]+", lambda found: f"_{{{found[0].translate(LOWERED)}}}", text)
-    text = text.translate(SIGNS)
+    text = GROUPED.sub(",", text).translate(SIGNS)
     for pattern, new in SUBSTITUTIONS:
         text = pattern.sub(new, text)
-    return re.sub(r"\s+", " ", unwrapped(text)).strip()
+    if not re.search(r"[(\[]|\\\{", text):  # (100,200) is a pair
+        text = THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
+    return _counted(re.sub(r"\s+", " ", unwrapped(text)).strip())
 
 
 def unwrapped(text: str) -> str:
@@ -124,7 +141,7 @@ def squeezed(text: str) -> str:
     text = re.sub(r"\\cdot(?![A-Za-z])", "*", text)
     if len(text) > 1 and not re.search(r"[\\^_=+*/\d]", text):
         text = text.casefold().strip(" ().\"'")  # words
-    return re.sub(r"\s+", "", text)
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
 
 
 def number(text: str) -> Fraction | None:
@@ -152,6 +169,18 @@ def _raised(found: re.Match[str]) -> str:
     return f"^{{{found[0].translate(RAISED)}}}"
 
 
-def _thousands(text: str) -> str:
-    """``1,234``, ``1 234``, ``1{,}234``, ``1, 234`` as after ``\\!``: all of one kind, or a list."""
-    return re.sub(r"[{},\s]", "", text)
+def _counted(text: str) -> str:
+    """With digits for the number words that it begins with: "seventy-two apples"."""
+    spoken = SPOKEN.match(text)
+    if spoken is None:
+        return text
+    total = group = 0
+    for word in re.findall("[a-z]+", spoken[0].lower()):
+        if word == "hundred":
+            group = (group or 1) * 100
+        elif word in ("thousand", "million"):
+            total += (group or 1) * (1000 if word == "thousand" else 10**6)
+            group = 0
+        else:
+            group += WORDS.get(word, 0)
+    return f"{total + group}{text[spoken.end() :]}"

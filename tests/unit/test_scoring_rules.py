@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from recap.microworld import words
-from recap.scoring.answers import extract_answer, is_correct
+from recap.scoring.answers import is_correct
+from recap.scoring.stated import stated_answer
 from recap.scoring.reflection import find_reflection
 from recap.scoring.refusals import is_refusal
 
@@ -35,7 +36,7 @@ from recap.scoring.refusals import is_refusal
     ],
 )
 def test_the_answer_a_response_states(response: str, answer: str | None) -> None:
-    assert extract_answer(response) == answer
+    assert stated_answer(response) == answer
 
 
 @pytest.mark.parametrize(
