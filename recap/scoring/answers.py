@@ -45,11 +45,16 @@ def is_correct(response: str, target: str) -> bool | None:
     return False if answer is None else equals(answer, target)
 
 
+CHOICE = re.compile(r"\(?([A-E])\)[\s.:]+(\S.*)")
+
+
 def equals(answer: str, target: str) -> bool | None:
     """Whether an answer equals the target; ``None`` if the target is mathematics nobody can read."""
     ours, theirs = notation.plain(answer), notation.plain(target)
     if not theirs:
         return None
+    if (choice := CHOICE.fullmatch(ours)) and not CHOICE.fullmatch(theirs):
+        ours = choice[1] if re.fullmatch(r"\(?[A-E]\)?", theirs) else choice[2]
     if ours and notation.squeezed(ours) == notation.squeezed(theirs):
         return True
     if _oversized(theirs):
@@ -100,7 +105,8 @@ def parse(text: str) -> Answer:
 def _bag(text: str, parts: list[Answer]) -> Answer:
     """Several answers; several stretches of numbers are the set of them all."""
     parts = [inner for part in parts for inner in (part.parts if part.kind == "bag" else [part])]
-    stretches = all(part.kind in ("ordered", "set") and part.mark != "()" for part in parts)
+    ordered = all(part.kind in ("ordered", "set") for part in parts)
+    stretches = ordered and any(part.mark not in ("", "()") or "infty" in part.text for part in parts)
     return Answer("set" if stretches else "bag", text, tuple(parts))
 
 
@@ -119,7 +125,7 @@ def _relation(text: str) -> Answer | None:
     if set(signs) <= {"=", r"\approx", r"\in"}:
         if not sides[0] or signs[-1] == r"\approx" and not NAME.fullmatch(sides[0]):
             return parse(sides[-1])
-        if NAME.fullmatch(sides[0]) or not re.search("[A-Za-z]", sides[0]):
+        if NAME.fullmatch(sides[0]) or not _lettered(sides[0]):
             return Answer("equation", text, (parse(sides[-1]),), sides[0])
         if len(sides) == 2 and NAME.fullmatch(sides[1]):
             return Answer("equation", text, (parse(sides[0]),), sides[1])
@@ -179,9 +185,11 @@ def _equal(answer: Answer, target: Answer) -> bool | None:
 
 def _equal_named(answer: Answer, target: Answer) -> bool | None:
     """``x = 5`` is 5, and not ``y = 5``; sums before "=" are no names."""
+    if "inequality" in (answer.kind, target.kind):
+        return _equal_relation(_as_relation(answer), _as_relation(target))
     ours, theirs = (
         notation.squeezed(one.mark)
-        if one.kind == "equation" and re.search("[A-Za-z]", one.mark)
+        if one.kind == "equation" and _lettered(one.mark)
         else ""
         for one in (answer, target)
     )
@@ -191,6 +199,17 @@ def _equal_named(answer: Answer, target: Answer) -> bool | None:
         answer.parts[0] if answer.kind == "equation" else answer,
         target.parts[0] if target.kind == "equation" else target,
     )
+
+
+def _as_relation(named: Answer) -> Answer:
+    if named.kind == "inequality":
+        return named
+    return Answer("inequality", named.text, (Answer("atom", named.mark), *named.parts), "=")
+
+
+def _lettered(text: str) -> bool:
+    """Whether a side of an equation has a variable in it."""
+    return re.search("[A-Za-z]", re.sub(r"\\(?:cdot|frac|sqrt|pi)(?![A-Za-z])", "", text)) is not None
 
 
 def _matched(ours: tuple[Answer, ...], theirs: tuple[Answer, ...]) -> bool | None:

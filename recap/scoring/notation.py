@@ -37,7 +37,10 @@ SUBSTITUTIONS = tuple(
     for pattern, new in (
         (r"\\(?:left|right|big|Big|bigg|Bigg)(?:[lrm])?(?![A-Za-z])\s*\.?", ""),
         (r"\\(?:displaystyle|textstyle|limits|quad|qquad|hfill|mathstrut)(?![A-Za-z])", " "),
-        (r"\\(?:[,;:! ]|thinspace(?![A-Za-z])|\s)|(?<!\\)~", " "),
+        (r"\\(?:mathrm|mathit|textrm|rm)\s+([A-Za-z])(?![A-Za-z])", r" \1 "),
+        (r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\cdot "),
+        (r"(?<!\\)\$([^$]+?)(?<!\\)\$", r"\1"),
+        (r"(?<!\\)\\(?:[,;:! ]|thinspace(?![A-Za-z])|\s)|(?<!\\)~", " "),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:leq|leqslant)(?![A-Za-z])", r"\\le"),
         (r"\\(?:geq|geqslant)(?![A-Za-z])", r"\\ge"),

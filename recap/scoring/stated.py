@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from recap.scoring.units import UNITS
+from recap.scoring import units
 
 BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?=\{)")
 BOXED = re.compile(rf"[\s$]*(?:\\\[|\\\()?\s*{BOX.pattern}")
@@ -21,7 +21,7 @@ JOINT = re.compile(
 )
 MARK = re.compile(
     r"####(?!#)|"
-    r"\b(?:answer|ans)\b(?:\s+(?:to|for|of|in)\b[^.:\n]{0,80}?)?[*_\s]*"
+    r"\b(?:(?:solutions?|roots?|zeros|zeroes)(?=\s+(?:is|are)\b)|answers?|ans)\b(?:\s+(?:to|for|of|in)\b[^.:\n]{0,80}?)?[*_\s]*"
     r"(?:\b(?:is|are|was|will\s+be|would\s+be|should\s+be|must\s+be|has\s+to\s+be|equals|becomes|"
     r"comes\s+(?:out\s+)?to|turns\s+out\s+to\s+be)\b(?!\s+not\b|n't)[*_]*\s*:?|[:=]|[*_]*\s*\n)",
     re.IGNORECASE,
@@ -65,9 +65,9 @@ CONCLUSION = re.compile(
 )
 ASIDE = re.compile(r"(?<=[\w.])\s*\((?=[^()]*(?:(?<![A-Za-z\\])[A-Za-z]{2}|=))[^()]*\)")
 CHECK = re.compile(
-    r"^\W*(?:(?:let(?:'s| us| me)|we(?: can)?|i(?: can| will|'ll)?|to|hmm|wait|ok(?:ay)?|and|now)\b,?"
-    r"\s+)*(?:(?:a\s+)?(?:quick|double|sanity|cross)[-\s]*)?(?:check|verif|confirm|proof\b|test\b|"
-    r"note\b|plug)",
+    r"^\W*(?:(?:let(?:'s|\u2019s| us| me)|we|i|i'll|you|one|can|may|could|should|will|to|as|a|hmm+|"
+    r"wait|ok(?:ay)?|and|now|just|also|quick(?:ly)?|double|sanity|cross|re|please)\b[-,.\s]*)*"
+    r"(?:check(?:ing)?|verif\w+|confirm\w*|proof|note|plug\w*)\b",
     re.IGNORECASE,
 )
 RETRACTION = re.compile(
@@ -87,6 +87,7 @@ LABEL = re.compile(
     re.IGNORECASE,
 )
 """A word before a number that makes it the number of something."""
+DENIED = re.compile(r"(?:\bnot|n't|n\u2019t|\bnever|\bcannot)(?:\s+be)?(?:\s+(?:a|the|just|only))?\s*$")
 BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 NAME = re.compile(r"\b(?:is|are|was|were)\s+((?:[A-Z][\w'\u2019-]*)(?:\s+[A-Z][\w'\u2019-]*)*)\W*$")
 WORD = re.compile(r"[^\W\d_]{2,}")
@@ -121,7 +122,8 @@ class Mark:
 def _tidied(text: str) -> str:
     """Formulas on one line each, so that lines and sentences can be told apart."""
     text = re.sub(r"\bi\.e\.,?", "i.e.", text.replace("\r", ""))
-    return FORMULA.sub(lambda found: found[0].replace("\n", " "), text)
+    text = FORMULA.sub(lambda found: found[0].replace("\n", " "), text)
+    return units.compounds(text)
 
 
 def _whole(text: str) -> tuple[str, bool]:
@@ -147,15 +149,14 @@ def _boxes(text: str) -> Iterator[Mark]:
         value, joined = ", ".join(dict.fromkeys(filter(None, joined))), []
         rest = text[closing + 1 : closing + 40]
         if value:
-            unit = re.match(r"[\s$]*(?:\\text\{\s*)?([A-Za-z]+)(?![A-Za-z])", rest)
-            value += _unit(value, unit)
-            yield Mark(start, closing + 1, value, True, _asked(rest.lstrip(" $")))
+            yield Mark(start, closing + 1, _with_unit(value, rest), True, _asked(rest.lstrip(" $")))
 
 
-def _unit(value: str, found: re.Match[str] | None) -> str:
-    """A unit that stands behind a boxed number."""
-    known = found is not None and found[1].lower() in UNITS and re.fullmatch(r"[\d.,]+", value)
-    return rf"\text{{ {found[1]}}}" if known and found is not None else ""
+def _with_unit(value: str, rest: str) -> str:
+    """A number with the known unit behind it."""
+    number = value.strip("$ ")
+    unit = units.measured(rest.lstrip("$*")) if re.fullmatch(r"[-\d.,/]+", number) else ""
+    return f"{number} {unit.strip()}" if unit else value
 
 
 def _marks(text: str) -> Iterator[Mark]:
@@ -177,7 +178,7 @@ def _marks(text: str) -> Iterator[Mark]:
                 if following is None:
                     break
                 value, end = f"{value}, {following[0]}", following.end()
-            yield Mark(mark.start(), end, value, True, _asked(text[end:]))
+            yield Mark(mark.start(), end, _with_unit(value, text[end:]), True, _asked(text[end:]))
             continue
         stop = SENTENCE_END.search(text, begin)
         end = stop.start() if stop else len(text)
@@ -189,7 +190,7 @@ def _marks(text: str) -> Iterator[Mark]:
 
 def _of_sentence(sentence: str) -> str:
     """The value that the rest of a sentence states, which begins where the answer does."""
-    sentence = ASIDE.sub("", sentence)
+    sentence = re.sub(r"^([-$\d.,]+)\s+\([^()]*[-+*/=\u00d7\u00f7][^()]*\)", r"\1", ASIDE.sub("", sentence))
     reason = REASON.search(sentence)
     sentence = (sentence[: reason.start()] if reason else sentence).strip(" *_\"'\u201c\u201d")
     if not WORD.search(LATEX_WORDS.sub("", sentence)):
@@ -206,15 +207,20 @@ def _of_sentence(sentence: str) -> str:
     if concluded:
         return concluded[-1]
     first = runs[0]
-    if first[0] > 0:
-        return runs[-1][2] if sentence[: first[0]].strip(" $") else first[2]
     value, end = first[2], first[1]
     while more := MORE.match(sentence, end):
         following = [run for run in runs if run[0] == more.end()]
         if not following:
             break
         value, end = f"{value}, {following[0][2]}", following[0][1]
-    return value if end < first[1] else value + _label(sentence[end:])
+    if end > first[1]:
+        return value
+    if sentence[: first[0]].strip(" $"):
+        return runs[-1][2]
+    if part := re.match(r"\s+of\s+(?=[-\d$])", sentence[end:]):  # "1/3 of 90 = 30"
+        worked = [run for run in runs if run[0] == end + part.end() and "=" in run[2]]
+        value = worked[0][2] if worked else value
+    return value + _label(sentence[end:])
 
 
 def _label(rest: str) -> str:
@@ -264,7 +270,8 @@ def _last_value(sentence: str) -> str | None:
         for begin, end, value in _runs(sentence)
         if not any(low <= begin < high for low, high in spans)
     ]
-    return max([*formulas, *runs], default=(0, 0, None))[2]
+    end, _, value = max([*formulas, *runs], default=(0, 0, None))
+    return None if value is None else _with_unit(value, sentence[end:])
 
 
 NUMERAL = re.compile(r"\d+(?:[.,]\d+)*")
@@ -284,7 +291,8 @@ def _runs(sentence: str) -> Iterator[tuple[int, int, str]]:
             value = value[:-1]
         if value.startswith("(") and value.count("(") > value.count(")"):
             value, begin = value[1:], begin + 1
-        if VALUE.search(value) and not LABEL.search(sentence[:begin]):
+        before = sentence[:begin]
+        if VALUE.search(value) and not LABEL.search(before) and not DENIED.search(before):
             yield begin, begin + len(value), value
 
 

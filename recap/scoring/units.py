@@ -49,6 +49,11 @@ ALIAS = {
 SYMBOLS = {"m", "g", "s", "h", "l"}
 """Too short to be told from variables: units only behind a blank or within ``\\text``."""
 UNITS = frozenset(ALIAS) - SYMBOLS
+UNIT = re.compile(
+    r"[-\s]*(?:(?:square|cubic|sq\.?|cu\.?)\s+)?(?P<unit>[A-Za-z]+\.?)"
+    r"(?:(?:\s+per\s+|/)[A-Za-z]+)?(?:\s+(?:squared|cubed)|\^\{?\d\}?|[\u00b2\u00b3])?(?![A-Za-z])",
+    re.IGNORECASE,
+)
 SMALL = {"of", "the", "a", "an", "per", "in", "total", "each", "left", "more", "all", "about"}
 POWER = {"square": 2, "squared": 2, "sq": 2, "sq.": 2, "cubic": 3, "cubed": 3, "cu": 3}
 TEXT = re.compile(
@@ -60,6 +65,9 @@ LEADING_TEXT = re.compile(r"^\\text\s*\{[^{}]*(?:\bis|\bare|=|:)\s*\}\s*:?\s*")
 WORDS = re.compile(
     r"^(?P<value>[-+]?[\d.,/ ]*\d)(?P<gap>[-\s]*)(?P<unit>[A-Za-z\u00a2][A-Za-z.,'\u00a2/^{}\d\s-]*)$"
 )
+AMOUNT = re.compile(r"(\d+(?:\.\d+)?)[-\s]*([A-Za-z]+)\.?")
+COMPOUND = re.compile(rf"{AMOUNT.pattern}(?:\s*,?\s*(?:and\s+)?{AMOUNT.pattern})+")
+"""Amounts one behind another, perhaps of one measure: 3 hours and 20 minutes."""
 MONEY = {"$": "dollar", r"\$": "dollar", "\u20ac": "euro", "\u00a3": "pound sterling"}
 
 
@@ -70,6 +78,28 @@ class Unit:
     name: str
     power: int = 1
     known: bool = True
+
+
+def compounds(text: str) -> str:
+    """The text with each compound amount ("3 hours and 20 minutes") as one formula."""
+
+    def joined(found: re.Match[str]) -> str:
+        if _compound(found[0]) is None:
+            return found[0]
+        return AMOUNT.sub(r"\1\\text{ \2 }", re.sub(r",|\band\b", " ", found[0]))
+
+    return COMPOUND.sub(joined, text)
+
+
+def measured(rest: str) -> str:
+    """The known unit that a text begins with, with its power; empty if it begins with none."""
+    found = UNIT.match(rest)
+    if found is None or not found["unit"]:
+        return ""
+    name = found["unit"].lower().rstrip(".")
+    blank = rest[:1].isspace()
+    known = name in ALIAS if blank else name in UNITS
+    return found[0].rstrip() if known and name not in ("in", "a") else ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +113,8 @@ class Quantity:
 def parted(text: str) -> Quantity:
     """The value of a ``plain`` answer and its unit."""
     text = LEADING_TEXT.sub("", text)
+    if (total := _compound(text)) is not None:
+        return total
     money = re.match(r"(-?)\s*(\\?\$|\u20ac|\u00a3)\s*(?=[-\d.\\])", text)
     if money:
         bare = parted(money[1] + text[money.end() :])
@@ -90,7 +122,8 @@ def parted(text: str) -> Quantity:
         return bare if known else Quantity(bare.value, Unit(MONEY[money[2]]))
     if percent := re.fullmatch(r"(.*?)\s*\\?%", text):
         return Quantity(percent[1], Unit("%"))
-    if degrees := re.fullmatch(r"(.*?)\s*\^\{\\circ\}\s*(?:\\?text\{)?\s*[CF]?\}?", text):
+    degrees = re.fullmatch(r"(.*?)\s*\^\{\\circ\}\s*(?:\\text\{)?\s*[CF]?\}?", text)
+    if degrees and not re.search(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)", text):
         return Quantity(degrees[1], Unit("degree"))
     if found := TEXT.match(text):
         more = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", found["more"])
@@ -117,6 +150,20 @@ def factor(answer: Unit | None, target: Unit | None) -> Fraction | None:
     if not answer.known and not target.known:
         ours, theirs = (_stems(unit.name) for unit in (answer, target))
         return Fraction(1) if ours & theirs or not ours or not theirs else None
+    return None
+
+
+def _compound(text: str) -> Quantity | None:
+    """``3 hours and 20 minutes`` as 200 minutes; each unit is smaller than the one before it."""
+    text = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", text).strip()
+    if not COMPOUND.fullmatch(text):
+        return None
+    found = [(Fraction(size), ALIAS.get(unit.lower(), "")) for size, unit in AMOUNT.findall(text)]
+    for measure in MEASURES.values():
+        sizes = [measure.get(unit, Fraction(0)) for _, unit in found]
+        if 0 not in sizes and sizes == sorted(set(sizes), reverse=True):
+            total = sum(size * scale for (size, _), scale in zip(found, sizes, strict=True))
+            return Quantity(str(total / sizes[-1]), Unit(found[-1][1]))
     return None
 
 
