@@ -50,6 +50,9 @@ CHOICE = re.compile(r"\(?([A-E])\)[\s.:]+(\S.*)")
 
 def equals(answer: str, target: str) -> bool | None:
     """Whether an answer equals the target; ``None`` if the target is mathematics nobody can read."""
+    numbers = notation.number(answer.strip(" .$")), notation.number(target)
+    if numbers[0] is not None and numbers[1] is not None:
+        return numbers[0] == numbers[1]  # nearly all answers: nothing to spell out
     ours, theirs = notation.plain(answer), notation.plain(target)
     if not theirs:
         return None
@@ -106,7 +109,9 @@ def _bag(text: str, parts: list[Answer]) -> Answer:
     """Several answers; several stretches of numbers are the set of them all."""
     parts = [inner for part in parts for inner in (part.parts if part.kind == "bag" else [part])]
     ordered = all(part.kind in ("ordered", "set") for part in parts)
-    stretches = ordered and any(part.mark not in ("", "()") or "infty" in part.text for part in parts)
+    stretches = ordered and any(
+        part.mark not in ("", "()") or "infty" in part.text for part in parts
+    )
     return Answer("set" if stretches else "bag", text, tuple(parts))
 
 
@@ -129,7 +134,9 @@ def _relation(text: str) -> Answer | None:
             return Answer("equation", text, (parse(sides[-1]),), sides[0])
         if len(sides) == 2 and NAME.fullmatch(sides[1]):
             return Answer("equation", text, (parse(sides[0]),), sides[1])
-        return Answer("inequality", text, tuple(map(parse, sides)), "=") if len(sides) == 2 else None
+        return (
+            Answer("inequality", text, tuple(map(parse, sides)), "=") if len(sides) == 2 else None
+        )
     stretch = _stretch(sides, signs)
     if stretch is not None:
         return stretch
@@ -143,7 +150,9 @@ def _stretch(sides: list[str], signs: list[str]) -> Answer | None:
     if len(signs) == 1:
         if re.fullmatch("[a-z]", sides[1]) and sides[0]:
             sides, signs = sides[::-1], [FLIPPED[signs[0]]]
-        if not re.fullmatch("[a-z]", sides[0]) or re.search(r"(?<![A-Za-z\\])[a-z](?![a-z])", sides[1]):
+        if not re.fullmatch("[a-z]", sides[0]) or re.search(
+            r"(?<![A-Za-z\\])[a-z](?![a-z])", sides[1]
+        ):
             return None
         closed = signs[0] in (r"\le", r"\ge")
         if signs[0] in ("<", r"\le"):
@@ -188,9 +197,7 @@ def _equal_named(answer: Answer, target: Answer) -> bool | None:
     if "inequality" in (answer.kind, target.kind):
         return _equal_relation(_as_relation(answer), _as_relation(target))
     ours, theirs = (
-        notation.squeezed(one.mark)
-        if one.kind == "equation" and _lettered(one.mark)
-        else ""
+        notation.squeezed(one.mark) if one.kind == "equation" and _lettered(one.mark) else ""
         for one in (answer, target)
     )
     if ours and theirs and ours != theirs:
@@ -209,7 +216,9 @@ def _as_relation(named: Answer) -> Answer:
 
 def _lettered(text: str) -> bool:
     """Whether a side of an equation has a variable in it."""
-    return re.search("[A-Za-z]", re.sub(r"\\(?:cdot|frac|sqrt|pi)(?![A-Za-z])", "", text)) is not None
+    return (
+        re.search("[A-Za-z]", re.sub(r"\\(?:cdot|frac|sqrt|pi)(?![A-Za-z])", "", text)) is not None
+    )
 
 
 def _matched(ours: tuple[Answer, ...], theirs: tuple[Answer, ...]) -> bool | None:

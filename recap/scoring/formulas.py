@@ -11,7 +11,9 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-WORD = re.compile(r"(?<![A-Za-z\\])(?!sqrt|arc|sin|cos|tan|cot|sec|csc|log|exp)[A-Za-z]{4,}|^[A-Za-z]{3,}$")
+WORD = re.compile(
+    r"(?<![A-Za-z\\])(?!sqrt|arc|sin|cos|tan|cot|sec|csc|log|exp)[A-Za-z]{4,}|^[A-Za-z]{3,}$"
+)
 """Letters that are a word and no product of variables."""
 LONGEST = 400
 """Characters of a formula; what is longer is no answer."""
@@ -156,7 +158,9 @@ class _Reader:
         kind, value = self._peek()
         if kind == "sign":
             return value in "({[" or (value == "|" and not self._bars)
-        return kind in ("number", "letter") or (kind == "command" and value not in ("rfloor", "rceil"))
+        return kind in ("number", "letter") or (
+            kind == "command" and value not in ("rfloor", "rceil")
+        )
 
     @staticmethod
     def _mixed(left: Tree, right: Tree) -> Tree:

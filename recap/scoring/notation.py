@@ -149,7 +149,8 @@ def squeezed(text: str) -> str:
 
 def number(text: str) -> Fraction | None:
     """The value of a plain number: 12, -1.5, .5, 3/4, 1 1/2, 2e-3; ``None`` for all else."""
-    text = FRACTION.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]}", text).strip()
+    if "\\frac" in text:
+        text = FRACTION.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]}", text).strip()
     found = NUMBER.fullmatch(re.sub(r"^([-+])\s+", r"\1", text))
     if found is None or re.search(r"/\s*0+$", text):
         return None

@@ -49,7 +49,9 @@ TOKEN = (
 RUN = re.compile(rf"{TOKEN}(?:[ \t]*{TOKEN})*")
 """Mathematics in the midst of words."""
 VALUE = re.compile(r"\d|\\(?:frac|pi|sqrt|infty|begin)|[\u221a\u03c0\u221e\u00bd\u00bc\u00be]")
-MORE = re.compile(r"\s*(?:,|,?\s*\b(?:or|and)\b)\s*(?:(?:maybe|perhaps|possibly|even)\s+)?(?=[\d$\\-])")
+MORE = re.compile(
+    r"\s*(?:,|,?\s*\b(?:or|and)\b)\s*(?:(?:maybe|perhaps|possibly|even)\s+)?(?=[\d$\\-])"
+)
 SENTENCE_END = re.compile(
     r"(?<!\\)(?<!\.[A-Za-z])(?<!\bapprox)(?<!\bca)(?<!\bvs)(?<!\bNo)(?<!\bMr)(?<!\bDr)(?<!\bMrs)"
     r"(?:[.!]|(?P<asked>\?))[*\"')\]]*(?:\s+|$)|\n"
@@ -76,7 +78,12 @@ RETRACTION = re.compile(
     r"(?:i|we)\s+(?:forgot|made))",
     re.IGNORECASE,
 )
-ASSERTION = re.compile(r"\b(?:is|are|be|becomes|equals|gives?|get|have|has|it's)\b|=", re.IGNORECASE)
+INSTEAD = re.compile(
+    r"\b(?:it|that|this|the\s+\w+)\s+(?:should|must|has\s+to)\s+(?:actually\s+|really\s+)?"
+    r"(?:be|have\s+been)\s+|\bmake\s+that\s+|(?:^|[.!,]\s+)(?:it's|it\u2019s|it\s+is)\s+"
+    r"(?:actually\s+|really\s+)?",
+    re.IGNORECASE,
+)
 UNSURE = re.compile(
     r"\b(?:could|might|may|maybe|perhaps|possibly|either|depends|tell|sure|unsure|between)\b",
     re.IGNORECASE,
@@ -87,7 +94,11 @@ LABEL = re.compile(
     re.IGNORECASE,
 )
 """A word before a number that makes it the number of something."""
-DENIED = re.compile(r"(?:\bnot|n't|n\u2019t|\bnever|\bcannot)(?:\s+be)?(?:\s+(?:a|the|just|only))?\s*$")
+DENIED = re.compile(
+    r"(?:\bnot|n't|n\u2019t|\bnever|\bcannot)(?:\s+be)?(?:\s+(?:a|the|just|only))?\s*$"
+)
+SENTENCE = 200
+"""Characters before a mark in which its sentence begins."""
 BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 NAME = re.compile(r"\b(?:is|are|was|were)\s+((?:[A-Z][\w'\u2019-]*)(?:\s+[A-Z][\w'\u2019-]*)*)\W*$")
 WORD = re.compile(r"[^\W\d_]{2,}")
@@ -122,7 +133,8 @@ class Mark:
 def _tidied(text: str) -> str:
     """Formulas on one line each, so that lines and sentences can be told apart."""
     text = re.sub(r"\bi\.e\.,?", "i.e.", text.replace("\r", ""))
-    text = FORMULA.sub(lambda found: found[0].replace("\n", " "), text)
+    if "\\" in text or "$" in text:
+        text = FORMULA.sub(lambda found: found[0].replace("\n", " "), text)
     return units.compounds(text)
 
 
@@ -162,8 +174,9 @@ def _with_unit(value: str, rest: str) -> str:
 def _marks(text: str) -> Iterator[Mark]:
     """What stands behind each "answer is" and each ``####``."""
     for mark in MARK.finditer(text):
-        begins = [stop.end() for stop in SENTENCE_END.finditer(text, 0, mark.start())]
-        if CHECK.search(text[max(begins, default=0) : mark.start()]):
+        before = max(0, mark.start() - SENTENCE)
+        begins = [stop.end() for stop in SENTENCE_END.finditer(text, before, mark.start())]
+        if CHECK.search(text[max(begins, default=before) : mark.start()]):
             continue
         start = FILLER.match(text, mark.end())
         assert start is not None
@@ -190,12 +203,14 @@ def _marks(text: str) -> Iterator[Mark]:
 
 def _of_sentence(sentence: str) -> str:
     """The value that the rest of a sentence states, which begins where the answer does."""
-    sentence = re.sub(r"^([-$\d.,]+)\s+\([^()]*[-+*/=\u00d7\u00f7][^()]*\)", r"\1", ASIDE.sub("", sentence))
+    sentence = re.sub(
+        r"^([-$\d.,]+)\s+\([^()]*[-+*/=\u00d7\u00f7][^()]*\)", r"\1", ASIDE.sub("", sentence)
+    )
     reason = REASON.search(sentence)
     sentence = (sentence[: reason.start()] if reason else sentence).strip(" *_\"'\u201c\u201d")
     if not WORD.search(LATEX_WORDS.sub("", sentence)):
         return sentence
-    runs = list(_runs(sentence))
+    runs = _runs(sentence)
     if not runs:
         return sentence.rstrip(".,;: ")
     concluded = [
@@ -230,13 +245,12 @@ def _label(rest: str) -> str:
 
 
 def _revised(rest: str) -> str | None:
-    """What a retraction behind the stated answer puts in its place."""
-    found = RETRACTION.search(rest)
-    if found is None:
+    """What a retraction behind the stated answer puts in its place: "No, it should be 8."."""
+    if not RETRACTION.search(rest):
         return None
-    sentences = [s for s, asked in _sentences(rest[found.start() :]) if not asked]
-    said = [s for s in sentences if not CHECK.search(s) and ASSERTION.search(s) and VALUE.search(s)]
-    return _last_value(said[-1]) if said and not UNSURE.search(said[-1]) else None
+    said = [found for found in INSTEAD.finditer(rest)]
+    values = [run for found in said for run in _runs(rest[found.end() :])[:1] if run[0] == 0]
+    return values[-1][2] if values else None
 
 
 def _ending(text: str) -> str | None:
@@ -260,7 +274,7 @@ def _last_value(sentence: str) -> str | None:
     sentence = ASIDE.sub("", sentence)
     bold = [found[1] for found in BOLD.finditer(sentence) if re.search(r"\d", found[1])]
     if bold:
-        runs = list(_runs(bold[-1]))
+        runs = _runs(bold[-1])
         return runs[-1][2] if runs else None
     formulas = [(found.end(), found.start(), found[0]) for found in FORMULA.finditer(sentence)
                 if _amount(found) is None]  # fmt: skip
@@ -277,8 +291,9 @@ def _last_value(sentence: str) -> str | None:
 NUMERAL = re.compile(r"\d+(?:[.,]\d+)*")
 
 
-def _runs(sentence: str) -> Iterator[tuple[int, int, str]]:
+def _runs(sentence: str) -> list[tuple[int, int, str]]:
     """Start, end and text of the mathematics between words."""
+    runs = []
     for found in RUN.finditer(sentence):
         value, begin = found[0], found.start()
         lead = re.match(r"(?:[A-Za-z]\s+(?=[\d$])|[=:/*)\]^|>]\s*|-\s+)+", value)
@@ -293,7 +308,8 @@ def _runs(sentence: str) -> Iterator[tuple[int, int, str]]:
             value, begin = value[1:], begin + 1
         before = sentence[:begin]
         if VALUE.search(value) and not LABEL.search(before) and not DENIED.search(before):
-            yield begin, begin + len(value), value
+            runs.append((begin, begin + len(value), value))
+    return runs
 
 
 def _amount(formula: re.Match[str]) -> str | None:

@@ -111,7 +111,9 @@ def _close(ours: Value, theirs: Value, scale: Value, digits: int) -> bool:
 
 
 def _complex(value: Value) -> bool:
-    return isinstance(value, mpmath.mpc) and abs(value.imag) > mpmath.mpf(10) ** (SPARE - mpmath.mp.dps)
+    return isinstance(value, mpmath.mpc) and abs(value.imag) > mpmath.mpf(10) ** (
+        SPARE - mpmath.mp.dps
+    )
 
 
 def _inexact(value: Value) -> Value:
@@ -168,7 +170,9 @@ class Evaluation:
         values = [_inexact(value) for value in values]
         if kind in ("exp", "sinh", "cosh", "tanh"):
             _bounded(values[0])
-        return getattr(mpmath, FUNCTIONS.get(kind, kind))(*values) if kind != "log" else _log(*values)
+        return (
+            getattr(mpmath, FUNCTIONS.get(kind, kind))(*values) if kind != "log" else _log(*values)
+        )
 
 
 CONSTANTS = {
@@ -207,9 +211,11 @@ def _power(base: Value, exponent: Value) -> Value:
             return base ** int(exponent)
         if abs(exponent) > BITS:
             raise TooLargeError
-        return _root(base ** exponent.numerator, Fraction(exponent.denominator)) if (
-            abs(exponent.numerator) < 64 and base > 0
-        ) else _inexact_power(base, exponent)
+        return (
+            _root(base**exponent.numerator, Fraction(exponent.denominator))
+            if (abs(exponent.numerator) < 64 and base > 0)
+            else _inexact_power(base, exponent)
+        )
     return _inexact_power(base, exponent)
 
 
