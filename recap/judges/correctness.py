@@ -12,10 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from recap.judges.judge import Judge, Opinion
-from recap.scoring import answers, formulas, library, notation, stated, units, values
+from recap.scoring import answers, forms, formulas, library, notation, stated, units, values
 from recap.types import Completion, Domain
 
-RULES = (answers, formulas, library, notation, stated, units, values)
+RULES = (answers, formulas, forms, library, notation, stated, units, values)
 
 
 class MathJudge(Judge):

@@ -20,11 +20,61 @@ LONGEST = 400
 DEEPEST = 40
 """Brackets within brackets."""
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln lg log exp".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "ln",
+        "lg",
+        "log",
+        "exp",
+    ]
 )
 GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi rho sigma "
-    "tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega".split()
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "varepsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "varphi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Xi",
+        "Sigma",
+        "Phi",
+        "Psi",
+        "Omega",
+    ]
 )
 TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d*)?|\.\d+)|\\(?P<command>[A-Za-z]+|%)|"
@@ -164,7 +214,7 @@ class _Reader:
 
     @staticmethod
     def _mixed(left: Tree, right: Tree) -> Tree:
-        """``1 \\frac{1}{2}`` is three halves; all else side by side is a product."""
+        r"""``1 \frac{1}{2}`` is three halves; all else side by side is a product."""
         halves = right.kind == "over" and all(p.kind == "number" for p in right.parts)
         if left.kind == "number" and halves:
             if left.number.denominator > 1 or right.parts[0].number >= right.parts[1].number:
@@ -193,7 +243,7 @@ class _Reader:
         return True
 
     def _argument(self) -> Tree:
-        """What LaTeX takes behind ``^``, ``\\frac`` or ``\\sqrt``: a group, or one sign of it."""
+        r"""What LaTeX takes behind ``^``, ``\frac`` or ``\sqrt``: a group, or one sign of it."""
         if self._take("{"):
             inner = self.sum()
             self._expect("}")
@@ -202,7 +252,7 @@ class _Reader:
         return self._signed(self._base(), minus)
 
     def _digit(self) -> Tree:
-        """As ``_argument``, where ``\\frac12`` has two digits for two arguments."""
+        r"""As ``_argument``, where ``\frac12`` has two digits for two arguments."""
         kind, value = self._peek()
         if kind == "number" and value.isdigit() and len(value) > 1:
             self._tokens[self._place] = (kind, value[1:])
@@ -302,7 +352,7 @@ class _Reader:
         return result if exponent is None else Tree("power", (result, exponent))
 
     def _run(self) -> Tree:
-        """The factors side by side behind a function: ``\\sin 2x``; another function ends them."""
+        r"""The factors side by side behind a function: ``\sin 2x``; another function ends them."""
         product = self._factor()
         while self._starts() and self._peek()[1] not in FUNCTIONS and self._peek()[0] != "number":
             if self._peek() in (("sign", "("), ("sign", "{"), ("sign", "[")):

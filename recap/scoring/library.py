@@ -2,7 +2,7 @@
 
 Two formulas are one if math-verify reads both whole, loses no numeral and no letter of either, and
 the trees are equal as they stand. Its own comparison is left out: it rounds to six decimals, calls
-sets tuples, falls back on the numbers in a formula that it cannot read, and simplifies by the clock.
+sets tuples, falls back on the numbers in what it cannot read, and simplifies by the clock.
 """
 
 from __future__ import annotations

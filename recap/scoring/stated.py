@@ -248,7 +248,7 @@ def _revised(rest: str) -> str | None:
     """What a retraction behind the stated answer puts in its place: "No, it should be 8."."""
     if not RETRACTION.search(rest):
         return None
-    said = [found for found in INSTEAD.finditer(rest)]
+    said = INSTEAD.finditer(rest)
     values = [run for found in said for run in _runs(rest[found.end() :])[:1] if run[0] == 0]
     return values[-1][2] if values else None
 

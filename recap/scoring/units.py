@@ -1,7 +1,7 @@
 r"""Units behind an answer: parted from it, and compared where both answers name one.
 
-``5\text{ m}`` is not ``5\text{ km}``, but is ``500 cm``; an answer without a unit is in the one that
-was asked for. Words that are no known unit ("18 apples") name what is counted.
+``5\text{ m}`` is not ``5\text{ km}``, but is ``500 cm``; an answer without a unit is in the one
+that was asked for. Words that are no known unit ("18 apples") name what is counted.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ TEXT = re.compile(
 )
 LEADING_TEXT = re.compile(r"^\\text\s*\{[^{}]*(?:\bis|\bare|=|:)\s*\}\s*:?\s*")
 WORDS = re.compile(
-    r"^(?P<value>[-+]?[\d.,/ ]*\d)(?P<gap>[-\s]*)(?P<unit>[A-Za-z\u00a2][A-Za-z.,'\u00a2/^{}\d\s-]*)$"
+    r"^(?P<value>[-+]?[\d.,/ ]*\d)(?P<gap>[-\s]*)"
+    r"(?P<unit>[A-Za-z\u00a2][A-Za-z.,'\u00a2/^{}\d\s-]*)$"
 )
 AMOUNT = re.compile(r"(\d+(?:\.\d+)?)[-\s]*([A-Za-z]+)\.?")
 COMPOUND = re.compile(rf"{AMOUNT.pattern}(?:\s*,?\s*(?:and\s+)?{AMOUNT.pattern})+")

@@ -1,4 +1,4 @@
-"""The judges without a model against tables of cases that were written without a look at the rules."""
+"""The judges without a model against tables of cases, written without a look at the rules."""
 
 from __future__ import annotations
 
