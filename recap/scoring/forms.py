@@ -30,7 +30,7 @@ DEEPEST = 20
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer by its form; ``mark``: a relation's sign, a bracket pair, a matrix's rows, a name."""
+    """An answer by its form; ``mark``: a relation's sign, a bracket pair, a count of rows."""
 
     kind: Kind
     text: str
