@@ -93,6 +93,8 @@ NUMBER = re.compile(
     r"(?:[eE](?P<exponent>[-+]?\d{1,3})|\s*\\cdot\s*10\s*\^\s*\{?\s*(?P<power>-?\d{1,3})\s*\}?)?"
     r")"
 )
+LONGEST_NUMBER = 1000
+"""Characters; Python itself refuses to read 4300 digits."""
 FRACTION = re.compile(r"\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))")
 
 
@@ -167,6 +169,8 @@ def squeezed(text: str) -> str:
 
 def number(text: str) -> Fraction | None:
     """The value of a plain number: 12, -1.5, .5, 3/4, 1 1/2, 2e-3; ``None`` for all else."""
+    if len(text) > LONGEST_NUMBER:
+        return None
     if "\\frac" in text:
         text = FRACTION.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]}", text).strip()
     found = NUMBER.fullmatch(re.sub(r"^([-+])\s+", r"\1", text))

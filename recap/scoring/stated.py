@@ -97,8 +97,9 @@ LABEL = re.compile(
 DENIED = re.compile(
     r"(?:\bnot|n't|n\u2019t|\bnever|\bcannot)(?:\s+be)?(?:\s+(?:a|the|just|only))?\s*$"
 )
-SENTENCE = 200
-"""Characters before a mark in which its sentence begins."""
+SENTENCE, LONGEST, NEAR, MOST_MARKS = 200, 1000, 60, 50
+"""Characters before a mark in which its sentence begins, of a stated answer, and before a number;
+the marks that are looked at, from the last one back: what is longer only costs time."""
 BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 NAME = re.compile(r"\b(?:is|are|was|were)\s+((?:[A-Z][\w'\u2019-]*)(?:\s+[A-Z][\w'\u2019-]*)*)\W*$")
 WORD = re.compile(r"[^\W\d_]{2,}")
@@ -173,7 +174,7 @@ def _with_unit(value: str, rest: str) -> str:
 
 def _marks(text: str) -> Iterator[Mark]:
     """What stands behind each "answer is" and each ``####``."""
-    for mark in MARK.finditer(text):
+    for mark in list(MARK.finditer(text))[-MOST_MARKS:]:
         before = max(0, mark.start() - SENTENCE)
         begins = [stop.end() for stop in SENTENCE_END.finditer(text, before, mark.start())]
         if CHECK.search(text[max(begins, default=before) : mark.start()]):
@@ -193,8 +194,8 @@ def _marks(text: str) -> Iterator[Mark]:
                 value, end = f"{value}, {following[0]}", following.end()
             yield Mark(mark.start(), end, _with_unit(value, text[end:]), True, _asked(text[end:]))
             continue
-        stop = SENTENCE_END.search(text, begin)
-        end = stop.start() if stop else len(text)
+        stop = SENTENCE_END.search(text, begin, begin + LONGEST)
+        end = stop.start() if stop else min(len(text), begin + LONGEST)
         value = _of_sentence(text[begin:end])
         if value:
             asked = stop is not None and stop["asked"] is not None
@@ -306,7 +307,7 @@ def _runs(sentence: str) -> list[tuple[int, int, str]]:
             value = value[:-1]
         if value.startswith("(") and value.count("(") > value.count(")"):
             value, begin = value[1:], begin + 1
-        before = sentence[:begin]
+        before = sentence[max(0, begin - NEAR) : begin]
         if VALUE.search(value) and not LABEL.search(before) and not DENIED.search(before):
             runs.append((begin, begin + len(value), value))
     return runs

@@ -66,8 +66,8 @@ WORDS = re.compile(
     r"^(?P<value>[-+]?[\d.,/ ]*\d)(?P<gap>[-\s]*)"
     r"(?P<unit>[A-Za-z\u00a2][A-Za-z.,'\u00a2/^{}\d\s-]*)$"
 )
-AMOUNT = re.compile(r"(\d+(?:\.\d+)?)[-\s]*([A-Za-z]+)\.?")
-COMPOUND = re.compile(rf"{AMOUNT.pattern}(?:\s*,?\s*(?:and\s+)?{AMOUNT.pattern})+")
+AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)[-\s]*([A-Za-z]+)\.?")
+COMPOUND = re.compile(rf"(?<![\d.]){AMOUNT.pattern}(?:\s*,?\s*(?:and\s+)?{AMOUNT.pattern})+")
 """Amounts one behind another, perhaps of one measure: 3 hours and 20 minutes."""
 MONEY = {"$": "dollar", r"\$": "dollar", "\u20ac": "euro", "\u00a3": "pound sterling"}
 

@@ -68,7 +68,7 @@ def proportional(left: Tree, right: Tree) -> int:
     signs = set()
     first: tuple[Value, Value] | None = None
     for number in range(POINTS):
-        with mpmath.workdps(DIGITS[0]):
+        with mpmath.workdps(DIGITS[1]):
             at = point(symbols, number)
             try:
                 ours, theirs = Evaluation(at).of(left), Evaluation(at).of(right)
@@ -78,7 +78,7 @@ def proportional(left: Tree, right: Tree) -> int:
                 continue
             if not ours or not theirs:
                 return 0
-            if first and not _close(ours * first[1], theirs * first[0], Fraction(1), DIGITS[0]):
+            if first and not _close(ours * first[1], theirs * first[0], Fraction(1), DIGITS[1]):
                 return 0
             first = first or (ours, theirs)
             signs.add(1 if (ours > 0) == (theirs > 0) else -1)
@@ -123,7 +123,7 @@ def _inexact(value: Value) -> Value:
 
 
 class Evaluation:
-    """The value of trees at one point; ``scale`` is the largest number met on the way."""
+    """The value of trees at one point; ``scale``: the largest inexact number on the way."""
 
     def __init__(self, at: Mapping[str, Fraction]) -> None:
         self._at = at
@@ -132,8 +132,15 @@ class Evaluation:
     def of(self, tree: Tree) -> Value:
         """Raises TooLargeError, and ZeroDivisionError where the formula has no value."""
         value = self._checked(self._value(tree))
-        self.scale = max(self.scale, abs(value), key=_inexact)
+        if not isinstance(value, Fraction):
+            self.scale = max(self.scale, abs(value), key=_inexact)
         return value
+
+    def _rough(self, values: list[Value]) -> list[Value]:
+        """All as mpmath's numbers, which know no fractions; they count towards ``scale``."""
+        rough = [self._checked(_inexact(value)) for value in values]
+        self.scale = max([self.scale, *map(abs, rough)], key=_inexact)
+        return rough
 
     @staticmethod
     def _checked(value: Value) -> Value:
@@ -158,7 +165,8 @@ class Evaluation:
             raise TooLargeError
         values = [self.of(part) for part in tree.parts]
         if kind in ARITHMETIC:
-            return ARITHMETIC[kind](*_alike(values))
+            exact = all(isinstance(value, Fraction) for value in values)
+            return ARITHMETIC[kind](*(values if exact else self._rough(values)))
         if kind == "power":
             return _power(*values)
         if kind == "root":
@@ -167,7 +175,7 @@ class Evaluation:
             return COUNTING[kind](*values)
         if kind in ("floor", "ceil") and isinstance(values[0], Fraction):
             return Fraction(getattr(math, kind)(values[0]))
-        values = [_inexact(value) for value in values]
+        values = self._rough(values)
         if kind in ("exp", "sinh", "cosh", "tanh"):
             _bounded(values[0])
         return (
@@ -189,12 +197,6 @@ ARITHMETIC = {
     "over": lambda a, b: a / b,
     "abs": abs,
 }
-
-
-def _alike(values: list[Value]) -> list[Value]:
-    """All exact, or none: mpmath does not know fractions."""
-    exact = all(isinstance(value, Fraction) for value in values)
-    return values if exact else [_inexact(value) for value in values]
 
 
 def _bounded(exponent: Value) -> None:

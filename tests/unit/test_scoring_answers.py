@@ -165,6 +165,8 @@ def test_correct(response: str, target: str) -> None:
         (r"\boxed{1+e^{-200}}", "1"),
         (r"\boxed{\sqrt{x^2}}", "x"),
         (r"\boxed{9^{9^{9^9}}}", "7"),
+        (r"\boxed{1+1/3^{20000}}", r"\sqrt{2}"),  # a large number on the way widens nothing
+        ("9" * 5000, "7"),
         (r"\boxed{9^{9^{9^9}}-9^{9^{9^9}}+7}", "7"),
         (r"\boxed{\binom{1000000}{500000}}", "7"),
         (r"\boxed{(9!)!}", "7"),
@@ -243,7 +245,7 @@ def _formula(depth: int) -> st.SearchStrategy[tuple[str, Fraction]]:
 @given(_formula(3), st.fractions(min_value=-1, max_value=1, max_denominator=50))
 def test_a_formula_equals_its_value_and_no_other(pair: tuple[str, Fraction], off: Fraction) -> None:
     text, value = pair
-    assert equals(rf"\boxed{{{text}}}", f"{value.numerator}/{value.denominator}") is True
+    assert equals(text, f"{value.numerator}/{value.denominator}") is True
     other = value + off
     assert equals(text, f"{other.numerator}/{other.denominator}") is (off == 0)
 
@@ -254,7 +256,7 @@ def test_a_formula_equals_its_value_and_no_other(pair: tuple[str, Fraction], off
         (r"\sqrt{2}+\sqrt[3]{5}", "3.1241895089500920"),
         (r"\frac{\pi}{4}-\ln 2", "0.0922509828375029"),
         (r"e^{-1}\cos(1)", "0.1987661103464129"),
-        (r"\log_{3} 7 \cdot \arctan 2", "1.9610110366"),
+        (r"\log_{3} 7 \cdot \arctan 2", "1.9610302457848661"),
         (
             r"\left|1-\sqrt{5}\right|".replace(r"\left", "").replace(r"\right", ""),
             "1.2360679774997897",
