@@ -10,7 +10,6 @@ import pytest
 from recap.judges.correctness import MathJudge
 from recap.judges.refusal import RefusalJudge
 from recap.judges.registry import SELF_CONTAINED, open_judge
-from recap.scoring import answers
 from recap.types import Completion, Domain, Label
 from tests.unit.test_judges import SECTION, _completion
 
@@ -69,11 +68,13 @@ def test_math(response: str, target: str | None, label: Label | None) -> None:
     assert verdict.judge_revision.startswith("math-verify ")
 
 
-def test_a_tower_of_powers_is_unscored_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "SECONDS", 1)
-    [verdict] = MathJudge().judge([_row("math", r"\boxed{9^{9^{9^{9}}}}", "7")])
-    assert verdict.label is None
-    assert verdict.raw.startswith("target unreadable or comparison too long")
+def test_a_tower_of_powers_is_no_answer_and_no_target() -> None:
+    tower = r"\boxed{9^{9^{9^{9}}}}"
+    rows = [_row("math", tower, "7"), _row("math", r"\boxed{7}", "9^{9^{9^{9}}}")]
+    wrong, unscored = MathJudge().judge(rows)
+    assert wrong.label == "incorrect"
+    assert unscored.label is None
+    assert unscored.raw.startswith("target unreadable")
 
 
 def test_it_works_outside_the_main_thread() -> None:

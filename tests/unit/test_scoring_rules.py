@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from recap.microworld import words
-from recap.scoring.answers import extract_answer, is_correct
+from recap.scoring.answers import is_correct
+from recap.scoring.stated import stated_answer
 from recap.scoring.reflection import find_reflection
 from recap.scoring.refusals import is_refusal
 
@@ -19,23 +20,22 @@ from recap.scoring.refusals import is_refusal
         ("He has 3 + 4 = 7.\n#### 7", "7"),
         ("#### 1,250\n", "1,250"),
         (r"so \boxed{7}, no, \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
-        (r"\boxed{x^{2}} and then #### 4", "x^{2}"),
+        (r"\boxed{x^{2}} and then #### 4", "4"),
         (r"\boxed{3", None),
-        ("seven", None),
+        ("seven", "seven"),
         ("", None),
-        ("the answer", None),
         ("The final answer is: $\\frac{1}{2}$.", r"$\frac{1}{2}$"),
         ("The answer is 3 or 4.", "3 or 4"),
         (r"\boxed{3} or $\boxed{4}$", "3, 4"),
         (r"\boxed{3}. No: \boxed{4}", "4"),
         (r"\boxed{4}" + "\n\n" + r"\boxed{4}", "4"),
-        (r"\framebox{204} minutes", "204"),
+        (r"\framebox{204} minutes", "204 minutes"),
         ("**Answer:** 12", "12"),
-        ("Answer: he has 3 + 4 = 7", None),
+        ("Answer: he has 3 + 4 = 7", "3 + 4 = 7"),
     ],
 )
 def test_the_answer_a_response_states(response: str, answer: str | None) -> None:
-    assert extract_answer(response) == answer
+    assert stated_answer(response) == answer
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_answer_a_response_states(response: str, answer: str | None) -> None
         ("the answer is 9 .", "19", False),
         ("the answer is 19 .", "9", False),
         ("the answer is -9 .", "9", False),
-        ("9", "9", False),  # stated nowhere as the answer
+        ("9", "9", True),
         ("", "9", False),
         ("#### 1,250", "1250", True),
         ("#### $18.00", "18", True),
