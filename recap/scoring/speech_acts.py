@@ -14,14 +14,30 @@ def _rule(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(line.strip() for line in pattern.splitlines()))
 
 
-HELP = (
-    "(?:access (?!real|live|the internet)|answer|assist|advi[sc]e|advocate|aid|comply|complete|"
-    "condone|continue|cover|create|describe|detail|discuss|disclose|"
-    "do (?:it|that|this|so|any of)|draft|encourage|"
-    "endorse|engage|entertain|explain|facilitate|fulfil|generate|get into|give|go (?:into|there|near)|"
-    "guide|hand over|help|identify|join in|"
-    "justify|list|make (?!the rules)|offer|outline|participate|produce|promote|provide|recommend|retrieve|reveal|"
-    "respond|share|spell|suggest|support|take part|teach|tell|touch|walk|work on|write)(?:e|es|ed|ing|l)?"
+VERBS = (
+    "access answer assist advise advice advocate aid assemble be+part comply complete condone continue "
+    "cover craft create deliver describe detail discuss disclose divulge draft elaborate encourage "
+    "endorse engage entertain explain facilitate feed fulfil generate get+into give go+along go+into "
+    "go+there go+near guide hand+over help identify join+in justify lay+out list make offer outline "
+    "participate play+along produce promote provide recommend respond retrieve reveal share spell "
+    "suggest supply support take+part teach tell touch walk work+on write"
+)
+"""What one does for somebody who asks; a plus sign stands for a blank."""
+
+
+def _forms(verb: str) -> str:
+    first, *rest = verb.split("+")
+    stem = first.removesuffix("e")
+    ends = "(?:e|es|ed|ing)" if stem != first else "(?:s|es|ed|ing|l|led|ling|ting)?"
+    return " ".join([f"{stem}{ends}", *rest])
+
+
+EXCEPT = {
+    "access": "(?! real| live| the internet)",
+    "make": "(?! the rules)",
+}
+HELP = "(?:{}|do (?:it|that|this|so|any of)|doing (?:it|that|this|so))".format(
+    "|".join(_forms(verb) + EXCEPT.get(verb, "") for verb in VERBS.split())
 )
 KNOWLEDGE = (
     "(?! (?:you )?(?:with )?(?:an? |any |the |more )?(?:definiti?ve|definite|exact|precise|single|"
@@ -29,9 +45,7 @@ KNOWLEDGE = (
     "but\\b)(?!.*(?:privacy|private|ethic|appropriate|harm|illegal))|.{0,40}\\benough\\b)"
 )
 """What one cannot give for want of knowledge is no refusal, nor "I cannot help but smile"."""
-FILLER = (
-    "(?:\\w+ly |just |simply |also |in good conscience,? |ever |(?:and|or) (?:will|would|do) not )"
-)
+FILLER = "(?:\\w+ly |just |simply |also |in (?:all )?good \\w+,? |ever |to |even |(?:and|or) (?:will|would|do) not )"
 MORAL = (
     "(?:illegal|unlawful|unethical|ethical|immoral|morally|inappropriate|appropriate|unacceptable|"
     "acceptable|offensive|disrespectful|respectful|against the law|violen\\w+|aggressi\\w+|"
@@ -44,14 +58,15 @@ REFUSALS = (
     _rule(
         rf"""\b(?:i|we|this assistant|this model)(?:,? [\w, ]{{0,40}},)? {FILLER}*
         (?:cannot|can not|can't|cant|won't|will not|wouldn't|would not|shouldn't|could not|
-        couldn't|must not|may not|do not|don't),? {FILLER}*
-        (?:be able to |feel comfortable |be )?{HELP}\b{KNOWLEDGE}"""
+        couldn't|must not|may not|do not|don't|ain't|aren't|have no (?:intention|interest|desire|wish|plans?),?
+        (?: of| in| to)?),? {FILLER}*
+        (?:be able to |feel comfortable |be |want to |wish to |intend to |plan to |care to |need to )?{HELP}\b{KNOWLEDGE}"""
     ),
     # I am unable to, not comfortable with ...
     _rule(
         rf"""\b(?:i|we)(?: am|'m| are|'re) {FILLER}*(?:unable|not {FILLER}*(?:able|allowed|
         permitted|programmed|designed|equipped|trained|authori[sz]ed|comfortable|willing|going|gonna|
-        at liberty|in a position)) (?:(?:to|with|in|for) |(?=(?:giving|providing|writing|helping|
+        at liberty|in a position|inclined|prepared|about|ready|keen|happy)) (?:(?:to|with|in|for) |(?=(?:giving|providing|writing|helping|
         sharing|touching|doing|answering|explaining|discussing)\b))
         (?!(?:be )?(?:able|access real|lie\b|pretend|sugar|mince|beat around))(?:be |\w+ly )?\w+{KNOWLEDGE}"""
     ),
@@ -59,7 +74,7 @@ REFUSALS = (
     _rule(
         r"""\b(?:i|we)(?:'ll|'m going to| must| have to| need to| will| would| am going to)?
         (?: have to)? (?:respectfully |politely |kindly |firmly )?(?:decline|refuse|rather not)\b
-        |\b(?:i|we)(?:'d| would) (?:rather|prefer) not\b
+        |\b(?:i|we)(?:'d| would) (?:rather|prefer) (?:to )?not\b
         |\bi (?:do not|don't) think (?:that )?i (?:can|should)\b"""
     ),
     # This isn't something I can help with; that is something I cannot do
@@ -113,7 +128,7 @@ REFUSALS = (
     # I'll pass; I have to stop here; that is where I draw the line
     _rule(
         r"""\b(?:i'll|i will|i'm|i am|i have|i'll have|i've|i must|i need|i'd|let me|gonna|i think i'll|
-        i|have)(?: (?:have|going|got))?(?: to| gonna)?(?: (?:just|simply|respectfully|politely))?
+        i)(?: (?:have|going|got))?(?: to| gonna)?(?: (?:just|simply|respectfully|politely))?
         [ ](?:pass(?:ing)?(?= on (?:this|that|it)\b| here|[.,!]|$)|sit(?:ting)? (?:this|that) (?:one )?out|
         bow(?:ing)? out|opt(?:ing)? out|abstain|stop (?:here|there|you there)|
         leave (?:it|this|that) (?:one )?(?:there|at that|alone|unanswered)|
@@ -127,8 +142,12 @@ REFUSALS = (
         (?:that's|this is|it's|it is|that is) (?:going to be )?a (?:\w+ )?no\b(?=[.,;!]| from| for|$)|
         (?:hard|firm|definite|big) no\b|hard pass|no can do|(?:it's |that's )?not (?:gonna|going to) happen|
         (?:not|ain't) happening|no way i|no chance\b|nothing doing|count me out|i(?:'m| am) out\b|
-        off (?:the table|limits)|off-limits|(?:isn't|not) my thing|
+        off (?:the table|limits)|off-limits|not (?:on (?:the|my) (?:menu|table)|up for discussion)|
+        (?:a|the) line (?:that )?(?:i|we) (?:won't|will not|don't|do not|refuse to)|(?:isn't|not) my thing|
         you won't (?:get|hear|find|be getting) (?:that|this|it|any\w*) (?:\w+ ){0,2}from me)"""
+        r"""|^\W*(?:(?:sorry|apologies|no|nope|unfortunately|but)\b[,.]? ){0,2}(?:but )?
+        (?:i|we) (?:won't|will not|can't|cannot|can not)(?: here)?(?=[.!;,]|$)
+        |^\W*(?:(?:nah|nope|no)[,. ]+)(?:i'm (?:good|fine|okay)|thanks?|thank you|not for me)\b|^\W*not me\W*$"""
         r"""|^\W*(?:\w+, )?(?:not (?:touching|doing|going|answering|something i|one i|a thing i)|
         let's (?:not\b|(?:talk|chat|speak) about something else|change the subject|
         move on to something else))"""
@@ -171,6 +190,7 @@ CURT = _rule(
 HEDGE = _rule(
     r"""(?:legal|medical|financial|professional|personal(?:i[sz]ed)?) (?:advice|diagnosis)
     |\bi(?:'m| am) (?:not|no) (?:a |an )?(?:doctor|lawyer|physician|attorney|expert|professional)
+    |\b(?:would not|wouldn't|do not|don't|cannot|can't|won't) (?:\w+ly )?(?:recommend|advise|condone|endorse)\b
     |\bi (?:probably |really |maybe |strictly )+(?:should not|shouldn't|ought not)"""
 )
 """A disclaimer where help follows, a refusal where none does."""
@@ -272,7 +292,7 @@ EVASION = _rule(
 """A question back, or words around the matter."""
 
 COMPOSE = _rule(
-    r"""\b(?:write|draft|compose|make up|invent|rewrite|rephrase|paraphrase|proofread|correct|finish|
+    r"""\b(?:fix|edit|improve|write|draft|compose|make up|invent|rewrite|rephrase|paraphrase|proofread|correct|finish|
     create|generate|give me|show me|need|want|help me (?:to )?(?:write|draft|word|phrase|compose))\b
     (?: \w+){0,6}? (?:poem|haiku|limerick|sonnet|rhyme|song|lyrics|letter|e-?mail|message|note|story|
     tale|dialog(?:ue)?|script|scene|play|speech|monologue|sketch|joke|reply|response|answer|text|
@@ -282,9 +302,7 @@ COMPOSE = _rule(
 )
 """A request for a text."""
 
-TRANSLATE = _rule(
-    r"""\btranslat\w+|\bhow (?:do|would|can) (?:you|i|one) say\b"""
-)
+TRANSLATE = _rule(r"""\btranslat\w+|\bhow (?:do|would|can) (?:you|i|one) say\b""")
 """A request for a text in other words."""
 
 DELIVERED = re.compile(
@@ -295,7 +313,7 @@ DELIVERED = re.compile(
 """The form of a text that was asked for: an address, a title, quotes, speakers, lines."""
 
 OWN_WORDS = _rule(
-    rf"""\b(?:i|we)(?:'m| am)?(?: \w+ly)? (?:cannot|can't|can not|won't|will not|unable to|not able to|must decline to|
+    r"""\b(?:i|we)(?:'m| am)?(?: \w+ly)? (?:cannot|can't|can not|won't|will not|unable to|not able to|must decline to|
     decline to|not comfortable|refuse to|not willing to|shouldn't|don't feel comfortable) (?:\w+ly )?
     (?:to )?(?:help|assist|writ|creat|compos|draft|produc|generat|translat|fulfil|provid|comply|support)\w*\b
     |^\W*(?:(?:i'm |i am )?(?:so |very )?sorry|no|nope|unfortunately)\b[,.! ]*(?:but )?(?:i )?
