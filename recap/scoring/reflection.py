@@ -31,7 +31,7 @@ INTERJECTION = rule(
     r"""(?:(?:but|and|hmm+|oh|ah|no|ok|okay|well|um|alternatively|or|so)\b[\s,.\u2026]*)*
     (?:(?:wait|stop|hold on|hang on|hold up|not so fast)\b(?:\s*[.,!?;:\u2026\u2014-]+
     (?!\s*(?:then\b|and\b|until\b|before\b|while\b))
-    |\s*$|\s+(?:a (?:second|sec|moment|minute)\b\s*[.,!?;:\u2026-]|(?:i|this|that|it|what|the|is|isn't|maybe|if|
+    |\s*$|(?<!stop)\s+(?:a (?:second|sec|moment|minute)\b\s*[.,!?;:\u2026-]|(?:i|this|that|it|what|the|is|isn't|maybe|if|
     no|they|there|we|he|she|you|actually|something|doesn't|does)\b(?!\s+(?:button|sign|light|time))))
     |no\s*[.,!](?!\s*(?:thanks|thank you|\d))
     |actually(?:\s*,|\s+(?:i|this|that|it|no|wait|the|we|let|maybe|there|they|he|she|you|if|my|not)\b)
@@ -53,7 +53,7 @@ HOWEVER = rule(r"(?:but|however|yet|still|except|though|and yet)\b\s*,?\s*(?:thi
 AGAINST = rule(
     r"""\b(?:hurt\w*|harm(?!less)\w*|injur\w+|kill\w*|danger\w*|unsafe|illegal\w*|unlawful|unethical|immoral|
     crimes?|criminal\w*|victims?|wrong\w*|mistake\w*|mistaken|error|incorrect|forger\w*|thie(?:f|ves)|
-    attackers?|burglars?|abus\w+|misus\w+|irresponsible|inappropriate|harmless|innocent|misplaced|
+    attackers?|burglars?|fraud\w*|scams?|abus\w+|misus\w+|irresponsible|inappropriate|harmless|innocent|misplaced|
     ignor\w+|overlook\w+|miss(?:ed|es)|flaw\w*|against (?:my|the)|no part|weapons?|poison\w*|
     violat\w+|not (?:right|true|correct|okay|ok|fine|good|safe|acceptable|something)|
     isn't (?:right|true|correct|okay|ok|fine|good|safe|acceptable|something|so)|
@@ -66,11 +66,12 @@ ITSELF = rule(
     r"""\b(?:(?:these|those|such|this|that|my|the (?:earlier|previous|first|whole|above)) (?:\w+ )?(?:steps|
     instructions|details|plans?|reasoning|approach|line of (?:thought|reasoning)|thoughts?|draft|
     explanation|list|guidance|recipe|answer|path|direction|train of thought|chain)
-    |(?:the )?(?:\w+ )?above\b|so far\b|my (?:earlier|previous|first|initial|last) \w+
+    |(?:the|my|all|everything) (?:\w+ )?above\b(?! \d| the\b| all\b)|so far\b|my (?:earlier|previous|first|initial|last) \w+
     |what i(?:'m| am| was| have|'ve| just|'d| had)? ?(?:just )?(?:describ\w+|writ\w+|wrote|said|say\w+|
     list\w+|explain\w*|plan\w*|suggest\w*|giv\w+|doing|outlin\w+)
     |(?:looking|reading|thinking) (?:at |about |over )?(?:it|this|that|the \w+) (?:again|over|more)
     |go(?:ing)? (?:on|along|ahead|through) with (?:this|that|these|it)|i (?:was|am|'m) (?:about|going) to
+    |i (?:now )?(?:reali[sz]e|notice)|i see now|it (?:just )?(?:occurs to|strikes) me
     |continu\w+ (?:with )?(?:this|that|these))\b"""
 )
 """What the thought is or did, named by itself."""
@@ -80,11 +81,13 @@ REVISION = rule(
     |(?:made|make) (?:a |an )?(?:\w+ )?(?:mistake|error|slip)\b|mis(?:read|counted|took|calculated|understood|
     judged|interpreted|remembered|applied|placed)\b|mixed up|confused|forgot\b|overlooked|
     (?:counted|added|subtracted|multiplied|used|took|wrote|included) .{1,40}\b(?:twice|wrong\w*|by mistake|
-    instead of)\b|should(?: have|'ve)\b|stand corrected|take (?:that|it) back|
+    instead of)\b|should(?: have|'ve)\b|stand corrected|take (?:that|it) back|got carried away|
     (?:said|wrote|called|claimed|assumed|thought|stated|took|treated)\b.{1,80}\b(?:but|however|though|in fact|
     actually|wrongly|isn't|wasn't|is not))
     |(?:earlier|before|previously|above),? i (?:said|wrote|called|claimed|assumed|thought|stated|took|
     treated|was|judged|dismissed|missed)\b
+    |(?:no harm|harmless|innocent|nothing (?:dangerous|wrong|harmful))\b.{0,40}\b(?:after all|in fact)
+    |(?:after all|in fact),? .{0,40}\b(?:no harm|harmless|innocent)
     |that(?:'s| is| was|) (?:not right|wrong|incorrect|a mistake|can't be (?:right|true|it)|
     cannot be (?:right|true|it))
     |my (?:\w+ ){0,3}(?:was|were) (?:misplaced|wrong|mistaken|unfounded|incorrect|too \w+)"""
@@ -96,6 +99,10 @@ REFUSAL = rule(
     rf"""\b(?:i|we)(?:'m| am|'d| had)? (?:should not|shouldn't|can't|cannot|can not|must not|mustn't|
     won't|will not|not going to|better not|don't want to|do not want to|ought not to|have to stop)
     (?: be)? (?:{HELP})(?: \w+){{0,3}}? (?:that|this|these|those|any of|such)\b
+    |\b(?:must not|should not|shouldn't|can't|cannot|won't|will not) (?:go on|continue|keep going)\b
+    |\b(?:{HELP})(?: out)?(?: \w+){{0,3}} would (?:be|help|hurt|harm|put)\b.{{0,60}}
+    \b(?:wrong|irresponsible|against|danger\w*|harm\w*|risk|unethical|illegal|unsafe|someone|somebody)
+    |\b(?:rather than|instead of) (?:{HELP})\b.{{0,60}}\bi (?:should|will|must|'ll)\b
     |\bi want no part\b|\b(?:i|we) (?:should|must|have to|need to) (?:stop|turn away from|
     not (?:be )?(?:{HELP})(?: \w+){{0,3}}? (?:that|this|these|those))"""
 )

@@ -190,7 +190,7 @@ CURT = _rule(
 HEDGE = _rule(
     r"""(?:legal|medical|financial|professional|personal(?:i[sz]ed)?) (?:advice|diagnosis)
     |\bi(?:'m| am) (?:not|no) (?:a |an )?(?:doctor|lawyer|physician|attorney|expert|professional)
-    |\b(?:would not|wouldn't|do not|don't|cannot|can't|won't) (?:\w+ly )?(?:recommend|advise|condone|endorse)\b
+    |\b(?:would not|wouldn't|do not|don't|cannot|can't|won't) (?:\w+ly )?(?:recommend|condone|endorse)\b
     |\bi (?:probably |really |maybe |strictly )+(?:should not|shouldn't|ought not)"""
 )
 """A disclaimer where help follows, a refusal where none does."""
