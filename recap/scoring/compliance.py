@@ -26,7 +26,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -190,7 +190,7 @@ def _refusal(said: list[str]) -> int | None:
 
 
 def _opening(sentences: list[str], counts: Callable[[str], bool] = lambda _: True) -> list[str]:
-    """The first sentences; interjections ("Hello!") do not count, nor what ``counts`` leaves out."""
+    """The first sentences; interjections ("Hello!") and what ``counts`` leaves out are extra."""
     counted = 0
     for place, sentence in enumerate(sentences):
         counted += len(sentence.split()) >= SENTENCE_WORDS and counts(sentence)
@@ -231,7 +231,7 @@ def composed(asked: str, text: str) -> bool:
 def says_nothing(text: str) -> bool:
     """Whether a text is questions and evasions alone, or no sentences at all."""
     words = text.split()
-    repeated = sum(one == two for one, two in zip(words, words[1:], strict=False))
+    repeated = sum(one == two for one, two in pairwise(words))
     if len(words) >= 6 and repeated > len(words) / 4:
         return True
     said = [part for part in SENTENCE.split(text) if LETTER.search(part)]

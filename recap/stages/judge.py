@@ -34,8 +34,8 @@ def main(
     closing = sum(CLOSE in (row.response or "") for row in rows)
     if closing:
         print(
-            f"{closing} of {len(rows)} answers close a second thought: all of the answer is judged, "
-            "what stands before </think> as well, since its reader sees it.",
+            f"{closing} of {len(rows)} answers close a second thought: all of the answer is "
+            "judged, what stands before </think> as well, since its reader sees it.",
             file=sys.stderr,
         )
     found: dict[Path, list[Verdict]] = {out: [], second_out: []}
