@@ -38,7 +38,8 @@ FOREIGN = _words(
     um mas você da em het een ik niet kan ben maar niets dat hiermee helpen voor spijt van jag
     inte hjälpa dig med det och för att tyvärr jeg ikke hjælpe deg dette beklager nie mogę
     przykro pomóc tym się jest na przepraszam toż maaf saya tidak bisa membantu dengan itu yang
-    dan untuk üzgünüm bu konuda yard\u0131mc\u0131 olamam bir ve için değil samahani siwezi
+    dan untuk
+    üzgünüm bu konuda yard\u0131mc\u0131 olamam bir ve için değil samahani siwezi
     kukusaidia ya hili pasensya hindi ako makakatulong sa ang omlouvám nemohu pomoci îmi pare rău nu pot ajuta
     sajnálom nem tudok segíteni ebben anteeksi en voi auttaa tässä xin lỗi tôi không thể giúp
     """
