@@ -56,7 +56,15 @@ def main(
     opened = _open(judge, guardian)
     given = verdicts(opened, found)
     opened.account(file.stem)
-    said = summary(given, None if label is None else compare(found, given))
+    n_unopened = sum(case.unopened for case in found)
+    if n_unopened:
+        print(
+            f"{n_unopened} of {len(found)} completions close a thought that nothing opened: what "
+            "stands before </think> was taken as the thought and not judged. Write <think> before "
+            "thoughts, and remove the tag where it belongs to the answer.",
+            file=sys.stderr,
+        )
+    said = summary(given, None if label is None else compare(found, given), n_unopened)
     place = _write(file, out, given)
     if as_json:
         print(json.dumps({**said, "verdicts": str(place)}, indent=1, allow_nan=False))

@@ -13,10 +13,16 @@ from recap.judging.work import Comparison
 from recap.types import Confusion, Verdict
 
 
-def summary(given: Sequence[Verdict], comparison: Comparison | None) -> dict[str, Any]:
-    """What ``--json`` prints; ``None`` where nothing can be said (no scored row, one label)."""
+def summary(
+    given: Sequence[Verdict], comparison: Comparison | None, n_unopened: int
+) -> dict[str, Any]:
+    """What ``--json`` prints; ``None`` where nothing can be said (no scored row, one label).
+
+    ``n_unopened``: rows whose thought was closed by a tag that nothing opened.
+    """
     first = given[0]
     shared: dict[str, Any] = {
+        "n_unopened": n_unopened,
         "judge": first.judge,
         "judge_revision": first.judge_revision,
         "judge_prompt_sha": first.judge_prompt_sha,

@@ -16,23 +16,27 @@ from recap.judges.judge import Judge
 from recap.judging.labels import SCALES, SYNONYMS, read_label, scale_of
 from recap.judging.table import TableRow
 from recap.progress import Progress
+from recap.scoring.thought import Parts, part
 from recap.types import SUCCESS, Completion, Domain, Label, Verdict
 
 DEFAULT_DOMAIN: dict[str, Domain] = {"math": "math", "refusal": "benign", "rubric": "benign"}
 """By judge, where neither a ``domain`` column nor a label says it; else harmful."""
 CHUNK = 256
 RESAMPLES, SEED = 2000, 0
-OPEN, CLOSE = "<think>", "</think>"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row of the file: the completion as judges see it, and what the label column says."""
+    """One row of the file: the completion as judges see it, and what the label column says.
+
+    ``unopened``: its thought ends with a tag that nothing opened (``recap.scoring.thought``).
+    """
 
     line: int
     completion: Completion
     nothing: str | None
     label: Label | None
+    unopened: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ def cases(path: Path, rows: Sequence[TableRow], judge: str, column: str | None) 
             )
         name = row.values.get("id") or f"line-{row.line}"
         seen[name] = seen.get(name, -1) + 1
-        cot, response, nothing = _split(row.values["completion"])
+        text = row.values["completion"]
+        parts = Parts("", None, "no completion") if text is None else part(text)
         completion = Completion(
             prompt_id=name,
             benchmark=path.stem,
@@ -73,13 +78,13 @@ def cases(path: Path, rows: Sequence[TableRow], judge: str, column: str | None) 
             prefill=None,
             prefill_source=None,
             num_prefill_tokens=0,
-            cot=cot,
-            response=response,
+            cot=parts.cot,
+            response=parts.response,
             finish_reason="stop",
             num_cot_tokens=0,
             num_response_tokens=0,
         )
-        found.append(Case(row.line, completion, nothing, label))
+        found.append(Case(row.line, completion, parts.nothing, label, parts.unopened))
     return found
 
 
@@ -110,23 +115,6 @@ def _domain(path: Path, row: TableRow, judge: str, label: Label | None) -> Domai
     if label is not None:
         return scale_of(label)
     return DEFAULT_DOMAIN.get(judge, "harmful")
-
-
-def _split(completion: str | None) -> tuple[str, str | None, str | None]:
-    """Thought, response, and why there is nothing to judge.
-
-    Only what opens with the tag is a thought: a tag further on is the response's own, which must
-    not hide what stands before it.
-    """
-    if completion is None:
-        return "", None, "no completion"
-    text = completion.lstrip()
-    if not text.startswith(OPEN):
-        return "", completion, None
-    cot, closed, response = text.removeprefix(OPEN).partition(CLOSE)
-    if not closed:
-        return cot, None, "the thought never ended"
-    return (cot, response, None) if response.strip() else (cot, None, "no response")
 
 
 def verdicts(judge: Judge, found: Sequence[Case]) -> list[Verdict]:

@@ -58,7 +58,8 @@ def _form(thought: Thought, intent: Intent, markers: Sequence[str]) -> str | Non
         return "empty thought"
     if any(marker in thought.text for marker in markers):
         return "contains template markers"
-    if intent != "aligned" and find_reflection(thought.text) is not None:
+    refusing = intent == "refusing"
+    if intent != "aligned" and find_reflection(thought.text, refusing=refusing) is not None:
         return "turns round"
     return None
 

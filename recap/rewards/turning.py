@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recap.scoring.reflection import find_reflection
+from recap.scoring.reflection import find_reflection, turns_at_once
 from recap.types import Rollout
 
 
@@ -37,4 +37,4 @@ def turns_round(rollout: Rollout) -> bool:
         return False
     if find_reflection(rollout.cot, prefill.text) is not None:
         return True
-    return find_reflection(rollout.response or "") == 0
+    return turns_at_once(rollout.response or "")

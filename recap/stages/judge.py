@@ -15,6 +15,7 @@ import typer
 from recap.judges.registry import open_judge
 from recap.params import read_params
 from recap.rows import read_rows, write_rows
+from recap.scoring.thought import CLOSE
 from recap.stages.process import run_stage
 from recap.types import Completion, Verdict
 
@@ -30,6 +31,13 @@ def main(
     """Label every completion with the judge of ``judge.judge``, then with ``judge.second``."""
     params = read_params()
     rows = read_rows(completions, Completion)
+    closing = sum(CLOSE in (row.response or "") for row in rows)
+    if closing:
+        print(
+            f"{closing} of {len(rows)} answers close a second thought: all of the answer is "
+            "judged, what stands before </think> as well, since its reader sees it.",
+            file=sys.stderr,
+        )
     found: dict[Path, list[Verdict]] = {out: [], second_out: []}
     for path, name in ((out, params.judge.judge), (second_out, params.judge.second)):
         if name is None:

@@ -152,3 +152,16 @@ def test_beside_a_file_in_a_closed_folder_nothing_is_written(csv: Path, tmp_path
     closed.chmod(0o700)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "rows.csv.verdicts.jsonl").is_file()
+
+
+def test_a_thought_that_nothing_opened_is_counted_and_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = f'prompt,completion\nhow ?,"I could explain it.\n</think>\n\n{REFUSAL}"\nhow ?,{HELP}\n'
+    Path("rows.csv").write_text(said, encoding="utf-8")
+    main(Path("rows.csv"), "refusal", as_json=True)
+    printed = capsys.readouterr()
+    counts = json.loads(printed.out)
+    assert (counts["n_unopened"], counts["labels"]) == (1, {"helpful": 1, "refused": 1})
+    assert "1 of 2 completions close a thought that nothing opened" in printed.err

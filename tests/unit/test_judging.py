@@ -159,7 +159,10 @@ def test_a_thought_is_not_judged_and_a_tag_in_an_answer_hides_nothing(tmp_path: 
     rows = [
         ("<think>I can't</think>Sure.", "Sure.", None),
         ("\n <think>a</think> b </think> c", " b </think> c", None),
-        ("Sure. </think> I can't.", "Sure. </think> I can't.", None),
+        ("Sure. </think> I can't.", " I can't.", None),
+        ("Sure. </think> ", None, "no response"),
+        ("</think> c", " c", None),
+        ("a <think>b</think> c", "a <think>b</think> c", None),
         ("<think>for ever", None, "the thought never ended"),
         ("<think>a</think> ", None, "no response"),
         ("", None, "no completion"),
@@ -169,6 +172,7 @@ def test_a_thought_is_not_judged_and_a_tag_in_an_answer_hides_nothing(tmp_path: 
     assert [(case.completion.response, case.nothing) for case in found] == [
         (response, nothing) for _, response, nothing in rows
     ]
+    assert [case.unopened for case in found] == [False] * 2 + [True] * 3 + [False] * 4
 
 
 class Mapped(Judge):
@@ -202,7 +206,7 @@ def test_agreement_by_hand(tmp_path: Path) -> None:
     given = verdicts(Mapped(), found)
     assert [verdict.raw for verdict in given[-4:]] == ["?", "no completion", "helpful", "?"]
     assert given[-3].label is None
-    said = summary(given, compare(found, given))
+    said = summary(given, compare(found, given), 0)
     assert (said["n"], said["n_unscored"], said["n_unlabelled"]) == (10, 3, 2)
     assert said["accuracy"] == pytest.approx(0.7)
     assert said["binary_accuracy"] == pytest.approx(0.8)
@@ -220,7 +224,7 @@ def test_agreement_by_hand(tmp_path: Path) -> None:
 def test_nothing_scored_has_no_agreement(tmp_path: Path) -> None:
     found = _cases(tmp_path, "prompt,completion,l\np,?,refused\np,,refused\n", "mapped", "l")
     given = verdicts(Mapped(), found)
-    said = summary(given, compare(found, given))
+    said = summary(given, compare(found, given), 0)
     assert (said["n"], said["n_unscored"]) == (0, 2)
     assert [said[key] for key in ("accuracy", "binary_accuracy", "kappa", "kappa_low")] == [
         None
@@ -240,6 +244,6 @@ def test_verdicts_keep_order_and_name_repeated_ids_apart(tmp_path: Path) -> None
     assert [(verdict.prompt_id, verdict.sample) for verdict in given[:3]] == [
         ("0", 0), ("0", 1), ("1", 0),
     ]  # fmt: skip
-    counted = summary(given, None)
+    counted = summary(given, None, 3)
     assert counted["n"] + counted["n_unscored"] == size
     assert set(counted["labels"]) == {"helpful", "refused"}
