@@ -31,7 +31,7 @@ def test_known_beginnings_change_no_logits(options: dict[str, object]) -> None:
         sequences = [list(PROMPTS[0]), list(PROMPTS[1]), list(PROMPTS[1])]
         for step in range(18):  # beyond one block of the cache
             tokens = [(7 * step + row) % 40 for row in range(3)]
-            first.step(torch.tensor(tokens))
+            first.step(torch.tensor(tokens), torch.ones(3, dtype=torch.bool))
             for sequence, token in zip(sequences, tokens, strict=True):
                 sequence.append(token)
         memory = PrefixMemory()
@@ -49,7 +49,7 @@ def test_known_beginnings_change_no_logits(options: dict[str, object]) -> None:
             (*PROMPTS[1], 39),  # the prompt of two rows, and no token of theirs
         ]
         known = [memory.find(prompt) for prompt in prompts]
-        assert [prefix and prefix.length for prefix in known] == [9, 22, None, 23, 5]
+        assert [prefix and prefix.length for prefix in known] == [9, 22, None, 22, 5]
         decoder = LlamaDecoder(fuse(model), prompts, torch.tensor([0, 1, 2, 2, 3, 4]), known)
         rows = [list(prompts[owner]) for owner in (0, 1, 2, 2, 3, 4)]
         for step in range(4):
@@ -59,7 +59,7 @@ def test_known_beginnings_change_no_logits(options: dict[str, object]) -> None:
                 decoder.keep(torch.tensor([0, 3, 4, 5]))
                 rows = [rows[row] for row in (0, 3, 4, 5)]
             tokens = [(step + 11 * row) % 40 for row in range(len(rows))]
-            decoder.step(torch.tensor(tokens))
+            decoder.step(torch.tensor(tokens), torch.ones(len(rows), dtype=torch.bool))
             for row, token in zip(rows, tokens, strict=True):
                 row.append(token)
 

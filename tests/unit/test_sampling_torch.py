@@ -83,7 +83,7 @@ def test_decoder_gives_the_models_logits(options: dict[str, object]) -> None:
                 decoder.keep(torch.tensor([2]))
                 sequences = sequences[2:]
             tokens = torch.randint(VOCABULARY, (len(sequences),), generator=generator)
-            decoder.step(tokens)
+            decoder.step(tokens, torch.ones(len(tokens), dtype=torch.bool))
             for sequence, token in zip(sequences, tokens.tolist(), strict=True):
                 sequence.append(token)
 
@@ -120,7 +120,8 @@ def test_other_models_go_through_their_own_forward(kind: str) -> None:
             if step == 3:
                 decoder.keep(torch.tensor([0, 2]))
                 sequences = [sequences[0], sequences[2]]
-            decoder.step(torch.tensor([20 + step] * len(sequences)))
+            tokens = torch.tensor([20 + step] * len(sequences))
+            decoder.step(tokens, torch.ones(len(tokens), dtype=torch.bool))
             for sequence in sequences:
                 sequence.append(20 + step)
 
@@ -188,7 +189,7 @@ def test_the_context_bounds_generation(model: LlamaForCausalLM) -> None:
     for generated, group in zip(lengths.values(), groups, strict=True):
         for sample in group:
             assert len(sample.token_ids) == len(sample.sampling_logprobs) == generated
-            assert sample.finish_reason == ("length" if generated else "overflow")
+            assert sample.finish_reason == ("length" if generated == 20 else "overflow")
 
 
 def test_weights_are_read_at_each_call_and_the_mode_is_put_back() -> None:
