@@ -29,33 +29,48 @@ def rounding(roundings: int, dtype: torch.dtype = torch.float32) -> float:
 
 
 def forward_roundings(model: PreTrainedModel) -> int:
-    """Roundings one behind the other in a forward pass: products times the length of their sums."""
+    """Roundings one behind the other in a forward pass: products times the length of their sums.
+
+    Products of 16-bit numbers are summed up in 32 bits and rounded once.
+    """
     config = model.config
-    width = max(config.hidden_size, getattr(config, "intermediate_size", 0) or 0)
-    return (PRODUCTS * config.num_hidden_layers + 1) * width
+    products = PRODUCTS * config.num_hidden_layers + 1
+    if torch.finfo(model.dtype).bits < 32:
+        return products
+    return products * max(config.hidden_size, getattr(config, "intermediate_size", 0) or 0)
 
 
 def logprob_rounding(model: PreTrainedModel, temperature: float = 1.0) -> float:
     """How far two computations of a logit, or of a log-probability, differ: absolute, in nats.
 
-    The roundings of a forward pass, of the magnitude that a logit is summed up from: the longest
-    row of the head times the length that the last norm gives to a state.
+    The roundings of a forward pass, of the size of a logit: a row of the head times a normed state,
+    whose numbers are of the size of the norm's weights. A log-probability is the difference of two.
     """
     with torch.no_grad():
-        rows = model.get_output_embeddings().weight.float().norm(dim=1)
-    state = math.sqrt(model.config.hidden_size)
+        row = float(model.get_output_embeddings().weight.float().norm(dim=1).max())
     norms = [p.detach().abs().max() for name, p in model.named_parameters() if "norm" in name]
-    size = float(rows.max()) * state * max([1.0, *map(float, norms)])
-    return rounding(forward_roundings(model), model.dtype) * size / temperature
+    size = row * max([1.0, *map(float, norms)])
+    return 2 * rounding(forward_roundings(model), model.dtype) * size / temperature
 
 
 def gradient_rounding(model: PreTrainedModel, tokens: int) -> float:
     """How far two computations of a gradient differ, relative to its norm.
 
     Forward and backward are three passes, summed over ``tokens``. What is summed partly cancels
-    (advantages of a group add up to 0): a gradient a hundredth of its terms is what tests may see.
+    (the advantages of a group add up to 0), so that the sum is a tenth of its terms, or so.
     """
-    return 100 * rounding(3 * forward_roundings(model) + tokens)
+    return 10 * rounding(3 * forward_roundings(model) + tokens)
+
+
+def adam_rounding(model: PreTrainedModel, tokens: int) -> float:
+    """How far weights differ after a few steps of AdamW, relative to the norm of their movement.
+
+    Adam divides a weight's gradient by its size: where it lies within rounding of 0, and that is
+    the case for a share of about ``gradient_rounding`` of the weights, the step's direction is
+    open. A share s of weights with arbitrary steps makes sqrt(s) of the movement. Losses and norms
+    at the moved weights differ by as much at most.
+    """
+    return math.sqrt(gradient_rounding(model, tokens))
 
 
 def distance(mine: Tensor, theirs: Tensor) -> float:

@@ -28,7 +28,7 @@ from recap.sampling.model_decoder import ModelDecoder
 from recap.sampling.prefixes import PrefixMemory
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
 from recap.types import Decoding, RenderedPrompt, Sample
-from recap.weights import load_model
+from recap.weights import device, load_model
 
 COMPACT_SHARE = 0.1
 """Share of finished rows at which a batch is compacted: copying caches costs less than carrying."""
@@ -235,5 +235,5 @@ def evaluating(model: PreTrainedModel) -> Iterator[None]:
 def load_torch_sampler(model_dir: Path, batch_size: int) -> TorchSampler:
     """A sampler on the model and tokenizer of a directory, on the GPU if there is one."""
     renderer = Renderer.from_dir(model_dir)
-    model = load_model(model_dir).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_model(model_dir).to(device())
     return TorchSampler(model, renderer.eos_id, renderer.pad_id, batch_size)
