@@ -73,7 +73,7 @@ def adam_rounding(model: PreTrainedModel, tokens: int) -> float:
     return math.sqrt(gradient_rounding(model, tokens))
 
 
-def distance(mine: Tensor, theirs: Tensor) -> float:
+def relative_gap(mine: Tensor, theirs: Tensor) -> float:
     """|mine - theirs| / |theirs|, by Euclidean norms; 0 where both are 0."""
     gap = float((mine - theirs).norm())
     return gap / float(theirs.norm()) if gap else 0.0

@@ -20,7 +20,7 @@ from recap.rl.metrics import with_speed
 from recap.rl.trainer import MICRO_BATCH_TOKENS
 from tests.golden.rl_cases import group, make_trainer, tiny_policy
 from tests.integration.flow_project import child_environment
-from tests.rounding import adam_rounding, distance
+from tests.rounding import adam_rounding, relative_gap
 
 ON_CPU = RuntimeError(
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
@@ -88,7 +88,7 @@ def test_the_gradient_stays_that_of_the_whole_batch(tmp_path, capsys, error):
     near = adam_rounding(short.policy, tokens=12 * 12)
     for mine, whole in zip(gradients, expected, strict=True):
         for a, b in zip(mine, whole, strict=True):
-            assert distance(a, b) < near
+            assert relative_gap(a, b) < near
     for name in ("loss", "grad_norm", "entropy", "clip_low", "clip_high"):
         assert short_metrics[name] == pytest.approx(metrics[name], rel=near, abs=near), name
     assert short_metrics["skipped_steps"] == 0

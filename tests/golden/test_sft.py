@@ -33,7 +33,7 @@ from recap.rows import write_rows
 from recap.sft import trainer as module
 from recap.sft.documents import Document, DocumentStream
 from recap.sft.trainer import SftTrainer
-from tests.rounding import adam_rounding, distance
+from tests.rounding import adam_rounding, relative_gap
 
 KINDS = {"sft_plain": "plain", "sft_star": "deliberative", "sft_safechain": "safechain"}
 KEYS = [
@@ -102,7 +102,7 @@ def test_it_is_plain_next_token_training(monkeypatch, micro_batch):
                 assert mean is None
     assert len(batches[0]) > 2 and len({len(b) for b in batches}) > 1
     moved = [parameters_to_vector(one.parameters()) - start for one in (ours.policy, policy)]
-    assert distance(*moved) < near
+    assert relative_gap(*moved) < near
     assert ours.policy.config._attn_implementation == policy.config._attn_implementation
 
 
