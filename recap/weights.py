@@ -42,7 +42,7 @@ def load_scorer(directory: Path) -> PreTrainedModel:
     """
     place = device()
     model = _load(directory, "float32" if place.type == "cpu" else "auto")
-    return model.to(place)  # type: ignore[arg-type]  # transformers' own annotation is too narrow
+    return model.to(place)
 
 
 def _load(directory: Path, dtype: str) -> PreTrainedModel:
