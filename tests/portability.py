@@ -1,5 +1,4 @@
-"""The tests that compare floats of models, once for each set of instructions that torch can be
-told to use:
+"""The tests that compare floats of models, once for each set of instructions of a processor.
 
     python -m tests.portability default avx2
 
