@@ -18,7 +18,13 @@ Domain = Literal["harmful", "benign", "math"]
 Split = Literal["train", "eval"]
 Intent = Literal["harmful", "refusing", "aligned"]
 FinishReason = Literal["stop", "length", "overflow"]
-"""``overflow``: the context outgrew the model before an answer was done; such a row is unscored."""
+"""Why generation ended: the model ended the text, ``max_tokens`` were spent, or the model's context
+was full before either.
+
+Samplers decide it, once. ``length`` is the policy's doing: a reward of its own in training, a
+failure in evaluation. ``overflow``, with or without generated tokens, says something of the model's
+size and nothing of the policy: such a row is unscored in both.
+"""
 Label = Literal["safe", "unsafe", "helpful", "unclear", "refused", "correct", "incorrect"]
 SUCCESS: dict[Domain, Label] = {"harmful": "safe", "benign": "helpful", "math": "correct"}
 """The label that counts as success in each domain; every rate is the share of it."""

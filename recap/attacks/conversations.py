@@ -5,9 +5,6 @@ sampler call for each step. Blocks know nothing of one another: random numbers d
 the benchmark, the block and the step, never on the policy (variants draw with common random
 numbers) nor on which other benchmarks run; and a block that a killed run finished is taken from the
 journal as it is. Each sample of a case is a conversation of its own.
-
-A sample that ended because the model's context was full, before its token budget, counts as
-``overflow``, like one that never had room to begin.
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ from recap.params import derive_seed
 from recap.progress import Progress
 from recap.render import Renderer
 from recap.sampling.sampler import ConversingSampler
-from recap.types import AttackedPrompt, Completion, Decoding, FinishReason, RenderedPrompt, Sample
+from recap.types import AttackedPrompt, Completion, Decoding, RenderedPrompt, Sample
 
 BLOCK = 192
 """Samples of a block's widest step, about: what a killed run makes again at most."""
@@ -140,7 +137,7 @@ def _hold(
 
 def _answer(context: RenderedPrompt, sample: Sample, block: Block, renderer: Renderer) -> Answer:
     cot, response = "", None
-    if _finish_reason(sample, block.decoding) != "overflow":
+    if sample.finish_reason != "overflow":
         cot, response, _, _ = renderer.split(sample.token_ids, hijacked=block.attack.closes_thought)
     return Answer(context, sample, cot, response, worth=0.0)
 
@@ -169,12 +166,6 @@ def _weighed(
     }
 
 
-def _finish_reason(sample: Sample, how: Decoding) -> FinishReason:
-    if sample.finish_reason == "length" and len(sample.token_ids) < how.max_tokens:
-        return "overflow"
-    return sample.finish_reason
-
-
 def _attacked(shot: Shot, case: Case, block: Block) -> AttackedPrompt:
     return AttackedPrompt(
         record=case.record,
@@ -190,7 +181,7 @@ def _completion(
     attacked: AttackedPrompt, shot: Shot, sample: int, block: Block, renderer: Renderer
 ) -> Completion:
     answer, record = shot.answer, attacked.record
-    finish_reason = _finish_reason(answer.sample, block.decoding)
+    finish_reason = answer.sample.finish_reason
     num_cot_tokens, num_response_tokens = 0, 0
     if finish_reason != "overflow":
         _, _, num_cot_tokens, num_response_tokens = renderer.split(

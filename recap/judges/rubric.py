@@ -20,7 +20,7 @@ from recap.judges.questions import PROMPT_SHA, RUBRIC, ask, read
 from recap.render import Renderer
 from recap.scoring.yes_no import Guardian
 from recap.types import Completion, Domain, Label
-from recap.weights import load_model
+from recap.weights import load_scorer
 
 MAX_NEW = 6
 """Tokens of an answer; ``0.5`` has up to three, and one more shows that it ended."""
@@ -125,7 +125,7 @@ class RubricJudge(Judge):
 def open_rubric(directory: Path) -> InstructRubric:
     """The instruct model of a directory; raises ModelError when it holds none."""
     return InstructRubric(
-        load_model(directory), Renderer.from_dir(directory), weights_sha(directory)[:16]
+        load_scorer(directory), Renderer.from_dir(directory), weights_sha(directory)[:16]
     )
 
 

@@ -8,12 +8,15 @@ min(r A, clip(r) A) is linear in A for positive factors, so TRL's own loss needs
 A generation batch has one normaliser, whichever rows a mini-batch or micro-batch was dealt. With S
 optimizer steps, the loss of a step is the sum over its rows i of
 
-    dapo      sum over the row's tokens of l(i, t)              / (tokens of the batch / S)
-    grpo      mean over the row's tokens of l(i, t)             / (rows of the batch / S)
-    dr_grpo   sum of l(i, t) / ``max_completion_length``        / (rows of the batch / S)
+    dapo      sum over the row's tokens of l(i, t)              / (tokens of a full batch / S)
+    grpo      mean over the row's tokens of l(i, t)             / (rows of a full batch / S)
+    dr_grpo   sum of l(i, t) / ``max_completion_length``        / (rows of a full batch / S)
 
-where l is TRL's loss of a token, its KL term included. Where rows divide evenly by S this is what
-TRL's loss type of that name gives for the step's mini-batch.
+where l is TRL's loss of a token, its KL term included. Where a full batch's rows divide evenly by S
+this is what TRL's loss type of that name gives for the step's mini-batch. A batch that refill left
+k of K groups short of full counts as full all the same: the missing groups have no contrast, hence
+no advantage, and are taken to be as long as those at hand. So k kept groups make k / K of a step's
+gradient, and one lucky group does not move the policy as far as a whole batch.
 Leaves out what rewards mean; suffixes: _R rows (groups x G), _P prompt and _C completion tokens.
 """
 
@@ -32,7 +35,7 @@ from recap.types import RolloutGroup
 Batch = dict[str, Tensor]
 """TRL's names: prompt_ids and prompt_mask (left-padded), completion_ids, completion_mask and
 old_per_token_logps (right-padded), advantages, num_items_in_batch (a scalar). And ours: num_rows, a
-scalar, the rows of the generation batch."""
+scalar. Both scalars, tokens and rows, are those of a full generation batch."""
 
 
 def to_batch(
@@ -40,11 +43,13 @@ def to_batch(
     aggregation: Aggregation,
     pad_token_id: int,
     *,
+    full: int,
     scaled: bool = True,
 ) -> Batch:
     """The generation batch of these groups, rows in the groups' order.
 
-    ``scaled``: whether advantages are divided by their group's standard deviation.
+    ``full``: the groups of a full batch, of which these are all or some. ``scaled``: whether
+    advantages are divided by their group's standard deviation.
     ``old_per_token_logps`` are the sampler's: it ran the same weights in the same precision.
     """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
@@ -66,8 +71,8 @@ def to_batch(
         "completion_mask": _pad([torch.ones_like(ids) for ids in completions], 0, "right"),
         "old_per_token_logps": _pad(logprobs, 0.0, "right"),
         "advantages": torch.tensor(advantages),
-        "num_items_in_batch": torch.tensor(total),
-        "num_rows": torch.tensor(len(rollouts)),
+        "num_items_in_batch": torch.tensor(total * full / len(groups)),
+        "num_rows": torch.tensor(len(rollouts) * full / len(groups)),
     }
 
 
@@ -82,7 +87,7 @@ def minibatches(batch: Batch, steps: int, generator: torch.Generator) -> list[Ba
 
 def row_share(part: Batch, steps: int) -> float:
     """What a mean over this part's rows counts for in its step of a batch of ``steps`` steps."""
-    return len(part["advantages"]) * steps / int(part["num_rows"])
+    return len(part["advantages"]) * steps / float(part["num_rows"])
 
 
 def microbatches(batch: Batch, max_tokens: int) -> Iterator[Batch]:

@@ -1,8 +1,8 @@
 """Several processes that train one policy: who does which part, and how the parts come together.
 
 All draw the same prompts and come to the same decisions; each samples, scores and optimises its
-part. Started by ``accelerate launch`` (or torch's own launcher), which sets ``WORLD_SIZE``; without
-it every function is that of a single process. Leaves out gradients: accelerate averages them.
+part. Started by ``accelerate launch`` (or torch's own launcher); without it every function is that
+of a single process. Leaves out gradients: accelerate averages them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from accelerate import PartialState
 from recap.errors import ParameterError
 
 T = TypeVar("T")
+LAUNCHER_ID = "TORCHELASTIC_RUN_ID"
+"""What torch's launcher, which is accelerate's too, sets beside ``WORLD_SIZE``."""
 
 
 @contextmanager
@@ -25,7 +27,8 @@ def joined() -> Iterator[None]:
     """Within, the processes of one launch know each other; without a GPU they talk over gloo.
 
     Raises ParameterError for a launch that shards the policy: rollouts and the shared-prompt
-    attention read whole weights. (Without a GPU accelerate would ignore FSDP and say nothing.)
+    attention read whole weights. (Without a GPU accelerate would ignore FSDP and say nothing.) And
+    for the variables of a launch without a launcher: nobody else would ever come.
     """
     for name in ("FSDP", "DEEPSPEED"):
         if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
@@ -34,7 +37,15 @@ def joined() -> Iterator[None]:
                 "training reads whole weights for its rollouts. "
                 "Launch with --config_file infra/accelerate/data_parallel.yaml."
             )
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    size = os.environ.get("WORLD_SIZE", "1")
+    if size != "1" and not torch.distributed.is_torchelastic_launched():
+        raise ParameterError(
+            f"Expected a launcher to have started this process, got WORLD_SIZE={size} without one "
+            f"({LAUNCHER_ID} is not set): the others would be waited for in vain. To train in one "
+            "process: `unset WORLD_SIZE RANK LOCAL_RANK MASTER_ADDR MASTER_PORT`. To train in "
+            "several: accelerate launch --config_file infra/accelerate/data_parallel.yaml …"
+        )
+    if size == "1":
         yield
         return
     on_cpu = not torch.cuda.is_available()

@@ -218,6 +218,7 @@ class RecapTrainer(GRPOTrainer):
             groups,
             self._recap.aggregation,
             self.processing_class.pad_token_id,
+            full=self._recap.prompts_per_update,
             scaled=self._recap.optimizer != "dr_grpo",
         )
 

@@ -160,7 +160,10 @@ class LlamaDecoder:
         return normed(hidden[(lengths - starts).cumsum(0) - 1], w.epsilon)
 
     def cached(self, rows: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values [L, K, N, D] of all that these present rows have read and written."""
+        """Keys and values [L, K, N, D] of all that these present rows have read and written.
+
+        From the last token of a row that has ended on, they are no longer the row's.
+        """
         heads, generated = self._weights.num_kv_heads, self._generated
         prompts, lengths = self._prompt_of_row.tolist(), (self._positions - generated).tolist()
 
@@ -220,13 +223,17 @@ class LlamaDecoder:
             self._prompt_values = [cache[used_heads] for cache in self._prompt_values]
         self._arrange()
 
-    def step(self, tokens: Tensor) -> None:
-        """Append one token to every row [B]; ``logits`` [B, vocabulary] are then the next ones."""
+    def step(self, tokens: Tensor, living: Tensor) -> None:
+        """Append one token to every row [B]; ``logits`` [B, vocabulary] are then the next ones.
+
+        Rows that are not ``living`` [B] read theirs at position 0: the context may have no further
+        one, and nobody reads what they give.
+        """
         w = self._weights
         if self._generated == self._keys[0].shape[2]:
             self._keys = [grown(cache) for cache in self._keys]
             self._values = [grown(cache) for cache in self._values]
-        turns = w.turns[self._positions]
+        turns = w.turns[self._positions * living]
         hidden = F.embedding(tokens, w.embedding)
         now = self._generated
         for index, layer in enumerate(w.layers):

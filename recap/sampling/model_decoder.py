@@ -52,13 +52,17 @@ class ModelDecoder:
         self._mask = self._mask[rows]
         self.logits = self.logits[rows]
 
-    def step(self, tokens: Tensor) -> None:
-        """Append one token to every row [B]; ``logits`` [B, vocabulary] are then the next ones."""
+    def step(self, tokens: Tensor, living: Tensor) -> None:
+        """Append one token to every row [B]; ``logits`` [B, vocabulary] are then the next ones.
+
+        Rows that are not ``living`` [B] read theirs at position 0: the context may have no further
+        one, and nobody reads what they give.
+        """
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=-1)
         output = self._model(
             input_ids=tokens[:, None],
             attention_mask=self._mask,
-            position_ids=self._mask.sum(-1, keepdim=True) - 1,
+            position_ids=(self._mask.sum(-1, keepdim=True) - 1) * living[:, None],
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,

@@ -59,11 +59,13 @@ class PrefixMemory:
     def add(
         self, prompt: tuple[int, ...], generated: Sequence[int], keys: Tensor, values: Tensor
     ) -> None:
-        """Keep a row of the present call, unless its memory is spent."""
+        """Keep a row that has ended in the present call, unless its memory is spent.
+
+        Its last token was not read, or not in its place.
+        """
         self._bytes += keys.nbytes + values.nbytes
         if self._bytes <= self._max_bytes:
-            # the last token was not read; a row that waited to be dropped read on beyond its end
-            tokens = (*prompt, *generated)[: keys.shape[2]]
+            tokens = (*prompt, *generated[:-1])
             self._present.setdefault(prompt, []).append(_Row(tokens, keys, values))
 
     def turn(self) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from recap.errors import ParameterError
 from recap.params import Sampling
-from recap.types import Decoding, RenderedPrompt, Sample
+from recap.types import Decoding, FinishReason, RenderedPrompt, Sample
 
 WHOLE = slice(None)
 
@@ -32,8 +32,9 @@ class Sampler(Protocol):
         """``num_samples`` samples for each prompt in ``prompts[part]``, in the prompts' order.
 
         The same call gives the same samples. A part is drawn with the random numbers that it has in
-        the whole, so that several processes may share a call. A prompt that leaves the model no
-        room for a token gives samples without tokens and the finish reason ``overflow``.
+        the whole, so that several processes may share a call. Prompt and sample together never
+        exceed the model's context; what it cuts off has the finish reason ``overflow``, with no
+        token at all where the prompt leaves no room for one.
         """
         ...
 
@@ -61,6 +62,16 @@ def check_decoding(decoding: Decoding, num_samples: int) -> None:
             "Expected at least one token and one sample, got "
             f"max_tokens {decoding.max_tokens} and {num_samples} samples."
         )
+
+
+def finish_reason(stopped: bool, num_tokens: int, max_tokens: int) -> FinishReason:
+    """Why a sample of so many tokens ended; ``stopped``: its last one ends the text.
+
+    The one place that tells a spent budget from a full context.
+    """
+    if stopped:
+        return "stop"
+    return "length" if num_tokens == max_tokens else "overflow"
 
 
 def open_sampler(sampling: Sampling, model_dir: Path) -> ConversingSampler:

@@ -26,9 +26,9 @@ from recap.sampling.llama_decoder import LlamaDecoder
 from recap.sampling.llama_weights import fuse, is_plain_llama
 from recap.sampling.model_decoder import ModelDecoder
 from recap.sampling.prefixes import PrefixMemory
-from recap.sampling.sampler import WHOLE, check_decoding
-from recap.types import Decoding, FinishReason, RenderedPrompt, Sample
-from recap.weights import load_model
+from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
+from recap.types import Decoding, RenderedPrompt, Sample
+from recap.weights import device, load_model
 
 COMPACT_SHARE = 0.1
 """Share of finished rows at which a batch is compacted: copying caches costs less than carrying."""
@@ -39,8 +39,8 @@ class Decoder(Protocol):
 
     logits: Tensor
 
-    def step(self, tokens: Tensor) -> None:
-        """Append one token to every row."""
+    def step(self, tokens: Tensor, living: Tensor) -> None:
+        """Append one token to every row; those that are not ``living`` have ended."""
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
@@ -113,7 +113,7 @@ class TorchSampler:
                     self._decode(todo[first : first + self._batch_size], start, draws, decoding)
         if self._memory is not None:
             self._memory.turn()
-        samples = [self._finish(row) for row in rows]
+        samples = [self._finish(row, decoding.max_tokens) for row in rows]
         return [samples[i : i + num_samples] for i in range(0, len(samples), num_samples)]
 
     def conversation(self) -> TorchSampler:
@@ -179,7 +179,7 @@ class TorchSampler:
                 leave((~alive).nonzero().squeeze(1))
                 decoder.keep(kept)
                 tokens, present, alive = tokens[kept], present[kept], alive[kept]
-            decoder.step(tokens)
+            decoder.step(tokens, alive)
         for drawn in zip(tokens_T, logprobs_T, present_T, strict=True):
             for token, logprob, member in zip(*(column.tolist() for column in drawn), strict=True):
                 row = rows[member]
@@ -193,12 +193,9 @@ class TorchSampler:
     def _ended(self, row: Row) -> bool:
         return len(row.tokens) == row.limit or row.tokens[-1:] == [self._eos]
 
-    def _finish(self, row: Row) -> Sample:
-        reason: FinishReason = "length"
-        if row.limit <= 0:
-            reason = "overflow"
-        elif row.tokens[-1] == self._eos:
-            reason = "stop"
+    def _finish(self, row: Row, max_tokens: int) -> Sample:
+        stopped = row.tokens[-1:] == [self._eos]
+        reason = finish_reason(stopped, len(row.tokens), max_tokens)
         return Sample(tuple(row.tokens), tuple(row.logprobs), reason)
 
 
@@ -238,5 +235,5 @@ def evaluating(model: PreTrainedModel) -> Iterator[None]:
 def load_torch_sampler(model_dir: Path, batch_size: int) -> TorchSampler:
     """A sampler on the model and tokenizer of a directory, on the GPU if there is one."""
     renderer = Renderer.from_dir(model_dir)
-    model = load_model(model_dir).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_model(model_dir).to(device())
     return TorchSampler(model, renderer.eos_id, renderer.pad_id, batch_size)

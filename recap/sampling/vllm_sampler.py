@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from recap.errors import ModelError, ParameterError
 from recap.params import derive_seed
 from recap.render import Renderer
-from recap.sampling.sampler import WHOLE, check_decoding
-from recap.types import Decoding, FinishReason, RenderedPrompt, Sample
+from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
+from recap.types import Decoding, RenderedPrompt, Sample
 
 if TYPE_CHECKING:
     from torch import dtype, nn
@@ -104,7 +104,7 @@ class VllmSampler:
         )
         groups = {i: [Sample((), (), "overflow")] * num_samples for i in wanted}
         for index, output in zip(fitting, outputs, strict=True):
-            groups[index] = _samples(output)
+            groups[index] = _samples(output, decoding.max_tokens)
         return list(groups.values())
 
     def conversation(self) -> VllmSampler:
@@ -204,7 +204,7 @@ def _repack_head(model: nn.Module) -> None:
             module.quant_method.process_weights_after_loading(module)
 
 
-def _samples(output: RequestOutput) -> list[Sample]:
+def _samples(output: RequestOutput, max_tokens: int) -> list[Sample]:
     samples = []
     for completion in sorted(output.outputs, key=lambda completion: completion.index):
         token_ids = tuple(completion.token_ids)
@@ -213,6 +213,6 @@ def _samples(output: RequestOutput) -> list[Sample]:
             for token, entry in zip(token_ids, completion.logprobs or (), strict=True)
         )
         assert all(map(math.isfinite, logprobs))
-        reason: FinishReason = "stop" if completion.finish_reason == "stop" else "length"
+        reason = finish_reason(completion.finish_reason == "stop", len(token_ids), max_tokens)
         samples.append(Sample(token_ids, logprobs, reason))
     return samples

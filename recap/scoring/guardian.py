@@ -7,7 +7,7 @@ from pathlib import Path
 from recap.errors import ModelError, RenderError
 from recap.render import Renderer
 from recap.scoring.yes_no import Guardian
-from recap.weights import load_model
+from recap.weights import load_scorer
 
 
 def load_guardian(directory: Path) -> Guardian:
@@ -15,7 +15,7 @@ def load_guardian(directory: Path) -> Guardian:
 
     Raises ModelError when something is missing, or when the template is another generation's.
     """
-    model, renderer = load_model(directory), Renderer.from_dir(directory)
+    model, renderer = load_scorer(directory), Renderer.from_dir(directory)
     try:
         renderer.refuse_other_guardians()
     except RenderError as error:

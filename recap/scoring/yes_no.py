@@ -1,8 +1,8 @@
 """A guardian's answers, read from the log-probabilities of the position after its question.
 
 ``harm`` is answered Yes or No (Granite Guardian 3.1's way: paper, rewards), ``rubric`` by 0, 0.5 or
-1. Questions are padded on the right and read at their last token, shortest first. Leaves out
-generated explanations: one position is all that is asked for.
+1. Questions are padded on the left, so that all end at one position and the head computes nothing
+but that; shortest first. Leaves out generated explanations: one position is all that is asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from recap.errors import ModelError
@@ -78,15 +79,19 @@ class Guardian:
 
     def _last_logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits [N, V] of the token after each question."""
-        device = self._model.device
-        lengths = torch.tensor([len(question) for question in questions], device=device)
-        ids = torch.full((len(questions), int(lengths.max())), self._renderer.pad_id, device=device)
-        for row, question in enumerate(questions):
-            ids[row, : len(question)] = torch.tensor(question)
-        ends, place = (lengths - 1).unique(return_inverse=True)
-        # Padding stands to the right of what is read, so the causal mask already hides it.
-        logits = self._model(input_ids=ids, use_cache=False, logits_to_keep=ends).logits
-        return logits[torch.arange(len(questions), device=device), place].float()
+        rows = [torch.tensor(question) for question in questions]
+        ids = pad_sequence(rows, True, self._renderer.pad_id, padding_side="left")
+        mask = pad_sequence([torch.ones_like(row) for row in rows], True, padding_side="left")
+        ids, mask = ids.to(self._model.device), mask.to(self._model.device)
+        logits = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(-1) - 1).clamp_min(0),
+            use_cache=False,
+            logits_to_keep=1,
+        ).logits
+        last: Tensor = logits[:, -1].float()
+        return last
 
     def _token(self, answer: str) -> int:
         ids = self._renderer.tokenizer.encode(answer, add_special_tokens=False)

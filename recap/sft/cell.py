@@ -6,8 +6,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import torch
-
 from recap.params import derive_seed
 from recap.render import Renderer
 from recap.rl.cell import Cell
@@ -16,7 +14,7 @@ from recap.sft.documents import DocumentStream, render
 from recap.sft.traces import check_domains, own_solutions, safety_traces
 from recap.sft.trainer import SftTrainer
 from recap.types import Decoding
-from recap.weights import load_model
+from recap.weights import device, load_model
 
 
 def make_sft_trainer(cell: Cell, output_dir: Path) -> SftTrainer:
@@ -26,7 +24,7 @@ def make_sft_trainer(cell: Cell, output_dir: Path) -> SftTrainer:
     gives the same ones.
     """
     renderer = Renderer.from_dir(cell.policy)
-    policy = load_model(cell.policy).to("cuda" if torch.cuda.is_available() else "cpu")
+    policy = load_model(cell.policy).to(device())
     train, grpo = cell.train, cell.train.grpo
     rollouts = train.prompts_per_update * grpo.num_generations
     traces = safety_traces(cell.records, cell.prefills, train.sft.traces) + own_solutions(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -35,19 +36,26 @@ class Document:
 def render(traces: Iterable[Trace], renderer: Renderer, context: int) -> list[Document]:
     """One document for each trace that fits the model's ``context``; others are told and left out.
 
-    Raises RenderError for a text that contains template markers.
+    Raises RenderError for a text that contains template markers, DataError for a domain of which
+    nothing fits.
     """
-    documents, too_long = [], 0
+    documents: list[Document] = []
+    too_long = Counter[Domain]()
     for trace in traces:
         head = renderer.prompt(trace.record.prompt).token_ids
         ids = tuple(renderer.document(trace.record.prompt, trace.thought, trace.response))
         assert ids[: len(head)] == head
         if len(ids) > context:
-            too_long += 1
+            too_long[trace.record.domain] += 1
             continue
         documents.append(Document(trace.record.domain, head, ids[len(head) :]))
     if too_long:
-        print(f"left out {too_long} traces of more than {context} tokens", file=sys.stderr)
+        print(f"left out {too_long.total()} traces of more than {context} tokens", file=sys.stderr)
+    for domain in too_long.keys() - {document.domain for document in documents}:
+        raise DataError(
+            f"Expected {domain} traces that fit the policy's context of {context} tokens, got none "
+            f"of {too_long[domain]}. Lower prefill.max_tokens, or train a policy with more context."
+        )
     return documents
 
 

@@ -71,6 +71,9 @@ def main(
             selector=selector,
             journal=journal,
         )
+        if selector is not None and selector.unweighed:
+            said = f"{selector.unweighed} responses got no number from the selector: worth least"
+            print(said, file=sys.stderr)
         write_rows(out, completions)
 
 

@@ -20,6 +20,7 @@ from recap.rl.metrics import with_speed
 from recap.rl.trainer import MICRO_BATCH_TOKENS
 from tests.golden.rl_cases import group, make_trainer, tiny_policy
 from tests.integration.flow_project import child_environment
+from tests.rounding import adam_rounding, relative_gap
 
 ON_CPU = RuntimeError(
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
@@ -83,11 +84,13 @@ def test_the_gradient_stays_that_of_the_whole_batch(tmp_path, capsys, error):
     assert short_speed.memory_retries == 5
     assert with_speed(short_metrics, short_speed)["memory_retries"] == 5
     assert short._micro_batch_tokens == MICRO_BATCH_TOKENS // 2**5 == 64
+    # The second step starts from moved weights.
+    near = adam_rounding(short.policy, tokens=12 * 12)
     for mine, whole in zip(gradients, expected, strict=True):
         for a, b in zip(mine, whole, strict=True):
-            assert (a - b).norm() < 1e-5 * b.norm()
+            assert relative_gap(a, b) < near
     for name in ("loss", "grad_norm", "entropy", "clip_low", "clip_high"):
-        assert short_metrics[name] == pytest.approx(metrics[name], rel=1e-4, abs=1e-6), name
+        assert short_metrics[name] == pytest.approx(metrics[name], rel=near, abs=near), name
     assert short_metrics["skipped_steps"] == 0
     assert "memory_retries" not in short_metrics  # the file that DVC keeps knows no machine
     assert "micro-batches of at most 64 tokens" in capsys.readouterr().err

@@ -25,6 +25,7 @@ from recap.render import Renderer
 from recap.scoring.guardian import load_guardian
 from recap.types import Completion, Domain
 from recap.weights import save_model
+from tests.rounding import logprob_rounding
 
 TEMPLATE = """\
 {%- set risks = {'harm': "The 'Assistant' message is harmful by common-sense."} %}
@@ -149,7 +150,7 @@ def test_p_yes_is_read_after_that_text(directory: Path) -> None:
             logits = model(input_ids=torch.tensor([ids])).logits[0, -1].double()
         yes, no = (logits[tokenizer.convert_tokens_to_ids(word)].item() for word in ("Yes", "No"))
         expected.append(math.exp(yes) / (math.exp(yes) + math.exp(no)))
-    assert guardian.p_yes(pairs) == pytest.approx(expected, abs=1e-5)
+    assert guardian.p_yes(pairs) == pytest.approx(expected, abs=logprob_rounding(model) / 2)
     assert max(expected) - min(expected) > 0.01
 
 

@@ -33,7 +33,7 @@ from recap.rl.trainer import RecapTrainer
 from recap.rl.training import run_updates
 from recap.sampling.torch_sampler import TorchSampler
 from recap.types import Prefill, PromptRecord, Reward
-from recap.weights import load_model
+from recap.weights import load_model, save_model
 
 UPDATES, SAVE, SNAPSHOT = 6, 2, 2
 WANTED = 40
@@ -83,8 +83,11 @@ class SaysUnsafe:
         return [0.0 for _ in pairs]
 
 
-def trainer(tmp_path, own=False, **changes) -> RecapTrainer:
-    """``own``: prefills are the policy's own thoughts, asked for before updates 1 and 4."""
+def trainer(tmp_path, own=False, base=None, **changes) -> RecapTrainer:
+    """``own``: prefills are the policy's own thoughts, asked for before updates 1 and 4.
+
+    ``base``: the model directory to start from.
+    """
     changes |= {"prefill_source": "self", "self_prefill_updates": 3} if own else {}
     section = train_section(
         **{
@@ -99,7 +102,7 @@ def trainer(tmp_path, own=False, **changes) -> RecapTrainer:
             },
         }
     )
-    renderer, policy = Renderer(TOKENIZER), tiny_policy()
+    renderer, policy = Renderer(TOKENIZER), load_model(base) if base else tiny_policy()
     if own:
         with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
             policy.lm_head.weight[[renderer.close_id, renderer.eos_id, WANTED]] *= 2
@@ -232,6 +235,35 @@ def test_a_killed_run_goes_on_with_its_carried_groups(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "broken", broken)
     assert_same(run(tmp_path, "broken", trainer(tmp_path, **changes)), whole)
+
+
+def test_a_killed_run_with_a_kl_term_keeps_the_base_as_its_reference(tmp_path):
+    base = tmp_path / "base"
+    save_model(tiny_policy(), TOKENIZER, base)
+    grpo = {"beta": 0.04, "num_generations": 4}
+    made = trainer(tmp_path, base=base, grpo=grpo)
+    whole = run(tmp_path, "whole", made)
+    without = run(tmp_path, "without", trainer(tmp_path, base=base, grpo=grpo | {"beta": 0.0}))
+    assert whole[1] != without[1]
+    broken = trainer(tmp_path, base=base, grpo=grpo)
+    update = broken.update
+
+    def fail(number):
+        if number == SAVE + 1:
+            raise KeyboardInterrupt
+        return update(number)
+
+    broken.update = fail
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "broken", broken)
+    resumed = trainer(tmp_path, base=base, grpo=grpo)
+    assert_same(run(tmp_path, "broken", resumed), whole)
+    start = load_model(base).state_dict()
+    for one in (made, resumed):
+        kept = one.accelerator.unwrap_model(one.ref_model).state_dict()
+        assert kept.keys() == start.keys()
+        assert all(torch.equal(kept[name], start[name]) for name in start)
+        assert not torch.equal(one.policy.lm_head.weight, start["lm_head.weight"])
 
 
 def test_sigkill_loses_nothing(tmp_path, undisturbed):

@@ -10,18 +10,20 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from replayed_train import recording
+from rl_cases import tiny_policy
 from rl_stage_project import (
     ROOT,
     make_stage_project,
     run,
 )
+from torch.nn.utils import parameters_to_vector
 from transformers import AutoModelForCausalLM
 
 from recap.errors import ParameterError
 from recap.sampling.torch_sampler import TorchSampler
+from tests.rounding import adam_rounding, relative_gap
 
 
 @pytest.fixture
@@ -29,6 +31,16 @@ def project(tmp_path, monkeypatch):
     """Tiny models and tables in a folder of their own, which is the working directory."""
     monkeypatch.chdir(tmp_path)
     return make_stage_project(tmp_path)
+
+
+def stage_command(out, metrics):
+    return [
+        sys.executable, str(ROOT / "tests/golden/replayed_train.py"),
+        "--variant", "recap", "--seed", "0", "--policy", "models/policy",
+        "--guardian", "models/guardian", "--prompts", "data/prompts/train.jsonl",
+        "--prefills", "data/prefills", "--out", out, "--metrics", metrics,
+        "--snapshots", "models/snapshots/launched",
+    ]  # fmt: skip
 
 
 def launch(*, out, metrics, **environment):
@@ -40,25 +52,21 @@ def launch(*, out, metrics, **environment):
         sys.executable, "-m", "accelerate.commands.launch",
         "--config_file", str(ROOT / "infra/accelerate/data_parallel.yaml"),
         "--num_processes", "2", "--main_process_port", str(port),
-        str(ROOT / "tests/golden/replayed_train.py"),
-        "--variant", "recap", "--seed", "0", "--policy", "models/policy",
-        "--guardian", "models/guardian", "--prompts", "data/prompts/train.jsonl",
-        "--prefills", "data/prefills", "--out", out, "--metrics", metrics,
-        "--snapshots", "models/snapshots/launched",
+        *stage_command(out, metrics)[1:],
     ]  # fmt: skip
     env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RECORDED": "recorded.json"}
     env = os.environ | env | environment
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
 
 
-def assert_equal_numbers(one, two):
-    """Counts are equal, and so is what is undefined; floats to 1e-5."""
+def assert_equal_numbers(one, two, near):
+    """Counts are equal, and so is what is undefined; floats but for rounding."""
     assert len(one) == len(two)
     for mine, other in zip(one, two, strict=True):
         assert mine.keys() == other.keys()
         for name, value in mine.items():
             exact = value is None or isinstance(value, int)
-            assert other[name] == (value if exact else pytest.approx(value, rel=1e-5, abs=1e-5))
+            assert other[name] == (value if exact else pytest.approx(value, rel=near, abs=near))
 
 
 @pytest.mark.slow
@@ -99,17 +107,30 @@ def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, inte
     assert second.returncode == 0, said
     assert said.count(f"continuing after update {done}\n") == interrupted
     two = [json.loads(line) for line in Path("two/metrics.jsonl").read_text().splitlines()]
-    assert_equal_numbers(one, two)
+    near = adam_rounding(tiny_policy(), tokens=4 * 6 * 32)
+    assert_equal_numbers(one, two, near)
     fast = [json.loads(line) for line in live.read_text().splitlines()]
     assert [line["update"] for line in fast] == [1, 2, 3, 4]
-    weights = [
-        AutoModelForCausalLM.from_pretrained(f"{name}/model").parameters()
-        for name in ("one", "two")
-    ]
-    for mine, other in zip(*weights, strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-4, rtol=0)
+    base, mine, other = (
+        parameters_to_vector(AutoModelForCausalLM.from_pretrained(name).parameters())
+        for name in ("models/policy", "one/model", "two/model")
+    )
+    assert relative_gap(mine - base, other - base) < near
     assert sorted(os.listdir("two")) == ["metrics.jsonl", "model"]
     assert not list(Path(".recap/train").glob("recap-0-*"))
+
+
+def test_leftover_variables_of_a_launch_do_not_wait_for_nobody(project):
+    """The stage as a process of its own, as ``WORLD_SIZE=2 … dvc repro train@recap-0`` has it."""
+    left_over = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RECORDED": "recorded.json"}
+    Path("recorded.json").write_text("{}")
+    done = subprocess.run(
+        stage_command("one/model", "one/metrics.jsonl"),
+        capture_output=True, text=True, timeout=240, env=os.environ | own | left_over,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "unset WORLD_SIZE RANK" in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])

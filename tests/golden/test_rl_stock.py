@@ -15,6 +15,7 @@ import pytest
 import torch
 from datasets import Dataset
 from rl_cases import TOKENIZER, group, make_trainer, random_ids, tiny_policy, train_section
+from torch.nn.utils import parameters_to_vector
 from transformers import TrainerCallback
 
 from recap.params import derive_seed
@@ -22,6 +23,7 @@ from recap.rl.batch import to_batch
 from recap.rl.grpo import GRPOTrainer, grpo_config
 from recap.sampling.torch_sampler import TorchSampler
 from recap.types import Decoding, RenderedPrompt, RolloutGroup
+from tests.rounding import adam_rounding, logprob_rounding, relative_gap
 
 UPDATES, GROUP = 4, 3
 HOT = {"learning_rate": 4e-3, "temperature": 0.9}
@@ -127,23 +129,26 @@ def test_same_rollouts_same_steps(optimizer, tmp_path):
     for update in range(1, UPDATES + 1):
         ours.update(update)
     stock, log, stock_gradients = run_stock(recorder.updates, optimizer, tmp_path / "stock")
+    near = adam_rounding(stock.model, tokens=12 * 12)
 
     assert len(steps) == len(log.lines) == 2 * UPDATES
     for mine, theirs in zip(steps, log.lines, strict=True):
-        assert mine.loss == pytest.approx(theirs["loss"], abs=2e-5)
-        assert mine.grad_norm == pytest.approx(theirs["grad_norm"], rel=1e-4)
-        assert mine.clip_low == pytest.approx(theirs["clip_ratio/low_mean"], abs=1e-6)
-        assert mine.clip_high == pytest.approx(theirs["clip_ratio/high_mean"], abs=1e-6)
-        assert mine.entropy == pytest.approx(theirs["entropy"], rel=1e-4)
+        assert mine.loss == pytest.approx(theirs["loss"], abs=near)
+        assert mine.grad_norm == pytest.approx(theirs["grad_norm"], rel=near)
+        one = 1 / mine.tokens  # a ratio may lie on the very edge of the trust region
+        assert mine.clip_low == pytest.approx(theirs["clip_ratio/low_mean"], abs=one)
+        assert mine.clip_high == pytest.approx(theirs["clip_ratio/high_mean"], abs=one)
+        assert mine.entropy == pytest.approx(theirs["entropy"], rel=near)
     assert len(gradients) == len(stock_gradients) == 2 * UPDATES
     for mine, theirs in zip(gradients, stock_gradients, strict=True):
         assert mine.keys() == theirs.keys()
         for name, gradient in mine.items():
-            assert (gradient - theirs[name]).norm() < 1e-3 * theirs[name].norm(), name
+            assert relative_gap(gradient, theirs[name]) < near, name
     assert max(step.clip_low for step in steps) > 0.02
     assert max(step.clip_high for step in steps) > 0.02
-    for mine, theirs in zip(ours.policy.parameters(), stock.model.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+    start = parameters_to_vector(tiny_policy().parameters())
+    moved = [parameters_to_vector(one.parameters()) - start for one in (ours.policy, stock.model)]
+    assert relative_gap(*moved) < near
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -166,7 +171,7 @@ def test_the_samplers_logprobs_are_the_trainers(temperature, tmp_path):
         for number, (prompt, members) in enumerate(zip(prompts, samples, strict=True))
     ]
     trainer = make_trainer(policy, lambda _: groups, tmp_path, grpo={"temperature": temperature})
-    batch = to_batch(groups, "batch_tokens", 0)
+    batch = to_batch(groups, "batch_tokens", 0, full=len(groups))
     ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
     mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
     width = batch["completion_ids"].shape[1]
@@ -177,5 +182,6 @@ def test_the_samplers_logprobs_are_the_trainers(temperature, tmp_path):
         )
     optimised = batch["completion_mask"].bool()
     sampled = batch["old_per_token_logps"][optimised]
-    assert (sampled - ours[optimised]).abs().max() < 1e-5
-    assert (stock[optimised] - ours[optimised]).abs().max() < 1e-5
+    near = logprob_rounding(policy, temperature)
+    assert (sampled - ours[optimised]).abs().max() < near
+    assert (stock[optimised] - ours[optimised]).abs().max() < near

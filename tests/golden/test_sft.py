@@ -24,6 +24,7 @@ import torch.nn.functional as F
 import yaml
 from rl_cases import TOKENIZER, random_ids, tiny_policy
 from rl_stage_project import contents, make_stage_project, prefills, records, run
+from torch.nn.utils import parameters_to_vector
 from transformers import AutoModelForCausalLM
 
 from recap.errors import DataError, ParameterError, TrainingError
@@ -32,6 +33,7 @@ from recap.rows import write_rows
 from recap.sft import trainer as module
 from recap.sft.documents import Document, DocumentStream
 from recap.sft.trainer import SftTrainer
+from tests.rounding import adam_rounding, relative_gap
 
 KINDS = {"sft_plain": "plain", "sft_star": "deliberative", "sft_safechain": "safechain"}
 KEYS = [
@@ -72,6 +74,8 @@ def test_it_is_plain_next_token_training(monkeypatch, micro_batch):
     ours, policy = make(tiny_policy()), tiny_policy()
     batches, stream = [], DocumentStream(documents(), seed=1)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2, weight_decay=0.0)
+    start = parameters_to_vector(policy.parameters()).detach()
+    near = adam_rounding(policy, tokens=50)
     # Five per cent of four updates is one: the peak first, then down in four equal steps.
     for number, rate in enumerate([1e-2, 7.5e-3, 5e-3, 2.5e-3], start=1):
         batches.append(stream.take(50))
@@ -86,19 +90,19 @@ def test_it_is_plain_next_token_training(monkeypatch, micro_batch):
         metrics, _ = ours.update(number)
         assert list(metrics) == KEYS
         assert metrics["learning_rate"] == pytest.approx(rate)
-        assert metrics["loss"] == pytest.approx(float(loss.detach()), rel=1e-4)
-        assert metrics["grad_norm"] == pytest.approx(float(norm), rel=1e-3)
+        assert metrics["loss"] == pytest.approx(float(loss.detach()), rel=near)
+        assert metrics["grad_norm"] == pytest.approx(float(norm), rel=near)
         assert metrics["optimised_tokens"] == sum(len(row) for row in losses)
         for domain in ("harmful", "benign", "math"):
             own = [row for row, d in zip(losses, batches[-1], strict=True) if d.domain == domain]
             mean = metrics[f"loss_{domain}"]
             if own:
-                assert mean == pytest.approx(float(torch.cat(own).mean().detach()), rel=1e-4)
+                assert mean == pytest.approx(float(torch.cat(own).mean().detach()), rel=near)
             else:
                 assert mean is None
     assert len(batches[0]) > 2 and len({len(b) for b in batches}) > 1
-    for mine, plain in zip(ours.policy.parameters(), policy.parameters(), strict=True):
-        torch.testing.assert_close(mine, plain, rtol=1e-3, atol=2e-4)
+    moved = [parameters_to_vector(one.parameters()) - start for one in (ours.policy, policy)]
+    assert relative_gap(*moved) < near
     assert ours.policy.config._attn_implementation == policy.config._attn_implementation
 
 

@@ -11,10 +11,10 @@ from recap.attacks.conversations import run_attacks
 from recap.attacks.selection import Selection
 from recap.attacks.selector import Selector
 from recap.render import Renderer
+from recap.sampling.sampler import finish_reason
 from recap.types import (
     Completion,
     Decoding,
-    FinishReason,
     Prefill,
     PromptRecord,
     RenderedPrompt,
@@ -79,17 +79,17 @@ class ScriptedSampler:
         contexts = [text_of(self.renderer, prompt) for prompt in prompts]
         self.calls.append((contexts, decoding, num_samples, seed))
         assert len(texts) == len(prompts) * num_samples
-        samples = [self._sample(text) for text in texts]
+        samples = [self._sample(text, decoding.max_tokens) for text in texts]
         return [samples[i : i + num_samples] for i in range(0, len(samples), num_samples)]
 
     def conversation(self) -> ScriptedSampler:
         return self
 
-    def _sample(self, text: str) -> Sample:
+    def _sample(self, text: str, max_tokens: int) -> Sample:
         if text == "OVERFLOW":
             return Sample((), (), "overflow")
         ids = tuple(self.renderer.tokenizer.encode(text, add_special_tokens=False))
-        reason: FinishReason = "stop" if text.endswith("<eos>") else "length"
+        reason = finish_reason(text.endswith("<eos>"), len(ids), max_tokens)
         return Sample(ids, (-1.0,) * len(ids), reason)
 
 

@@ -107,10 +107,10 @@ def test_no_answer_is_worth_least_to_the_adversary(renderer: Renderer, lost: str
 
 def test_the_mirror_searches_for_the_answer_that_helps_least(renderer: Renderer) -> None:
     benign = replace(selection_of("benign_search"), cases=selection_of("search").cases)
-    worth = Selector(CountingGuardian()).worths(
-        "benign", [(ASK, "sure sure ."), (ASK, "."), (ASK, None)]
-    )
+    selector = Selector(CountingGuardian())
+    worth = selector.worths("benign", [(ASK, "sure sure ."), (ASK, "."), (ASK, None)])
     assert worth == [1.0, 0.0, -1.0]
+    assert selector.unweighed == 0
     sampler = ScriptedSampler(renderer, [[_says(0), _says(1), _says(2), _says(2)], [REFUSE] * 3])
     completions = run_attacks(
         [benign], renderer, sampler, SETTINGS, seed=5, selector=Selector(CountingGuardian())

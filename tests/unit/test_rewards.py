@@ -62,7 +62,9 @@ def test_a_rollout_without_room_is_unscored_and_one_cut_off_is_not(domain: Domai
     scorer, guardian = rewards(truncated=0.25)
     cut_off = rollout(domain, None, target="9")
     no_room = dataclasses.replace(cut_off, sample=Sample((), (), "overflow"))
-    assert [reward.value for reward in scorer.score([cut_off, no_room])] == [0.25, None]
+    too_little = dataclasses.replace(cut_off, sample=Sample((5, 6), (-1.0, -1.0), "overflow"))
+    scored = scorer.score([cut_off, no_room, too_little])
+    assert [reward.value for reward in scored] == [0.25, None, None]
     assert guardian.asked == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recap.rl.batch import microbatches, minibatches, to_batch
+from recap.rl.batch import microbatches, minibatches, row_share, to_batch
 from recap.types import (
     PrefilledPrompt,
     PromptRecord,
@@ -43,7 +43,7 @@ A = 0.5 / (0.5**0.5 + 1e-4)  # the advantage of either member of such a pair
 
 
 def test_batch_is_padded_left_and_right():
-    batch = to_batch(GROUPS, "batch_tokens", PAD)
+    batch = to_batch(GROUPS, "batch_tokens", PAD, full=2)
     assert batch["prompt_ids"].tolist() == [[11, 12, 13]] * 2 + [[0, 0, 21]] * 2
     assert batch["prompt_mask"].tolist() == [[1, 1, 1]] * 2 + [[0, 0, 1]] * 2
     assert batch["completion_ids"].tolist() == [
@@ -57,13 +57,21 @@ def test_batch_is_padded_left_and_right():
 
 def test_group_tokens_weighs_each_group_by_its_own_length():
     # 9 tokens in 2 groups: 9 / (2 * 6) for the first, 9 / (2 * 3) for the second
-    batch = to_batch(GROUPS, "group_tokens", PAD)
+    batch = to_batch(GROUPS, "group_tokens", PAD, full=2)
     assert batch["advantages"].tolist() == pytest.approx([-A * 0.75, A * 0.75, A * 1.5, -A * 1.5])
+
+
+def test_a_batch_short_of_groups_counts_as_a_full_one():
+    batch = to_batch(GROUPS, "batch_tokens", PAD, full=6)
+    assert batch["num_items_in_batch"].item() == 3 * 9
+    assert batch["num_rows"].item() == 3 * 4
+    assert row_share(batch, 2) == 4 * 2 / 12
+    assert batch["advantages"].tolist() == pytest.approx([-A, A, A, -A])
 
 
 @pytest.mark.parametrize(("steps", "sizes"), [(1, [4]), (2, [2, 2]), (3, [2, 1, 1]), (9, [1] * 4)])
 def test_minibatches_deal_every_row_once(steps, sizes):
-    batch = to_batch(GROUPS, "batch_tokens", PAD)
+    batch = to_batch(GROUPS, "batch_tokens", PAD, full=2)
     parts = minibatches(batch, steps, torch.Generator().manual_seed(3))
     assert [len(part["advantages"]) for part in parts] == sizes
     rows = sorted(row for part in parts for row in part["completion_ids"].tolist())
@@ -72,7 +80,7 @@ def test_minibatches_deal_every_row_once(steps, sizes):
 
 
 def test_minibatches_follow_their_generator():
-    batch = to_batch(GROUPS, "batch_tokens", PAD)
+    batch = to_batch(GROUPS, "batch_tokens", PAD, full=2)
     orders = [
         [
             part["completion_ids"].tolist()
@@ -85,7 +93,7 @@ def test_minibatches_follow_their_generator():
 
 @pytest.mark.parametrize("budget", [1, 4, 8, 9, 12, 13])
 def test_microbatches_keep_rows_and_the_budget(budget):
-    batch = to_batch(GROUPS, "batch_tokens", PAD)
+    batch = to_batch(GROUPS, "batch_tokens", PAD, full=2)
     parts = list(microbatches(batch, budget))
     seen = []
     for part in parts:

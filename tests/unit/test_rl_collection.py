@@ -9,8 +9,10 @@ import itertools
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.live import lasting
 from recap.microworld.tokenizer import make_tokenizer
@@ -21,6 +23,7 @@ from recap.rl.checkpoint import GROUPS
 from recap.rl.collection import Collector
 from recap.rl.metrics import Speed, StepResult, update_metrics, with_speed
 from recap.rl.prompt_stream import PromptStream
+from recap.sampling.torch_sampler import TorchSampler
 from recap.types import Prefill, PromptRecord, Reward, Sample
 
 RENDERER = Renderer(make_tokenizer(128))
@@ -131,6 +134,29 @@ def test_rounds_have_seeds_of_their_own_and_the_trainings_decoding():
     assert sampler.calls[0][1].temperature == 0.7
     assert sampler.calls[0][1].max_tokens == 5
     assert sampler.calls[0][2] == 2
+
+
+def test_a_refilled_prompt_draws_anew():
+    """One prompt for ever, three rounds of it: no rollout is another's copy."""
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(RENDERER.tokenizer), hidden_size=16, intermediate_size=16,
+            num_hidden_layers=1, num_attention_heads=1, max_position_embeddings=128,
+        )
+    )  # fmt: skip
+    stream = PromptStream(RECORDS[:1], {}, injection=CLEAN, renderer=RENDERER, seed=3)
+    sampler = TorchSampler(model, RENDERER.eos_id, RENDERER.pad_id, 16)
+    scorer = ScriptedScorer([FAILED] * 24)
+    collector = Collector(stream, sampler, scorer, RENDERER, train(2), seed=5)
+    drawn = [
+        rollout.sample.token_ids
+        for update in (1, 2)
+        for group in collector.collect(update).groups
+        for rollout in group.rollouts
+        if len(rollout.sample.token_ids) == 5
+    ]
+    assert len(drawn) == len(set(drawn)) > 40
 
 
 def test_rollouts_are_split_into_thought_and_response():

@@ -15,6 +15,7 @@ from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recap.errors import ParameterError
 from recap.rl import processes
 from recap.rl.batch import dealt
 
@@ -36,6 +37,26 @@ def test_parts_cover_everything_once(monkeypatch, items, count, parts):
     for index, (first, end) in enumerate(parts):
         monkeypatch.setattr(processes, "index", lambda index=index: index)
         assert processes.part_of(items) == slice(first, end)
+
+
+@pytest.mark.parametrize("size", ["2", "", "x"])
+def test_a_launchers_variables_without_a_launcher_are_refused_at_once(monkeypatch, size):
+    left_over = {"RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in left_over.items() | {("WORLD_SIZE", size)}:
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    with (
+        pytest.raises(ParameterError, match=f"WORLD_SIZE={size} without one .*unset WORLD_SIZE"),
+        processes.joined(),
+    ):
+        raise AssertionError("went on")
+    assert processes.count() == 1
+
+
+def test_a_world_of_one_needs_no_launcher(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with processes.joined():
+        assert processes.count() == 1
 
 
 def batch(rows, seed):

@@ -191,6 +191,15 @@ def test_what_does_not_fit_the_context_is_left_out_aloud(capsys):
     assert len(render(traces, RENDERER, 19)) == 2
 
 
+def test_a_domain_of_which_nothing_fits_is_an_error():
+    traces = [
+        Trace(record("a", "harmful"), "no . " * 9, "no ."),
+        Trace(record("b", "benign"), "no .", "no ."),
+    ]
+    with pytest.raises(DataError, match=r"harmful traces that fit .* 17 tokens, got none of 1"):
+        render(traces, RENDERER, 17)
+
+
 def test_template_markers_are_refused():
     with pytest.raises(RenderError, match="</think>"):
         render([Trace(record("a", "harmful"), "no . </think>", "no .")], RENDERER, 128)
