@@ -257,7 +257,7 @@ def test_what_every_question_would_meet_ends_everything(
 )
 def test_a_question_that_is_too_long_is_that_questions_matter(words: str) -> None:
     body = {"error": {"message": words, "param": "messages", "code": "context_length_exceeded"}}
-    with pytest.raises(Unanswered, match="^status 400: "):
+    with pytest.raises(Unanswered, match=r"^status 400: "):
         client(Server(httpx.Response(400, json=body)), Clock()).ask(ASKED)
 
 
