@@ -71,4 +71,3 @@ def _taken(root: Path) -> dict[str, str]:
         if section in ("models", "sources") and name in values.get("origins", {}):
             found[stage] = values["origins"][name]
     return found
-

@@ -34,7 +34,8 @@ def _completion(
         prompt_id=name, benchmark=benchmark, attack=attack, round=round, sample=sample,
         domain=domain, cluster=cluster, prompt="how do i use the bolba ?", target=None,
         prefill=None, prefill_source=source, num_prefill_tokens=0, thought_closed=closed, cot=cot,
-        response=response, finish_reason=finish_reason, num_cot_tokens=tokens[0], num_response_tokens=tokens[1],
+        response=response, finish_reason=finish_reason, num_cot_tokens=tokens[0],
+        num_response_tokens=tokens[1],
     )  # fmt: skip
 
 
