@@ -3,8 +3,8 @@
 One log for each cell and benchmark in ``DIR/<variant>-<seed>/``, EvalLog version 2 as plain JSON;
 the package itself is not needed for writing. A sample is one completion, with the
 planted and the generated thought as reasoning, the judge's label as score and its raw answer as
-explanation; an unscored one has no score. Logs are functions of the files: their time is that of the
-completions' file. Leaves out prompts as token ids and what was not generated for evaluation.
+explanation; an unscored one has no score. Logs are functions of the files: their time is that of
+the completions' file. Leaves out prompts as token ids and what was not generated for evaluation.
 """
 
 from __future__ import annotations
