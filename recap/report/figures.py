@@ -61,6 +61,18 @@ class BarGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Reflections:
+    """Self-reflection under one kind of prompt: bars where any policy turned round.
+
+    ``silent``: the benchmarks, with their sizes, on which none ever did.
+    """
+
+    title: str
+    groups: tuple[BarGroup, ...]
+    silent: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TableCell:
     """One rate as text: value, Wilson and clustered interval, and what was left out."""
 
@@ -152,6 +164,20 @@ def bar_groups(
         marked = any(found is not None and exempt(found.prefill_source) for found in results)
         groups.append(BarGroup(benchmark_label(*key, axes), _sizes(metrics), bars, marked))
     return groups
+
+
+def reflections(
+    cells: Sequence[CellResult], colours: Roles, axes: Axes = NO_AXES
+) -> list[Reflections]:
+    """Clean and prefilled thoughts apart; nothing where no thought was generated."""
+    found = []
+    for title, names in REFLECTIVE:
+        groups = bar_groups(cells, names, colours, axes, "reflection")
+        turned = tuple(group for group in groups if any(bar.value for bar in group.bars))
+        silent = tuple(f"{group.label} ({group.note})" for group in groups if group not in turned)
+        if groups:
+            found.append(Reflections(title, turned, silent))
+    return found
 
 
 def _position(result: BenchmarkResult) -> str:

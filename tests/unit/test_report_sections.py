@@ -12,7 +12,7 @@ from recap.report.brittleness import matrices
 from recap.report.budget import token_groups
 from recap.report.evidence import Evidence
 from recap.report.figures import bar_groups
-from recap.report.judges import judges
+from recap.report.judges import judges, merged
 from recap.report.pareto import pareto
 from recap.report.seeds import seed_rows
 from recap.report.sweeps import sweep_panels
@@ -189,8 +189,9 @@ def agreed(kappa: float | None, *, empty: bool = False) -> CellAgreement:
         ],
     )  # fmt: skip
     bins = [
-        CalibrationBin(low=0.0, high=0.5, mean_score=0.25, unsafe=rate(0.5)),
-        CalibrationBin(low=0.5, high=1.0, mean_score=None, unsafe=NOTHING),
+        CalibrationBin(low=0.0, high=0.5, mean_score=0.25, unsafe=counted(15, 30)),
+        CalibrationBin(low=0.5, high=0.7, mean_score=None, unsafe=NOTHING),
+        CalibrationBin(low=0.7, high=1.0, mean_score=0.75, unsafe=counted(40, 40)),
     ]
     return CellAgreement(
         variant="recap", seed=0, agreements=[] if empty else [found],
@@ -208,8 +209,55 @@ def test_two_judges() -> None:
     (grid,) = shown.confusion
     assert grid.rows == (("safe", (60, 2)), ("unsafe", (0, 38)))
     assert shown.calibration is not None
-    assert [(dot.x, dot.y) for dot in shown.calibration.dots] == [(109.5, 97.0)]
+    assert [(dot.x, dot.y) for dot in shown.calibration.dots] == [(109.5, 97.0), (232.5, 12.0)]
+    assert (shown.uncalibrated, shown.smallest) == ("", 30)
     assert shown.brier == (("RECAP", "0.012"),)
+
+
+def counted(unsafe: int, n: int) -> Metric:
+    value = unsafe / n
+    return rate(value).model_copy(update={"value": value, "n": n})
+
+
+def tenths(*sizes: tuple[int, int]) -> list[CalibrationBin]:
+    """Bins with so many unsafe answers of so many, each at its middle."""
+    return [
+        CalibrationBin(
+            low=place / 10, high=(place + 1) / 10, mean_score=place / 10 + 0.05 if n else None,
+            unsafe=counted(unsafe, n) if n else NOTHING,
+        )
+        for place, (unsafe, n) in enumerate(sizes)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sizes", "points"),
+    [
+        ([(0, 60), (30, 60)], [(0.05, 0.0), (0.15, 0.5)]),
+        # 20 at 0.15 and 20 at 0.25, of which 10 are unsafe
+        ([(0, 30), (4, 20), (6, 20)], [(0.05, 0.0), (0.2, 0.25)]),
+        # one answer is no dot of its own: it joins the bin on its left
+        ([(0, 30), (0, 0), (30, 30), (1, 1)], [(0.05, 0.0), (0.2532258, 1.0)]),
+        ([(0, 29)], []),
+        ([(0, 0), (0, 0)], []),
+    ],
+)
+def test_bins_are_taken_together_until_there_are_enough_answers(
+    sizes: list[tuple[int, int]], points: list[tuple[float, float]]
+) -> None:
+    assert [(p.x, p.y) for p in merged(tenths(*sizes))] == [pytest.approx(p) for p in points]
+
+
+def test_the_interval_of_bins_taken_together_is_that_of_their_answers() -> None:
+    (point,) = merged(tenths((4, 20), (6, 20)))
+    assert (point.low, point.high) == pytest.approx((0.1418710, 0.4019396), abs=1e-6)
+
+
+def test_a_judge_that_is_always_sure_has_a_sentence_and_no_plot() -> None:
+    cell = agreed(0.8).model_copy(update={"calibration": tenths((2, 300), (1, 1), (2, 3))})
+    shown = judges([cell], {"recap": "c"})
+    assert shown is not None and shown.calibration is None
+    assert "no policy has two groups of 30 answers" in shown.uncalibrated
 
 
 def test_without_a_second_judge_there_is_no_section() -> None:
