@@ -27,6 +27,8 @@ REFLECTIVE = (
     ),
 )
 """Benchmarks with a generated thought, clean and prefilled apart."""
+RARE = 5.0
+"""Percent; where every policy's interval ends below it, bars would all look empty."""
 EXTRAS = 6
 """Colours for variants without a part of their own; from the seventh on they are used again."""
 Roles = Mapping[str, str]
@@ -62,14 +64,15 @@ class BarGroup:
 
 @dataclass(frozen=True, slots=True)
 class Reflections:
-    """Self-reflection under one kind of prompt: bars where any policy turned round.
+    """Self-reflection under one kind of prompt: bars where some policy may do it at times.
 
-    ``silent``: the benchmarks, with their sizes, on which none ever did.
+    ``rare``: the other benchmarks with their sizes, ``most`` the highest rate on any of them.
     """
 
     title: str
     groups: tuple[BarGroup, ...]
-    silent: tuple[str, ...]
+    rare: tuple[str, ...]
+    most: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +176,12 @@ def reflections(
     found = []
     for title, names in REFLECTIVE:
         groups = bar_groups(cells, names, colours, axes, "reflection")
-        turned = tuple(group for group in groups if any(bar.value for bar in group.bars))
-        silent = tuple(f"{group.label} ({group.note})" for group in groups if group not in turned)
+        drawn = tuple(g for g in groups if any((bar.high or 0.0) >= RARE for bar in g.bars))
+        rare = [group for group in groups if group not in drawn]
+        most = max((bar.value or 0.0 for group in rare for bar in group.bars), default=0.0)
+        names_of = tuple(f"{group.label} ({group.note})" for group in rare)
         if groups:
-            found.append(Reflections(title, turned, silent))
+            found.append(Reflections(title, drawn, names_of, percent(most / 100)))
     return found
 
 

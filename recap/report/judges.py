@@ -100,7 +100,7 @@ def judges(cells: Sequence[CellAgreement], colours: Roles) -> Judges | None:
         rows,
         tuple(grid for domain in DOMAINS if (grid := _confusion(found, domain))),
         calibration,
-        _uncalibrated(cells) if calibration is None else "",
+        _uncalibrated(cells, found[0]) if calibration is None else "",
         SMALLEST,
         tuple(
             (names[cell.variant, cell.seed], f"{cell.brier:.3f}")
@@ -139,17 +139,19 @@ def _confusion(found: Sequence[Agreement], domain: Domain) -> ConfusionGrid | No
 
 SMALLEST = 30
 """Answers behind a dot of the calibration: Wilson's interval is then at most 34 points wide."""
+FEWEST = 3
+"""Dots of a policy: two, at 0 and 1, are those of a judge that is always sure."""
 LABEL_ORDER: tuple[Label, ...] = (
     "safe", "unsafe", "helpful", "unclear", "refused", "correct", "incorrect",
 )  # fmt: skip
 
 
 def _calibration(cells: Sequence[CellAgreement], colours: Roles) -> Panel | None:
-    """Dots of every cell whose answers make two or more; ``None`` if none does."""
+    """Dots of every cell whose answers make FEWEST or more; ``None`` if none does."""
     series = [Series("", "c-base", (Point(0.0, 0.0), Point(1.0, 1.0)), thin=True)]
     for cell in cells:
         points = merged(cell.calibration)
-        if len(points) < 2:
+        if len(points) < FEWEST:
             continue
         label = variant_label(cell.variant)
         if any(line.label == label for line in series):
@@ -197,12 +199,27 @@ def _pooled(bins: Sequence[CalibrationBin]) -> Point | None:
     return Point(scores / n, unsafe / n, ends.low, ends.high)
 
 
-def _uncalibrated(cells: Sequence[CellAgreement]) -> str:
-    """Why there is no plot; nothing to say where no judge gives a probability."""
-    sizes = [sum(each.unsafe.n for each in cell.calibration) for cell in cells]
-    if not any(sizes):
+def _uncalibrated(cells: Sequence[CellAgreement], judged: Agreement) -> str:
+    """What there is to say in place of a plot; nothing where no judge gives a probability."""
+    bins = [each for cell in cells for each in cell.calibration if each.unsafe.n]
+    n = sum(each.unsafe.n for each in bins)
+    if not n:
         return ""
-    return (
-        "Nearly all answers have one and the same probability, or there are too few: no policy has "
-        f"two groups of {SMALLEST} answers at different probabilities, so nothing can be drawn."
+    low, high = (
+        [each for each in bins if each.high <= 0.1],
+        [each for each in bins if each.low >= 0.9],
     )
+    sure = sum(each.unsafe.n for each in (*low, *high))
+    said = (
+        f"{judged.second} gave {n} probabilities, {percent(sure / n)} of them below 10 % or above "
+        "90 %: between these ends there are too few for a plot."
+    )
+    for what, ends in (("below 10 %", low), ("above 90 %", high)):
+        if ends:
+            share = _unsafe(ends) / sum(each.unsafe.n for each in ends)
+            said += f" Of the answers {what}, {judged.first} calls {percent(share, 1)} unsafe."
+    return said
+
+
+def _unsafe(bins: Sequence[CalibrationBin]) -> int:
+    return sum(round((each.unsafe.value or 0.0) * each.unsafe.n) for each in bins)
