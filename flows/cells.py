@@ -1,20 +1,23 @@
 """Cells measured apart from the pipeline: dvc.yaml's commands, each in a folder of its own.
 
-What is finished is not run again. Leaves out DVC's cache: the cells are measurements, not products.
+What is finished is not run again, unless its command, parameters, code or inputs are others than
+those it was made with. Leaves out DVC's cache: the cells are measurements, not products.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from recap.rows import write_json
+from recap.sweeps.fingerprint import CODE, content_digest, filled, lookup
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("harmful", "refusing", "aligned", "harmful_eval", "refusing_eval")
@@ -24,6 +27,8 @@ Rows = list[dict[str, Any]]
 HEADLINES = ("harmful", "jailbreak", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math")
 ROUNDS = 3
 """Of resets, in all tables that these flows have written so far."""
+MADE = ".made"
+"""In a cell's folder, what each finished stage was made with."""
 
 
 def default_params(benchmarks: Sequence[str] = HEADLINES) -> dict[str, Any]:
@@ -34,13 +39,9 @@ def default_params(benchmarks: Sequence[str] = HEADLINES) -> dict[str, Any]:
 
 
 def prepare_folder(folder: Path, params: dict[str, Any]) -> Path:
-    """A folder with its own params.yaml; a folder made with other parameters is refused."""
-    text = yaml.safe_dump(params)
+    """A folder with its own params.yaml; what other parameters made in it is made again."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "params.yaml"
-    if file.exists() and file.read_text() != text:
-        sys.exit(f"{folder} was made with other parameters. Remove it and run again.")
-    file.write_text(text)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
     return folder
 
 
@@ -89,20 +90,44 @@ def write_table(path: Path, rows: Rows) -> None:
 
 
 def run(folder: Path, stage: str, **item: str) -> None:
-    """Run one stage of dvc.yaml in the folder, unless its outs are there."""
-    spec = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
-
-    def fill(text: str) -> str:
-        return re.sub(r"\$\{item\.(\w+)\}", lambda found: item[found[1]], text)
-
-    if all((folder / fill(out)).exists() for out in spec["outs"]):
-        return
+    """Run one stage of dvc.yaml in the folder, unless its outs are there and would be the same."""
+    spec = filled(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage], item)
     label = " ".join([folder.name, stage, *item.values()])
+    record = folder / MADE / f"{'@'.join([stage, *item.values()])}.json"
+    wanted = made_with(folder, spec)
+    if all((folder / out).exists() for out in spec["outs"]):
+        known = json.loads(record.read_text()) if record.is_file() else {}
+        if known == wanted:
+            return
+        other = [what for what in wanted if wanted[what] != known.get(what)]
+        print(f"again: {label}, since {' and '.join(other)} changed", flush=True)
+    record.unlink(missing_ok=True)  # a run that is killed leaves nothing that counts
     environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
     with (folder / "log.txt").open("a") as log:
         done = subprocess.run(
-            fill(spec["cmd"]), shell=True, cwd=folder, env=environment, stdout=log, stderr=log
+            spec["cmd"], shell=True, cwd=folder, env=environment, stdout=log, stderr=log
         )
     if done.returncode:
         sys.exit(f"{label} failed with exit code {done.returncode}; see {folder / 'log.txt'}")
+    write_json(record, wanted)
     print(f"done: {label}", flush=True)
+
+
+def made_with(folder: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a stage's outputs depend on, as plain values; an input that is not made is null."""
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    code = {path: content_digest(ROOT / path) for path in spec["deps"] if _is_code(path)}
+    inputs = [folder / path for path in spec["deps"] if not _is_code(path)]
+    return {
+        "command": spec["cmd"],
+        "parameters": {key: lookup(params, key) for key in spec["params"]},
+        "code": code,
+        "inputs": {
+            path.relative_to(folder).as_posix(): content_digest(path) if path.exists() else None
+            for path in inputs
+        },
+    }
+
+
+def _is_code(path: str) -> bool:
+    return path.startswith(f"{CODE}/")

@@ -24,8 +24,8 @@ from flows.schedule import Future, Schedule, Unit, duration, show
 from flows.stage_run import StageFailed, StageRun, run_stage, stop_all
 from recap.errors import PipelineError
 from recap.locks import sole_run
-from recap.params import check_pipeline, read_params
 from recap.pipeline import Pipeline
+from recap.preflight import check_run
 from recap.rows import write_json
 
 TIMINGS = Path(".recap/timings.json")
@@ -82,7 +82,7 @@ def reproduce(workers: int = 2) -> list[str]:
     is one warning and no failure. Raises PipelineError with the first failing stage's message.
     """
     root = Path.cwd()
-    check_pipeline(read_params(root / "params.yaml"))
+    check_run(root)
     with sole_run(root):
         pipeline = read_graph(root)
         stale = list(pipeline.stale())

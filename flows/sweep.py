@@ -22,8 +22,8 @@ from flows.schedule import Future, Schedule, Unit, duration, show
 from flows.stage_run import StageRun, run_stage
 from recap.errors import PipelineError
 from recap.locks import sole_run
-from recap.params import check_pipeline, read_params
 from recap.pipeline import Pipeline
+from recap.preflight import check_run
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.plan import Plan, computed_cells, make_plan
@@ -69,7 +69,7 @@ def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ())
     failed in its own words.
     """
     root = Path.cwd()
-    check_pipeline(read_params(root / "params.yaml"))
+    check_run(root)
     project, ledger = read_project(root), Ledger(root / LEDGER)
     cells = project.design.cells(axes, seeds)
     if not make_plan(project, ledger, cells, ()).left():

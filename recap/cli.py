@@ -60,10 +60,10 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Stages side by side.")] = 2,
 ) -> None:
     """Bring every stage up to date, publish, and show the results."""
-    from recap.params import check_pipeline, read_params
     from recap.pipeline import read_pipeline
+    from recap.preflight import check_run
 
-    check_pipeline(read_params(PARAMS))
+    check_run(ROOT)
     if seed is not None and write_seed(PARAMS, seed):
         print(f"params.yaml: seed is {seed} now")
     stale = read_pipeline(ROOT).stale()
@@ -80,10 +80,10 @@ def plan() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from recap.params import check_pipeline, read_params
     from recap.pipeline import read_pipeline
+    from recap.preflight import check_run
 
-    check_pipeline(read_params(PARAMS))
+    check_run(ROOT)
     pipeline = read_pipeline(ROOT)
     stale, changed = pipeline.stale(), len(pipeline.changed())
     if not stale:

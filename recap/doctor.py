@@ -17,8 +17,8 @@ from pathlib import Path
 
 from recap.errors import DataError, RecapError, choices
 from recap.locks import STATE
-from recap.params import check_pipeline, read_params
 from recap.pipeline import read_pipeline
+from recap.preflight import check_run
 from recap.store import database
 
 PYTHON = (3, 11)
@@ -99,7 +99,7 @@ def _git(root: Path) -> Finding:
 
 def _parameters(root: Path) -> Finding:
     try:
-        check_pipeline(read_params(root / "params.yaml"))
+        check_run(root)
     except RecapError as error:
         return Finding("params.yaml", "does not fit", str(error))
     return Finding("params.yaml", "fits")

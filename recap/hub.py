@@ -7,17 +7,15 @@ it points to may change behind DVC's back.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 from pathlib import Path
 
 from recap.errors import ModelError
+from recap.origins import PINNED, missing_files
 from recap.render import Renderer
 from recap.rows import atomic_directory
 
-PINNED = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 
 
@@ -66,13 +64,7 @@ def _copy(directory: Path, part: Path) -> None:
 
 
 def _check_complete(part: Path, origin: str) -> None:
-    wanted = {"config.json", "tokenizer_config.json"}
-    index = part / "model.safetensors.index.json"
-    if index.is_file():
-        wanted |= set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    elif not any(part.glob("*.safetensors")):
-        wanted.add("model.safetensors")
-    missing = sorted(name for name in wanted if not (part / name).is_file())
+    missing = missing_files(part)
     if missing:
         raise ModelError(
             f"Expected a whole safetensors model at {origin}, but {', '.join(missing)} "

@@ -176,6 +176,7 @@ class Completion(Row):
 
     ``round`` is the place on the attack's axis, from 1: the round of resets, or the n-th length of
     a grid, budget of a search or source of a transfer, as ``attack`` in ``params.yaml`` lists them.
+    ``thought_closed``: the attack gave the thought whole, so that none of it was generated.
     """
 
     prompt_id: str
@@ -190,6 +191,7 @@ class Completion(Row):
     prefill: str | None
     prefill_source: str | None
     num_prefill_tokens: int
+    thought_closed: bool = False
     cot: str
     response: str | None
     finish_reason: FinishReason

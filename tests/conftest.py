@@ -1,7 +1,8 @@
 """Files with slow tests go first, so that what is left for the last moments is short.
 
 Test processes take work from each other (``--dist worksteal``): no core waits while the other
-still has a minute's test to do. A file stays together, for the sake of what its tests share.
+still has a minute's test to do. A file's tests begin in one process and may end in several, each
+with its own fixtures of the file: what these make has to lie in temporary folders.
 """
 
 from __future__ import annotations

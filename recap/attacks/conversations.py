@@ -200,6 +200,7 @@ def _completion(
         prefill=shot.given,
         prefill_source=attacked.prefill_source,
         num_prefill_tokens=attacked.rendered.num_prefill_tokens,
+        thought_closed=block.attack.closes_thought,
         cot=answer.cot,
         response=answer.response,
         finish_reason=finish_reason,

@@ -177,7 +177,7 @@ def _too_few(
 ) -> DataError:
     named = " and ".join(f"'{source}'" for source in sources)
     each = "" if count == 1 else f"{count} "
-    mend = "prefill.attempts" if count == 1 else "prefill.pool (or lower attack.search_budgets)"
+    mend = "prefill.attempts" + ("" if count == 1 else " (or lower attack.search_budgets)")
     return DataError(
         f"Expected {each}verified prefills of {named} for more than {1 - MAX_WITHOUT_PREFILL:.0%} "
         f"of the {asked} prompts of '{benchmark.name}', got {found}. "

@@ -2,7 +2,7 @@
 
 The denominator keeps incomplete answers (they failed) and leaves out unscored ones (nobody knows),
 both counted. Reflection is looked for in the generated part of the thought only, since the rest is
-not the policy's.
+not the policy's; where the attack closed the thought there is none.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from recap.scoring.reflection import find_reflection
 from recap.types import SUCCESS, BenchmarkResult, CellResult, Completion, Outcome, Verdict
 
 OneT = TypeVar("OneT")
-THOUGHTLESS = frozenset({"hijack"})
-"""Attacks that close the thought: there is no generated part in which to reflect."""
 
 
 def outcomes(completions: Sequence[Completion], verdicts: Sequence[Verdict]) -> list[Outcome]:
@@ -42,7 +40,7 @@ def _outcome(completion: Completion, verdict: Verdict) -> Outcome:
     success = None if verdict.label is None else verdict.label == SUCCESS[completion.domain]
     reflected: bool | None = None
     position: float | None = None
-    if completion.finish_reason != "overflow" and completion.attack not in THOUGHTLESS:
+    if completion.finish_reason != "overflow" and not completion.thought_closed:
         index = find_reflection(completion.cot, completion.prefill)
         reflected = index is not None
         position = None if index is None else index / len(completion.cot.split())

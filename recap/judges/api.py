@@ -1,8 +1,9 @@
 """A model behind an OpenAI-compatible server as judge: safe or unsafe, 0 / 0.5 / 1, sums by rules.
 
-Every answer is kept on disk as it comes, so that a killed run goes on where it was. A question
-without an answer, or with one that is none of the allowed, is *unscored* with the reason. Prompts
-and completions go to the server and nowhere else: no log holds them.
+Every answer is kept on disk as it comes, under all that it depends on, so that a killed run goes on
+where it was. A question without an answer, or with one that is cut off or none of the allowed, is
+*unscored* with the reason. Prompts and completions go to the server and nowhere else: no log holds
+them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from recap import params
 from recap.errors import ParameterError
-from recap.judges.chat import ChatClient, Unanswered
+from recap.judges.chat import ChatClient, Unanswered, why_withheld
 from recap.judges.correctness import correctness
 from recap.judges.endpoint import check_endpoint
 from recap.judges.journal import Answer, AnswerJournal, key
@@ -99,8 +100,21 @@ class ApiJudge(Judge):
         return Opinion(label, said if label else f"no answer to the question: {said!r}")
 
     def _answer(self, messages: Messages) -> Answer:
-        texts = [part for message in messages for part in (message["role"], message["content"])]
-        name = key(self.name, self.revision, self.prompt_sha, texts)
+        """A whole answer, from the journal or the server; raises Unanswered at one cut off."""
+        found = self._known_or_asked(messages)
+        withheld = why_withheld(found, self._settings)
+        if withheld is not None:
+            raise Unanswered(withheld)
+        return found
+
+    def _known_or_asked(self, messages: Messages) -> Answer:
+        name = key(
+            self.name,
+            self.revision,
+            self.prompt_sha,
+            self._client.url,
+            self._client.request(messages),
+        )
         found = self._journal.get(name)
         if found is None:
             answer = self._client.ask(messages)

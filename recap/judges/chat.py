@@ -1,8 +1,10 @@
 """One question to a server of OpenAI's chat completions, with all that can go wrong with it.
 
 429, 5xx, timeouts and broken connections are tried again, after the pause that the server asks for
-or a growing, jittered one; other refusals are not. After a few failed questions in a row nobody is
-asked any more. No redirect is followed and no proxy used. Leaves out streaming, and what is asked:
+or a growing, jittered one; other refusals are not. What every other question would meet as well
+(a wrong key, a spent quota, a parameter that the model does not take, another model than was asked)
+ends everything at the first. After a few failed or cut-off questions in a row nobody is asked any
+more. No redirect is followed and no proxy used. Leaves out streaming, and what is asked:
 recap/judges/questions.py.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 import email.utils
 import json
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +32,23 @@ PATIENCE = 120.0
 LARGEST = 1 << 20
 """Bytes of an answer."""
 RETRIED = {408, 425, 429, *range(500, 600)}
-MISTAKEN = {401, 403, 404}
-"""Statuses that say that the settings are wrong: every other question would end the same."""
+MISTAKEN = {401, 402, 403, 404}
+"""Statuses that say that settings or account are wrong: every other question would end the same."""
+SPENT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+"""Codes of a 429 that no waiting mends."""
+REFUSED_WORDS = re.compile(
+    r"unsupported|not supported|(?:does not|doesn't) support|unrecognized|unknown|deprecated|"
+    r"not permitted|use '?max_(?:completion_)?tokens",
+    re.IGNORECASE,
+)
+"""How servers say that a model does not take a parameter, beside its name; that a question is too
+long they say with its name too, but in other words."""
+MENDS = {
+    "max_tokens": "Set judge.api.token_parameter to max_completion_tokens",
+    "max_completion_tokens": "Set judge.api.token_parameter to max_tokens",
+    "temperature": "Set judge.api.temperature to null, which leaves it to the model",
+}
+"""What to do about each parameter that a model may refuse."""
 
 
 class Unanswered(Exception):
@@ -60,11 +78,13 @@ class ChatClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``key`` is the server's; ``seed`` is that of the pauses' jitter."""
-        self._settings, self._url, self._key = settings, f"{base_url}/chat/completions", key
+        self._settings, self._key = settings, key
+        self.url = f"{base_url}/chat/completions"
         self._sleep, self._clock = sleep, clock
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._failed: list[str] = []
+        self._hopeless: JudgeError | None = None
         self._not_before = 0.0
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(
@@ -76,17 +96,39 @@ class ChatClient:
             limits=httpx.Limits(max_connections=settings.concurrency),
         )
 
+    def request(self, messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        """All that is sent beside the key."""
+        settings = self._settings
+        chosen = {} if settings.temperature is None else {"temperature": settings.temperature}
+        return {
+            "model": settings.model,
+            "messages": list(messages),
+            **chosen,
+            settings.token_parameter: settings.max_tokens,
+        }
+
     def ask(self, messages: Sequence[Mapping[str, str]]) -> Answer:
-        """The server's answer; raises Unanswered, or JudgeError where the settings are wrong."""
+        """The server's answer, cut off or not.
+
+        Raises Unanswered, and JudgeError where no other question would fare better.
+        """
         self._refuse_if_broken()
         try:
             answer = self._attempts(messages)
+        except JudgeError as error:
+            with self._lock:
+                self._hopeless = error
+            raise
         except Unanswered as error:
             with self._lock:
                 self._failed.append(str(error))
             raise
+        withheld = why_withheld(answer, self._settings)
         with self._lock:
-            self._failed.clear()
+            if withheld is None:
+                self._failed.clear()
+            else:
+                self._failed.append(withheld)
         return answer
 
     def close(self) -> None:
@@ -95,6 +137,8 @@ class ChatClient:
 
     def _refuse_if_broken(self) -> None:
         with self._lock:
+            if self._hopeless is not None:
+                raise self._hopeless
             if len(self._failed) >= self._settings.breaker:
                 what = self._failed[-1].partition(":")[0]
                 raise Unanswered(
@@ -135,33 +179,36 @@ class ChatClient:
         self._sleep(jittered)
 
     def _attempt(self, messages: Sequence[Mapping[str, str]]) -> Answer:
-        body = {
-            "model": self._settings.model,
-            "messages": list(messages),
-            "temperature": 0,
-            "max_tokens": self._settings.max_tokens,
-        }
+        body = self.request(messages)
         try:
             status, headers, text = self._post(body)
         except httpx.TimeoutException:
             raise Again(f"timeout: {self._settings.timeout_s:g} s") from None
         except httpx.TransportError as error:
             raise Again(f"no connection: {type(error).__name__}") from None
+        mend = _mend(status, text, body)
+        if mend is not None:
+            raise JudgeError(
+                f"Expected answers from the judge at {self.url}, got status {status}: "
+                f"{self._words(text).rstrip('.')}. {mend}."
+            )
         if status in RETRIED:
             raise Again(f"status {status}: {self._words(text)}", _pause(headers))
-        if 300 <= status < 400 or status in MISTAKEN:
-            raise JudgeError(
-                f"Expected answers from the judge at {self._url}, got status {status}: "
-                f"{self._words(text)}. Correct judge.api (redirects are not followed)."
-            )
         if status != 200:
             raise Unanswered(f"status {status}: {self._words(text)}")
-        return _answer(text)
+        answer, model = _answer(text)
+        if model not in (None, self._settings.model, self._settings.revision):
+            raise JudgeError(
+                f"Expected answers of the model '{self._settings.model}' (judge.api.model), got "
+                f"one of '{model}'. If that is the model you mean, set judge.api.revision to its "
+                "name, which goes into every verdict; else correct judge.api.model."
+            )
+        return answer
 
     def _post(self, body: Mapping[str, Any]) -> tuple[int, httpx.Headers, str]:
         """Status, headers and text; the time limit is for the whole of it."""
         deadline = self._clock() + self._settings.timeout_s
-        with self._client.stream("POST", self._url, json=body) as response:
+        with self._client.stream("POST", self.url, json=body) as response:
             data = b""
             for piece in response.iter_bytes():
                 data += piece
@@ -173,11 +220,8 @@ class ChatClient:
 
     def _words(self, text: str) -> str:
         """What the server says of its refusal, short and without the key."""
-        try:
-            said = json.loads(text)["error"]
-            text = str(said["message"] if isinstance(said, dict) else said)
-        except (ValueError, KeyError, TypeError):
-            pass
+        error = _error(text)
+        text = str(error.get("message", text))
         if self._key:
             text = text.replace(self._key, "[key]")
         return " ".join(text.split())[:200]
@@ -205,15 +249,56 @@ def _date(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _answer(text: str) -> Answer:
+def why_withheld(answer: Answer, settings: params.JudgeApi) -> str | None:
+    """Why an answer that came is none, as ``what: details``; ``None`` if it is one."""
+    if answer.finish_reason == "length":
+        return (
+            f"cut off: the answer had not ended after judge.api.max_tokens, {settings.max_tokens}. "
+            "Raise it (a model that thinks first needs hundreds)"
+        )
+    if answer.finish_reason == "content_filter":
+        return "withheld: the server's content filter stopped the answer"
+    return None
+
+
+def _mend(status: int, text: str, body: Mapping[str, Any]) -> str | None:
+    """What to do about a refusal that every other question would meet; ``None`` if it is none."""
+    error = _error(text)
+    codes = {str(error.get(name)) for name in ("code", "type")}
+    if status == 402 or (status == 429 and codes & SPENT):
+        return "Waiting does not help: top up the account, or ask another server (judge.api)"
+    if status in (400, 422):
+        said = f"{error.get('param')} {error.get('message', text)}"
+        named = [name for name in MENDS if name in body and re.search(rf"\b{name}\b", said)]
+        if named and REFUSED_WORDS.search(f"{said} {' '.join(codes)}"):
+            return MENDS[named[0]]
+    if 300 <= status < 400 or status in MISTAKEN:
+        return "Correct judge.api (redirects are not followed)"
+    return None
+
+
+def _error(text: str) -> dict[str, Any]:
+    """The error object of a refusal; of one that is a text, that as its message."""
+    try:
+        found = json.loads(text)["error"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {"message": found}
+
+
+def _answer(text: str) -> tuple[Answer, str | None]:
+    """The answer and the model that the server says gave it."""
     try:
         found = json.loads(text)
-        said = found["choices"][0]["message"]["content"]
+        choice = found["choices"][0]
+        said = choice["message"]["content"]
         usage = found.get("usage") or {}
-        return Answer(
+        answer = Answer(
             said if isinstance(said, str) else "",
             int(usage.get("prompt_tokens") or 0),
             int(usage.get("completion_tokens") or 0),
+            choice.get("finish_reason"),
         )
+        return answer, found.get("model")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise Again("malformed answer: no choices[0].message.content") from None

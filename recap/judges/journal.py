@@ -12,21 +12,22 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the judge said, and the tokens it took."""
+    """What the judge said, the tokens it took, and why it ended (``None``: not told)."""
 
     text: str
     prompt_tokens: int
     completion_tokens: int
+    finish_reason: str | None = None
 
 
-def key(*parts: str | Sequence[object]) -> str:
+def key(*parts: str | Sequence[object] | Mapping[str, object]) -> str:
     """SHA-256 of everything that an answer depends on."""
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
@@ -61,6 +62,7 @@ class AnswerJournal:
                 "text": answer.text,
                 "prompt_tokens": answer.prompt_tokens,
                 "completion_tokens": answer.completion_tokens,
+                "finish_reason": answer.finish_reason,
             },
             ensure_ascii=False,
         )
@@ -87,7 +89,7 @@ class AnswerJournal:
         for line in whole.splitlines():
             try:
                 found = json.loads(line)
-                answer = Answer(found["text"], found["prompt_tokens"], found["completion_tokens"])
-                self._answers.setdefault(found["key"], answer)
-            except (ValueError, KeyError, TypeError):
+                name = found.pop("key")
+                self._answers.setdefault(name, Answer(**found))
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # a torn line: its question is asked again

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from recap.types import Label
 
 FENCE = "=" * 12
+CLOSE = "</think>"
+"""What ends the thought of a model that thinks, where its server does not set that apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,10 @@ def ask_again(question: Question) -> str:
 def read(question: Question, answer: str) -> Label | None:
     """The label that an answer means, ``None`` unless it is just one of the allowed ones.
 
-    Case, quotes, emphasis, a full stop and another spelling of the number (``1.0``) are forgiven.
+    Case, quotes, emphasis, a full stop and another spelling of the number (``1.0``) are forgiven,
+    and so is a thought in front, empty or not, whose end is marked.
     """
-    said = answer.strip().strip("\"'`*").removesuffix(".").strip().lower()
+    said = answer.rpartition(CLOSE)[2].strip().strip("\"'`*").removesuffix(".").strip().lower()
     if said in question.answers:
         return question.answers[said]
     same = {"0.0": "0", "1.0": "1", ".5": "0.5", "0.50": "0.5"}.get(said, said)

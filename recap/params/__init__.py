@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from recap.errors import ParameterError, choices
 from recap.params.document import read_document
+from recap.params.faults import faults
 from recap.params.sections import (
     Attack,
     Check,
@@ -149,10 +149,8 @@ class Params(Section):
             try:
                 self.for_variant(name)
             except ValidationError as error:
-                fault = error.errors(include_url=False)[0]
-                key = ".".join(map(str, ("variants", name, *fault["loc"])))
-                said = fault["msg"].removeprefix("Value error, ")
-                raise ValueError(f"{key}: {said}{_came(fault)}") from None
+                key, said = faults(error, Train)[0]
+                raise ValueError(f"variants.{name}{'.' if key else ''}{key}: {said}") from None
         return self
 
     def for_variant(self, name: str) -> Train:
@@ -191,19 +189,10 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
     try:
         return _strictly(Params, values)
     except ValidationError as error:
-        lines = []
-        for fault in error.errors(include_url=False):
-            key = ".".join(str(part) for part in fault["loc"])
-            said = fault["msg"].removeprefix("Value error, ")
-            lines.append(f"  {key}{': ' if key else ''}{said}{_came(fault)}")
+        lines = [f"  {key}{': ' if key else ''}{said}" for key, said in faults(error, Params)]
         raise ParameterError(
             f"{path} has parameters that do not fit:\n" + "\n".join(lines)
         ) from None
-
-
-def _came(fault: ErrorDetails) -> str:
-    """What came instead, where the message does not say it itself."""
-    return "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
 
 
 def derive_seed(seed: int, *names: str | int) -> int:

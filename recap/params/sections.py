@@ -25,6 +25,7 @@ from recap.params.values import (
     Share,
     Source,
     Table,
+    TokenParameter,
     check_once,
 )
 
@@ -242,7 +243,9 @@ class JudgeApi(Section):
     ``base_url`` ends before ``/chat/completions``; ``hosts`` may be asked beside this machine, over
     https alone. ``revision`` names the model's state, for the record, ``key`` the environment
     variable with the server's key (``null``: none). ``breaker``: failed questions in a row after
-    which no more are asked. Prices are per million tokens (``null``: unknown).
+    which no more are asked. ``token_parameter`` is what the server calls the bound ``max_tokens``;
+    ``temperature: null`` sends none, for models that have their own. Prices are per million tokens
+    (``null``: unknown).
     """
 
     base_url: str
@@ -255,6 +258,8 @@ class JudgeApi(Section):
     attempts: Count
     breaker: Count
     max_tokens: Count
+    token_parameter: TokenParameter
+    temperature: Annotated[float, Field(ge=0.0)] | None
     prompt_price: Annotated[float, Field(ge=0.0)] | None
     completion_price: Annotated[float, Field(ge=0.0)] | None
 

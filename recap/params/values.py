@@ -18,6 +18,7 @@ Source = Literal[TrainSource, EvalSource]
 Table = Literal["prompts", "prefills", "verdicts"]
 LoaderName = Literal["microworld", "gsm8k", "star1", "xstest", "strongreject", "math500"]
 JudgeName = Literal["oracle", "guardian", "rubric", "api", "refusal", "math"]
+TokenParameter = Literal["max_tokens", "max_completion_tokens"]
 BenchmarkName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 """Which there are is for recap/attacks/benchmarks.py to say, so that declaring another touches no
 parameter class, on which every stage depends; the stages that attack refuse a name it lacks."""

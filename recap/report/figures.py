@@ -28,6 +28,8 @@ REFLECTIVE = (
     ),
 )
 """Benchmarks with a generated thought, clean and prefilled apart."""
+RARE = 5.0
+"""Percent; where every policy's interval ends below it, bars would all look empty."""
 EXTRAS = 6
 """Colours for variants without a part of their own; from the seventh on they are used again."""
 Roles = Mapping[str, str]
@@ -59,6 +61,19 @@ class BarGroup:
     note: str
     bars: tuple[Bar, ...]
     marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reflections:
+    """Self-reflection under one kind of prompt: bars where some policy may do it at times.
+
+    ``rare``: the other benchmarks with their sizes, ``most`` the highest rate on any of them.
+    """
+
+    title: str
+    groups: tuple[BarGroup, ...]
+    rare: tuple[str, ...]
+    most: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +168,22 @@ def bar_groups(
         marked = any(found is not None and exempt(found.prefill_source) for found in results)
         groups.append(BarGroup(benchmark_label(*key, axes), _sizes(metrics), bars, marked))
     return groups
+
+
+def reflections(
+    cells: Sequence[CellResult], colours: Roles, axes: Axes = NO_AXES
+) -> list[Reflections]:
+    """Clean and prefilled thoughts apart; nothing where no thought was generated."""
+    found = []
+    for title, names in REFLECTIVE:
+        groups = bar_groups(cells, names, colours, axes, "reflection")
+        drawn = tuple(g for g in groups if any((bar.high or 0.0) >= RARE for bar in g.bars))
+        rare = [group for group in groups if group not in drawn]
+        most = max((bar.value or 0.0 for group in rare for bar in group.bars), default=0.0)
+        names_of = tuple(f"{group.label} ({group.note})" for group in rare)
+        if groups:
+            found.append(Reflections(title, drawn, names_of, percent(most / 100)))
+    return found
 
 
 def _position(result: BenchmarkResult) -> str:

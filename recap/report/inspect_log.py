@@ -3,14 +3,17 @@
 One log for each cell and benchmark in ``DIR/<variant>-<seed>/``, EvalLog version 2 as plain JSON;
 the package itself is not needed for writing. A sample is one completion, with the
 planted and the generated thought as reasoning, the judge's label as score and its raw answer as
-explanation; an unscored one has no score. Logs are functions of the files: their times are the
-epoch's start. Leaves out prompts as token ids and everything that was not generated for evaluation.
+explanation; an unscored one has no score. Logs are functions of the files: their time is that of
+the completions' file. Leaves out prompts as token ids and what was not generated for evaluation.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,30 +25,34 @@ from recap.rows import read_rows, write_json
 from recap.types import SUCCESS, Completion, Verdict
 
 LOG_VERSION = 2
-NO_TIME = "1970-01-01T00:00:00+00:00"
-FILE_TIME = "1970-01-01T00-00-00+00-00"
-"""The viewer takes a JSON file for a log only if its name begins with a time."""
 STOP_REASONS = {"stop": "stop", "length": "max_tokens", "overflow": "model_length"}
 PRIVATE = 0o700
 
 
-def open_folder(folder: Path) -> None:
-    """Make a folder that its owner alone can read; raises DataError for one that others can."""
-    if not folder.exists():
-        folder.mkdir(parents=True, mode=PRIVATE)
-        folder.chmod(PRIVATE)
-    mode = folder.stat().st_mode
-    if not folder.is_dir() or mode & 0o077:
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder that its owner alone can read; it goes again if the work in it fails.
+
+    Raises DataError for one that is there already: old logs among new ones would look like theirs.
+    """
+    if folder.exists():
         raise DataError(
-            f"Expected {folder} to be a folder of mode 0700, since harmful prompts and answers go "
-            f"there, got mode {mode & 0o777:04o}. Run `chmod 700 {folder}` or name a new folder."
+            f"Expected a new folder for the logs, got {folder}, which exists. Name another one, or "
+            "remove it first."
         )
+    folder.mkdir(parents=True, mode=PRIVATE)
+    folder.chmod(PRIVATE)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
 
 
 def export_matrix(root: Path, folder: Path, chosen: Sequence[str]) -> list[Path]:
     """Write the logs of the matrix's cells in ``root``, or of those chosen among them.
 
-    Raises DataError for a name outside the matrix, and for a folder that others can read.
+    Raises DataError for a name outside the matrix, and for a folder that exists.
     """
     params = read_params(root / "params.yaml")
     cells = [f"{v}-{s}" for v in params.matrix.variants for s in params.matrix.seeds]
@@ -53,12 +60,14 @@ def export_matrix(root: Path, folder: Path, chosen: Sequence[str]) -> list[Path]
     if unknown:
         raise DataError(f"Expected a cell among {choices(cells)}, got {choices(unknown)}.")
     axes = attack_axes(params.attack)
-    open_folder(folder)
     written = []
-    for cell in chosen or cells:
-        completions = read_rows(root / f"data/completions/{cell}.jsonl", Completion)
-        verdicts = read_rows(root / f"data/verdicts/{cell}.jsonl", Verdict)
-        written += export_cell(folder, cell, completions, verdicts, axes)
+    with new_folder(folder):
+        for cell in chosen or cells:
+            made = root / f"data/completions/{cell}.jsonl"
+            completions = read_rows(made, Completion)
+            verdicts = read_rows(root / f"data/verdicts/{cell}.jsonl", Verdict)
+            time = datetime.fromtimestamp(int(made.stat().st_mtime), UTC)
+            written += export_cell(folder, cell, completions, verdicts, axes, time)
     return written
 
 
@@ -68,8 +77,12 @@ def export_cell(
     completions: Iterable[Completion],
     verdicts: Iterable[Verdict],
     axes: Axes,
+    time: datetime,
 ) -> list[Path]:
-    """Write the logs of one cell; raises DataError for a completion without a verdict row."""
+    """Write the logs of one cell, dated ``time``, in UTC.
+
+    Raises DataError for a completion without a verdict row.
+    """
     said = {(v.benchmark, v.prompt_id, v.round, v.sample): v for v in verdicts}
     written = []
     ordered = sorted(completions, key=lambda row: row.benchmark)
@@ -83,18 +96,25 @@ def export_cell(
                     f"{cell}, found none. Run the judge stage again."
                 )
             pairs.append((row, verdict))
-        content = log(cell, benchmark, pairs, axes)
+        content = log(cell, benchmark, pairs, axes, time)
         task = benchmark.replace("_", "-")  # a file's name is read apart at its underscores
-        path = folder / cell / f"{FILE_TIME}_{task}_{content['eval']['task_id']}.json"
+        # the viewer takes a JSON file for a log only if its name begins with a time
+        began = time.isoformat().replace(":", "-")
+        path = folder / cell / f"{began}_{task}_{content['eval']['task_id']}.json"
         write_json(path, content)
         written.append(path)
     return written
 
 
 def log(
-    cell: str, benchmark: str, pairs: Sequence[tuple[Completion, Verdict]], axes: Axes
+    cell: str,
+    benchmark: str,
+    pairs: Sequence[tuple[Completion, Verdict]],
+    axes: Axes,
+    time: datetime,
 ) -> dict[str, Any]:
     """One EvalLog."""
+    at = time.isoformat()
     name = hashlib.md5(f"{cell}/{benchmark}".encode(), usedforsecurity=False).hexdigest()[:22]
     judge = pairs[0][1].judge
     samples = [_sample(row, verdict, cell, axes) for row, verdict in pairs]
@@ -104,7 +124,7 @@ def log(
         "eval": {
             "eval_id": name,
             "run_id": hashlib.md5(cell.encode(), usedforsecurity=False).hexdigest()[:22],
-            "created": NO_TIME,
+            "created": at,
             "task": f"recap/{benchmark}",
             "task_id": name,
             "task_display_name": family_label(benchmark),
@@ -128,7 +148,7 @@ def log(
         },
         "plan": {"name": "plan", "steps": [], "config": {}},
         "results": _results(pairs, judge, axes),
-        "stats": {"started_at": NO_TIME, "completed_at": NO_TIME, "model_usage": {}},
+        "stats": {"started_at": at, "completed_at": at, "model_usage": {}},
         "samples": samples,
     }
 

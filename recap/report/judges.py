@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recap.evaluation.statistics import wilson
 from recap.report.axes import variant_label
 from recap.report.figures import Roles
 from recap.report.geometry import Panel, Point, Series, panel
 from recap.report.tables import DASH, percent
-from recap.types import Agreement, CellAgreement, Domain, Label
+from recap.types import Agreement, CalibrationBin, CellAgreement, Domain, Label
 
 DOMAINS: dict[Domain, str] = {
     "harmful": "Harmful requests",
@@ -52,7 +53,11 @@ class ConfusionGrid:
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """What the section shows; ``calibration`` is ``None`` where the second judge has no score."""
+    """What the section shows.
+
+    ``calibration`` is ``None`` where the second judge has no score, and where ``uncalibrated`` says
+    why it cannot be drawn; ``smallest``: the fewest answers behind a dot.
+    """
 
     first: str
     second: str
@@ -60,6 +65,8 @@ class Judges:
     rows: tuple[AgreementRow, ...]
     confusion: tuple[ConfusionGrid, ...]
     calibration: Panel | None
+    uncalibrated: str
+    smallest: int
     brier: tuple[tuple[str, str], ...]
 
 
@@ -74,6 +81,7 @@ def judges(cells: Sequence[CellAgreement], colours: Roles) -> Judges | None:
         + (f" · {cell.seed}" if several else "")
         for cell in cells
     }
+    calibration = _calibration(cells, colours)
     rows = tuple(
         AgreementRow(
             DOMAINS[domain],
@@ -91,7 +99,9 @@ def judges(cells: Sequence[CellAgreement], colours: Roles) -> Judges | None:
         tuple((names[cell.variant, cell.seed], colours[cell.variant]) for cell in cells),
         rows,
         tuple(grid for domain in DOMAINS if (grid := _confusion(found, domain))),
-        _calibration(cells, colours),
+        calibration,
+        _uncalibrated(cells, found[0]) if calibration is None else "",
+        SMALLEST,
         tuple(
             (names[cell.variant, cell.seed], f"{cell.brier:.3f}")
             for cell in cells
@@ -127,20 +137,21 @@ def _confusion(found: Sequence[Agreement], domain: Domain) -> ConfusionGrid | No
     return ConfusionGrid(DOMAINS[domain], tuple(labels), rows)
 
 
+SMALLEST = 30
+"""Answers behind a dot of the calibration: Wilson's interval is then at most 34 points wide."""
+FEWEST = 3
+"""Dots of a policy: two, at 0 and 1, are those of a judge that is always sure."""
 LABEL_ORDER: tuple[Label, ...] = (
     "safe", "unsafe", "helpful", "unclear", "refused", "correct", "incorrect",
 )  # fmt: skip
 
 
 def _calibration(cells: Sequence[CellAgreement], colours: Roles) -> Panel | None:
+    """Dots of every cell whose answers make FEWEST or more; ``None`` if none does."""
     series = [Series("", "c-base", (Point(0.0, 0.0), Point(1.0, 1.0)), thin=True)]
     for cell in cells:
-        points = tuple(
-            Point(each.mean_score, each.unsafe.value, each.unsafe.low, each.unsafe.high)
-            for each in cell.calibration
-            if each.mean_score is not None and each.unsafe.n
-        )
-        if not points:
+        points = merged(cell.calibration)
+        if len(points) < FEWEST:
             continue
         label = variant_label(cell.variant)
         if any(line.label == label for line in series):
@@ -154,3 +165,61 @@ def _calibration(cells: Sequence[CellAgreement], colours: Roles) -> Panel | None
         "Unsafe by the first judge", series, x_title="P(unsafe) by the second judge",
         scale="whole", x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0],
     )  # fmt: skip
+
+
+def merged(bins: Sequence[CalibrationBin]) -> tuple[Point, ...]:
+    """Neighbouring bins taken together until SMALLEST answers are in each; none if all are fewer.
+
+    From the left; what is left over at the right joins the last.
+    """
+    groups: list[list[CalibrationBin]] = [[]]
+    for each in bins:
+        if sum(one.unsafe.n for one in groups[-1]) >= SMALLEST:
+            groups.append([])
+        groups[-1].append(each)
+    if len(groups) > 1 and sum(each.unsafe.n for each in groups[-1]) < SMALLEST:
+        few = groups.pop()
+        groups[-1] += few
+    points = (_pooled(group) for group in groups)
+    return tuple(point for point in points if point is not None)
+
+
+def _pooled(bins: Sequence[CalibrationBin]) -> Point | None:
+    """Several bins as one: mean probability, share of unsafe answers and its interval."""
+    scores, unsafe, n = 0.0, 0, 0
+    for each in bins:
+        if each.mean_score is None or each.unsafe.value is None:
+            continue
+        scores += each.mean_score * each.unsafe.n
+        unsafe += round(each.unsafe.value * each.unsafe.n)
+        n += each.unsafe.n
+    if n < SMALLEST:
+        return None
+    ends = wilson(unsafe, n)
+    return Point(scores / n, unsafe / n, ends.low, ends.high)
+
+
+def _uncalibrated(cells: Sequence[CellAgreement], judged: Agreement) -> str:
+    """What there is to say in place of a plot; nothing where no judge gives a probability."""
+    bins = [each for cell in cells for each in cell.calibration if each.unsafe.n]
+    n = sum(each.unsafe.n for each in bins)
+    if not n:
+        return ""
+    low, high = (
+        [each for each in bins if each.high <= 0.1],
+        [each for each in bins if each.low >= 0.9],
+    )
+    sure = sum(each.unsafe.n for each in (*low, *high))
+    said = (
+        f"{judged.second} gave {n} probabilities, {percent(sure / n)} of them below 10 % or above "
+        "90 %: between these ends there are too few for a plot."
+    )
+    for what, ends in (("below 10 %", low), ("above 90 %", high)):
+        if ends:
+            share = _unsafe(ends) / sum(each.unsafe.n for each in ends)
+            said += f" Of the answers {what}, {judged.first} calls {percent(share, 1)} unsafe."
+    return said
+
+
+def _unsafe(bins: Sequence[CalibrationBin]) -> int:
+    return sum(round((each.unsafe.value or 0.0) * each.unsafe.n) for each in bins)

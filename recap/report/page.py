@@ -37,9 +37,9 @@ from recap.report.evidence import Evidence
 from recap.report.figures import (
     ATTACKS,
     COSTS,
-    REFLECTIVE,
     bar_groups,
     cell_label,
+    reflections,
     roles,
     shown,
     table_rows,
@@ -138,10 +138,7 @@ def render(run: Run) -> str:
         betas=betas(run.evidence, settings, colours, run.untrained),
         sweeps=sweep_panels(cells, settings),
         replicates=seed_rows(run.findings.replicates, colours, axes),
-        reflections=[
-            (title, bar_groups(cells, names, colours, axes, "reflection"))
-            for title, names in REFLECTIVE
-        ],
+        reflections=reflections(cells, colours, axes),
         judges=judges(run.agreement, colours),
         training=training_panels(run.metrics, colours),
         dynamics=dynamics_panels(run.dynamics, colours),

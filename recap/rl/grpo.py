@@ -16,8 +16,8 @@ from recap.params import Train
 os.environ.setdefault("DISABLE_MLFLOW_INTEGRATION", "TRUE")
 _is_vllm_available = trl_imports.is_vllm_available
 trl_imports.is_vllm_available = lambda min_version=None: False
-from trl.trainer.grpo_config import GRPOConfig  # noqa: E402
-from trl.trainer.grpo_trainer import GRPOTrainer  # noqa: E402
+from trl.trainer.grpo_config import GRPOConfig  # noqa: E402  # after the answer that it asks for
+from trl.trainer.grpo_trainer import GRPOTrainer  # noqa: E402  # likewise
 
 trl_imports.is_vllm_available = _is_vllm_available
 

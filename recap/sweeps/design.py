@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from recap.errors import ParameterError, choices
 from recap.params import Params, Train
+from recap.params.faults import faults
 from recap.sweeps.section import Sweep, sweep_section, value_text
 
 PREFILLING = (
@@ -221,7 +222,12 @@ class _Builder:
         try:
             train = self._params.model_copy(update={"variants": cell}).for_variant("cell")
         except ValidationError as error:
-            return LeftOut("", error.errors()[0]["msg"].removeprefix("Value error, "))
+            key, said = faults(error, Train)[0]
+            if key:  # no combination makes it a value that the setting can have
+                raise ParameterError(
+                    f"sweep.axes: {key}: {said}. Correct sweep.axes or sweep.brings."
+                ) from None
+            return LeftOut("", said)
         return train.model_dump_json()
 
     def _meaning(self, definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Fingerprints:
             else:
                 code[path] = self._content(path)
         params = {
-            key: _lookup(self._params, key)
+            key: lookup(self._params, key)
             for key in stage["params"]
             if key.split(".")[0] != EXPANSION
         }
@@ -101,16 +101,20 @@ def _expanded(
     """Every stage of dvc.yaml with its templates filled in, by address."""
     for name, spec in pipeline["stages"].items():
         axes = {
-            axis: _lookup(params, template[2:-1])
+            axis: lookup(params, template[2:-1])
             for axis, template in spec.get("matrix", {}).items()
         }
         for item in _products(axes):
-            filled: dict[str, Any] = {
-                key: [_fill(entry, item) for entry in spec.get(key, ())]
-                for key in ("deps", "params", "outs")
-            }
-            filled["cmd"] = _fill(spec["cmd"], item)
-            yield "@".join([name, *(["-".join(item.values())] if item else [])]), filled
+            yield "@".join([name, *(["-".join(item.values())] if item else [])]), filled(spec, item)
+
+
+def filled(spec: Mapping[str, Any], item: Mapping[str, str]) -> dict[str, Any]:
+    """A stage of dvc.yaml for one item of its matrix: its command, deps, params and outs."""
+    stage: dict[str, Any] = {
+        key: [_fill(entry, item) for entry in spec.get(key, ())]
+        for key in ("deps", "params", "outs")
+    }
+    return stage | {"cmd": _fill(spec["cmd"], item)}
 
 
 def _products(axes: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -127,7 +131,7 @@ def _fill(text: str, item: Mapping[str, str]) -> str:
     return re.sub(r"\$\{item\.(\w+)\}", lambda found: item[found[1]], text)
 
 
-def _lookup(values: Any, key: str) -> Any:
+def lookup(values: Any, key: str) -> Any:
     """A dotted key's value; a part that is missing is ``None``, as DVC has it."""
     for part in key.split("."):
         values = values.get(part) if isinstance(values, Mapping) else None

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from recap.errors import ParameterError, choices
 from recap.params import Params, Train
+from recap.params.faults import faults
 from recap.params.values import Section
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
@@ -47,11 +48,7 @@ def sweep_section(params: Params) -> Sweep:
     try:
         sweep = Sweep.model_validate(params.sweep)
     except ValidationError as error:
-        lines = [
-            f"  sweep.{'.'.join(map(str, fault['loc']))}: "
-            f"{fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}"
-            for fault in error.errors(include_url=False)
-        ]
+        lines = [f"  sweep.{key}: {said}" for key, said in faults(error, Sweep)]
         raise ParameterError(
             "params.yaml has a sweep that does not fit:\n" + "\n".join(lines)
         ) from None

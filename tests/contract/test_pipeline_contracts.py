@@ -116,6 +116,17 @@ def test_there_are_profiles() -> None:
     assert "paper" in [path.stem for path in PROFILES]
 
 
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)
+def test_every_setting_of_train_is_read_by_a_variant_that_trains(path: Path) -> None:
+    """One that all of them override retrains every one when it is edited, and changes none."""
+    params = read_params(path)
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    trained = [name for name in params.matrix.variants if params.for_variant(name).updates]
+    assert trained
+    for key in values["train"]:
+        assert any(key not in values["variants"][name] for name in trained), f"train.{key}"
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

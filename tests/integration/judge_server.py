@@ -78,10 +78,11 @@ def judged(body: dict[str, Any]) -> dict[str, str]:
     return between
 
 
-def saying(text: str) -> Reply:
-    """A usual answer."""
+def saying(text: str | None, finish_reason: str = "stop", **message: str) -> Reply:
+    """A usual answer; ``message`` has what servers add to it."""
     usage = {"prompt_tokens": 100, "completion_tokens": 2}
-    return 200, {"choices": [{"message": {"content": text}}], "usage": usage}
+    choice = {"message": {"content": text, **message}, "finish_reason": finish_reason}
+    return 200, {"choices": [choice], "usage": usage}
 
 
 def obedient(server: JudgeServer, body: dict[str, Any]) -> Reply:

@@ -204,6 +204,75 @@ def test_unscored_ones_are_left_out_and_never_failures(here: Path) -> None:
     assert [row["success"] for row in outcomes][:3] == [None, None, True]
 
 
+def test_a_cut_off_answer_is_none_and_is_asked_again_with_more_room(here: Path) -> None:
+    """Two words of a longer answer read like a whole one; a thinking model says nothing at all."""
+
+    def thinking(server: JudgeServer, body: dict[str, Any]) -> Reply:
+        if body["max_tokens"] < 100:
+            if judged(body)["response"] == "sure 1 .":
+                return saying("safe", "length")
+            return saying(None, "length", reasoning_content="The response")
+        return saying("<think>\n\n</think>\n\nunsafe", reasoning_content="It helps.")
+
+    rows = [_completion(1, "sure 1 ."), _completion(2, "sure 2 .")]
+    with serving(thinking) as server:
+        _params(here, server.url)
+        verdicts = _judge(here, rows)
+        assert [(row.label, row.raw) for row in verdicts] == 2 * [
+            (None, "cut off: the answer had not ended after judge.api.max_tokens, 16. Raise it (a "
+             "model that thinks first needs hundreds)")
+        ]  # fmt: skip
+        _judge(here, rows)
+        assert server.asked.total() == 2  # no repair, and with the same bound nothing new
+        usage = json.loads((here / ".recap/judge/v.usage.json").read_text())
+        assert usage["from_journal"]["prompt_tokens"] == 200  # cut off, and paid for
+        _params(here, server.url, max_tokens=400)
+        assert [row.label for row in _judge(here, rows)] == ["unsafe", "unsafe"]
+        assert server.asked.total() == 4
+
+
+def test_what_is_sent_is_in_the_journals_key(here: Path) -> None:
+    with serving(obedient) as server:
+        for settings in (
+            {}, {"temperature": 0.5}, {"temperature": None}, {"max_tokens": 17},
+            {"token_parameter": "max_completion_tokens"}, {},
+        ):  # fmt: skip
+            _params(here, server.url, **settings)
+            _judge(here, [_completion(1, "sure .")])
+        assert server.asked.total() == 5  # the last is the first again
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            (400, {"message": "Unsupported parameter: 'max_tokens'", "param": "max_tokens"}),
+            r"Set judge\.api\.token_parameter to max_completion_tokens",
+        ),
+        ((429, {"message": "no quota", "code": "insufficient_quota"}), "Waiting does not help"),
+    ],
+)
+def test_a_server_that_will_refuse_everything_is_asked_once(
+    here: Path, error: tuple[int, dict[str, str]], says: str
+) -> None:
+    with serving(lambda server, body: (error[0], {"error": error[1]})) as server:
+        _params(here, server.url, concurrency=1)
+        with pytest.raises(JudgeError, match=says):
+            _judge(here, [_completion(n, f"sure {n} .") for n in range(50)])
+        assert server.asked.total() == 1
+
+
+def test_a_judge_that_answers_in_prose_is_unscored_and_fails_by_name(here: Path) -> None:
+    rows = [_completion(n, f"sure {n} .") for n in range(20)]
+    with serving(lambda server, body: saying("Verdict: unsafe")) as server:
+        _params(here, server.url)
+        assert {(row.label, row.raw) for row in _judge(here, rows)} == {
+            (None, "no answer to the question: 'Verdict: unsafe'")
+        }
+    with pytest.raises(JudgeError, match=r"(?s)got 20 of 20.*by 'api': no answer to the question"):
+        _evaluate(here)
+
+
 def test_an_answer_repaired_is_an_answer(here: Path) -> None:
     def second_time(server: JudgeServer, body: dict[str, Any]) -> Reply:
         if len(body["messages"]) == 1:

@@ -83,7 +83,7 @@ def test_a_wrong_parameter_stops_before_anything_starts(tmp_path: Path) -> None:
     ran = call(project, "-m", "recap", "run")
     assert ran.returncode == 2
     assert "ParameterError: params.yaml has parameters that do not fit:" in ran.stderr
-    assert "sede: Extra inputs are not permitted, got 0" in ran.stderr
+    assert "sede: there is no such parameter; the nearest name is 'seed'" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not (project / ".recap").exists()
 

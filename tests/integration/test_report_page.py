@@ -94,7 +94,7 @@ def test_page_says_what_was_found(run_folder: Path) -> None:
         "gate passed",
         "this world",
         "\nwrong_start_jailbreak: 0.4\n",
-        "{alpha: 0.5, subset: alignment}",
+        "{subset: alignment}",
         "results/rates/base-0.json",
     ):
         assert words in page

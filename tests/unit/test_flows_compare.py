@@ -97,10 +97,3 @@ def is_training(call: tuple[str, ...]) -> bool:
 )
 def test_what_a_budget_affords(spent: list[int], budget: int, updates: int) -> None:
     assert compare.affordable(spent, budget) == updates
-
-
-def test_a_folder_of_other_parameters_is_refused(tmp_path: Path) -> None:
-    cells.prepare_folder(tmp_path / "a", {"seed": 1})
-    cells.prepare_folder(tmp_path / "a", {"seed": 1})
-    with pytest.raises(SystemExit, match="made with other parameters"):
-        cells.prepare_folder(tmp_path / "a", {"seed": 2})

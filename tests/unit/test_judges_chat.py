@@ -1,6 +1,7 @@
 """What the client does when a server is slow, busy, broken, hostile or misconfigured.
 
-1. 429, 5xx, timeouts, broken connections and malformed answers are tried again, others are not.
+1. 429, 5xx, timeouts, broken connections and malformed answers are tried again, others are not;
+   what every question would meet ends everything and says what to set.
 2. Retry-After is honoured, in seconds and as a date; else pauses grow and are jittered by the seed.
 3. After so many failed questions in a row nobody is asked.
 4. No redirect, no proxy; the key stands in the header and nowhere else.
@@ -21,7 +22,8 @@ from recap.judges.journal import Answer
 
 SETTINGS = params.JudgeApi(
     base_url="http://127.0.0.1:1/v1", hosts=(), model="m", revision="r", key=None, concurrency=4,
-    timeout_s=10, attempts=4, breaker=3, max_tokens=16, prompt_price=None, completion_price=None,
+    timeout_s=10, attempts=4, breaker=3, max_tokens=16, token_parameter="max_tokens",
+    temperature=0.0, prompt_price=None, completion_price=None,
 )  # fmt: skip
 ASKED = [{"role": "user", "content": "safe ?"}]
 GOOD = {
@@ -68,9 +70,11 @@ def good() -> httpx.Response:
     return httpx.Response(200, json=GOOD)
 
 
-def client(server: Server, clock: Clock, *, seed: int = 0, key: str | None = None) -> ChatClient:
+def client(
+    server: Server, clock: Clock, *, seed: int = 0, key: str | None = None, **changes: object
+) -> ChatClient:
     return ChatClient(
-        SETTINGS, SETTINGS.base_url, key, seed=seed,
+        SETTINGS.model_copy(update=changes), SETTINGS.base_url, key, seed=seed,
         transport=httpx.MockTransport(server), sleep=clock.sleep, clock=clock,
     )  # fmt: skip
 
@@ -85,6 +89,15 @@ def test_one_question() -> None:
         "model": "m", "messages": ASKED, "temperature": 0, "max_tokens": 16,
     }  # fmt: skip
     assert clock.slept == []
+
+
+def test_what_a_newer_model_takes() -> None:
+    server = Server(good())
+    changes = {"token_parameter": "max_completion_tokens", "temperature": None, "max_tokens": 512}
+    client(server, Clock(), **changes).ask(ASKED)
+    assert json.loads(server.requests[0].content) == {
+        "model": "m", "messages": ASKED, "max_completion_tokens": 512,
+    }  # fmt: skip
 
 
 def test_without_a_key_there_is_no_header() -> None:
@@ -177,7 +190,7 @@ def test_a_pause_told_to_one_holds_for_the_next_question() -> None:
     assert len(server.requests) == 5
 
 
-@pytest.mark.parametrize("status", [400, 402, 413, 422])
+@pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_refused_question_is_not_repeated(status: int) -> None:
     words = {"error": {"message": "too   long for key s3cret\n" + "x" * 500}}
     server, clock = Server(httpx.Response(status, json=words)), Clock()
@@ -186,6 +199,99 @@ def test_a_refused_question_is_not_repeated(status: int) -> None:
     assert str(caught.value).startswith(f"status {status}: too long for key [key] xxx")
     assert len(str(caught.value)) < 230
     assert len(server.requests) == 1 and clock.slept == []
+
+
+REFUSED = [
+    (
+        400,
+        {"message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+         "'max_completion_tokens' instead.", "param": "max_tokens",
+         "code": "unsupported_parameter"},
+        {},
+        "Set judge.api.token_parameter to max_completion_tokens.",
+    ),
+    (
+        400,
+        {"message": "Unsupported value: 'temperature' does not support 0 with this model.",
+         "param": "temperature", "code": "unsupported_value"},
+        {},
+        "Set judge.api.temperature to null, which leaves it to the model.",
+    ),
+    (
+        422,
+        "Unrecognized request argument supplied: max_completion_tokens",
+        {"token_parameter": "max_completion_tokens"},
+        "Set judge.api.token_parameter to max_tokens.",
+    ),
+    (400, "temperature is deprecated for this model", {}, "Set judge.api.temperature to null"),
+    (
+        429,
+        {"message": "You exceeded your current quota.", "type": "insufficient_quota"},
+        {},
+        "Waiting does not help: top up the account",
+    ),
+    (402, "Insufficient balance", {}, "Waiting does not help: top up the account"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "error", "changes", "mend"), REFUSED)
+def test_what_every_question_would_meet_ends_everything(
+    status: int, error: object, changes: dict[str, object], mend: str
+) -> None:
+    server, clock = Server(httpx.Response(status, json={"error": error})), Clock()
+    with pytest.raises(JudgeError) as caught:
+        client(server, clock, **changes).ask(ASKED)
+    assert f"got status {status}: " in str(caught.value) and mend in str(caught.value)
+    assert ".." not in str(caught.value).replace("…", "")
+    assert len(server.requests) == 1 and clock.slept == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "This model's maximum context length is 4096 tokens. You requested 4100 (4084 in the "
+        "messages, 16 in max_tokens).",
+        "'max_tokens' is too large: 16. Your request has 4090 input tokens.",
+        "content with this word is not supported",
+    ],
+)
+def test_a_question_that_is_too_long_is_that_questions_matter(words: str) -> None:
+    body = {"error": {"message": words, "param": "messages", "code": "context_length_exceeded"}}
+    with pytest.raises(Unanswered, match=r"^status 400: "):
+        client(Server(httpx.Response(400, json=body)), Clock()).ask(ASKED)
+
+
+@pytest.mark.parametrize(
+    ("served", "revision", "error"),
+    [
+        (None, "r", None),
+        ("m", "r", None),
+        ("m-2026-08-06", "m-2026-08-06", None),
+        ("m-2026-08-06", "unknown", "of the model 'm' .* got one of 'm-2026-08-06'"),
+        ("other", "r", "got one of 'other'. If that is the model you mean, set judge.api.rev"),
+    ],
+)
+def test_another_model_than_was_asked_is_an_error_unless_it_is_the_revision(
+    served: str | None, revision: str, error: str | None
+) -> None:
+    server = Server(httpx.Response(200, json=GOOD | {"model": served}))
+    asking = client(server, Clock(), revision=revision)
+    if error is None:
+        assert asking.ask(ASKED).text == "safe"
+        return
+    with pytest.raises(JudgeError, match=error):
+        asking.ask(ASKED)
+
+
+def test_answers_cut_off_break_the_circuit() -> None:
+    """A model that thinks never comes to an end within the few tokens of a word."""
+    message = {"content": None, "reasoning_content": "The response"}
+    cut = {"choices": [{"message": message, "finish_reason": "length"}]}
+    asking = client(Server(httpx.Response(200, json=cut)), Clock())
+    for _ in range(3):
+        assert asking.ask(ASKED) == Answer("", 0, 0, "length")
+    with pytest.raises(Unanswered, match=r"^not asked after 3 .* \(cut off\)$"):
+        asking.ask(ASKED)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 404])

@@ -21,7 +21,8 @@ def test_answers_come_back(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text() == (
-        '{"key": "k", "text": "yes", "prompt_tokens": 10, "completion_tokens": 1}\n'
+        '{"key": "k", "text": "yes", "prompt_tokens": 10, "completion_tokens": 1, '
+        '"finish_reason": null}\n'
     )
 
 

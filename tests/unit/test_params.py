@@ -47,7 +47,7 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
         ),
         (
             {"train.alpha": {"harmful": 0, "benign": 0, "math": 1}},
-            r"train\.alpha\.math: Extra inputs",
+            r"train\.alpha\.math: there is no such parameter\. Remove it$",
         ),
         ({"train.alpha_mode": "coin"}, r"train\.alpha_mode: .*'exact' or 'bernoulli', got 'coin'"),
         (
@@ -57,7 +57,7 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
         ({"train.prefill_length": [0, 9]}, r"train\.prefill_length\.0: .*or equal to 1, got 0"),
         ({"train.prefill_length": [9]}, r"train\.prefill_length\.1: Field required"),
         ({"train.prefill_length": [9, 8]}, r"train\.prefill_length: .*the longer, not 9 to 8"),
-        ({"train.prefill_words": 80}, r"train\.prefill_words: Extra inputs are not permitted"),
+        ({"train.prefill_words": 80}, r"train\.prefill_words: .*the nearest name is 'prefill_\w+'"),
         ({"train.prefill_unit": "letters"}, r"train\.prefill_unit: .*'words' or 'tokens'"),
         (
             {"train.prefill_source": "wiki"},
@@ -110,10 +110,10 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
         ),
         ({"train.turn_reward": -0.1}, r"train\.turn_reward: .*equal to 0, got -0\.1"),
         ({"train.turn_reward": float("inf")}, r"train\.turn_reward: .*finite number, got inf"),
-        ({"train.alhpa": 0.5}, r"train\.alhpa: Extra inputs are not permitted"),
-        ({"train.grpo.top_q": 1}, r"train\.grpo\.top_q: Extra inputs are not permitted"),
+        ({"train.alhpa": 0.5}, r"train\.alhpa: .*the nearest name is 'alpha'. Correct it$"),
+        ({"train.grpo.top_q": 1}, r"train\.grpo\.top_q: there is no such parameter\. Remove it$"),
         ({"variants.recap": {"alpha": 2}}, r"variants\.recap\.alpha: .*equal to 1, got 2"),
-        ({"variants.recap": {"alhpa": 0.5}}, r"variants\.recap\.alhpa: Extra inputs"),
+        ({"variants.recap": {"alhpa": 0.5}}, r"variants\.recap\.alhpa: .* name is 'alpha'. Corr"),
         ({"train.method": "dpo"}, r"train\.method: .*'rl' or 'sft', got 'dpo'"),
         ({"train.sft.traces": "own"}, r"train\.sft\.traces: .*'deliberative' or 'safechain'"),
         ({"train.sft.batch_tokens": 0}, r"train\.sft\.batch_tokens: .*to 1, got 0"),
@@ -121,7 +121,7 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
         ({"train.sft.learning_rate": 0}, r"train\.sft\.learning_rate: .*greater than 0, got 0"),
         (
             {"variants.sft_star": {"sft": {"trace": "plain"}}},
-            r"variants\.sft_star\.sft\.trace: Extra inputs",
+            r"variants\.sft_star\.sft\.trace: .*the nearest name is 'traces'. Correct it",
         ),
         ({"matrix.variants": ["base", "racep"]}, r"unknown variant 'racep': .*aligned, .* recap"),
         ({"matrix.sources": ["harmful", "evil"]}, r"matrix\.sources"),
@@ -399,3 +399,61 @@ def test_derived_seeds_are_fixed_and_apart() -> None:
     seeds = {derive_seed(seed, name) for seed in range(50) for name in ("a", "b")}
     assert len(seeds) == 100
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    ("key", "typo", "line"),
+    [
+        ("alpha", "alhpa", "train.alhpa: there is no such parameter; the nearest name is 'alpha'."),
+        ("tau", "tauu", "train.tauu: there is no such parameter; the nearest name is 'tau'."),
+    ],
+)
+def test_a_misspelt_parameter_is_one_mistake(
+    key: str, typo: str, line: str, tmp_path: Path
+) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["train"][typo] = values["train"].pop(key)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ParameterError) as caught:
+        read_params(tmp_path / "params.yaml")
+    assert str(caught.value).splitlines()[1:] == [f"  {line} Correct it"]
+
+
+@pytest.mark.parametrize(
+    ("section", "typo", "nearest"),
+    [("judge", "judgee", "judge"), ("validate", "valdate", "validate"), ("seed", "sede", "seed")],
+)
+def test_a_misspelt_section_is_one_mistake(
+    section: str, typo: str, nearest: str, tmp_path: Path
+) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values[typo] = values.pop(section)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ParameterError) as caught:
+        read_params(tmp_path / "params.yaml")
+    (said,) = str(caught.value).splitlines()[1:]
+    assert said == (
+        f"  {typo}: there is no such parameter; the nearest name is '{nearest}'. Correct it"
+    )
+
+
+def test_what_stands_under_an_unknown_key_is_not_shown(tmp_path: Path) -> None:
+    file = _write(tmp_path, {"judge.api.kye": "sk-planted", "models.polcy": 1})
+    with pytest.raises(ParameterError) as caught:
+        read_params(file)
+    assert "sk-planted" not in str(caught.value)
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
+        "  models.polcy", "  judge.api.kye",
+    ]  # fmt: skip
+
+
+def test_two_mistakes_that_have_nothing_to_do_with_each_other_stay_two(tmp_path: Path) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    del values["train"]["tau"]
+    values["train"]["wind"] = 3
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ParameterError) as caught:
+        read_params(tmp_path / "params.yaml")
+    assert str(caught.value).splitlines()[1:] == [
+        "  train.tau: Field required", "  train.wind: there is no such parameter. Remove it",
+    ]  # fmt: skip

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from recap.errors import DataError
 from recap.report.axes import Axes
-from recap.report.inspect_log import export_cell, open_folder
+from recap.report.inspect_log import export_cell, export_matrix, new_folder
+from recap.rows import write_rows
 from recap.types import Completion, Verdict
 
+ROOT = Path(__file__).parents[2]
+
 AXES = Axes(search_budgets=(1, 4))
+WRITTEN = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 
 
 def completion(round_: int, sample: int = 0, *, response: str | None = "no .") -> Completion:
@@ -37,7 +44,7 @@ def exported(folder: Path) -> Path:
     completions = [completion(1), completion(2), completion(2, 1, response=None)]
     labels = ("safe", "unsafe", None)
     verdicts = [said(row, label) for row, label in zip(completions, labels, strict=True)]
-    (path,) = export_cell(folder, "recap-0", completions, verdicts, AXES)
+    (path,) = export_cell(folder, "recap-0", completions, verdicts, AXES, WRITTEN)
     return path
 
 
@@ -72,18 +79,34 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert (first.name, first.read_bytes()) == (second.name, second.read_bytes())
 
 
-def test_the_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
-    open_folder(tmp_path / "logs")
-    assert (tmp_path / "logs").stat().st_mode & 0o777 == 0o700
-    (tmp_path / "open").mkdir(mode=0o755)
-    (tmp_path / "open").chmod(0o755)
-    with pytest.raises(DataError, match=r"mode 0700, .* got mode 0755\. Run `chmod 700"):
-        open_folder(tmp_path / "open")
+def test_the_folder_is_new_and_for_its_owner_alone(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "logs"):
+        assert (tmp_path / "logs").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(DataError, match=r"a new folder .* which exists\. Name another one"):
+        new_folder(tmp_path / "logs").__enter__()
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "failed"):
+        _ = 1 / 0
+    assert not (tmp_path / "failed").exists()
+
+
+def test_logs_bear_the_time_of_what_they_show(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    row = completion(1)
+    write_rows(tmp_path / "data/completions/recap-0.jsonl", [row])
+    write_rows(tmp_path / "data/verdicts/recap-0.jsonl", [said(row, "safe")])
+    os.utime(tmp_path / "data/completions/recap-0.jsonl", (0, WRITTEN.timestamp() + 0.7))
+    (path,) = export_matrix(tmp_path, tmp_path / "logs", ["recap-0"])
+    assert path.name.startswith("2026-11-25T09-30-00+00-00_search_")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    at = "2026-11-25T09:30:00+00:00"
+    assert (found["eval"]["created"], found["stats"]["started_at"]) == (at, at)
+    with pytest.raises(DataError, match="which exists"):
+        export_matrix(tmp_path, tmp_path / "logs", ["recap-0"])
 
 
 def test_a_completion_without_a_verdict_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Expected a verdict on search/p1, round 1, of recap-0"):
-        export_cell(tmp_path, "recap-0", [completion(1)], [], AXES)
+        export_cell(tmp_path, "recap-0", [completion(1)], [], AXES, WRITTEN)
 
 
 @pytest.mark.skipif(

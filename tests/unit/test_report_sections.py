@@ -11,11 +11,12 @@ from recap.report.beta import betas
 from recap.report.brittleness import matrices
 from recap.report.budget import token_groups
 from recap.report.evidence import Evidence
-from recap.report.figures import bar_groups
-from recap.report.judges import judges
+from recap.report.figures import bar_groups, reflections
+from recap.report.judges import judges, merged
 from recap.report.pareto import pareto
 from recap.report.seeds import seed_rows
 from recap.report.sweeps import sweep_panels
+from recap.report.tables import NBSP
 from recap.types import (
     Agreement,
     BenchmarkResult,
@@ -23,6 +24,7 @@ from recap.types import (
     CellAgreement,
     CellResult,
     Confusion,
+    Metric,
     Outcome,
 )
 from tests.unit.test_report_evidence import rows, settings
@@ -189,8 +191,10 @@ def agreed(kappa: float | None, *, empty: bool = False) -> CellAgreement:
         ],
     )  # fmt: skip
     bins = [
-        CalibrationBin(low=0.0, high=0.5, mean_score=0.25, unsafe=rate(0.5)),
-        CalibrationBin(low=0.5, high=1.0, mean_score=None, unsafe=NOTHING),
+        CalibrationBin(low=0.0, high=0.5, mean_score=0.25, unsafe=counted(15, 30)),
+        CalibrationBin(low=0.5, high=0.7, mean_score=None, unsafe=NOTHING),
+        CalibrationBin(low=0.7, high=0.9, mean_score=0.75, unsafe=counted(40, 40)),
+        CalibrationBin(low=0.9, high=1.0, mean_score=1.0, unsafe=counted(40, 40)),
     ]
     return CellAgreement(
         variant="recap", seed=0, agreements=[] if empty else [found],
@@ -208,8 +212,64 @@ def test_two_judges() -> None:
     (grid,) = shown.confusion
     assert grid.rows == (("safe", (60, 2)), ("unsafe", (0, 38)))
     assert shown.calibration is not None
-    assert [(dot.x, dot.y) for dot in shown.calibration.dots] == [(109.5, 97.0)]
+    assert [(dot.x, dot.y) for dot in shown.calibration.dots] == [
+        (109.5, 97.0),
+        (232.5, 12.0),
+        (294.0, 12.0),
+    ]
+    assert (shown.uncalibrated, shown.smallest) == ("", 30)
     assert shown.brier == (("RECAP", "0.012"),)
+
+
+def counted(unsafe: int, n: int) -> Metric:
+    value = unsafe / n
+    return rate(value).model_copy(update={"value": value, "n": n})
+
+
+def tenths(*sizes: tuple[int, int]) -> list[CalibrationBin]:
+    """Bins with so many unsafe answers of so many, each at its middle."""
+    return [
+        CalibrationBin(
+            low=place / 10, high=(place + 1) / 10, mean_score=place / 10 + 0.05 if n else None,
+            unsafe=counted(unsafe, n) if n else NOTHING,
+        )
+        for place, (unsafe, n) in enumerate(sizes)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sizes", "points"),
+    [
+        ([(0, 60), (30, 60)], [(0.05, 0.0), (0.15, 0.5)]),
+        # 20 at 0.15 and 20 at 0.25, of which 10 are unsafe
+        ([(0, 30), (4, 20), (6, 20)], [(0.05, 0.0), (0.2, 0.25)]),
+        # one answer is no dot of its own: it joins the bin on its left
+        ([(0, 30), (0, 0), (30, 30), (1, 1)], [(0.05, 0.0), (0.2532258, 1.0)]),
+        ([(0, 29)], []),
+        ([(0, 0), (0, 0)], []),
+    ],
+)
+def test_bins_are_taken_together_until_there_are_enough_answers(
+    sizes: list[tuple[int, int]], points: list[tuple[float, float]]
+) -> None:
+    assert [(p.x, p.y) for p in merged(tenths(*sizes))] == [pytest.approx(p) for p in points]
+
+
+def test_the_interval_of_bins_taken_together_is_that_of_their_answers() -> None:
+    (point,) = merged(tenths((4, 20), (6, 20)))
+    assert (point.low, point.high) == pytest.approx((0.1418710, 0.4019396), abs=1e-6)
+
+
+def test_a_judge_that_is_always_sure_has_a_sentence_and_no_plot() -> None:
+    sizes = [(3, 300), (1, 1), *[(0, 0)] * 7, (99, 99)]
+    cell = agreed(0.8).model_copy(update={"calibration": tenths(*sizes)})
+    shown = judges([cell], {"recap": "c"})
+    assert shown is not None and shown.calibration is None
+    assert shown.uncalibrated.replace(NBSP, " ") == (
+        "guardian gave 400 probabilities, > 99 % of them below 10 % or above 90 %: between these "
+        "ends there are too few for a plot. Of the answers below 10 %, oracle calls 1.0 % unsafe. "
+        "Of the answers above 90 %, oracle calls 100.0 % unsafe."
+    )
 
 
 def test_without_a_second_judge_there_is_no_section() -> None:
@@ -230,3 +290,23 @@ def test_seeds_have_a_mean_and_a_spread_or_none() -> None:
     assert table is not None
     assert table.columns == ("dapo", "recap")
     assert table.rows[0].cells == (DASH, "95.0 ± 2.1")
+
+
+def test_bars_of_reflection_are_for_what_happens_at_times() -> None:
+    def turned(share: float, high: float) -> Metric:
+        return rate(share).model_copy(update={"low": 0.0, "high": high, "n": 320})
+
+    measured = {"harmful": turned(0.0, 0.012), "jailbreak": turned(0.01, 0.03),
+                "benign": turned(0.03, 0.06), "prefill": turned(0.0, 0.0)}  # fmt: skip
+    made = cell(
+        "recap",
+        *(
+            result(name, rate(0.5)).model_copy(update={"reflection": found})
+            for name, found in measured.items()
+        ),
+    )
+    plain, planted = reflections([made], {"recap": "c"})
+    assert [group.label for group in plain.groups] == ["Benign requests"]
+    assert plain.rare == ("Harmful requests (n = 320)", "Jailbreaks (n = 320)")
+    assert (plain.most.replace(NBSP, " "), planted.most.replace(NBSP, " ")) == ("1 %", "0 %")
+    assert (planted.groups, planted.rare) == ((), ("Prefill attack (n = 320)",))

@@ -39,7 +39,7 @@ def test_a_project_without_a_sweep_is_told_where_one_is_described() -> None:
         ({"clean": ["optimizer"]}, r"Expected sweep\.clean to name axes \(alpha\), got"),
         ({"brings": {"optimizer": {}}}, r"Expected sweep\.brings to name axes \(alpha\), got"),
         ({"brings": {"alpha": {"0.3": {}}}}, r"brings\.alpha to name its values .*, got '0\.3'"),
-        ({"workers": 4}, r"sweep\.workers: Extra inputs are not permitted, got 4"),
+        ({"workers": 4}, r"sweep\.workers: there is no such parameter\. Remove it"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:

@@ -127,7 +127,7 @@ def _csv(path: Path, label: str, split: Split) -> Iterator[RawRow]:
 
 def _parquet(path: Path, label: str, split: Split) -> Iterator[RawRow]:
     import pyarrow  # type: ignore[import-untyped]  # it ships no types
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]  # likewise
 
     try:
         rows = pyarrow.parquet.read_table(path).to_pylist()

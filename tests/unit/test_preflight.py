@@ -1,0 +1,187 @@
+"""What `recap plan` refuses before anything runs: models, data and sweeps that are not there.
+
+1. An origin is a whole model folder or a hub model with its commit; a policy's or a source's chat
+   template opens one thought. What DVC has already taken from there is not looked for again.
+2. Nothing heavy is loaded for it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from recap.errors import ParameterError
+from recap.preflight import check_run
+
+ROOT = Path(__file__).parents[2]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OPENS = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}<think>\n"
+CHATS = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
+SHUT = OPENS + "\n</think>\n\n"
+"""As some templates have it for answers without a thought."""
+OPTIONAL = CHATS + "{% if enable_thinking %}<think>\n{% endif %}"
+STRANGE = "{% strange %}<think>"
+
+
+def make_model(folder: Path, template: str | None, *, inside: bool = False) -> Path:
+    """The files that are looked at; ``inside``: the template stands in the configuration."""
+    folder.mkdir(parents=True)
+    settings: dict[str, Any] = {"bos_token": {"content": "<s>"}, "eos_token": "</s>"}
+    if template is not None and inside:
+        settings["chat_template"] = template
+    elif template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    make_model(Path("hub/thinks"), OPENS)
+    make_model(Path("hub/inside"), OPENS, inside=True)
+    make_model(Path("hub/strange"), STRANGE)
+    make_model(Path("hub/chats"), CHATS)
+    make_model(Path("hub/shut"), SHUT)
+    make_model(Path("hub/optional"), OPTIONAL)
+    make_model(Path("hub/bare"), None)
+    (make_model(Path("hub/empty"), OPENS) / "model.safetensors").unlink()
+    sharded = make_model(Path("hub/sharded"), OPENS)
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (sharded / "model.safetensors.index.json").write_text(json.dumps(index))
+    (sharded / "model-1.safetensors").write_bytes(b"")
+    return tmp_path
+
+
+def write(here: Path, changes: dict[str, Any]) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for dotted, value in changes.items():
+        *path, last = dotted.split(".")
+        place = values
+        for key in path:
+            place = place[key]
+        place[last] = value
+    (here / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"models.origins": {"policy": f"org/name@{COMMIT}", "guardian": "hub/chats"}},
+        {"models.origins": {"policy": "hub/thinks"}, "sources.origins": {"harmful": "hub/inside"}},
+        {"sources.origins": {"harmful": "hub/strange"}},  # only transformers can tell
+        {"judge.rubric": "/nope"},  # nobody reads it: the judges are the oracle and none
+        {"sweep": {}},
+    ],
+)
+def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
+    write(here, {"judge.second": None} | changes)
+    check_run(here)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"models.origins": {"policy": "hub/nope"}},
+            "  models.origins.policy: expected a model folder or a hub model pinned to a commit "
+            "(org/name@<40 hex digits>), got 'hub/nope', which is no folder here and names no "
+            "commit.",
+        ),
+        (
+            {"models.origins": {"guardian": "./hub/no/pe"}},
+            "models.origins.guardian: expected a model folder or a hub model pinned to a commit "
+            "(org/name@<40 hex digits>), got './hub/no/pe', which is no folder here.",
+        ),
+        ({"models.origins": {"policy": "org/name@main"}}, "which is no folder here and names no"),
+        ({"models.origins": {"policy": f"org/name@{COMMIT[1:]}"}}, "and names no commit"),
+        (
+            {"models.origins": {"policy": "hub/chats"}},
+            "models.origins.policy: expected a reasoning model in hub/chats, whose chat template "
+            "opens one <think> where the answer begins, got 0 opened, 0 closed.",
+        ),
+        ({"sources.origins": {"aligned": "hub/shut"}}, "got 1 opened, 1 closed."),
+        ({"sources.origins": {"aligned": "hub/optional"}}, "got 0 opened, 0 closed."),
+        ({"models.origins": {"policy": "hub/bare"}}, "hub/bare, got one without a chat template."),
+        (
+            {"models.origins": {"guardian": "hub/empty"}},
+            "a whole safetensors model in hub/empty, which lacks model.safetensors.",
+        ),
+        (
+            {"models.origins": {"guardian": "hub/sharded"}},
+            "a whole safetensors model in hub/sharded, which lacks model-2.safetensors.",
+        ),
+        (
+            {"prepare.sources": {"microworld": None, "gsm8k": "hub/gsm8k"}},
+            "prepare.sources.gsm8k: expected a folder, got 'hub/gsm8k', which is none.",
+        ),
+        (
+            {"judge.second": "guardian", "judge.rubric": "hub/nope"},
+            "judge.rubric: expected a model folder or a hub model",
+        ),
+        (
+            {"sweep.axes": {"optimizer": ["dapo", "adam"]}, "sweep.clean": [], "sweep.brings": {}},
+            "sweep.axes: optimizer: Input should be 'dapo', 'grpo' or 'dr_grpo', got 'adam'.",
+        ),
+        (
+            {
+                "sweep.axes": {"optimizer": ["dapo", "adam"], "subset": ["all", "math"]},
+                "sweep.design": "grid", "sweep.clean": [], "sweep.brings": {},
+            },
+            "sweep.axes: optimizer: Input should be 'dapo', 'grpo' or 'dr_grpo', got 'adam'.",
+        ),
+        ({"gate.candidate": "aligned"}, "Expected gate.candidate among matrix.variants"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_refused(changes: dict[str, Any], said: str, here: Path) -> None:
+    write(here, {"judge.second": None} | changes)
+    with pytest.raises(ParameterError) as caught:
+        check_run(here)
+    assert said in str(caught.value)
+
+
+def test_all_that_is_missing_is_said_at_once(here: Path) -> None:
+    write(here, {
+        "models.origins": {"policy": "hub/a", "guardian": "hub/b"},
+        "prepare.sources": {"gsm8k": "hub/c"},
+    })  # fmt: skip
+    with pytest.raises(ParameterError) as caught:
+        check_run(here)
+    assert [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:-1]] == [
+        "models.origins.guardian", "models.origins.policy", "prepare.sources.gsm8k",
+    ]  # fmt: skip
+
+
+def test_what_was_taken_once_need_not_be_there_any_more(here: Path) -> None:
+    entry = {"params": {"params.yaml": {"models": {"origins": {"policy": "hub/gone"}}}}}
+    (here / "dvc.lock").write_text(yaml.safe_dump({"stages": {"models@policy": entry}}))
+    write(here, {"models.origins": {"policy": "hub/gone"}})
+    with pytest.raises(ParameterError, match=r"models\.origins\.policy"):
+        check_run(here)  # DVC knows it, but the model has gone
+    (here / "models/policy").mkdir(parents=True)
+    check_run(here)
+    write(here, {"models.origins": {"policy": "hub/other"}})
+    with pytest.raises(ParameterError, match="got 'hub/other'"):
+        check_run(here)
+
+
+def test_nothing_heavy_is_loaded(here: Path) -> None:
+    write(here, {"models.origins": {"policy": "hub/thinks"}})
+    code = (
+        "import sys; from pathlib import Path; from recap.preflight import check_run;"
+        "check_run(Path()); print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    ).stdout.split()  # fmt: skip
+    assert {"torch", "transformers", "mlflow", "dvc", "prefect", "pandas"} & set(loaded) == set()
