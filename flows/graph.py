@@ -17,6 +17,7 @@ import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from recap.params.document import refuse_conflicts
 from recap.pipeline import Node, Pipeline
 
 LISTED = 4
@@ -26,9 +27,10 @@ LISTED = 4
 def read_graph(root: Path) -> Pipeline:
     """The project's stages in topological order, each with its reasons to run.
 
-    Waits for another DVC process that holds the lock. Raises DvcException when dvc.yaml or
-    dvc.lock cannot be read.
+    Waits for another DVC process that holds the lock. Raises DataError where git left conflict
+    markers, DvcException when dvc.yaml or dvc.lock cannot be read.
     """
+    refuse_conflicts(root)
     # Seen from another folder, DVC puts the path of dvc.yaml before every stage's name.
     with contextlib.chdir(root), Repo(".", _wait_for_lock=True) as repo:
         graph = repo.index.graph  # edges point from a stage to what it needs

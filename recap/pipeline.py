@@ -12,6 +12,7 @@ from pathlib import Path
 
 from recap.child import start
 from recap.errors import PipelineError
+from recap.params.document import refuse_conflicts
 from recap.types import Row
 
 
@@ -61,8 +62,10 @@ class Pipeline(Row):
 def read_pipeline(root: Path) -> Pipeline:
     """Ask DVC, in a child process, for the graph and the state of the project in ``root``.
 
-    Raises PipelineError with DVC's own words when it cannot answer.
+    Raises DataError where git left conflict markers, else PipelineError with DVC's own words when
+    it cannot answer.
     """
+    refuse_conflicts(root)
     child = start(["-m", "flows.graph"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = child.communicate()
     if child.returncode != 0:
