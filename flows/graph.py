@@ -15,10 +15,11 @@ from typing import Any
 import networkx as nx
 import yaml
 from dvc.exceptions import DvcException
+from dvc.lock import LockError
 from dvc.repo import Repo
 
 from recap.params.document import refuse_conflicts
-from recap.pipeline import Node, Pipeline
+from recap.pipeline import BUSY, Node, Pipeline
 
 LISTED = 4
 """Changed files or parameters named in one reason; the rest are counted."""
@@ -78,4 +79,4 @@ if __name__ == "__main__":
         print(read_graph(Path.cwd()).model_dump_json())
     except DvcException as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        sys.exit(BUSY if isinstance(error, LockError) else 2)

@@ -7,6 +7,7 @@ DVC, Prefect and MLflow are reached through child processes or imported inside a
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from recap.child import spare_this_machine
 from recap.errors import BusyError, DataError, ParameterError, RecapError
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Guarded(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        spare_this_machine(os.environ)
         try:
             return super().invoke(ctx)
         except RecapError as error:
@@ -59,10 +62,13 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Stages side by side.")] = 2,
 ) -> None:
     """Bring every stage up to date, publish, and show the results."""
+    from recap.locks import sole_run
     from recap.params import check_pipeline, read_params
     from recap.pipeline import read_pipeline
 
     check_pipeline(read_params(PARAMS))
+    with sole_run(ROOT):  # before a seed is written under a run, or DVC complains in its own words
+        pass
     if seed is not None and write_seed(PARAMS, seed):
         print(f"params.yaml: seed is {seed} now")
     stale = read_pipeline(ROOT).stale()
