@@ -29,7 +29,7 @@ stages:
     outs:
       - long.txt
 """
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 @pytest.mark.slow
