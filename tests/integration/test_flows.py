@@ -160,7 +160,7 @@ with get_client(sync_client=True) as client:
 def test_a_proxy_is_not_asked_for_this_machine(upper: bool, tmp_path: Path, api: str) -> None:
     """Nothing listens at the proxy, and what the user excepts from it is another host."""
     names = [f"{name}_PROXY" for name in ("HTTP", "HTTPS", "ALL")]
-    proxies = {name: "http://127.0.0.1:9" for name in names} | {"NO_PROXY": "corp.internal"}
+    proxies = dict.fromkeys(names, "http://127.0.0.1:9") | {"NO_PROXY": "corp.internal"}
     named = {name if upper else name.lower(): value for name, value in proxies.items()}
     env = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": api} | named
     asked = subprocess.run(
