@@ -6,6 +6,7 @@ DVC, Prefect and MLflow are reached through child processes or imported inside a
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -15,13 +16,13 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from recap.child import spare_this_machine
-from recap.errors import BusyError, DataError, ParameterError, RecapError
+from recap.errors import BusyError, DataError, ParameterError, RecapError, SpaceError
 
 if TYPE_CHECKING:
     from recap.sweeps.design import Cell
@@ -41,8 +42,23 @@ class Guarded(TyperGroup):
         try:
             return super().invoke(ctx)
         except RecapError as error:
-            print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
-            sys.exit(error.exit_code)
+            _leave(error)
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES):
+                _leave(
+                    DataError(
+                        f"Expected to write in {Path.cwd()}, got: {error}. Make the folder "
+                        "writable, or use a clone in one that is."
+                    )
+                )
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                _leave(SpaceError(f"The disk is full: {error}. Free some space and run again."))
+            raise
+
+
+def _leave(error: RecapError) -> NoReturn:
+    print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 app = typer.Typer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -125,6 +126,25 @@ def test_an_unreadable_graph_is_one_message(tmp_path: Path) -> None:
     assert "PipelineError: Expected DVC to read dvc.yaml and dvc.lock, got:" in ran.stderr
     assert "dvc.yaml" in ran.stderr.split("got:")[1]
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (errno.EROFS, 2, "DataError: Expected to write in "),
+        (errno.EACCES, 2, "DataError: Expected to write in "),
+        (errno.ENOSPC, 28, "SpaceError: The disk is full: "),
+        (errno.EIO, 1, "Traceback"),
+    ],
+)
+def test_a_folder_that_takes_nothing_is_one_message(
+    number: int, code: int, said: str, tmp_path: Path
+) -> None:
+    fail = f"lambda path: (_ for _ in ()).throw(OSError({number}, 'no', '.recap'))"
+    script = f"import recap.params as p; p.read_params = {fail}; from recap.cli import app; app()"
+    done = call(tmp_path, "-c", script, "plan")
+    assert done.returncode == code
+    assert said in done.stderr and ("Traceback" in done.stderr) == (code == 1)
 
 
 CONFLICT = "<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> topic\n"
