@@ -15,9 +15,11 @@ from typing import Any
 import networkx as nx
 import yaml
 from dvc.exceptions import DvcException
+from dvc.lock import LockError
 from dvc.repo import Repo
 
-from recap.pipeline import Node, Pipeline
+from recap.params.document import refuse_conflicts
+from recap.pipeline import BUSY, Node, Pipeline
 
 LISTED = 4
 """Changed files or parameters named in one reason; the rest are counted."""
@@ -26,9 +28,10 @@ LISTED = 4
 def read_graph(root: Path) -> Pipeline:
     """The project's stages in topological order, each with its reasons to run.
 
-    Waits for another DVC process that holds the lock. Raises DvcException when dvc.yaml or
-    dvc.lock cannot be read.
+    Waits for another DVC process that holds the lock. Raises DataError where git left conflict
+    markers, DvcException when dvc.yaml or dvc.lock cannot be read.
     """
+    refuse_conflicts(root)
     # Seen from another folder, DVC puts the path of dvc.yaml before every stage's name.
     with contextlib.chdir(root), Repo(".", _wait_for_lock=True) as repo:
         graph = repo.index.graph  # edges point from a stage to what it needs
@@ -76,4 +79,4 @@ if __name__ == "__main__":
         print(read_graph(Path.cwd()).model_dump_json())
     except DvcException as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        sys.exit(BUSY if isinstance(error, LockError) else 2)

@@ -9,18 +9,21 @@ are cached. Leaves out promotion (flows/promote.py).
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
+from prefect.states import Cancelled
 
+from flows.engine import end_with_worker, show
 from flows.graph import read_graph
 from flows.mirror import Mirror
-from flows.schedule import Future, Schedule, Unit, duration, show
+from flows.schedule import Future, Schedule, Unit, duration
 from flows.stage_run import StageFailed, StageRun, run_stage, stop_all
 from recap.errors import PipelineError
 from recap.locks import sole_run
@@ -43,6 +46,16 @@ def end_children(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     stop_all()
 
 
+def unless_stopped(run: Callable[[], StageRun]) -> StageRun | State[StageRun]:
+    """What ``run`` returns; as the state Cancelled where the whole run was stopped meanwhile."""
+    try:
+        return run()
+    except StageFailed as failed:
+        if not failed.stopped:
+            raise
+        return Cancelled(message=f"The run was stopped: {failed}. Run again to go on.")
+
+
 @task(
     name="stage",
     task_run_name="{stage}",
@@ -53,16 +66,12 @@ def end_children(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     retry_delay_seconds=2,
     retry_condition_fn=may_mend,
 )
-def reproduce_stage(stage: str, place: str) -> StageRun:
+def reproduce_stage(stage: str, place: str) -> StageRun | State[StageRun]:
     """Run one stage; its lines go to the console and to Prefect's log."""
-    logger = get_run_logger()
-
-    def say(line: str) -> None:
-        logger.info(line)
-        show(f"{stage} | {line}")
-
     show(f"{place} {stage} starts")
-    run = run_stage(stage, say)
+    run = unless_stopped(lambda: run_stage(stage, lambda line: show(f"{stage} | {line}")))
+    if not isinstance(run, StageRun):
+        return run
     took = "nothing to do" if run.cached else f"done in {duration(run.seconds)}"
     show(f"{place} {stage} {took}")
     return run
@@ -81,6 +90,7 @@ def reproduce(workers: int = 2) -> list[str]:
     Afterwards tracking and registry are brought up to the files; if they cannot be reached, that
     is one warning and no failure. Raises PipelineError with the first failing stage's message.
     """
+    end_with_worker()
     root = Path.cwd()
     check_run(root)
     with sole_run(root):

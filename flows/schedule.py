@@ -7,17 +7,19 @@ nothing new starts, or only what does not need it (``keep_going``). Leaves out h
 from __future__ import annotations
 
 import queue
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from prefect.futures import PrefectFuture
 
+from flows.engine import show
 from flows.stage_run import StageFailed, StageRun, stop_all
 
-Future = PrefectFuture[StageRun]
+Future = PrefectFuture[Any]
+"""Of a StageRun, or in the state Cancelled."""
 Start = Callable[["Unit", str, list[Future]], Future]
 
 
@@ -93,12 +95,6 @@ class Schedule:
 
 def _note(events: queue.SimpleQueue[str], name: str, _: Future) -> None:
     events.put(name)
-
-
-def show(line: str) -> None:
-    """One write for a line: those of two stages never mix."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def duration(seconds: float) -> str:

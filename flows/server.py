@@ -27,7 +27,6 @@ SETTINGS = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
-    "NO_PROXY": "127.0.0.1,localhost",
 }
 IDLE = (
     "SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "TRIGGERS",
@@ -44,6 +43,7 @@ def start_api() -> Callable[[], None]:
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    child.spare_this_machine(os.environ)
     if os.environ.get("PREFECT_API_URL"):
         return lambda: None
     home = HOME.resolve()

@@ -52,9 +52,14 @@ class StageFailed(Exception):
         self.stage, self.code, self.message = stage, code, message
 
     @property
+    def stopped(self) -> bool:
+        """Whether it ended because the run was to stop: neither its fault nor its success."""
+        return _stopping.is_set()
+
+    @property
     def retryable(self) -> bool:
         """Whether a second try may end better."""
-        return self.code in RETRYABLE and not _stopping.is_set()
+        return self.code in RETRYABLE and not self.stopped
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 
 from flows.book import Book, cost
+from flows.engine import end_with_worker, show
 from flows.graph import read_graph
 from flows.mirror import Mirror
-from flows.reproduce import end_children, may_mend
-from flows.schedule import Future, Schedule, Unit, duration, show
+from flows.reproduce import end_children, may_mend, unless_stopped
+from flows.schedule import Future, Schedule, Unit, duration
 from flows.stage_run import StageRun, run_stage
 from recap.errors import PipelineError
 from recap.locks import sole_run
@@ -43,16 +45,18 @@ SHARED = 1e9
     retry_delay_seconds=2,
     retry_condition_fn=may_mend,
 )
-def run_unit(name: str, stages: tuple[str, ...], folder: str, place: str) -> StageRun:
+def run_unit(
+    name: str, stages: tuple[str, ...], folder: str, place: str
+) -> StageRun | State[StageRun]:
     """Run a cell's stages, or a shared stage, in the sweep's project."""
-    logger = get_run_logger()
 
-    def say(line: str) -> None:
-        logger.info(line)
-        show(f"{name} | {line}")
+    def run() -> StageRun:
+        return run_stage(
+            name, lambda line: show(f"{name} | {line}"), stages=stages, folder=Path(folder)
+        )
 
     show(f"{place} {name} starts")
-    return run_stage(name, say, stages=stages, folder=Path(folder))
+    return unless_stopped(run)
 
 
 @flow(
@@ -68,6 +72,7 @@ def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ())
     ``axes`` and ``seeds`` choose some of its cells. Raises PipelineError at the end, naming what
     failed in its own words.
     """
+    end_with_worker()
     root = Path.cwd()
     check_run(root)
     project, ledger = read_project(root), Ledger(root / LEDGER)

@@ -27,6 +27,7 @@ from prefect.flows import Flow
 from prefect.runtime import flow_run as this_run
 
 from flows.book import cost
+from flows.engine import end_with_worker
 from flows.remote import Entries, push
 from flows.stage_run import StageFailed, run_stage, stop_all
 from recap.errors import PipelineError
@@ -69,6 +70,7 @@ def sweep_cell(unit: str, stages: list[str], commit: str, expected: str) -> None
     Raises PipelineError where this clone has another commit or other files, and with a failing
     stage's own message.
     """
+    end_with_worker()
     root, logger = Path.cwd(), get_run_logger()
     with _Beat(UUID(str(this_run.get_id()))) as beat:
         project = read_project(root)

@@ -15,7 +15,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,29 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
 }
 """Defaults for every child; what the caller's environment sets already stays."""
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+"""Where the Prefect API, a tracking server or a judge of this machine answer."""
 
 
 def environment(**changes: str) -> dict[str, str]:
     """The environment of a child; ``python`` in it is the interpreter that runs now."""
     beside = str(Path(sys.executable).parent)
     path = os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
-    return {**ENVIRONMENT, **os.environ, "PATH": path, **changes}
+    env = {**ENVIRONMENT, **os.environ, "PATH": path, **changes}
+    spare_this_machine(env)
+    return env
+
+
+def spare_this_machine(env: MutableMapping[str, str]) -> None:
+    """Add this machine to what no proxy is asked for; what the user excepts stays.
+
+    Clients differ in which spelling they read first, so that both get the same.
+    """
+    spellings = ("no_proxy", "NO_PROXY")
+    excepted = [entry for name in spellings for entry in env.get(name, "").split(",") if entry]
+    entries = ",".join(dict.fromkeys(entry.strip() for entry in (*excepted, *THIS_MACHINE)))
+    for name in spellings:
+        env[name] = entries
 
 
 def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
@@ -96,9 +113,34 @@ def die_with_dvc() -> None:
     threading.Thread(target=_terminate_after, args=(watched,), daemon=True).start()
 
 
-def _terminate_after(watched: int) -> None:
+def end_with_parent(patience: float) -> None:
+    """Have this process get SIGTERM once its parent has ended (Linux only).
+
+    It has ``patience`` seconds to put its things in order. Unlike the kernel's signal this watches
+    the whole parent, and not the thread that started us.
+    """
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    try:
+        watched = os.pidfd_open(parent)
+    except OSError:  # it has just died, or lies outside our container
+        watched = None
+    # Adopted by init, unless init itself started us: then we are of its process group.
+    orphan = os.getppid() != parent or (parent == 1 and os.getpgid(1) != os.getpgrp())
+    if orphan:
+        os.kill(os.getpid(), signal.SIGTERM)
+    elif watched is not None:
+        watch = threading.Thread(target=_terminate_after, args=(watched, patience), daemon=True)
+        watch.start()
+
+
+def _terminate_after(watched: int, patience: float | None = None) -> None:
     select.select([watched], [], [])  # a pidfd is readable once its process has ended
     os.kill(os.getpid(), signal.SIGTERM)
+    if patience is not None:
+        time.sleep(patience)
+        os._exit(128 + signal.SIGTERM)
 
 
 def _runs(process: str) -> bool:

@@ -6,7 +6,9 @@ DVC, Prefect and MLflow are reached through child processes or imported inside a
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,12 +16,13 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from recap.errors import BusyError, DataError, ParameterError, RecapError
+from recap.child import spare_this_machine
+from recap.errors import BusyError, DataError, ParameterError, RecapError, SpaceError
 
 if TYPE_CHECKING:
     from recap.publishing import Receipt
@@ -36,11 +39,27 @@ class Guarded(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        spare_this_machine(os.environ)
         try:
             return super().invoke(ctx)
         except RecapError as error:
-            print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
-            sys.exit(error.exit_code)
+            _leave(error)
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES):
+                _leave(
+                    DataError(
+                        f"Expected to write in {Path.cwd()}, got: {error}. Make the folder "
+                        "writable, or use a clone in one that is."
+                    )
+                )
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                _leave(SpaceError(f"The disk is full: {error}. Free some space and run again."))
+            raise
+
+
+def _leave(error: RecapError) -> NoReturn:
+    print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 app = typer.Typer(
@@ -60,10 +79,13 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Stages side by side.")] = 2,
 ) -> None:
     """Bring every stage up to date, publish, and show the results."""
+    from recap.locks import sole_run
     from recap.pipeline import read_pipeline
     from recap.preflight import check_run
 
     check_run(ROOT)
+    with sole_run(ROOT):  # before a seed is written under a run, or DVC complains in its own words
+        pass
     if seed is not None and write_seed(PARAMS, seed):
         print(f"params.yaml: seed is {seed} now")
     stale = read_pipeline(ROOT).stale()

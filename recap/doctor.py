@@ -25,7 +25,9 @@ PYTHON = (3, 11)
 CONSTRAINTS = "constraints.txt"
 FREE = 5e9
 """Bytes: models, checkpoints and cache of a run with room to spare."""
-OURS = re.compile(rb"recap\.stages\.|dvc\0.*repro|flows\0reproduce|prefect\.server")
+OURS = re.compile(
+    rb"recap\.stages\.|dvc\0.*repro|flows\0(reproduce|sweep)|prefect\.(server|engine)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +119,49 @@ def _space(root: Path) -> Finding:
 
 def _lock(root: Path) -> Finding:
     path = root / STATE / "run.lock"
-    if not path.is_file():
-        return Finding("run", "none under way")
-    with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read().strip()
-            return Finding("run", f"process {holder} is at it", "Wait for it, or end it.")
+    if path.is_file():
+        with path.open("a+", encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stream.seek(0)
+                holder = stream.read().strip()
+                return Finding("run", f"process {holder} is at it", "Wait for it, or end it.")
+    if at_work := [str(ours) for ours in _processes(root)]:
+        listed = "; ".join(at_work)
+        return Finding("run", f"without the clone's lock: {listed}", "Wait for it, or end it.")
     return Finding("run", "none under way")
 
 
 def _leftovers(root: Path) -> Finding:
-    """Processes of ours in this clone whose parent has gone (Linux: read from /proc)."""
-    found = []
+    found = [ours for ours in _processes(root) if ours.orphan]
+    if found:
+        numbers = " ".join(str(ours.pid) for ours in found)
+        return Finding("leftovers", "; ".join(map(str, found)), f"End them: kill {numbers}")
+    return Finding("leftovers", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """A process of a run in this clone; an orphan's parent has gone."""
+
+    pid: int
+    command: str
+    orphan: bool
+
+    def __str__(self) -> str:
+        return f"{self.pid} ({self.command})"
+
+
+def _processes(root: Path) -> Iterator[_Process]:
+    """Runs, DVC, stages and servers that work in this clone (Linux: read from /proc)."""
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended, or it is not ours to look at
             command = (entry / "cmdline").read_bytes()
             parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
-            here = os.path.samefile(entry / "cwd", root)
-            if here and parent == "1" and OURS.search(command):
-                found.append(f"{entry.name} ({command[-60:].replace(bytes(1), b' ').decode()})")
-    if found:
-        return Finding("leftovers", "; ".join(found), "End them: kill, then the numbers.")
-    return Finding("leftovers", "none")
+            if os.path.samefile(entry / "cwd", root) and OURS.search(command):
+                words = command[-60:].replace(bytes(1), b" ").decode(errors="replace").strip()
+                yield _Process(int(entry.name), words, orphan=parent == "1")
 
 
 def _store(root: Path) -> Finding:

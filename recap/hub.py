@@ -17,6 +17,8 @@ from recap.render import Renderer
 from recap.rows import atomic_directory
 
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+SECOND_COPIES = ("*/*", "consolidated*.safetensors")
+"""The same weights in another layout: the hub's ``*`` crosses folders (original/, onnx/)."""
 
 
 def obtain(origin: str, out: Path, *, reasons: bool) -> None:
@@ -42,7 +44,13 @@ def _download(name: str, revision: str, part: Path) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        snapshot_download(name, revision=revision, local_dir=part, allow_patterns=list(FILES))
+        snapshot_download(
+            name,
+            revision=revision,
+            local_dir=part,
+            allow_patterns=list(FILES),
+            ignore_patterns=list(SECOND_COPIES),
+        )
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
@@ -60,6 +68,8 @@ def _copy(directory: Path, part: Path) -> None:
         )
     for pattern in FILES:
         for file in directory.glob(pattern):
+            if any(file.match(second) for second in SECOND_COPIES[1:]):
+                continue
             shutil.copyfile(file, part / file.name)
 
 

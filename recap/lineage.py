@@ -17,6 +17,7 @@ import yaml
 
 from recap.errors import DataError
 from recap.params import Params
+from recap.params.document import refuse_conflicts
 
 DATA_STAGES = ("prepare", "prefill")
 """Stages whose outputs are data that training and evaluation see."""
@@ -53,7 +54,8 @@ class Lineage:
 
 
 def read_lineage(root: Path) -> Lineage:
-    """The state of the clone in ``root``; raises DataError when the lock is not YAML."""
+    """The state of the clone in ``root``; raises DataError when the lock cannot be read."""
+    refuse_conflicts(root)
     path = root / "dvc.lock"
     try:
         lock = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -11,8 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from recap.child import start
-from recap.errors import PipelineError
+from recap.errors import BusyError, PipelineError
+from recap.params.document import refuse_conflicts
 from recap.types import Row
+
+BUSY = BusyError.exit_code
+"""How ``flows.graph`` ends when DVC's locks are taken."""
 
 
 class Node(Row):
@@ -61,10 +65,17 @@ class Pipeline(Row):
 def read_pipeline(root: Path) -> Pipeline:
     """Ask DVC, in a child process, for the graph and the state of the project in ``root``.
 
-    Raises PipelineError with DVC's own words when it cannot answer.
+    Raises DataError where git left conflict markers, else PipelineError with DVC's own words when
+    it cannot answer, and BusyError while another process of DVC is at work.
     """
+    refuse_conflicts(root)
     child = start(["-m", "flows.graph"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = child.communicate()
+    if child.returncode == BUSY:
+        raise BusyError(
+            "Expected no other DVC process at work in this clone, but there is one:\n"
+            f"{err.strip()}\nWait for it, or end it; `recap doctor` names what was left over."
+        )
     if child.returncode != 0:
         raise PipelineError(
             f"Expected DVC to read dvc.yaml and dvc.lock, got:\n{err.strip()}\n"

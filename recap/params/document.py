@@ -1,48 +1,63 @@
-"""``params.yaml`` as plain values, read as DVC reads it: a number is a number, a key stands once.
+"""``params.yaml`` as plain values, by the parser that DVC itself uses; conflict markers are named.
 
-PyYAML by itself takes ``3e-4`` for a text and the last of two equal keys for the only one; DVC,
-whose reader is another, takes the first for a number and refuses the second in words of its own.
+One parser, so that what DVC compares, what a stage reads and what a sweep overlays are the same
+value. PyYAML's differ: to it ``3e-4`` and ``1.5e6`` are texts, ``017`` is 15, ``no`` is false.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
 
-from recap.errors import ParameterError
+from recap.errors import DataError, ParameterError
 
-
-class _Loader(yaml.SafeLoader):
-    """Plain values, numbers in exponents too, no key twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                raise ParameterError(
-                    f"Expected each key once, got '{key.value}' in line {lines[key.value]} and "
-                    f"again in line {line}. Remove one of them."
-                )
-            lines[key.value] = line
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+"), list("-+0123456789")
-)
+CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( .*)?$", re.MULTILINE)
+"""Lines that git leaves in a file it could not merge; none of them can stand in sound YAML."""
+MADE = "dvc.lock"
 
 
 def read_document(path: Path) -> Any:
-    """The file's values; raises ParameterError when there is none or it cannot be read as YAML."""
+    """The file's values.
+
+    Raises ParameterError when there is none or it cannot be read as YAML, DataError when git left
+    conflict markers in it.
+    """
     if not path.is_file():
         raise ParameterError(f"Expected the parameter file {path}, found none. Run inside a clone.")
+    refuse_conflicts(path.parent, [path.name])
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except ParameterError as error:
-        raise ParameterError(f"{path}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except DuplicateKeyError as error:
+        key = str(error.problem).split('"')[1]
+        raise ParameterError(
+            f"{path}: Expected each key once, got '{key}' again in line "
+            f"{error.problem_mark.line + 1}. Remove one of them."
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is not valid YAML: {error}") from None
+
+
+def refuse_conflicts(root: Path, names: Sequence[str] = ("params.yaml", "dvc.yaml", MADE)) -> None:
+    """Raise DataError where git left conflict markers in one of the files that DVC reads."""
+    for name in names:
+        path = root / name
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        if found := CONFLICT.search(text):
+            line = text.count("\n", 0, found.start()) + 1
+            raise DataError(
+                f"Expected {path} without conflict markers, got '{found.group()}' in line {line}. "
+                + (_TAKE_ONE if name == MADE else _DECIDE).format(path=path)
+            )
+
+
+_TAKE_ONE = (
+    "Take one side whole (`git checkout --theirs {path}`, then `git add {path}`), or remove the "
+    "file: `recap run` restores from the cache what is there and writes it anew."
+)
+_DECIDE = "Edit the file so that one side is left, then `git add {path}`."

@@ -21,7 +21,7 @@ import yaml
 from recap.lineage import digest, trained_with
 from recap.locks import STATE, exclusive
 from recap.params import Params, read_params
-from recap.params.document import read_document
+from recap.params.document import read_document, refuse_conflicts
 from recap.rows import atomic_path
 from recap.sweeps.design import Cell, Design, sweep_design
 from recap.sweeps.fingerprint import CELL_STAGES, CODE, DYNAMICS, Fingerprints, tracked_files
@@ -102,6 +102,7 @@ def read_project(root: Path) -> Project:
 
     Raises ParameterError where params.yaml has no sweep, or one that does not fit.
     """
+    refuse_conflicts(root)
     params = read_params(root / "params.yaml")
     design = sweep_design(params)
     pipeline = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))

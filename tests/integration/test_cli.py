@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from recap.child import start
 from recap.cli import write_seed
 from recap.errors import ParameterError
 from recap.publishing import Receipt
@@ -122,6 +126,74 @@ def test_an_unreadable_graph_is_one_message(tmp_path: Path) -> None:
     assert "PipelineError: Expected DVC to read dvc.yaml and dvc.lock, got:" in ran.stderr
     assert "dvc.yaml" in ran.stderr.split("got:")[1]
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (errno.EROFS, 2, "DataError: Expected to write in "),
+        (errno.EACCES, 2, "DataError: Expected to write in "),
+        (errno.ENOSPC, 28, "SpaceError: The disk is full: "),
+        (errno.EIO, 1, "Traceback"),
+    ],
+)
+def test_a_folder_that_takes_nothing_is_one_message(
+    number: int, code: int, said: str, tmp_path: Path
+) -> None:
+    fail = f"lambda path: (_ for _ in ()).throw(OSError({number}, 'no', '.recap'))"
+    script = f"import recap.params as p; p.read_params = {fail}; from recap.cli import app; app()"
+    done = call(tmp_path, "-c", script, "plan")
+    assert done.returncode == code
+    assert said in done.stderr and ("Traceback" in done.stderr) == (code == 1)
+
+
+CONFLICT = "<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> topic\n"
+
+
+@pytest.mark.slow
+def test_conflict_markers_are_one_message_everywhere(tmp_path: Path) -> None:
+    """And removing the lock, as advised, runs nothing anew."""
+    project = make_project(tmp_path)
+    assert call(project, "-m", "dvc", "repro", "-q").returncode == 0
+    (project / "dvc.lock").write_text(CONFLICT)
+    said = "Expected dvc.lock without conflict markers, got '<<<<<<< HEAD' in line 1."
+    for command in ("run", "plan", "publish"):
+        asked = call(project, "-m", "recap", command)
+        assert asked.returncode == 2
+        assert f"DataError: {said}" in asked.stderr and "Traceback" not in asked.stderr
+    assert said in call(project, "-m", "recap", "doctor", COLUMNS="200").stdout
+    (project / "dvc.lock").unlink()
+    again = call(project, "-m", "dvc", "repro").stdout
+    assert again.count("is cached - skipping run") == 3 and "working on" not in again
+
+
+AT_WORK = """\
+stages:
+  long:
+    cmd: echo $$ > pid && exec python -m recap.child /bin/sleep 300
+    outs:
+      - long.txt
+"""
+
+
+@pytest.mark.slow
+def test_dvc_at_work_is_said_in_our_words(tmp_path: Path) -> None:
+    project = make_project(tmp_path, AT_WORK)
+    dvc = start(["-m", "dvc", "repro", "-q"], cwd=project, env=child_environment(project))
+    try:
+        deadline = time.monotonic() + 120
+        while not (project / "pid").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for command in ("run", "plan"):
+            asked = call(project, "-m", "recap", command)
+            assert asked.returncode == os.EX_TEMPFAIL
+            assert "BusyError: Expected no other DVC process at work in this clone" in asked.stderr
+            assert f"(PID {dvc.pid})" in asked.stderr and "Traceback" not in asked.stderr
+        found = call(project, "-m", "recap", "doctor", COLUMNS="200").stdout
+        assert re.search(rf"mend  run: without the clone's lock: .*{dvc.pid} \(", found)
+    finally:
+        dvc.terminate()
+        dvc.wait()
 
 
 def test_a_second_run_answers_without_prefect(tmp_path: Path) -> None:

@@ -146,6 +146,30 @@ def test_two_runs_never_share_a_clone(tmp_path: Path, api: str) -> None:
     )
 
 
+ASK = """
+from flows.server import start_api
+start_api()()
+from prefect.client.orchestration import get_client
+with get_client(sync_client=True) as client:
+    assert client.api_healthcheck() is None
+    print("pools:", client.read_work_pools())
+"""
+
+
+@pytest.mark.parametrize("upper", [True, False])
+def test_a_proxy_is_not_asked_for_this_machine(upper: bool, tmp_path: Path, api: str) -> None:
+    """Nothing listens at the proxy, and what the user excepts from it is another host."""
+    names = [f"{name}_PROXY" for name in ("HTTP", "HTTPS", "ALL")]
+    proxies = dict.fromkeys(names, "http://127.0.0.1:9") | {"NO_PROXY": "corp.internal"}
+    named = {name if upper else name.lower(): value for name, value in proxies.items()}
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": api} | named
+    asked = subprocess.run(
+        [sys.executable, "-c", ASK], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert "pools: [" in asked.stdout
+
+
 @pytest.mark.slow
 def test_promote_and_rollback_as_commands(tmp_path: Path, api: str) -> None:
     project = make_project(tmp_path)

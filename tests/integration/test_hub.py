@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub.utils import filter_repo_objects
 
 from recap.errors import ModelError, RenderError
-from recap.hub import obtain
+from recap.hub import FILES, SECOND_COPIES, obtain
 from recap.microworld.pretraining import make_model
 from recap.microworld.tokenizer import make_tokenizer
 from recap.params import read_params
@@ -35,17 +36,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(make_model(settings, tokenizer, 1), tokenizer, folder)
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
     (folder / "modeling_own.py").write_text("raise SystemExit")
+    (folder / "consolidated.safetensors").write_bytes(b"the same again")
+    (folder / "original").mkdir()
+    (folder / "original/model.safetensors").write_bytes(b"the same again")
     return folder
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def wanted(folder: Path) -> dict[str, bytes]:
     return {
-        name: data for name, data in contents(folder).items() if not name.endswith((".bin", ".py"))
+        name: data
+        for name, data in contents(folder).items()
+        if not name.endswith((".bin", ".py")) and "/" not in name and "consolidated" not in name
     }
+
+
+def test_weights_are_fetched_once() -> None:
+    """By the hub's own filter, whose ``*`` crosses folders."""
+    root = ["config.json", "model-1.safetensors", "model.safetensors.index.json", "merges.txt"]
+    twice = ["original/model.safetensors", "onnx/config.json", "consolidated.00.safetensors"]
+    taken = filter_repo_objects(
+        [*root, *twice, "model.bin"],
+        allow_patterns=list(FILES),
+        ignore_patterns=list(SECOND_COPIES),
+    )
+    assert list(taken) == root
 
 
 def test_a_folder_is_taken_without_pickles_and_code(folder: Path, tmp_path: Path) -> None:
@@ -120,7 +139,7 @@ def hub(folder: Path) -> Iterator[str]:
                 ]
                 self.answer(json.dumps(tree).encode(), "tree")
             elif self.path.startswith(f"/org/name/resolve/{REVISION}/"):
-                name = self.path.rsplit("/", 1)[1]
+                name = self.path.split(f"{REVISION}/")[1]
                 self.answer(files[name], name)
             else:
                 self.send_error(404)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 
 import pytest
 
-from recap.child import STARTER, environment
+from recap.child import STARTER, environment, spare_this_machine
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
@@ -29,3 +30,46 @@ def test_whose_starter_is_dead_leaves(end: bool, code: int, said: str) -> None:
         starter.kill()
         starter.wait()
     assert (child.returncode, child.stdout) == (code, said)
+
+
+ORPHAN = """
+import os, subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import os, time;"
+    "from recap.child import end_with_parent; end_with_parent(60); print(os.getpid(), flush=True);"
+    "time.sleep(300)"])
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
+def test_who_watches_its_parent_ends_with_it() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHAN],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    child = os.pidfd_open(int(parent.stdout.readline()))
+    assert select.select([child], [], [], 0.2)[0] == []
+    parent.kill()
+    assert select.select([child], [], [], 60)[0] == [child]
+    parent.communicate()
+
+
+HERE = "127.0.0.1,localhost,::1"
+
+
+@pytest.mark.parametrize(
+    ("env", "excepted"),
+    [
+        ({}, HERE),
+        ({"NO_PROXY": "corp.internal"}, f"corp.internal,{HERE}"),
+        ({"no_proxy": "corp.internal, localhost"}, "corp.internal,localhost,127.0.0.1,::1"),
+        ({"no_proxy": "a", "NO_PROXY": "b"}, f"a,b,{HERE}"),
+        ({"NO_PROXY": "*"}, f"*,{HERE}"),
+    ],
+)
+def test_this_machine_is_reached_without_a_proxy(env: dict[str, str], excepted: str) -> None:
+    spare_this_machine(env)
+    assert (env["no_proxy"], env["NO_PROXY"]) == (excepted, excepted)
+    spare_this_machine(env)
+    assert env["no_proxy"] == excepted

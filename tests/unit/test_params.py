@@ -330,10 +330,9 @@ def test_a_key_stands_once(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text()
     file = tmp_path / "params.yaml"
     last = text.count("\n") + 1
-    first = text.splitlines().index(next(x for x in text.splitlines() if x.startswith("seed:"))) + 1
     for added, message in (
-        ("seed: 3\n", rf"'seed' in line {first} and again in line {last}\. Remove one"),
-        ("more: {a: 1, b: 2, a: 3}\n", rf"'a' in line {last} and again in line {last}"),
+        ("seed: 3\n", rf"'seed' again in line {last}\. Remove one"),
+        ("more: {a: 1, b: 2, a: 3}\n", rf"'a' again in line {last}"),
     ):
         file.write_text(text + added)
         with pytest.raises(ParameterError, match=message):

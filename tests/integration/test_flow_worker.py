@@ -1,0 +1,108 @@
+"""The flow ``reproduce`` as a Prefect worker runs it: cancelled, and with its worker killed.
+
+Locks: 1. a cancelled run's stage is cancelled too, in Prefect's eyes; 2. what a stage says stands
+in the run's log; 3. nothing that a killed worker started lives on, and the next run goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.flow_project import ROOT, alive, call, child_environment, make_project
+from tests.integration.test_flows import descendants, post, wait_for
+
+LONG = """\
+stages:
+  long:
+    cmd: echo step 3 of 9 && echo $$ > pid && exec python -m recap.child /bin/sleep 300
+    outs:
+      - long.txt
+"""
+PATIENCE = 300.0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
+def test_a_cancelled_run_and_a_killed_worker(tmp_path: Path, api: str) -> None:
+    project = make_project(tmp_path, LONG)
+    for name in ("infra", "flows"):
+        shutil.copytree(ROOT / name, project / name)
+    prefect = [sys.executable, "-m", "prefect"]
+    env = child_environment(project, PREFECT_API_URL=api, PREFECT_WORKER_QUERY_SECONDS="1")
+    for command in (
+        ["work-pool", "create", "--type", "process", "--overwrite", "recap"],
+        ["--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml"],
+    ):
+        subprocess.run([*prefect, *command], cwd=project, env=env, check=True, timeout=300)
+    with urllib.request.urlopen(f"{api}/deployments/name/reproduce/nightly") as answer:
+        start = f"{api}/deployments/{json.load(answer)['id']}/create_flow_run"
+    with (tmp_path / "worker.log").open("w") as log:
+        worker = subprocess.Popen(
+            [*prefect, "worker", "start", "--pool", "recap"],
+            cwd=project, env=env, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        run = post(start, {})["id"]
+        stage = int(wait_for(project / "pid", PATIENCE))
+        post(f"{api}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+        until(lambda: states(api, run)[0] == "CANCELLED" and not alive(stage))
+        until(lambda: states(api, run) == ["CANCELLED", "CANCELLED"])
+        lines = [entry["message"] for entry in found(api, "logs", flow_run(run))]
+        assert "[1/1] long starts" in lines and "long | step 3 of 9" in lines
+
+        (project / "pid").unlink()
+        run = post(start, {})["id"]
+        stage = int(wait_for(project / "pid", PATIENCE))
+        family = [stage, *descendants(worker.pid)]
+        assert len(family) >= 3  # the stage, DVC, Prefect's engine
+        worker.kill()
+        worker.wait()
+        until(lambda: not any(map(alive, family)))
+        until(lambda: states(api, run) == ["CRASHED", "CANCELLED"])
+    finally:
+        for pid in descendants(worker.pid):
+            os.kill(pid, 9)
+        worker.kill()
+        worker.wait()
+    (project / "dvc.yaml").write_text(LONG.replace("exec python -m recap.child /bin/sleep 300",
+                                                   "echo done > long.txt"))  # fmt: skip
+    again = call(project, "-m", "flows", "reproduce", PREFECT_API_URL=api)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (project / "long.txt").read_text() == "done\n"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def states(api: str, run: str) -> list[str]:
+    """The state of a flow run, and of its tasks."""
+    with urllib.request.urlopen(f"{api}/flow_runs/{run}") as answer:
+        own = json.load(answer)["state"]["type"]
+    tasks = found(api, "task_runs", {"flow_runs": {"id": {"any_": [run]}}})
+    return [own, *(task["state"]["type"] for task in tasks)]
+
+
+def flow_run(run: str) -> dict[str, Any]:
+    return {"logs": {"flow_run_id": {"any_": [run]}}}
+
+
+def found(api: str, what: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{api}/{what}/filter", json.dumps(wanted).encode(), headers)
+    with urllib.request.urlopen(request) as answer:
+        return list(json.load(answer))
