@@ -22,7 +22,7 @@ from pathlib import Path
 CPU, GPU = "constraints.txt", "constraints.gpu.txt"
 DEVICES = ("auto", "cpu", "gpu")
 SAME = {"disable-pip-version-check", "no-cache-dir", "no-color", "no-input", "no-compile", "quiet",
-        "progress-bar", "require-virtualenv", "retries", "root-user-action", "verbose"}  # fmt: skip
+        "prefer-binary", "progress-bar", "require-virtualenv", "no-warn-script-location", "retries", "root-user-action", "verbose"}  # fmt: skip
 """Settings of pip that change nothing about what is installed."""
 FLAGS = {
     "index-url": "--default-index",
@@ -31,7 +31,12 @@ FLAGS = {
     "constraint": "--constraints",
     "trusted-host": "--allow-insecure-host",
 }
-VARIABLES = {"cert": "SSL_CERT_FILE", "timeout": "UV_HTTP_TIMEOUT", "proxy": "ALL_PROXY"}
+VARIABLES = {
+    "cert": "SSL_CERT_FILE",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+    "proxy": "ALL_PROXY",
+}
 OWN_INDEX = ("index-url", "extra-index-url", "find-links", "no-index")
 PROBE_SECONDS = 30.0
 

@@ -59,10 +59,13 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Stages side by side.")] = 2,
 ) -> None:
     """Bring every stage up to date, publish, and show the results."""
+    from recap.lineage import read_commit
     from recap.params import check_pipeline, read_params
     from recap.pipeline import read_pipeline
 
     check_pipeline(read_params(PARAMS))
+    if missing := read_commit(ROOT).missing:
+        print(f"No commit is recorded with these results: {missing}", file=sys.stderr)
     if seed is not None and write_seed(PARAMS, seed):
         print(f"params.yaml: seed is {seed} now")
     stale = read_pipeline(ROOT).stale()
