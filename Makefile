@@ -26,7 +26,7 @@ export VLLM_NO_USAGE_STATS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help install run plan report journey lint types imports unit test faults bench sweep curve compare deps deploy clean
+.PHONY: help install run plan report journey lint types imports unit test portable faults bench sweep curve compare deps deploy clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -71,6 +71,9 @@ unit: $(STAMP)  ## the tests that need no finished run
 
 test: lint types imports  ## all checks and tests; with a finished run, acceptance too
 	@pytest -n 2 --dist worksteal
+
+portable: $(STAMP)  ## a small pipeline by two other instruction sets, and an installation by another Python
+	@python -m tests.portable
 
 faults: $(STAMP)  ## kill training at KILLS random moments (20), it has to end bit-equal each time (FAULT_SEED=)
 	@python -m tests.faults --kills $(or $(KILLS),20) $(if $(FAULT_SEED),--seed $(FAULT_SEED))

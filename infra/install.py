@@ -129,7 +129,7 @@ def pins(path: Path) -> dict[str, str]:
 
 
 def take_installer(settings: Mapping[str, str], say: Callable[[str], None]) -> Installer:
-    """uv where it can be had and knows every setting of pip, else pip."""
+    """Uv where it can be had and knows every setting of pip, else pip."""
     try:
         options, variables = uv_options(settings)
     except ValueError as unknown:
@@ -170,7 +170,10 @@ def small_torch(installer: Installer, settings: Mapping[str, str], torch: str) -
 
 def install(choice: Choice, settings: Mapping[str, str], say: Callable[[str], None]) -> None:
     """Put the packages of the list, torch's companions and the project into the environment."""
-    installer, torch = take_installer(settings, say), f"torch=={pins(Path(choice.packages))['torch']}"
+    installer, torch = (
+        take_installer(settings, say),
+        f"torch=={pins(Path(choice.packages))['torch']}",
+    )
     small = small_torch(installer, settings, torch) if choice.packages == CPU else []
     if small:
         say("torch comes from PyTorch's index of CPU builds")
@@ -211,24 +214,6 @@ def check_build(choice: Choice, version: str) -> str:
     return f"torch {version}, built for CUDA, with its companions{companions}"
 
 
-def without_git(root: Path) -> str:
-    """Tell DVC that there is no git; why there is none for us, or nothing where there is one."""
-    try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "--git-dir"], cwd=root, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        asked = None
-    if asked is not None and (asked.returncode == 0 or "dubious ownership" in asked.stderr):
-        return ""
-    local = root / ".dvc/config.local"
-    if "no_scm" not in (local.read_text("utf-8") if local.is_file() else ""):
-        with local.open("a", encoding="utf-8") as stream:
-            stream.write("[core]\n    no_scm = true\n")
-    what = "git is not installed" if asked is None else "this folder is no git clone"
-    return f"{what}: everything runs, and no commit is recorded with the results"
-
-
 def main() -> None:
     """Install, look whether everything imports, and say what was chosen and why."""
     parser = argparse.ArgumentParser(description="The environment of `make install`.")
@@ -249,8 +234,6 @@ def main() -> None:
         say(check_build(choice, importlib.metadata.version("torch")))
     except InstallError as error:
         sys.exit(f"install: {error}")
-    if said := without_git(Path.cwd()):
-        say(said)
     say("looking whether everything imports ...")
     sys.exit(subprocess.run([sys.executable, "-m", "recap.imports"], check=False).returncode)
 

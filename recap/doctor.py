@@ -76,7 +76,9 @@ def _python() -> Finding:
 
 def _packages(root: Path) -> Finding:
     """Versions as the list has them that was installed: the one for GPUs brings vllm itself."""
-    name = GPU_CONSTRAINTS if _version("vllm") and (root / GPU_CONSTRAINTS).is_file() else CONSTRAINTS
+    name = (
+        GPU_CONSTRAINTS if _version("vllm") and (root / GPU_CONSTRAINTS).is_file() else CONSTRAINTS
+    )
     pinned = _pinned(root / name)
     wrong = [
         f"{name} {found or 'none'} instead of {version}"

@@ -32,8 +32,9 @@ HEAVY = {
     "dvc": "dvc.repo",
 }
 """Module to import, by distribution; what others load comes first, so that the cause is named."""
-SECONDS = 300.0
-"""One import may take this long: the first one after an installation compiles what it reads."""
+SECONDS = 900.0
+"""One import may take this long: the first one compiles what it reads, on a machine that may be
+busy. A whole check takes half a minute where nothing else runs."""
 MEND = (
     "`rm -r .venv && make install` installs it anew; what to do if that does not help: "
     "docs/installation.md, When a package does not import."

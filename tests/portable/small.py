@@ -90,5 +90,7 @@ def run(command: list[str], folder: Path, python: Path, **variables: str) -> str
         check=False,
     )
     if ended.returncode != 0:
-        raise SmallError(f"`{' '.join(command[:4])}` exited with {ended.returncode}:\n{ended.stdout}")
+        raise SmallError(
+            f"`{' '.join(command[:4])}` exited with {ended.returncode}:\n{ended.stdout}"
+        )
     return ended.stdout
