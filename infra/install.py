@@ -21,8 +21,10 @@ from pathlib import Path
 
 CPU, GPU = "constraints.txt", "constraints.gpu.txt"
 DEVICES = ("auto", "cpu", "gpu")
-SAME = {"disable-pip-version-check", "no-cache-dir", "no-color", "no-input", "no-compile", "quiet",
-        "prefer-binary", "progress-bar", "require-virtualenv", "no-warn-script-location", "retries", "root-user-action", "verbose"}  # fmt: skip
+SAME = set(
+    "disable-pip-version-check no-cache-dir no-color no-compile no-input no-warn-script-location "
+    "prefer-binary progress-bar quiet require-virtualenv retries root-user-action verbose".split()
+)
 """Settings of pip that change nothing about what is installed."""
 FLAGS = {
     "index-url": "--default-index",
@@ -129,7 +131,7 @@ def pins(path: Path) -> dict[str, str]:
 
 
 def take_installer(settings: Mapping[str, str], say: Callable[[str], None]) -> Installer:
-    """Uv where it can be had and knows every setting of pip, else pip."""
+    """Take uv where it can be had and knows every setting of pip, else pip."""
     try:
         options, variables = uv_options(settings)
     except ValueError as unknown:
@@ -170,10 +172,8 @@ def small_torch(installer: Installer, settings: Mapping[str, str], torch: str) -
 
 def install(choice: Choice, settings: Mapping[str, str], say: Callable[[str], None]) -> None:
     """Put the packages of the list, torch's companions and the project into the environment."""
-    installer, torch = (
-        take_installer(settings, say),
-        f"torch=={pins(Path(choice.packages))['torch']}",
-    )
+    installer = take_installer(settings, say)
+    torch = f"torch=={pins(Path(choice.packages))['torch']}"
     small = small_torch(installer, settings, torch) if choice.packages == CPU else []
     if small:
         say("torch comes from PyTorch's index of CPU builds")

@@ -225,7 +225,7 @@ def _cache(root: Path) -> Finding:
             "cache",
             f"{len(state.damaged)} of {state.total} files are damaged: {_some(state.damaged)}",
             "Delete these files; then `dvc pull` fetches them from a remote, or `make run` makes "
-            "what is missing. Outputs that were checked out from them are damaged too: `dvc status`.",
+            "what is missing. Outputs checked out from them are damaged too: `dvc status` tells.",
         )
     if state.missing:
         return Finding(

@@ -71,7 +71,7 @@ def test_vllm_is_for_linux_on_x86(machine: str) -> None:
 )
 @pytest.mark.parametrize("name", [CPU, GPU])
 def test_a_python_gets_what_it_alone_needs(name: str, version: str, names: set[str]) -> None:
-    """Redis needs one before 3.11.3, Prefect another from 3.13 on."""
+    """The client of redis needs one before 3.11.3, Prefect another from 3.13 on."""
     python = {"python_full_version": version, "python_version": version.rsplit(".", 1)[0]}
     got = listed(name, **python, **MACHINES["Linux x86_64"])
     assert got.keys() & {"async-timeout", "whenever"} == names

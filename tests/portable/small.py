@@ -65,7 +65,7 @@ def make_small(folder: Path) -> Path:
 
 
 def overlaid(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """``values`` with ``changes`` in it, key by key; raises KeyError for a key that is not there."""
+    """``values`` with ``changes`` in it, key by key; raises KeyError for an unknown key."""
     merged = dict(values)
     for key, change in changes.items():
         old = values[key]
@@ -74,7 +74,7 @@ def overlaid(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(command: list[str], folder: Path, python: Path, **variables: str) -> str:
-    """What a command says that uses the environment of ``python``; raises SmallError if it fails."""
+    """What a command says in the environment of ``python``; raises SmallError if it fails."""
     beside = {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(folder)}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     ended = subprocess.run(

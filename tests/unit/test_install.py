@@ -50,7 +50,7 @@ def test_the_list_follows_from_the_machine(
 
 
 def test_cuda_builds_are_for_linux() -> None:
-    with pytest.raises(install.InstallError, match="got Darwin. Run make install DEVICE=cpu"):
+    with pytest.raises(install.InstallError, match=r"got Darwin\. Run make install DEVICE=cpu"):
         install.choose("gpu", "Darwin", "arm64", [])
 
 
