@@ -21,10 +21,21 @@ from pathlib import Path
 
 CPU, GPU = "constraints.txt", "constraints.gpu.txt"
 DEVICES = ("auto", "cpu", "gpu")
-SAME = set(
-    "disable-pip-version-check no-cache-dir no-color no-compile no-input no-warn-script-location "
-    "prefer-binary progress-bar quiet require-virtualenv retries root-user-action verbose".split()
-)
+SAME = {
+    "disable-pip-version-check",
+    "no-cache-dir",
+    "no-color",
+    "no-compile",
+    "no-input",
+    "no-warn-script-location",
+    "prefer-binary",
+    "progress-bar",
+    "quiet",
+    "require-virtualenv",
+    "retries",
+    "root-user-action",
+    "verbose",
+}
 """Settings of pip that change nothing about what is installed."""
 FLAGS = {
     "index-url": "--default-index",
