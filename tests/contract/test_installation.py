@@ -5,12 +5,15 @@ from __future__ import annotations
 import fnmatch
 import re
 import shlex
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.contract.stage_deps import ROOT
+from tests.contract.stage_deps import ROOT, pipeline
 
 CPU, GPU = "constraints.txt", "constraints.gpu.txt"
 INSTRUCTIONS = {"FROM", "RUN", "COPY", "WORKDIR", "ENV", "CMD"}
@@ -121,3 +124,18 @@ def test_the_image_copies_what_is_there_and_what_installing_needs() -> None:
                 assert (ROOT / source).exists(), source
                 assert not any(fnmatch.fnmatch(source, pattern) for pattern in ignored), source
                 copied.add(f"{target}{source.rpartition('/')[2]}" if target == "infra/" else source)
+
+
+def test_git_ignores_all_that_a_run_leaves(tmp_path: Path) -> None:
+    outs = {out for stage in pipeline().values() for out in stage.get("outs", [])}
+    outs |= {metric for stage in pipeline().values() for metric in stage.get("metrics", [])
+             if isinstance(metric, str)}  # fmt: skip
+    kept = {".venv/installed", ".recap/run.lock", "mlflow.db", "mlartifacts/x", "dvc.lock"}
+    paths = sorted({*map(str, outs), *kept, "hub/model.safetensors"})
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    asked = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--stdin"],
+        cwd=tmp_path, input="\n".join(paths), capture_output=True, text=True,
+    )  # fmt: skip
+    assert sorted(asked.stdout.split("\n")[:-1]) == paths
