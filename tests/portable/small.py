@@ -14,14 +14,14 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 1500.0
+PATIENCE = 1800.0
 """Seconds after which a command counts as hanging."""
 OVERLAY: dict[str, Any] = {
     "matrix": {"variants": ["base", "recap"]},
     "sampling": {"batch_size": 24},
     "models": {
         "hidden_size": 64, "num_layers": 2, "num_heads": 2,
-        "policy": {"updates": 150}, "guardian": {"updates": 60},
+        "policy": {"updates": 80}, "guardian": {"updates": 40},
     },
     "sources": {"updates": 10},
     "prepare": {"train_prompts": 60, "eval_prompts": 24},
