@@ -6,10 +6,13 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v python)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3 || command -v python)
+DEVICE ?= auto
 WORKERS ?= 2
 VENV := $(CURDIR)/.venv
-STAMP := $(VENV)/installed
+# Relative: make cannot name a target whose path has a blank. It holds the folder that was installed.
+STAMP := .venv/installed
+MOVED := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" ] || echo moved)
 
 export PATH := $(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(VENV)
@@ -23,22 +26,23 @@ export VLLM_NO_USAGE_STATS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help install run plan report journey lint types imports unit test faults bench sweep curve compare deps deploy clean
+.PHONY: help install run plan report journey lint types imports unit test portable faults bench sweep curve compare deps deploy clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
 
-install: $(STAMP)  ## the environment in .venv
+install: $(STAMP)  ## the environment in .venv (DEVICE=cpu or gpu, PYTHON=)
 
-# --no-deps: constraints.txt is complete, and re-resolving would bring gigabytes of CUDA companions.
-$(STAMP): constraints.txt pyproject.toml
+$(STAMP): constraints.txt constraints.gpu.txt pyproject.toml infra/install.py $(MOVED)
 	@test -n "$(PYTHON)" || { echo "Expected Python 3.11 or later, found none. Install it (for instance with pyenv) or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Expected Python 3.11 or later, got $$("$(PYTHON)" --version 2>&1) from $(PYTHON). Install it (for instance with pyenv) or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -w . || { echo "Expected a folder that can be written to, got $(CURDIR). Clone the project where you may write" >&2; exit 2; }
 	@"$(VENV)/bin/python" -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear "$(VENV)"
-	@echo "Installing the packages of constraints.txt into .venv (some minutes, once) ..."
-	@"$(VENV)/bin/python" -m pip install -qq --no-compile --no-deps -r constraints.txt
-	@"$(VENV)/bin/python" -m pip install -qq --no-deps --no-build-isolation -e .
-	@touch "$(STAMP)"
+	@"$(VENV)/bin/python" infra/install.py --device $(DEVICE)
+	@pwd -P > $(STAMP)
+
+.PHONY: moved
+moved: ;
 
 run: $(STAMP)  ## run what is stale, publish, show the results (SEED=n, WORKERS=n)
 	@recap run --workers $(WORKERS) $(if $(SEED),--seed $(SEED))
@@ -67,6 +71,9 @@ unit: $(STAMP)  ## the tests that need no finished run
 
 test: lint types imports  ## all checks and tests; with a finished run, acceptance too
 	@pytest -n 2 --dist worksteal
+
+portable: $(STAMP)  ## a small pipeline by two other instruction sets, and an installation by another Python
+	@python -m tests.portable
 
 faults: $(STAMP)  ## kill training at KILLS random moments (20), it has to end bit-equal each time (FAULT_SEED=)
 	@python -m tests.faults --kills $(or $(KILLS),20) $(if $(FAULT_SEED),--seed $(FAULT_SEED))

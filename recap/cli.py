@@ -79,6 +79,7 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Stages side by side.")] = 2,
 ) -> None:
     """Bring every stage up to date, publish, and show the results."""
+    from recap.lineage import read_commit
     from recap.locks import sole_run
     from recap.pipeline import read_pipeline
     from recap.preflight import check_run
@@ -86,6 +87,8 @@ def run(
     check_run(ROOT)
     with sole_run(ROOT):  # before a seed is written under a run, or DVC complains in its own words
         pass
+    if missing := read_commit(ROOT).missing:
+        print(f"No commit is recorded with these results: {missing}", file=sys.stderr)
     if seed is not None and write_seed(PARAMS, seed):
         print(f"params.yaml: seed is {seed} now")
     stale = read_pipeline(ROOT).stale()

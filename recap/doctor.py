@@ -9,20 +9,27 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 
+from packaging.requirements import Requirement
+
+from recap.child import start
 from recap.errors import DataError, RecapError, choices
+from recap.imports import HEAVY, MEND, broken, installed
+from recap.lineage import read_commit, read_lineage
 from recap.locks import STATE
+from recap.objects import examine_cache
 from recap.pipeline import read_pipeline
 from recap.preflight import check_run
 from recap.store import database
 
 PYTHON = (3, 11)
 CONSTRAINTS = "constraints.txt"
+GPU_CONSTRAINTS = "constraints.gpu.txt"
 FREE = 5e9
 """Bytes: models, checkpoints and cache of a run with room to spare."""
 OURS = re.compile(
@@ -51,6 +58,7 @@ def examine(root: Path) -> Iterator[Finding]:
         )
     yield _python()
     yield _packages(root)
+    yield _imports(root)
     yield _git(root)
     yield _parameters(root)
     yield _space(root)
@@ -58,6 +66,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield _leftovers(root)
     yield _store(root)
     yield _dvc(root)
+    yield _cache(root)
 
 
 def _python() -> Finding:
@@ -68,35 +77,61 @@ def _python() -> Finding:
 
 
 def _packages(root: Path) -> Finding:
-    pinned = re.findall(r"^([\w.-]+)==(\S+)", (root / CONSTRAINTS).read_text(), re.MULTILINE)
-    wrong = []
-    for name, version in pinned:
-        try:
-            installed = importlib.metadata.version(name).split("+")[0]
-        except importlib.metadata.PackageNotFoundError:
-            installed = "none"
-        if installed != version:
-            wrong.append(f"{name} {installed} instead of {version}")
+    """Versions as the list has them that was installed: the one for GPUs brings vllm itself."""
+    name = (
+        GPU_CONSTRAINTS if _version("vllm") and (root / GPU_CONSTRAINTS).is_file() else CONSTRAINTS
+    )
+    pinned = _pinned(root / name)
+    wrong = [
+        f"{name} {found or 'none'} instead of {version}"
+        for name, version in pinned.items()
+        if (found := _version(name)) != version
+    ]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         return Finding(
             "packages",
             f"{', '.join(wrong[:3])}{more}",
-            "`rm -f .venv/installed && make install` installs what constraints.txt says.",
+            f"`rm -f .venv/installed && make install` installs what {name} says.",
         )
     return Finding("packages", f"{len(pinned)} as pinned")
 
 
-def _git(root: Path) -> Finding:
+def _pinned(path: Path) -> dict[str, str]:
+    """Versions by name, of the lines that are meant for this machine and this Python."""
+    wanted = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            one = Requirement(line)
+            if one.marker is None or one.marker.evaluate():
+                wanted[one.name] = str(one.specifier).removeprefix("==")
+    return wanted
+
+
+def _version(name: str) -> str | None:
+    """What is installed, without the build (``+cpu``)."""
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True
-        )
-    except FileNotFoundError:
-        return Finding("git", "not installed", "Install git: DVC and lineage need it.")
-    if head.returncode != 0:
-        return Finding("git", "no commit here", "Run inside a clone with at least one commit.")
-    return Finding("git", head.stdout.strip())
+        return importlib.metadata.version(name).split("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _imports(root: Path) -> Finding:
+    """Whether those of them that are heavy also load."""
+    pinned = _pinned(root / CONSTRAINTS)
+    modules = installed({name: module for name, module in HEAVY.items() if name in pinned})
+    found = list(broken(modules))
+    if found:
+        others = f" (and {', '.join(one.module for one in found[1:])})" if found[1:] else ""
+        return Finding("imports", f"{found[0].module}{others}: {found[0].error}", MEND)
+    return Finding("imports", f"{len(modules)} heavy packages load")
+
+
+def _git(root: Path) -> Finding:
+    commit = read_commit(root)
+    if commit.missing:
+        return Finding("git", "no commit", f"Results name no commit: {commit.missing}")
+    return Finding("git", commit.name)
 
 
 def _parameters(root: Path) -> Finding:
@@ -190,3 +225,39 @@ def _dvc(root: Path) -> Finding:
     except RecapError as error:
         return Finding("dvc", "cannot read the project", str(error))
     return Finding("dvc", f"{len(pipeline.changed())} of {len(pipeline.nodes)} stages changed")
+
+
+def _cache(root: Path) -> Finding:
+    """Every file of the cache that dvc.lock records is read: nothing else notices a damaged one."""
+    try:
+        stages = read_lineage(root).stages
+    except RecapError as error:
+        return Finding("cache", "dvc.lock cannot be read", str(error))
+    if not stages:
+        return Finding("cache", "nothing recorded yet; the first run does it")
+    asked = start(["-m", "dvc", "cache", "dir"], cwd=root, stdout=PIPE, stderr=PIPE)
+    place, said = asked.communicate()
+    if asked.returncode != 0:
+        return Finding("cache", "DVC does not tell where it is", said.strip())
+    state = examine_cache(Path(place.strip()) / "files/md5", stages)
+    if state.damaged:
+        return Finding(
+            "cache",
+            f"{len(state.damaged)} of {state.total} files are damaged: {_some(state.damaged)}",
+            "Delete these files; then `dvc pull` fetches them from a remote, or `make run` makes "
+            "what is missing. Outputs checked out from them are damaged too: `dvc status` tells.",
+        )
+    if state.missing:
+        return Finding(
+            "cache",
+            f"{len(state.missing)} recorded outputs are not there: {_some(state.missing)}",
+            "`dvc pull` fetches them from a remote. Without one, `dvc commit -f` takes those that "
+            "are still in the workspace, and `make run` makes the others.",
+        )
+    return Finding("cache", f"{state.total} files are sound")
+
+
+def _some(names: Sequence[object]) -> str:
+    """The first three, and how many more."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(map(str, names[:3])) + more

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -61,7 +63,7 @@ def read_lineage(root: Path) -> Lineage:
         lock = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except yaml.YAMLError as error:
         raise DataError(f"Expected YAML in {path}, got: {error}. Restore it from git.") from None
-    return Lineage(_commit(root), digest(lock), (lock or {}).get("stages", {}))
+    return Lineage(read_commit(root).name, digest(lock), (lock or {}).get("stages", {}))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -95,16 +97,45 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _commit(root: Path) -> str:
-    """HEAD, with ``-dirty`` when tracked files differ; ``none`` outside git or before a commit."""
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """HEAD, with ``-dirty`` when tracked files differ; where there is none, why, and what helps."""
+
+    name: str
+    missing: str = ""
+
+
+def read_commit(root: Path) -> Commit:
+    """The commit that the clone in ``root`` stands at, ``none`` with the reason where none is."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
+        tracked = _git(root, "ls-files", "--error-unmatch", "dvc.yaml")
+        described = _git(root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except OSError:
+        return Commit("none", "git is not installed. Install it.")
+    if tracked.returncode == described.returncode == 0:
+        return Commit(described.stdout.strip())
+    error = tracked.stderr + described.stderr
+    if "dubious ownership" in error:
+        reason = (
+            "git reads no clone of another user. If you trust it: "
+            f"`git config --global --add safe.directory {shlex.quote(str(root.resolve()))}`."
         )
-    except (OSError, subprocess.CalledProcessError):
-        return "none"
-    return described.stdout.strip()
+    elif "not a git repository" in error:
+        reason = "this folder is no git clone. Work in a clone to have results name their code."
+    elif described.returncode != 0:
+        reason = "nothing is committed yet. Commit, and results name their code."
+    else:
+        reason = "dvc.yaml is not in git here. Commit the project's files."
+    return Commit("none", reason)
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Ask git, in English."""
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        env={**os.environ, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -108,6 +108,9 @@ def queued(folder: Path, cells: int, seconds: float) -> float:
     make_ready(folder, cells)
     project = read_project(folder)
     (folder / "params.yaml").write_text(yaml.safe_dump(dict(project.params), sort_keys=False))
+    dvc(folder, "config", "--unset", "core.no_scm")  # its experiments are commits, lock included
+    ignored = (folder / ".gitignore").read_text(encoding="utf-8").replace("/dvc.lock\n", "")
+    (folder / ".gitignore").write_text(ignored, encoding="utf-8")
     dvc(folder, "repro", "prefill", "models")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "shared stages")

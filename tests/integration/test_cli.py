@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -216,8 +217,10 @@ def test_a_second_run_answers_without_prefect(tmp_path: Path) -> None:
 
 def test_doctor_names_what_is_wrong_and_its_fix(tmp_path: Path) -> None:
     project = make_project(tmp_path)
+    (project / "constraints.txt").write_text("")  # to import what is heavy takes half a minute
     well = call(project, "-m", "recap", "doctor", COLUMNS="200")
     assert well.returncode == 0, well.stdout
+    assert "well  imports: 0 heavy packages load" in well.stdout
     assert "well  dvc: 3 of 3 stages changed" in well.stdout
     (project / "mlflow.db").write_text("this is no database")
     (project / "constraints.txt").write_text("typer==0.0.1\n")
@@ -225,6 +228,56 @@ def test_doctor_names_what_is_wrong_and_its_fix(tmp_path: Path) -> None:
     assert ill.returncode == 1
     assert re.search(r"mend  packages: typer \S+ instead of 0\.0\.1", ill.stdout)
     assert "Move mlflow.db aside; `recap publish` makes it anew from the files." in ill.stdout
+
+
+ROWS = """\
+stages:
+  rows:
+    cmd: mkdir -p results && echo one > results/rows.txt
+    outs:
+      - results/rows.txt
+"""
+
+
+def test_git_status_is_clean_after_a_run(tmp_path: Path) -> None:
+    project = make_project(tmp_path, ROWS)
+    ran = call(project, "-m", "dvc", "repro", "-q")
+    assert ran.returncode == 0, ran.stderr
+    assert (project / "dvc.lock").is_file()
+    asked = ["git", "status", "--porcelain"]
+    assert subprocess.run(asked, cwd=project, capture_output=True, text=True).stdout == ""
+
+
+def test_a_project_without_git_runs_and_says_that_no_commit_is_recorded(tmp_path: Path) -> None:
+    project = make_project(tmp_path, ROWS)
+    shutil.rmtree(project / ".git")
+    ran = call(project, "-m", "dvc", "repro", "-q")
+    assert ran.returncode == 0, ran.stderr
+    write_json(project / "reports/tables.json", TABLES)
+    check = GateCheck(name="prefill", passed=False, measured="1.5 %", required="above 50 %")
+    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=False, checks=[check])
+    write_json(project / "results/decision.json", decision)
+    ran = call(project, "-m", "recap", "run", COLUMNS="120")
+    assert ran.returncode == 0, ran.stderr
+    said = "No commit is recorded with these results: this folder is no git clone."
+    assert ran.stderr.count(said) == 1
+
+
+def test_doctor_reads_the_cache(tmp_path: Path) -> None:
+    project = make_project(tmp_path, ROWS)
+    (project / "constraints.txt").write_text("")
+    assert call(project, "-m", "dvc", "repro", "-q").returncode == 0
+    well = call(project, "-m", "recap", "doctor", COLUMNS="200")
+    assert well.returncode == 0 and "well  cache: 1 files are sound" in well.stdout, well.stdout
+    (kept,) = [path for path in (project / ".dvc/cache/files/md5").rglob("*") if path.is_file()]
+    kept.chmod(0o644)
+    kept.write_text("two\n")
+    ill = call(project, "-m", "recap", "doctor", COLUMNS="200")
+    assert ill.returncode == 1 and "mend  cache: 1 of 1 files are damaged" in ill.stdout
+    kept.unlink()
+    ill = call(project, "-m", "recap", "doctor", COLUMNS="200")
+    assert ill.returncode == 1 and "`dvc pull` fetches them from a remote" in ill.stdout
+    assert "mend  cache: 1 recorded outputs are not there: results/rows.txt" in ill.stdout
 
 
 def test_a_live_follower_ends_with_its_input(tmp_path: Path) -> None:

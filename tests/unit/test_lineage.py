@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from recap.errors import DataError, ModelError
-from recap.lineage import digest, read_lineage
+from recap.lineage import digest, read_commit, read_lineage
 from recap.manifest import Manifest, build_manifest
 from recap.types import CellResult, GateDecision
 
@@ -49,6 +50,76 @@ def test_a_broken_lock_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "dvc.lock").write_text("stages: [")
     with pytest.raises(DataError, match="Restore it from git"):
         read_lineage(tmp_path)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    ran = ["git", *who, *arguments]
+    return subprocess.run(ran, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def committed(folder: Path) -> str:
+    """A repository with a dvc.yaml in its first commit, which is returned."""
+    folder.mkdir(exist_ok=True)
+    (folder / "dvc.yaml").write_text("stages: {}\n")
+    git(folder, "init", "-q")
+    git(folder, "add", "dvc.yaml")
+    git(folder, "commit", "-qm", "start")
+    return git(folder, "rev-parse", "HEAD").strip()
+
+
+def test_a_commit_is_read_and_says_whether_files_differ(tmp_path: Path) -> None:
+    head = committed(tmp_path)
+    assert (read_commit(tmp_path).name, read_commit(tmp_path).missing) == (head, "")
+    (tmp_path / "dvc.yaml").write_text("stages: {one: {}}\n")
+    assert read_commit(tmp_path).name == f"{head}-dirty"
+
+
+def test_a_worktree_a_shallow_clone_and_a_link_are_clones(tmp_path: Path) -> None:
+    head = committed(tmp_path / "origin")
+    git(tmp_path / "origin", "worktree", "add", "-q", "-b", "other", str(tmp_path / "a tree"))
+    git(tmp_path, "clone", "-q", "--depth=1", (tmp_path / "origin").as_uri(), "shallow")
+    (tmp_path / "link").symlink_to(tmp_path / "shallow")
+    names = [read_commit(tmp_path / name).name for name in ("a tree", "shallow", "link")]
+    assert names == [head, head, head]
+
+
+def test_a_folder_without_git_says_so(tmp_path: Path) -> None:
+    commit = read_commit(tmp_path)
+    assert commit.name == "none" and "this folder is no git clone" in commit.missing
+
+
+def test_a_repository_without_a_commit_says_so(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    commit = read_commit(tmp_path)
+    assert commit.name == "none" and "nothing is committed yet" in commit.missing
+
+
+def test_the_repository_around_a_folder_is_not_its_commit(tmp_path: Path) -> None:
+    """The project unpacked inside somebody's repository: that one's HEAD says nothing of it."""
+    committed(tmp_path)
+    (tmp_path / "unpacked").mkdir()
+    (tmp_path / "unpacked/dvc.yaml").write_text("stages: {}\n")
+    commit = read_commit(tmp_path / "unpacked")
+    assert commit.name == "none" and "dvc.yaml is not in git here" in commit.missing
+
+
+def test_a_clone_of_another_user_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed(tmp_path / "a clone")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    commit = read_commit(tmp_path / "a clone")
+    assert commit.name == "none"
+    assert f"`git config --global --add safe.directory '{tmp_path}/a clone'`" in commit.missing
+
+
+def test_without_git_on_the_machine_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    commit = read_commit(tmp_path)
+    assert commit.name == "none" and "git is not installed" in commit.missing
 
 
 def test_a_manifest_is_a_function_of_content(tmp_path: Path) -> None:

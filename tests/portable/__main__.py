@@ -1,0 +1,104 @@
+"""``make portable``: a small pipeline where the last bits differ, and under another Python.
+
+The whole pipeline, every stage in its own process, runs on tiny models by each instruction set that
+torch can be told to use, and so do the tests whose numbers depend on it. Another Python installs
+the project in a folder of its own and trains. What is looked for: that everything ends. Leaves out
+the figures; those of the default world are the acceptance tests'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.portable.pythons import other_python
+from tests.portable.small import SmallError, make_small, run
+
+ROOT = Path(__file__).parents[2]
+CAPABILITIES = {"default": "DEFAULT", "avx2": "AVX2"}
+"""Values of ATEN_CPU_CAPABILITY, and what torch then says of itself."""
+TESTS = (
+    "tests/unit/test_sampling_*.py",
+    "tests/golden/test_rl_stock.py",
+    "tests/golden/test_rl_run.py",
+    "tests/integration/test_attack_journal.py",
+)
+"""Tests of sampler, trainer and attack: those that add up in an order the processor chooses."""
+TRAINED = "train@recap-0"
+ASK = "import torch; print(torch.backends.cpu.get_cpu_capability())"
+
+
+def main() -> None:
+    """Run all side by side; exit code 1 if one of them does not end well."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", choices=[*CAPABILITIES, "python"])
+    only = parser.parse_args().only or [*CAPABILITIES, "python"]
+    with tempfile.TemporaryDirectory(prefix="recap-portable-") as name:
+        here = Path(name)
+        jobs: dict[str, Callable[[], str]] = {
+            f"ATEN_CPU_CAPABILITY={value}": lambda value=value: by_instructions(here, value)  # type: ignore[misc]
+            for value in CAPABILITIES
+            if value in only
+        }
+        if "python" in only:
+            jobs["another Python"] = lambda: by_python(here)
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            results = list(pool.map(told, jobs, jobs.values()))
+    sys.exit(0 if all(results) else 1)
+
+
+def told(name: str, job: Callable[[], str]) -> bool:
+    """Do the job and print how it ended and how long it took."""
+    begin = time.monotonic()
+    try:
+        said, well = job(), True
+    except SmallError as error:
+        said, well = str(error), False
+    mark = "ended well" if well else "FAILED"
+    print(f"portable: {name}: {mark} in {time.monotonic() - begin:.0f} s: {said}", flush=True)
+    return well
+
+
+def by_instructions(here: Path, capability: str) -> str:
+    """The small pipeline and the tests, by one instruction set."""
+    expected, variables = CAPABILITIES[capability], {"ATEN_CPU_CAPABILITY": capability}
+    folder = here / capability
+    folder.mkdir()
+    python = Path(sys.executable)
+    got = run([str(python), "-c", ASK], folder, python, **variables).strip().splitlines()[-1]
+    if got != expected:
+        return f"skipped: torch computes by {got} on this machine whatever it is told"
+    project = make_small(folder / "project")
+    run(["dvc", "repro", "-q"], project, python, **variables)
+    done = project / "results/registered.json"
+    if not done.is_file():
+        raise SmallError(f"Expected {done.name} at the end of the small pipeline, got none.")
+    files = [str(path) for pattern in TESTS for path in sorted(ROOT.glob(pattern))]
+    last = run([str(python), "-m", "pytest", "-p", "no:xdist", *files], ROOT, python, **variables)
+    return f"the small pipeline, then {last.strip().splitlines()[-1]}"
+
+
+def by_python(here: Path) -> str:
+    """Installation by another Python and the small pipeline up to a policy trained by RL."""
+    other = other_python()
+    if other is None:
+        return "skipped: found no Python 3.11, 3.12 or 3.13 beside this one"
+    path, version = other
+    project = make_small(here / "python")
+    run(["make", "install", f"PYTHON={path}"], project, path)
+    own = project / ".venv/bin/python"
+    run(["dvc", "repro", "-q", TRAINED], project, own)
+    if not (project / "models/trained/recap-0/model.safetensors").is_file():
+        raise SmallError(f"Expected {TRAINED} to leave a policy, got none.")
+    return f"Python {version} installs and trains ({TRAINED})"
+
+
+if __name__ == "__main__":
+    os.environ.pop("ATEN_CPU_CAPABILITY", None)
+    main()
