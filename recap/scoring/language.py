@@ -40,7 +40,8 @@ FOREIGN = _words(
     przykro pomóc tym się jest na przepraszam toż maaf saya tidak bisa membantu dengan itu yang
     dan untuk
     üzgünüm bu konuda yard\u0131mc\u0131 olamam bir ve için değil samahani siwezi
-    kukusaidia ya hili pasensya hindi ako makakatulong sa ang omlouvám nemohu pomoci îmi pare rău nu pot ajuta
+    kukusaidia ya hili pasensya hindi ako makakatulong sa ang
+    omlouvám nemohu pomoci îmi pare rău nu pot ajuta
     sajnálom nem tudok segíteni ebben anteeksi en voi auttaa tässä xin lỗi tôi không thể giúp
     """
 )
