@@ -12,7 +12,7 @@ from typing import Literal
 
 from recap.evaluation.rates import unscored_bounds
 from recap.report.axes import NO_AXES, Axes, benchmark_label, exempt, variant_label
-from recap.report.tables import DASH, benchmarks, index, interval, main_keys, percent
+from recap.report.tables import DASH, NBSP, benchmarks, index, interval, main_keys, percent
 from recap.types import BenchmarkResult, CellResult, Metric
 
 ATTACKS = ("harmful", "jailbreak", "prefill", "hijack", "ipr", "search", "self_prefill")
@@ -180,7 +180,7 @@ def reflections(
         drawn = tuple(g for g in groups if any((bar.high or 0.0) >= RARE for bar in g.bars))
         rare = [group for group in groups if group not in drawn]
         most = max((bar.value or 0.0 for group in rare for bar in group.bars), default=0.0)
-        names_of = tuple(f"{group.label} ({group.note})" for group in rare)
+        names_of = tuple(f"{group.label} ({group.note.replace(' ', NBSP)})" for group in rare)
         if groups:
             found.append(Reflections(title, drawn, names_of, percent(most / 100)))
     return found

@@ -13,7 +13,7 @@ from recap.evaluation.statistics import wilson
 from recap.report.axes import variant_label
 from recap.report.figures import Roles
 from recap.report.geometry import Panel, Point, Series, panel
-from recap.report.tables import DASH, percent
+from recap.report.tables import DASH, NBSP, percent
 from recap.types import Agreement, CalibrationBin, CellAgreement, Domain, Label
 
 DOMAINS: dict[Domain, str] = {
@@ -211,14 +211,14 @@ def _uncalibrated(cells: Sequence[CellAgreement], judged: Agreement) -> str:
     )
     sure = sum(each.unsafe.n for each in (*low, *high))
     said = (
-        f"{judged.second} gave {n} probabilities, {percent(sure / n)} of them below 10 % or above "
-        "90 %: between these ends there are too few for a plot."
+        f"The judge {judged.second} gave {n} probabilities, {percent(sure / n)} of them below 10 % "
+        "or above 90 %: between these ends there are too few for a plot."
     )
     for what, ends in (("below 10 %", low), ("above 90 %", high)):
         if ends:
             share = _unsafe(ends) / sum(each.unsafe.n for each in ends)
             said += f" Of the answers {what}, {judged.first} calls {percent(share, 1)} unsafe."
-    return said
+    return said.replace(" %", f"{NBSP}%")
 
 
 def _unsafe(bins: Sequence[CalibrationBin]) -> int:

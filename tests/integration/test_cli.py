@@ -93,6 +93,19 @@ def test_a_wrong_parameter_stops_before_anything_starts(tmp_path: Path) -> None:
     assert not (project / ".recap").exists()
 
 
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_model_that_is_not_there_stops_before_dvc_is_asked(command: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(
+        (ROOT / "params.yaml")
+        .read_text()
+        .replace("  origins: {}  ", "  origins: {policy: no/pe}", 1)
+    )
+    ran = call(tmp_path, "-m", "recap", command)
+    assert ran.returncode == 2
+    assert "models.origins.policy: expected a model folder or a hub model pinned" in ran.stderr
+    assert "Traceback" not in ran.stderr and not (tmp_path / ".dvc").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [("recap", "run"), ("recap", "plan"), ("flows", "reproduce")])
 def test_what_would_stop_the_gate_stops_before_training(
