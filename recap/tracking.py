@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 EXPERIMENT, SWEEP_EXPERIMENT = "recap", "recap-sweep"
 """What a user ran, and what is recorded of a sweep: thrice twenty cells would hide three."""
 KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Has MLflow's page open an experiment at its runs; without it they stand behind a choice."""
+"""For MLflow's page: an experiment of models that are trained, not of traces."""
 FINGERPRINT, CELL = "fingerprint", "cell"
 CLONE, WORLD = "clone", "world"
 """Tags that say whose an unfinished run is: of which clone, and of which world."""
