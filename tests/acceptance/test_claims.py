@@ -11,12 +11,13 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from recap.attacks.benchmarks import BENCHMARKS
-from recap.evaluation.comparison import compare, non_inferior
+from recap.evaluation.comparison import PairedDifference, compare, superior
 from recap.evaluation.rates import span
 from recap.params import EVAL_SOURCES, Params, read_params
 from recap.rows import read_json, read_rows
@@ -101,44 +102,64 @@ def test_evaluation_shares_no_object_with_training_and_has_other_sources(params:
         assert {row.source_model for row in rows} == {name}
 
 
+def _difference(first: str, second: str, benchmark: str, round_: int = 1) -> PairedDifference:
+    compared = compare(
+        benchmark, round_, _outcomes(first, benchmark), _outcomes(second, benchmark),
+        resamples=2000, seed=0,
+    )  # fmt: skip
+    assert compared.difference is not None, compared.missing
+    return compared.difference
+
+
 @pytest.mark.parametrize("variant", ["dapo", "recap"])
-def test_trained_policies_are_safe_on_clean_harmful_prompts(params: Params, variant: str) -> None:
-    """By the lower end of the wider interval, as the gate asks of the candidate."""
-    (floor,) = (check.floor for check in params.gate.checks if check.kind == "floor")
-    assert floor is not None
-    assert span(_rate(variant, "harmful")).low >= floor
+@pytest.mark.parametrize("benchmark", ["harmful", "benign", "math"])
+def test_training_pays_where_nobody_attacks(params: Params, variant: str, benchmark: str) -> None:
+    assert superior(_difference(variant, "base", benchmark)) == "yes"
 
 
 @pytest.mark.parametrize(("benchmark", "round_"), [("prefill", 1), ("hijack", 1), ("ipr", 3)])
 def test_recap_withstands_what_takes_dapo_apart(
     params: Params, benchmark: str, round_: int
 ) -> None:
-    recap, dapo = _rate("recap", benchmark, round_), _rate("dapo", benchmark, round_)
-    assert recap.low is not None and dapo.high is not None
-    assert recap.low > dapo.high
+    assert superior(_difference("recap", "dapo", benchmark, round_)) == "yes"
 
 
-@pytest.mark.parametrize(
-    ("benchmark", "other"),
-    [("jailbreak", "dapo"), ("benign", "dapo"), ("math", "dapo"), ("math", "base")],
-)
-def test_recap_costs_little_elsewhere(params: Params, benchmark: str, other: str) -> None:
-    """The paired difference's interval lies above minus the margin, as the gate asks."""
-    compared = compare(
-        benchmark, 1, _outcomes("recap", benchmark), _outcomes(other, benchmark),
-        resamples=2000, seed=0,
-    )  # fmt: skip
-    assert compared.difference is not None, compared.missing
-    assert compared.difference.n >= params.gate.min_rows
-    margins = [
-        params.gate.margin_of(check)
-        for check in params.gate.checks
-        if (check.benchmark, check.against or "dapo") == (benchmark, other)
+def test_the_gate_says_what_the_outcomes_say(params: Params) -> None:
+    """Whether a training passes differs from world to world and from processor to processor.
+
+    What does not: each check answers as its rule does on the run's own outcomes. The interval is
+    resampled with another seed here, so that an answer within a third of a point may differ.
+    """
+    decision = read_json(ROOT / "results/decision.json", GateDecision)
+    assert len(decision.checks) == len(params.gate.checks)
+    for said, check in zip(decision.checks, params.gate.checks, strict=True):
+        at = check.round or max(row.round for row in _outcomes("recap", check.benchmark))
+        if check.kind == "floor":
+            assert check.floor is not None
+            low, bound = span(_rate("recap", check.benchmark, at)).low, check.floor
+        else:
+            other = check.against or params.gate.baseline
+            low = _difference("recap", other, check.benchmark, at).low
+            bound = 0.0 if check.kind == "superior" else -params.gate.margin_of(check)
+        assert said.passed == (low > bound) or abs(low - bound) < 0.0034, said
+
+
+def _version(params: Params) -> Any:
+    """The version that holds the run's candidate; whole, with its aliases."""
+    from mlflow import MlflowClient
+
+    manifest = json.loads((ROOT / "results/registered.json").read_text(encoding="utf-8"))
+    client = MlflowClient(f"sqlite:///{ROOT / 'mlflow.db'}", f"sqlite:///{ROOT / 'mlflow.db'}")
+    name = params.registration.name
+    (found,) = [
+        version
+        for version in client.search_model_versions(f"name = '{name}'")
+        if manifest["fingerprint"] in version.tags.values()
     ]
-    assert non_inferior(compared.difference, *margins) == "yes"
+    return client.get_model_version(name, found.version)
 
 
-def test_report_gate_and_registry_agree(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_gate_and_registry_agree(params: Params) -> None:
     page = (ROOT / "reports/index.html").read_text(encoding="utf-8")
     assert "<html" in page and len(page) < 5_000_000
     tables = json.loads((ROOT / "reports/tables.json").read_text(encoding="utf-8"))
@@ -147,24 +168,16 @@ def test_report_gate_and_registry_agree(params: Params, monkeypatch: pytest.Monk
         for (name, number), result in _results(variant).items():
             assert shown[variant][f"{name}/{number}"]["value"] == result.rate.value
     decision = read_json(ROOT / "results/decision.json", GateDecision)
-    assert len(decision.checks) == len(params.gate.checks)
     assert decision.passed == all(check.passed for check in decision.checks)
-    assert decision.passed, [check for check in decision.checks if not check.passed]
 
-    from mlflow import MlflowClient
-
-    manifest = json.loads((ROOT / "results/registered.json").read_text(encoding="utf-8"))
-    client = MlflowClient(f"sqlite:///{ROOT / 'mlflow.db'}", f"sqlite:///{ROOT / 'mlflow.db'}")
-    version = client.get_model_version_by_alias(params.registration.name, "challenger")
-    assert manifest["fingerprint"] in version.tags.values()
+    version = _version(params)
+    assert version.tags["gate"] == ("passed" if decision.passed else "refused")
+    assert ("challenger" in version.aliases) == decision.passed
 
 
 def test_the_version_says_where_it_comes_from(params: Params) -> None:
     """Commit and lock are those of its first publication, so in CI, which has one, those of now."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{ROOT / 'mlflow.db'}", f"sqlite:///{ROOT / 'mlflow.db'}")
-    version = client.get_model_version_by_alias(params.registration.name, "challenger")
+    version = _version(params)
     commit = version.tags["git_commit"].removesuffix("-dirty")
     known = subprocess.run(["git", "merge-base", "--is-ancestor", commit, "HEAD"], cwd=ROOT)
     assert known.returncode == 0
