@@ -6,9 +6,9 @@ import pytest
 
 from recap.microworld import words
 from recap.scoring.answers import is_correct
-from recap.scoring.stated import stated_answer
 from recap.scoring.reflection import find_reflection
 from recap.scoring.refusals import is_refusal
+from recap.scoring.stated import stated_answer
 
 
 @pytest.mark.parametrize(
