@@ -36,7 +36,7 @@ CHOICE = re.compile(r"\(?([A-E])\)[\s.:]+(\S.*)")
 
 def equals(answer: str, target: str) -> bool | None:
     """Whether an answer equals the target; ``None`` if the target is unreadable mathematics."""
-    numbers = notation.number(answer.strip(" .$")), notation.number(target)
+    numbers = notation.number(answer.strip(" $").rstrip(" .")), notation.number(target)
     if numbers[0] is not None and numbers[1] is not None:
         return numbers[0] == numbers[1]  # nearly all answers: nothing to spell out
     ours, theirs = notation.plain(answer), notation.plain(target)

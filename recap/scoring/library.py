@@ -34,7 +34,7 @@ def _tree(text: str) -> object | None:
         f"${text}$",
         [LatexExtractionConfig()],
         fallback_mode="no_fallback",
-        parsing_timeout=None,  # type: ignore[arg-type]  # its own way to say: no clock
+        parsing_timeout=None,  # no clock
     )
     if len(found) != 1 or isinstance(found[0], str):
         return None

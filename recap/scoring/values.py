@@ -7,7 +7,7 @@ what would be too large to compute is refused by its size. Leaves out reading (`
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -183,14 +183,14 @@ class Evaluation:
         )
 
 
-CONSTANTS = {
+CONSTANTS: dict[str, Callable[[], Value]] = {
     "pi": lambda: +mpmath.pi,
     "e": lambda: +mpmath.e,
     "i": lambda: mpmath.mpc(0, 1),
     "degree": lambda: mpmath.pi / 180,
 }
 FUNCTIONS = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "lg": "log10"}
-ARITHMETIC = {
+ARITHMETIC: dict[str, Callable[..., Value]] = {
     "add": lambda a, b: a + b,
     "minus": lambda a: -a,
     "times": lambda a, b: a * b,
@@ -285,4 +285,4 @@ def _no_value() -> Value:
     raise ZeroDivisionError
 
 
-COUNTING = {"factorial": _factorial, "binom": _binomial}
+COUNTING: dict[str, Callable[..., Value]] = {"factorial": _factorial, "binom": _binomial}

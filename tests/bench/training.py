@@ -30,7 +30,6 @@ from recap.rl.dynamic_sampling import judge_group
 from recap.rl.grpo import GRPOConfig, GRPOTrainer
 from recap.rl.metrics import PARTS, with_speed
 from recap.rl.trainer import RecapTrainer
-from recap.scoring.answers import is_correct
 from recap.scoring.guardian import load_guardian
 from recap.types import FinishReason, PrefilledPrompt, RenderedPrompt, Rollout, Sample
 from recap.weights import load_model
@@ -161,7 +160,6 @@ class InTurn(TrainerCallback):
 def run_race(cell: Cell, updates: int, scratch: Path) -> Race:
     """Train both for so many updates of a run of the cell's full length."""
     race, train = Race(), cell.train
-    is_correct("the answer is x", "1")  # imports math_verify, for both
     renderer = Renderer.from_dir(cell.policy)
     rewards = StockRewards(cell, renderer, race)
     ours = make_trainer(cell, scratch)

@@ -72,6 +72,8 @@ from tests.unit.test_judges import _completion
         (r"\boxed{\sin 30^\circ}", "1/2"),
         (r"\boxed{e^{i\pi}}", "-1"),
         (r"\boxed{5!}", "120"),
+        (r"\boxed{.35625}", ".35625"),
+        ("The answer is .5.", r"\frac12"),
         (r"\boxed{\ln e^2}", "2"),
         (r"\boxed{12\text{ square cm}}", r"12\text{ cm}^2"),
         (r"\boxed{12 cm^2}", "12"),
