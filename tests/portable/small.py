@@ -19,11 +19,9 @@ PATIENCE = 1800.0
 OVERLAY: dict[str, Any] = {
     "matrix": {"variants": ["base", "recap"]},
     "sampling": {"batch_size": 24},
-    "models": {
-        "hidden_size": 64, "num_layers": 2, "num_heads": 2,
-        "policy": {"updates": 80}, "guardian": {"updates": 40},
-    },
-    "sources": {"updates": 10},
+    # Half trained, but enough for thoughts that pass verification.
+    "models": {"policy": {"updates": 400}, "guardian": {"updates": 200}},
+    "sources": {"updates": 60},
     "prepare": {"train_prompts": 60, "eval_prompts": 24},
     "validate": {"min_verified_prefills": 0.0, "max_unscored": 1.0},
     "train": {
@@ -45,8 +43,12 @@ class SmallError(Exception):
     """A command of the small pipeline ended otherwise than it should."""
 
 
-def make_small(folder: Path) -> Path:
-    """A git repository with the project's files and the overlay; nothing has run."""
+def make_small(folder: Path, trained: Path = ROOT / "models") -> Path:
+    """A git repository with the project's files and the overlay; nothing has run.
+
+    Policy and guardian of a finished run are taken where there are any, which spares minutes;
+    everything that is trained from them is trained here.
+    """
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in names.rstrip("\0").split("\0"):
@@ -54,7 +56,11 @@ def make_small(folder: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    (folder / "params.yaml").write_text(yaml.safe_dump(overlaid(values, OVERLAY)), "utf-8")
+    small = overlaid(values, OVERLAY)
+    names = ("policy", "guardian")
+    if all((trained / name / "config.json").is_file() for name in names):
+        small["models"]["origins"] = {name: str((trained / name).resolve()) for name in names}
+    (folder / "params.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")
     for command in (
         ["init", "-q"],
         ["add", "-A"],
