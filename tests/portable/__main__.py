@@ -23,11 +23,22 @@ from tests.portable.small import SmallError, make_small, run
 ROOT = Path(__file__).parents[2]
 CAPABILITIES = {"default": "DEFAULT", "avx2": "AVX2"}
 """Values of ATEN_CPU_CAPABILITY, and what torch then says of itself."""
+BESIDE = {"default": {"MKL_CBWR": "COMPATIBLE"}}
+"""What else tells a processor's instructions apart: MKL's matrix products, the same everywhere."""
 TESTS = (
     "tests/unit/test_sampling_*.py",
+    "tests/unit/test_scoring_edge.py",
+    "tests/unit/test_scoring_guardian.py",
+    "tests/unit/test_rl_shared_prompt.py",
+    "tests/unit/test_rl_collection.py",
+    "tests/golden/test_render_guardian.py",
+    "tests/golden/test_rl_objective.py",
     "tests/golden/test_rl_stock.py",
+    "tests/golden/test_rl_steps.py",
     "tests/golden/test_rl_run.py",
+    "tests/golden/test_sft.py",
     "tests/integration/test_attack_journal.py",
+    "tests/integration/test_evaluation_stages.py",
 )
 """Tests of sampler, trainer and attack: those that add up in an order the processor chooses."""
 TRAINED = "train@recap-0"
@@ -67,7 +78,9 @@ def told(name: str, job: Callable[[], str]) -> bool:
 
 def by_instructions(here: Path, capability: str) -> str:
     """The small pipeline and the tests, by one instruction set."""
-    expected, variables = CAPABILITIES[capability], {"ATEN_CPU_CAPABILITY": capability}
+    expected, variables = CAPABILITIES[capability], {
+        "ATEN_CPU_CAPABILITY": capability, **BESIDE.get(capability, {}),
+    }  # fmt: skip
     folder = here / capability
     folder.mkdir()
     python = Path(sys.executable)
