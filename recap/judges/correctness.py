@@ -24,7 +24,7 @@ class MathJudge(Judge):
     name = "math"
     revision = f"math-verify {version('math-verify')}"
     prompt_sha = hashlib.sha256(
-        b"".join(Path(rules.__file__).read_bytes() for rules in RULES)
+        b"".join(Path(str(rules.__file__)).read_bytes() for rules in RULES)
     ).hexdigest()
     domains: frozenset[Domain] = frozenset({"math"})
 
