@@ -8,8 +8,7 @@ from recap.types import PromptRecord
 
 
 def math_reward(record: PromptRecord, response: str) -> float | None:
-    """1 if the response states the target, else 0; ``None`` if the target cannot be read or the
-    comparison takes too long.
+    """1 if the response states the target, else 0; ``None`` if the target cannot be read.
 
     Raises DataError without a target.
     """
