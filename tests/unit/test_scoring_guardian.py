@@ -20,7 +20,7 @@ from recap.microworld.tokenizer import make_tokenizer
 from recap.render import Renderer
 from recap.scoring.guardian import load_guardian
 from recap.scoring.yes_no import Guardian
-from recap.weights import save_model
+from recap.weights import device, save_model
 from tests.rounding import logprob_rounding
 
 CONTEXT = 64
@@ -129,6 +129,7 @@ def test_a_guardian_comes_back_from_its_directory(tmp_path: Path) -> None:
     model = llama()
     save_model(model, TOKENIZER, tmp_path / "guardian")
     loaded = load_guardian(tmp_path / "guardian")
-    assert loaded.p_yes(PAIRS) == Guardian(model, RENDERER).p_yes(PAIRS)
+    here = Guardian(model.to(device()), RENDERER)  # saved from the CPU, asked where it was loaded
+    assert loaded.p_yes(PAIRS) == here.p_yes(PAIRS)
     with pytest.raises(ModelError, match="Expected a model"):
         load_guardian(tmp_path / "nowhere")
