@@ -65,8 +65,8 @@ def examine(root: Path) -> Iterator[Finding]:
     yield _lock(root)
     yield _leftovers(root)
     yield _store(root)
+    yield _cache(root)  # first: DVC deletes what it finds damaged and writable
     yield _dvc(root)
-    yield _cache(root)
 
 
 def _python() -> Finding:

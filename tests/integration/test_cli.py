@@ -270,7 +270,7 @@ def test_a_project_without_git_runs_and_says_that_no_commit_is_recorded(tmp_path
     check = GateCheck(name="prefill", passed=False, measured="1.5 %", required="above 50 %")
     decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=False, checks=[check])
     write_json(project / "results/decision.json", decision)
-    ran = call(project, "-m", "recap", "run", COLUMNS="120")
+    ran = call(project, "-m", "recap", "run", timeout=600, COLUMNS="120")
     assert ran.returncode == 0, ran.stderr
     said = "No commit is recorded with these results: this folder is no git clone."
     assert ran.stderr.count(said) == 1
@@ -285,6 +285,7 @@ def test_doctor_reads_the_cache(tmp_path: Path) -> None:
     (kept,) = [path for path in (project / ".dvc/cache/files/md5").rglob("*") if path.is_file()]
     kept.chmod(0o644)
     kept.write_text("two\n")
+    kept.chmod(0o444)  # else DVC itself finds it out, and deletes it
     ill = call(project, "-m", "recap", "doctor", COLUMNS="200")
     assert ill.returncode == 1 and "mend  cache: 1 of 1 files are damaged" in ill.stdout
     kept.unlink()
