@@ -46,7 +46,10 @@ FOREIGN = _words(
     """
 )
 """Small words, and the words of a refusal, of other languages."""
-SHARED = FOREIGN & ENGLISH | {"a", "no", "me", "on", "as", "an", "in", "so", "has", "it's"}
+SHARED = FOREIGN & ENGLISH | {
+    "a", "no", "me", "on", "as", "an", "in", "so", "has", "it's",
+    "per", "y", "pot", "um", "mas", "dir", "ben", "dan",  # "per hour", a variable, a pot, names
+}  # fmt: skip
 """Words that are evidence of nothing."""
 ENOUGH_WORDS = 6
 """A text of fewer words need not hold any small word."""
