@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 1800.0
 """Seconds after which a command counts as hanging."""
 OVERLAY: dict[str, Any] = {
-    "matrix": {"variants": ["base", "recap"]},
     "sampling": {"batch_size": 24},
     # Half trained, but enough for thoughts that pass verification.
     "models": {"policy": {"updates": 400}, "guardian": {"updates": 200}},
@@ -35,7 +34,6 @@ OVERLAY: dict[str, Any] = {
     },
     "dynamics": {"prompts": 12},
     "evaluate": {"max_unscored": 1.0, "bootstrap": 200},
-    "gate": {"baseline": "base"},
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ def test_the_overlay_fits_the_parameters() -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     small = Params.model_validate(overlaid(values, OVERLAY))
     check_pipeline(small)
-    assert small.matrix.variants == (small.gate.baseline, small.gate.candidate)
+    assert {small.gate.baseline, small.gate.candidate} <= set(small.matrix.variants)
     assert list(small.attack.benchmarks) == values["attack"]["benchmarks"], "every attack is run"
 
 
