@@ -135,6 +135,7 @@ def test_a_manifest_is_a_function_of_content(tmp_path: Path) -> None:
             decision=GateDecision(candidate="recap", baseline="dapo", passed=passed, checks=[]),
             result=CellResult(variant="recap", seed=0, results=[]),
             inputs={"config": policy / "config.json"},
+            evidence=policy / "config.json",
         )
 
     one = manifest("a", b"weights")
@@ -157,5 +158,6 @@ def test_a_manifest_needs_weights(tmp_path: Path) -> None:
             policy=tmp_path,
             decision=GateDecision(candidate="recap", baseline="dapo", passed=True, checks=[]),
             result=CellResult(variant="recap", seed=0, results=[]),
+            evidence=tmp_path / "evidence.json",
             inputs={},
         )
