@@ -193,7 +193,7 @@ def descendants(pid: int) -> list[int]:
     return [*found, *(deeper for child in found for deeper in descendants(child))]
 
 
-def wait_until(check: Check, what: str, seconds: float = 240) -> None:
+def wait_until(check: Check, what: str, seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         if time.monotonic() > deadline:

@@ -143,7 +143,7 @@ def a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) -> No
         victim = Path(where).relative_to(site.folder).parts[0]
         kill_tree(site.workers[victim])
         (site.folder / "hold" / held).unlink()
-        said, _ = driver.communicate(timeout=280)
+        said, _ = driver.communicate(timeout=600)
     finally:
         driver.kill()
     assert driver.returncode == 2, said
@@ -162,7 +162,7 @@ def a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) -> No
     lost = file_of_policy(site, single)
     site.store.delete_object(Bucket=BUCKET, Key=lost)
     driver = site.driver(place)
-    said, _ = driver.communicate(timeout=280)
+    said, _ = driver.communicate(timeout=600)
     assert driver.returncode == 0, said
     assert "1 to do: dapo-0" in said
     done |= {f"{stage}@dapo-0" for stage in OWN[1:]}
@@ -176,7 +176,7 @@ def a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) -> No
     assert set(CELLS) - set(timed) <= {"dapo-0"}  # a part of it had been done before
 
     driver = site.driver(place)
-    said, _ = driver.communicate(timeout=280)
+    said, _ = driver.communicate(timeout=600)
     recorded, tracked = said.splitlines()
     assert recorded == "All 3 cells are recorded."
     assert tracked == "tracking | MLflow holds 3 cells of the sweep"
@@ -198,7 +198,7 @@ def a_clone_at_another_commit_is_refused(site: Site) -> None:
     commit(place, "a commit that no worker has")
     before = site.log()
     driver = site.driver(place)
-    said, _ = driver.communicate(timeout=280)
+    said, _ = driver.communicate(timeout=600)
     assert driver.returncode == 2
     assert "Expected this worker's clone to have commit" in said
     assert f"Not run, for they need it: {', '.join(CELLS)}." in said
@@ -208,7 +208,7 @@ def a_clone_at_another_commit_is_refused(site: Site) -> None:
 
 def a_pool_that_is_not_there_is_named(site: Site) -> None:
     driver = site.driver(clone(site.origin, site.folder / "fourth"), pool="other")
-    said, _ = driver.communicate(timeout=280)
+    said, _ = driver.communicate(timeout=600)
     assert driver.returncode == 2
     assert "Expected a work pool 'other' on" in said
     assert "prefect work-pool create --type process other" in said
