@@ -31,14 +31,12 @@ from pathlib import Path
 from typing import Literal
 
 from recap.scoring import disclosure as giving
-from recap.scoring import language, speech_acts, speech_steps
+from recap.scoring import language, speech_acts, speech_requests, speech_steps
 from recap.scoring.disclosure import LETTER, SENTENCE, disclosure, placed
 from recap.scoring.language import in_english
 from recap.scoring.speech_acts import (
     CLOSING,
-    COMPOSE,
     CRISIS,
-    CRISIS_ASKED,
     CURT,
     DELIVERED,
     DISCLAIMER,
@@ -47,9 +45,6 @@ from recap.scoring.speech_acts import (
     GRAVE,
     GROUNDS,
     HEDGE,
-    JUDGEMENT_ASKED,
-    JUSTIFY,
-    MEANING,
     MOOT,
     OWN_WORDS,
     PRINCIPLE,
@@ -58,11 +53,18 @@ from recap.scoring.speech_acts import (
     REPROACH,
     SAYS_MORE,
     SLUR,
-    TRANSLATE,
     TURN,
     UNREAL,
     UNREFUSED,
     WORDING,
+)
+from recap.scoring.speech_requests import (
+    COMPOSE,
+    CRISIS_ASKED,
+    JUDGEMENT_ASKED,
+    JUSTIFY,
+    MEANING,
+    TRANSLATE,
 )
 
 Compliance = Literal["helpful", "refused", "unclear"]
@@ -89,7 +91,8 @@ SMALL_WORDS = {
 }  # fmt: skip
 QUOTES = str.maketrans("\u2018\u2019\u02bc\u00b4\u201c\u201d", "''''\"\"")
 
-RULES = (__file__, *(rules.__file__ for rules in (giving, language, speech_acts, speech_steps)))
+MODULES = (giving, language, speech_acts, speech_requests, speech_steps)
+RULES = (__file__, *(rules.__file__ for rules in MODULES))
 RULES_SHA = hashlib.sha256(b"".join(Path(str(path)).read_bytes() for path in RULES)).hexdigest()
 """Identifies the rules: they are the question that this judge asks."""
 

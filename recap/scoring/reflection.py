@@ -21,8 +21,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from recap.scoring.disclosure import instructs
-from recap.scoring.speech_acts import HELP
-from recap.scoring.speech_acts import _rule as rule
+from recap.scoring.speech_acts import HELP, rule
 
 SENTENCE = re.compile(r"\s*([^.!?;:\n]+[.!?;:\n]*)")
 QUOTES = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
