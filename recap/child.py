@@ -113,11 +113,21 @@ def die_with_dvc() -> None:
     threading.Thread(target=_terminate_after, args=(watched,), daemon=True).start()
 
 
-def end_with_parent(patience: float) -> None:
-    """Have this process get SIGTERM once its parent has ended (Linux only).
+class ParentEnded(BaseException):
+    """The process whose child this one is has ended; this one ends too."""
 
-    It has ``patience`` seconds to put its things in order. Unlike the kernel's signal this watches
-    the whole parent, and not the thread that started us.
+    def __init__(self) -> None:
+        """The one message."""
+        super().__init__("the process that started this one has ended")
+
+
+def end_with_parent(patience: float) -> None:
+    """Have the main thread get a ParentEnded once this process's parent has ended (Linux only).
+
+    It has ``patience`` seconds to put its things in order; what it says then has no reader. Unlike
+    the kernel's signal this watches the whole parent, and not the thread that started us. Called in
+    the main thread. SIGTERM is left to whoever handles it: Prefect's handler kills the process that
+    it should report on.
     """
     if sys.platform != "linux":
         return
@@ -127,20 +137,32 @@ def end_with_parent(patience: float) -> None:
     except OSError:  # it has just died, or lies outside our container
         watched = None
     # Adopted by init, unless init itself started us: then we are of its process group.
-    orphan = os.getppid() != parent or (parent == 1 and os.getpgid(1) != os.getpgrp())
-    if orphan:
-        os.kill(os.getpid(), signal.SIGTERM)
-    elif watched is not None:
-        watch = threading.Thread(target=_terminate_after, args=(watched, patience), daemon=True)
-        watch.start()
+    if os.getppid() != parent or (parent == 1 and os.getpgid(1) != os.getpgrp()):
+        raise ParentEnded
+    if watched is not None:
+        signal.signal(signal.SIGUSR1, _parent_ended)
+        threading.Thread(target=_end_after, args=(watched, patience), daemon=True).start()
 
 
-def _terminate_after(watched: int, patience: float | None = None) -> None:
+def _parent_ended(*_: object) -> None:
+    raise ParentEnded
+
+
+def _end_after(watched: int, patience: float) -> None:
     select.select([watched], [], [])  # a pidfd is readable once its process has ended
+    # A line into the dead parent's pipe would end us before we have reported (rich does so).
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    # A signal of the main thread's own wakes it from the lock that it may wait in.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+    time.sleep(patience)
+    os._exit(1)
+
+
+def _terminate_after(watched: int) -> None:
+    select.select([watched], [], [])
     os.kill(os.getpid(), signal.SIGTERM)
-    if patience is not None:
-        time.sleep(patience)
-        os._exit(128 + signal.SIGTERM)
 
 
 def _runs(process: str) -> bool:

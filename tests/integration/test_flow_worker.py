@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.integration.flow_project import ROOT, alive, call, child_environment, make_project
-from tests.integration.test_flows import descendants, post, wait_for
+from tests.integration.test_flows import answer, descendants, post, wait_for
 
 LONG = """\
 stages:
@@ -45,8 +45,8 @@ def test_a_cancelled_run_and_a_killed_worker(tmp_path: Path, api: str) -> None:
         ["--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml"],
     ):
         subprocess.run([*prefect, *command], cwd=project, env=env, check=True, timeout=300)
-    with urllib.request.urlopen(f"{api}/deployments/name/reproduce/nightly") as answer:
-        start = f"{api}/deployments/{json.load(answer)['id']}/create_flow_run"
+    deployment = answer(f"{api}/deployments/name/reproduce/nightly")
+    start = f"{api}/deployments/{deployment['id']}/create_flow_run"
     with (tmp_path / "worker.log").open("w") as log:
         worker = subprocess.Popen(
             [*prefect, "worker", "start", "--pool", "recap"],
@@ -91,8 +91,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 def states(api: str, run: str) -> list[str]:
     """The state of a flow run, and of its tasks."""
-    with urllib.request.urlopen(f"{api}/flow_runs/{run}") as answer:
-        own = json.load(answer)["state"]["type"]
+    own = answer(f"{api}/flow_runs/{run}")["state"]["type"]
     tasks = found(api, "task_runs", {"flow_runs": {"id": {"any_": [run]}}})
     return [own, *(task["state"]["type"] for task in tasks)]
 
@@ -103,6 +102,5 @@ def flow_run(run: str) -> dict[str, Any]:
 
 def found(api: str, what: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"{api}/{what}/filter", json.dumps(wanted).encode(), headers)
-    with urllib.request.urlopen(request) as answer:
-        return list(json.load(answer))
+    url = f"{api}/{what}/filter"
+    return list(answer(urllib.request.Request(url, json.dumps(wanted).encode(), headers)))
