@@ -1,9 +1,10 @@
 """``make portable``: a small pipeline where the last bits differ, and under another Python.
 
 The whole pipeline, every stage in its own process, runs on tiny models by each instruction set that
-torch can be told to use, and so do the tests whose numbers depend on it. Another Python installs
-the project in a folder of its own and trains. What is looked for: that everything ends. Leaves out
-the figures; those of the default world are the acceptance tests'.
+torch can be told to use and would not use by itself, and so do the tests whose numbers depend on
+it: what it would use, the default world and all tests run by. Another Python installs the project
+in a folder of its own and trains. What is looked for: that everything ends. Leaves out the figures;
+those of the default world are the acceptance tests'.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tests.portable.pythons import other_python
@@ -41,34 +43,41 @@ TESTS = (
     "tests/integration/test_evaluation_stages.py",
 )
 """Tests of sampler, trainer and attack: those that add up in an order the processor chooses."""
+WORKERS = 2
+"""Jobs at a time; each takes one core."""
 TRAINED = "train@recap-0"
 ASK = "import torch; print(torch.backends.cpu.get_cpu_capability())"
 
 
 def main() -> None:
-    """Run all side by side; exit code 1 if one of them does not end well."""
+    """Run all, two at a time; exit code 1 if one of them does not end well."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", choices=[*CAPABILITIES, "python"])
     only = parser.parse_args().only or [*CAPABILITIES, "python"]
-    with tempfile.TemporaryDirectory(prefix="recap-portable-") as name:
-        here = Path(name)
-        jobs: dict[str, Callable[[], str]] = {
-            f"ATEN_CPU_CAPABILITY={value}": lambda value=value: by_instructions(here, value)  # type: ignore[misc]
-            for value in CAPABILITIES
-            if value in only
-        }
-        if "python" in only:
-            jobs["another Python"] = lambda: by_python(here)
-        with ThreadPoolExecutor(len(jobs)) as pool:
-            results = list(pool.map(told, jobs, jobs.values()))
+    own = computes_by(Path(sys.executable))
+    jobs: dict[str, Callable[[Path], str]] = {}
+    for value in (value for value in CAPABILITIES if value in only):
+        name = f"ATEN_CPU_CAPABILITY={value}"
+        if CAPABILITIES[value] == own:
+            print(f"portable: {name}: this machine's own, make run and make test compute by it")
+            continue
+        jobs[f"{name}, small pipeline"] = partial(pipeline_by, value)
+        jobs[f"{name}, tests"] = partial(tests_by, value)
+    if "python" in only:
+        jobs["another Python"] = by_python
+    with (
+        tempfile.TemporaryDirectory(prefix="recap-portable-") as here,
+        ThreadPoolExecutor(WORKERS) as pool,
+    ):
+        results = list(pool.map(partial(told, Path(here)), jobs, jobs.values()))
     sys.exit(0 if all(results) else 1)
 
 
-def told(name: str, job: Callable[[], str]) -> bool:
-    """Do the job and print how it ended and how long it took."""
+def told(here: Path, name: str, job: Callable[[Path], str]) -> bool:
+    """Do the job in a folder of its own and print how it ended and how long it took."""
     begin = time.monotonic()
     try:
-        said, well = job(), True
+        said, well = job(here), True
     except SmallError as error:
         said, well = str(error), False
     mark = "ended well" if well else "FAILED"
@@ -76,25 +85,44 @@ def told(name: str, job: Callable[[], str]) -> bool:
     return well
 
 
-def by_instructions(here: Path, capability: str) -> str:
-    """The small pipeline and the tests, by one instruction set."""
-    expected, variables = CAPABILITIES[capability], {
-        "ATEN_CPU_CAPABILITY": capability, **BESIDE.get(capability, {}),
-    }  # fmt: skip
-    folder = here / capability
-    folder.mkdir()
-    python = Path(sys.executable)
-    got = run([str(python), "-c", ASK], folder, python, **variables).strip().splitlines()[-1]
-    if got != expected:
-        return f"skipped: torch computes by {got} on this machine whatever it is told"
-    project = make_small(folder / "project")
-    run(["dvc", "repro", "-q"], project, python, **variables)
+def variables_of(capability: str) -> dict[str, str]:
+    """What has torch compute by one instruction set."""
+    return {"ATEN_CPU_CAPABILITY": capability, **BESIDE.get(capability, {})}
+
+
+def computes_by(python: Path, **variables: str) -> str:
+    """What torch says it computes by."""
+    return run([str(python), "-c", ASK], ROOT, python, **variables).strip().splitlines()[-1]
+
+
+def lacks(capability: str) -> str:
+    """Why this machine cannot compute by one instruction set; nothing if it can."""
+    got = computes_by(Path(sys.executable), **variables_of(capability))
+    if got == CAPABILITIES[capability]:
+        return ""
+    return f"skipped: torch computes by {got} on this machine whatever it is told"
+
+
+def pipeline_by(capability: str, here: Path) -> str:
+    """The small pipeline, by one instruction set."""
+    if why := lacks(capability):
+        return why
+    project = make_small(here / capability)
+    run(["dvc", "repro", "-q"], project, Path(sys.executable), **variables_of(capability))
     done = project / "results/registered.json"
     if not done.is_file():
         raise SmallError(f"Expected {done.name} at the end of the small pipeline, got none.")
+    return "every stage"
+
+
+def tests_by(capability: str, _: Path) -> str:
+    """The tests whose numbers depend on it, by one instruction set."""
+    if why := lacks(capability):
+        return why
     files = [str(path) for pattern in TESTS for path in sorted(ROOT.glob(pattern))]
-    last = run([str(python), "-m", "pytest", "-p", "no:xdist", *files], ROOT, python, **variables)
-    return f"the small pipeline, then {last.strip().splitlines()[-1]}"
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", *files]
+    said = run(command, ROOT, Path(sys.executable), **variables_of(capability))
+    return said.strip().splitlines()[-1]
 
 
 def by_python(here: Path) -> str:

@@ -55,9 +55,9 @@ def make_small(folder: Path, trained: Path = ROOT / "models") -> Path:
             shutil.copy(ROOT / name, folder / name)
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     small = overlaid(values, OVERLAY)
-    names = ("policy", "guardian")
-    if all((trained / name / "config.json").is_file() for name in names):
-        small["models"]["origins"] = {name: str((trained / name).resolve()) for name in names}
+    models = ("policy", "guardian")
+    if all((trained / name / "config.json").is_file() for name in models):
+        small["models"]["origins"] = {name: str((trained / name).resolve()) for name in models}
     (folder / "params.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")
     for command in (
         ["init", "-q"],
