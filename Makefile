@@ -72,7 +72,7 @@ unit: $(STAMP)  ## the tests that need no finished run
 test: lint types imports  ## all checks and tests; with a finished run, acceptance too
 	@pytest -n 2 --dist worksteal
 
-portable: $(STAMP)  ## a small pipeline by two other instruction sets, and an installation by another Python
+portable: $(STAMP)  ## a small pipeline by other instruction sets than make run, and an installation by another Python
 	@python -m tests.portable
 
 faults: $(STAMP)  ## kill training at KILLS random moments (20), it has to end bit-equal each time (FAULT_SEED=)

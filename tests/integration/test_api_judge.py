@@ -108,6 +108,21 @@ def test_every_domain_is_judged_in_its_way_and_paid_for(
     assert (usage["asked"]["answers"], usage["from_journal"]["prompt_tokens"]) == (0, 400)
 
 
+def test_a_thought_closed_in_the_answer_is_counted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _params(here, "http://127.0.0.1:9")
+    values = yaml.safe_load((here / "params.yaml").read_text(encoding="utf-8"))
+    values["judge"] |= {"judge": "refusal"}
+    (here / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    answers = ["I could explain the steps.\n</think>\n\nI can't help.", "I can't help with that."]
+    _judge(here, [_completion(n, answer) for n, answer in enumerate(answers)])
+    said = capsys.readouterr().err
+    assert "1 of 2 answers close a second thought: all of the answer is judged" in said
+    _judge(here, [_completion(1, answers[1])])
+    assert "second thought" not in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_where_it_was(here: Path) -> None:
     rows = [_completion(n, f"{'sorry' if n % 3 else 'sure'} {n} .") for n in range(1000)]

@@ -213,10 +213,7 @@ def test_dvc_at_work_is_said_in_our_words(tmp_path: Path) -> None:
 def test_a_second_run_answers_without_prefect(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     assert call(project, "-m", "dvc", "repro", "-q").returncode == 0
-    write_json(project / "reports/tables.json", TABLES)
-    check = GateCheck(name="prefill", passed=False, measured="1.5 %", required="above 50 %")
-    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=False, checks=[check])
-    write_json(project / "results/decision.json", decision)
+    _finish(project)
     ran = call(project, "-m", "recap", "run", COLUMNS="120")
     assert ran.returncode == 0, ran.stderr
     assert "Everything is up to date." in ran.stdout
@@ -226,6 +223,24 @@ def test_a_second_run_answers_without_prefect(tmp_path: Path) -> None:
     assert "reports/index.html" in ran.stdout
     assert not (project / ".recap/prefect").exists()
     assert not (project / "mlflow.db").exists()
+
+
+def _finish(project: Path) -> None:
+    """What a run leaves for people."""
+    write_json(project / "reports/tables.json", TABLES)
+    check = GateCheck(name="prefill", passed=False, measured="1.5 %", required="above 50 %")
+    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=False, checks=[check])
+    write_json(project / "results/decision.json", decision)
+
+
+def test_a_report_writes_nothing(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    _finish(project)
+    before = {path: path.stat().st_mtime_ns for path in project.rglob("*")}
+    shown = call(project, "-m", "recap", "report", COLUMNS="120")
+    assert shown.returncode == 0, shown.stderr
+    assert "97.2 [94.6, 98.5] 320" in shown.stdout
+    assert {path: path.stat().st_mtime_ns for path in project.rglob("*")} == before
 
 
 def test_doctor_names_what_is_wrong_and_its_fix(tmp_path: Path) -> None:
