@@ -55,6 +55,27 @@ def test_help_loads_nothing_heavy() -> None:
     assert HEAVY & set(done.stderr.split()) == set()
 
 
+INTERRUPTED = """
+import sys
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+from {package}.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("package", "imported"), [("recap", "recap.cli"), ("flows", "typer")])
+def test_an_interrupt_while_it_loads_has_no_traceback(package: str, imported: str) -> None:
+    code = INTERRUPTED.format(package=package)
+    done = subprocess.run([sys.executable, "-c", code, imported], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 def test_the_journey_asks_for_a_run_and_not_for_options(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     done = call(tmp_path, "-m", "recap", "journey")
