@@ -77,6 +77,6 @@ def _changes(entries: dict[str, Any]) -> Iterator[str]:
 if __name__ == "__main__":
     try:
         print(read_graph(Path.cwd()).model_dump_json())
-    except DvcException as error:
+    except (DvcException, OSError) as error:  # OSError: a folder that cannot be written to
         print(error, file=sys.stderr)
         sys.exit(BUSY if isinstance(error, LockError) else 2)

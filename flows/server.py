@@ -8,6 +8,7 @@ of the services that only scheduled deployments need.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from recap import child
 from recap.errors import PipelineError
+from recap.locks import exclusive
 
 HOME = Path(".recap/prefect")
 PATIENCE = 300.0
@@ -38,8 +40,9 @@ def start_api() -> Callable[[], None]:
     """Set the environment for Prefect's client and start an API; call before importing Prefect.
 
     Returns a function that waits until the API answers, so that the caller can import meanwhile. A
-    server named by PREFECT_API_URL is used as it is. The API stops after Prefect has sent its last
-    log lines at exit: what was registered first runs last.
+    server named by PREFECT_API_URL is used as it is. Two commands started at once start theirs one
+    after the other, since both would make the clone's one database. The API stops after Prefect has
+    sent its last log lines at exit: what was registered first runs last.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -49,6 +52,8 @@ def start_api() -> Callable[[], None]:
     home = HOME.resolve()
     home.mkdir(parents=True, exist_ok=True)  # Prefect itself makes no parents
     os.environ.setdefault("PREFECT_HOME", str(home))
+    alone = contextlib.ExitStack()
+    alone.enter_context(exclusive(home / "start.lock"))
     port = _free_port()
     os.environ["PREFECT_API_URL"] = url = f"http://127.0.0.1:{port}/api"
     with (home / "server.log").open("w", encoding="utf-8") as log:
@@ -70,7 +75,12 @@ def start_api() -> Callable[[], None]:
             process_group=0,  # Ctrl-C is for the flow, which still has states to report
         )
     atexit.register(_stop, server)
-    return lambda: _wait_until_up(server, url, home / "server.log")
+
+    def wait_until_up() -> None:
+        with alone:
+            _wait_until_up(server, url, home / "server.log")
+
+    return wait_until_up
 
 
 def _stop(server: subprocess.Popen[str]) -> None:
@@ -91,9 +101,11 @@ def _wait_until_up(server: subprocess.Popen[str], url: str, log: Path) -> None:
                 return
         except OSError:  # URLError is one
             time.sleep(0.1)
+    code = server.poll()
+    why = f"none within {PATIENCE:.0f} s" if code is None else f"one that ended with code {code}"
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     raise PipelineError(
-        f"Expected a Prefect server at {url}, got none within {PATIENCE:.0f} s "
+        f"Expected a Prefect server at {url}, got {why} "
         f"({''.join(last) or 'it said nothing'}). See {log}; if its database is broken, delete "
         f"{log.parent} (it holds only past runs' states). `dvc repro` needs no server."
     )

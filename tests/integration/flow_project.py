@@ -72,7 +72,7 @@ def call(
 
 def child_environment(folder: Path, **variables: str) -> dict[str, str]:
     """An environment in which this checkout is imported and no outer server is used."""
-    env = environment(PYTHONPATH=str(ROOT), **variables)
+    env = environment(**{"PYTHONPATH": str(ROOT), **variables})
     for name in ("PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_TRACKING_URI"):
         if name not in variables:
             env.pop(name, None)

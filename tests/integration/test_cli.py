@@ -182,6 +182,20 @@ def test_a_folder_that_takes_nothing_is_one_message(
     assert said in done.stderr and ("Traceback" in done.stderr) == (code == 1)
 
 
+def test_a_folder_that_dvc_cannot_write_to_is_one_message(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    refusing = project / "sitecustomize.py"  # root may write everywhere: a mount would be needed
+    refusing.write_text(
+        "import zc.lockfile as z\n"
+        "def refuse(self, *_, **__): raise OSError(30, 'Read-only file system', '.dvc/tmp/lock')\n"
+        "z.LockFile.__init__ = refuse\n"
+    )
+    ran = call(project, "-m", "recap", "plan", PYTHONPATH=f"{project}{os.pathsep}{ROOT}")
+    assert ran.returncode == 2
+    assert "got:\n[Errno 30] Read-only file system: '.dvc/tmp/lock'\n" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 CONFLICT = "<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> topic\n"
 
 

@@ -147,6 +147,36 @@ def test_two_runs_never_share_a_clone(tmp_path: Path, api: str) -> None:
     )
 
 
+WAITING = """\
+stages:
+  waits:
+    cmd: while [ ! -f go ]; do sleep 0.2; done; echo done > out.txt
+    outs:
+      - out.txt
+"""
+
+
+@pytest.mark.slow
+def test_of_two_runs_started_at_once_one_runs(tmp_path: Path) -> None:
+    project = make_project(tmp_path, WAITING)
+    command = [sys.executable, "-m", "flows", "reproduce"]
+    runs = [
+        subprocess.Popen(
+            command, cwd=project, env=child_environment(project), stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    while all(run.poll() is None for run in runs):
+        time.sleep(0.2)
+    turned_away, other = sorted(runs, key=lambda run: run.poll() is None)
+    said = turned_away.communicate()[1]
+    assert turned_away.returncode == os.EX_TEMPFAIL, said
+    assert "BusyError: Expected no other run in this clone" in said
+    (project / "go").touch()
+    assert other.communicate()[1] == "" and other.returncode == 0
+    assert (project / "out.txt").read_text() == "done\n"
+
+
 ASK = """
 from flows.server import start_api
 start_api()()
