@@ -37,7 +37,7 @@ def main() -> None:
     ledger = Ledger(Path(LEDGER))
     cells = [ledger.read(Cell(name, seed)) for name in ("recap", "dapo") for seed in SEEDS]
     found = evidence([cell for cell in cells if cell], ledger, resamples=1, seed=0).outcomes
-    print("| benchmark | prompts | margin | no difference | −margin | −2 · margin |")  # noqa: RUF001
+    print("| benchmark | prompts | margin | no difference | −margin | −2 · margin |")  # noqa: RUF001 - a minus sign is meant
     print("|---|---|---|---|---|---|")
     for key, rows in itertools.product(BENCHMARKS, ROWS):
         pairings = [
@@ -75,7 +75,8 @@ def _draw(
 ) -> tuple[list[Outcome], list[Outcome]]:
     """Outcomes of n prompts, of which the first policy's are worse by ``worse`` on average."""
     good = np.mean([(ours + theirs) / 2 for pairs in objects for ours, theirs in pairs])
-    ours, theirs = [], []
+    ours: list[Outcome] = []
+    theirs: list[Outcome] = []
     for name in itertools.count():
         pairs = objects[generator.integers(len(objects))]
         swapped = generator.random() < 0.5
@@ -83,7 +84,7 @@ def _draw(
             if len(ours) == rows:
                 return ours, theirs
             first, second = pair[::-1] if swapped else pair
-            first = first and generator.random() >= worse / good
+            first = first and bool(generator.random() >= worse / good)
             for cell, success in ((ours, first), (theirs, second)):
                 cell.append(_outcome(len(cell), f"object {name}", success))
     raise AssertionError("an endless count ended")
@@ -92,7 +93,7 @@ def _draw(
 def _outcome(place: int, cluster: str, success: bool) -> Outcome:
     return Outcome(
         prompt_id=str(place), benchmark="simulated", round=1, cluster=cluster,
-        success=bool(success), reflected=None, reflection_position=None,
+        success=success, reflected=None, reflection_position=None,
     )  # fmt: skip
 
 

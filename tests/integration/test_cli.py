@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import re
 import shutil
@@ -13,34 +12,16 @@ import time
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from recap.child import start
 from recap.cli import write_seed
 from recap.errors import ParameterError
-from recap.publishing import Receipt
 from recap.rows import write_json
-from recap.summary import DASH, claims_line, rate_text, rates_table, show_summary
 from recap.types import GateCheck, GateDecision
 from tests.integration.flow_project import ROOT, call, child_environment, make_project
+from tests.unit.test_summary import TABLES
 
 HEAVY = {"torch", "transformers", "mlflow", "prefect", "dvc", "pandas", "great_expectations"}
-RATE = {"value": 0.9719, "low": 0.9462, "high": 0.9851, "n": 320, "n_unscored": 0}
-TABLES = {
-    "benchmarks": [
-        {"name": "prefill", "round": 1, "domain": "harmful", "label": "Prefill", "score": "safe",
-         "main": True},
-        {"name": "transfer", "round": 1, "domain": "harmful", "label": "Other", "score": "safe",
-         "main": False},
-        {"name": "math", "round": 1, "domain": "math", "label": "Sums", "score": "correct",
-         "main": True},
-    ],
-    "claims": [{"verdict": "holds"}, {"verdict": "not measured"}, {"verdict": "holds"}],
-    "cells": [
-        {"variant": "dapo", "seed": 0, "results": {"prefill/1": {**RATE, "value": 0.015}}},
-        {"variant": "recap", "seed": 0, "results": {"prefill/1": RATE, "math/1": RATE}},
-    ],
-}  # fmt: skip
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -384,49 +365,3 @@ def test_a_seed_that_cannot_be_found_is_an_error(text: str, tmp_path: Path) -> N
     with pytest.raises(ParameterError, match="Set the seed by hand"):
         write_seed(path, 7)
     assert path.read_text() == text
-
-
-@pytest.mark.parametrize(
-    ("rate", "text"),
-    [
-        (RATE, "97.2 \\[94.6, 98.5] 320"),
-        ({**RATE, "n_unscored": 3}, "97.2 \\[94.6, 98.5] 320 (3 unscored)"),
-        ({"value": None, "low": None, "high": None, "n": 0, "n_unscored": 9}, "– (9 unscored)"),  # noqa: RUF001 - an en dash is meant
-        (None, DASH),
-    ],
-)
-def test_a_rate_in_the_table(rate: dict[str, float | int | None] | None, text: str) -> None:
-    assert rate_text(rate, wide=True) == text
-
-
-@pytest.mark.parametrize(
-    ("aliases", "advised"),
-    [(("challenger",), {"promote"}), (("champion",), {"rollback"}), ((), set()), (None, set())],
-)
-def test_only_what_applies_is_advised(
-    aliases: tuple[str, ...] | None, advised: set[str], tmp_path: Path
-) -> None:
-    write_json(tmp_path / "reports/tables.json", TABLES)
-    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=True, checks=[])
-    write_json(tmp_path / "results/decision.json", decision)
-    receipt = Receipt(state="", runs={}, model="m", version="1", aliases=aliases or ())
-    console = Console(width=120, record=True, file=io.StringIO())
-    show_summary(tmp_path, None if aliases is None else receipt, console)
-    said = console.export_text()
-    assert {word for word in ("promote", "rollback") if f"recap {word} " in said} == advised
-
-
-def test_the_table_has_a_row_for_each_benchmark() -> None:
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(rates_table(TABLES, wide=True))
-    lines = console.export_text(clear=False).splitlines()
-    rows = [re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in lines]
-    assert ["benchmark", "success", "DAPO", "RECAP"] in rows
-    assert ["Prefill", "safe", "1.5 [94.6, 98.5] 320", "97.2 [94.6, 98.5] 320"] in rows
-    assert ["Sums", "correct", DASH, "97.2 [94.6, 98.5] 320"] in rows
-    assert "Other" not in console.export_text(clear=False)
-    assert any("and 1 more rates, on the page" in line for line in lines)
-
-
-def test_the_claims_are_counted() -> None:
-    assert claims_line(TABLES) == "The paper's 3 claims, tested here: holds 2, not measured 1"
