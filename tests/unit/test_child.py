@@ -6,6 +6,8 @@ import os
 import select
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +55,41 @@ def test_who_watches_its_parent_ends_with_it() -> None:
     parent.kill()
     assert select.select([child], [], [], 60)[0] == [child]
     parent.communicate()
+
+
+REPORTING = """
+import os, queue, subprocess, sys
+subprocess.Popen([sys.executable, "-c", '''
+import pathlib, queue
+from recap.child import ParentEnded, end_with_parent
+end_with_parent(60)
+print("waits", flush=True)
+try:
+    queue.SimpleQueue().get()
+except ParentEnded as ended:
+    print("nobody reads this", flush=True)
+    pathlib.Path("said").write_text(str(ended))
+'''])
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
+def test_who_watches_its_parent_reports_before_it_ends(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", REPORTING], cwd=tmp_path,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "waits\n"
+    parent.stdout.close()  # a line into this pipe is a signal or an error from here on
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (tmp_path / "said").read_text() == "the process that started this one has ended"
 
 
 HERE = "127.0.0.1,localhost,::1"
