@@ -23,6 +23,7 @@ from tests.portable.pythons import other_python
 from tests.portable.small import SmallError, make_small, run
 
 ROOT = Path(__file__).parents[2]
+PYTHON = Path(sys.executable)
 CAPABILITIES = {"default": "DEFAULT", "avx2": "AVX2"}
 """Values of ATEN_CPU_CAPABILITY, and what torch then says of itself."""
 BESIDE = {"default": {"MKL_CBWR": "COMPATIBLE"}}
@@ -54,15 +55,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", choices=[*CAPABILITIES, "python"])
     only = parser.parse_args().only or [*CAPABILITIES, "python"]
-    own = computes_by(Path(sys.executable))
+    own = computes_by()
     jobs: dict[str, Callable[[Path], str]] = {}
     for value in (value for value in CAPABILITIES if value in only):
         name = f"ATEN_CPU_CAPABILITY={value}"
         if CAPABILITIES[value] == own:
             print(f"portable: {name}: this machine's own, make run and make test compute by it")
-            continue
-        jobs[f"{name}, small pipeline"] = partial(pipeline_by, value)
-        jobs[f"{name}, tests"] = partial(tests_by, value)
+        elif (got := computes_by(**variables_of(value))) != CAPABILITIES[value]:
+            print(f"portable: {name}: skipped: torch computes by {got} whatever it is told")
+        else:
+            jobs[f"{name}, small pipeline"] = partial(pipeline_by, value)
+            jobs[f"{name}, tests"] = partial(tests_by, value)
     if "python" in only:
         jobs["another Python"] = by_python
     with (
@@ -90,25 +93,16 @@ def variables_of(capability: str) -> dict[str, str]:
     return {"ATEN_CPU_CAPABILITY": capability, **BESIDE.get(capability, {})}
 
 
-def computes_by(python: Path, **variables: str) -> str:
-    """What torch says it computes by."""
-    return run([str(python), "-c", ASK], ROOT, python, **variables).strip().splitlines()[-1]
-
-
-def lacks(capability: str) -> str:
-    """Why this machine cannot compute by one instruction set; nothing if it can."""
-    got = computes_by(Path(sys.executable), **variables_of(capability))
-    if got == CAPABILITIES[capability]:
-        return ""
-    return f"skipped: torch computes by {got} on this machine whatever it is told"
+def computes_by(**variables: str) -> str:
+    """What torch says it computes by on this machine."""
+    said = run([str(PYTHON), "-c", ASK], ROOT, PYTHON, **variables)
+    return said.strip().splitlines()[-1]
 
 
 def pipeline_by(capability: str, here: Path) -> str:
     """The small pipeline, by one instruction set."""
-    if why := lacks(capability):
-        return why
     project = make_small(here / capability)
-    run(["dvc", "repro", "-q"], project, Path(sys.executable), **variables_of(capability))
+    run(["dvc", "repro", "-q"], project, PYTHON, **variables_of(capability))
     done = project / "results/registered.json"
     if not done.is_file():
         raise SmallError(f"Expected {done.name} at the end of the small pipeline, got none.")
@@ -117,11 +111,9 @@ def pipeline_by(capability: str, here: Path) -> str:
 
 def tests_by(capability: str, _: Path) -> str:
     """The tests whose numbers depend on it, by one instruction set."""
-    if why := lacks(capability):
-        return why
     files = [str(path) for pattern in TESTS for path in sorted(ROOT.glob(pattern))]
-    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", *files]
-    said = run(command, ROOT, Path(sys.executable), **variables_of(capability))
+    command = [str(PYTHON), "-m", "pytest", "-p", "no:xdist", *files]
+    said = run(command, ROOT, PYTHON, **variables_of(capability))
     return said.strip().splitlines()[-1]
 
 
