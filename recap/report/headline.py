@@ -46,6 +46,7 @@ class Contrast:
     key: Key
     candidate: float
     baseline: float
+    difference: float
     floor: float
     standing: Standing
     num_seeds: int
@@ -84,6 +85,7 @@ def contrast(
         key,
         fmean(mine[seed] for seed in shared),
         fmean(theirs[seed] for seed in shared),
+        fmean(one.value for one in found),
         min(
             span(index(cell)[key].rate).low
             for cell in cells
@@ -234,8 +236,7 @@ def _cost(calm: list[Contrast], mine: str, theirs: str) -> list[str]:
     if not calm:
         return []
     changes = ", ".join(
-        f"{signed(100 * (found.candidate - found.baseline))} points on {found.label}"
-        for found in calm
+        f"{signed(100 * found.difference)} points on {found.label}" for found in calm
     )
     clear = [found.label for found in calm if found.standing != "level"]
     verdict = (

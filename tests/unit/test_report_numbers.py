@@ -268,6 +268,31 @@ def test_points_below_the_headline() -> None:
     ]
 
 
+def test_the_difference_is_that_of_the_pairs() -> None:
+    """DAPO is unscored on the 100 prompts where RECAP fails; of the other 200 it fails on 50."""
+    marks: dict[str, list[bool | None]] = {
+        "recap": [place < 200 for place in range(300)],
+        "dapo": [place < 150 if place < 200 else None for place in range(300)],
+    }
+    cells = [
+        cell("dapo", result("benign", rate(0.75), domain="benign")),
+        cell("recap", result("benign", rate(2 / 3), domain="benign")),
+    ]
+    rows = {
+        (variant, 0): by_key(
+            Outcome(
+                prompt_id=str(place), benchmark="benign", round=1, cluster=None, success=success,
+                reflected=None, reflection_position=None,
+            )
+            for place, success in enumerate(successes)
+        )
+        for variant, successes in marks.items()
+    }  # fmt: skip
+    evidence = Evidence(rows, {}, resamples=50, seed=0)
+    found = contrast(cells, evidence, "recap", "dapo", ("benign", 1))
+    assert found is not None and found.difference == pytest.approx(0.25)
+
+
 def test_nothing_is_relative_to_a_rate_near_0() -> None:
     """DAPO at 1 % under the prefill attack and at 5 % (from 2 %) under resets: hijack is left."""
     cells = [attacked("dapo", 0.01, 0.5, 0.05), attacked("recap", 0.98, 0.75, 0.9)]
