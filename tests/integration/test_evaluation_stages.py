@@ -242,10 +242,10 @@ def test_an_attack_of_ones_own_is_one_file_and_one_line(here: Path) -> None:
     table.write_text(after)
 
     set_params(here, attack={"benchmarks": ["ending"]})
-    command = f"{sys.executable} -m recap.stages.attack --policy dapo --guardian guardian"
-    command += " --prompts eval.jsonl --train seen.jsonl --prefills prefills --pools pools"
+    command = "-m recap.stages.attack --policy dapo --guardian guardian --prompts eval.jsonl"
+    command += " --train seen.jsonl --prefills prefills --pools pools --out own.jsonl"
     done = subprocess.run(
-        [*command.split(), "--out", "own.jsonl"],
+        [sys.executable, *command.split()],
         cwd=here, env={"PYTHONPATH": str(clone)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -1,12 +1,7 @@
-"""The CPU build of vLLM against torch: the same log-probabilities for what it samples.
-
-Skipped only where vLLM is missing and no CI runs: in CI a missing vLLM is a failure.
-"""
+"""The CPU build of vLLM against torch: the same log-probabilities for what it samples."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from pathlib import Path
 
 import pytest
@@ -20,16 +15,10 @@ from recap.render import Renderer
 from recap.sampling.sampler import Sampler, open_sampler
 from recap.types import Decoding, RenderedPrompt
 from recap.weights import save_model
+from tests.integration.needs_vllm import NEEDS_VLLM
 from tests.rounding import logprob_rounding
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("vllm") is None and "CI" not in os.environ,
-        reason="vLLM is not installed",
-    ),
-]
+pytestmark = NEEDS_VLLM
 
 CONTEXT = 96
 PREFILL = (
@@ -147,3 +136,13 @@ def test_logprobs_are_those_at_the_temperature(policy: tuple[Path, LlamaForCausa
         first = len(prompt.token_ids) - 1
         expected = [logprobs[first + t, token].item() for t, token in enumerate(sample.token_ids)]
         assert sample.sampling_logprobs == pytest.approx(expected, abs=logprob_rounding(model, 0.7))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU nothing is compiled by g++")
+def test_a_path_that_the_compiler_cannot_name_is_refused(
+    policy: tuple[Path, LlamaForCausalLM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "__file__", "/home/my models/torch/__init__.py")
+    fresh = open_sampler(Sampling(engine="vllm", batch_size=8), policy[0])
+    with pytest.raises(ParameterError, match=r"without a blank .* got /home/my models/torch"):
+        fresh.sample([RenderedPrompt((20,), 0)], Decoding(1.0, 1.0, 4), num_samples=1, seed=0)

@@ -12,9 +12,7 @@ the CPU's KV cache, so that stale keys and values would be found and used.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,15 +32,9 @@ from recap.sampling.policy_sampler import CANARY_PROMPTS, PolicySampler
 from recap.sampling.vllm_sampler import VllmSampler
 from recap.types import Decoding, PromptRecord, RenderedPrompt, Reward
 from recap.weights import save_model
+from tests.integration.needs_vllm import NEEDS_VLLM
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("vllm") is None and "CI" not in os.environ,
-        reason="vLLM is not installed",
-    ),
-]
+pytestmark = NEEDS_VLLM
 
 ROOT = Path(__file__).parents[2]
 TOKENIZER = make_tokenizer(256)

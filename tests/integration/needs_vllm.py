@@ -1,0 +1,23 @@
+"""What tests of vLLM need: the package, and on a CPU a path that its compiler can name."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+import torch
+
+NEEDS_VLLM = [
+    pytest.mark.vllm,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("vllm") is None and "CI" not in os.environ,
+        reason="vLLM is not installed",
+    ),
+    pytest.mark.skipif(
+        len(torch.__file__.split()) > 1 and not torch.cuda.is_available(),
+        reason="vLLM's CPU build compiles nothing below a path with a blank",
+    ),
+]
+"""Skipped only where vLLM is missing and no CI runs: in CI a missing vLLM is a failure."""
