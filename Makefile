@@ -86,12 +86,12 @@ sweep: $(STAMP)  ## the ablation on the microworld, what is not recorded yet, an
 	@recap sweep report
 
 curve: $(STAMP)  ## measure which worlds teach plain RL to recover (hours; SHARES=, SEEDS=)
-	@python -m flows.curve --shares $(or $(SHARES),0.1 0.2 0.3 0.4) --seeds $(or $(SEEDS),11 12 13) --workers $(WORKERS)
+	@python -m experiments.curve --shares $(or $(SHARES),0.1 0.2 0.3 0.4) --seeds $(or $(SEEDS),11 12 13) --workers $(WORKERS)
 
 compare: $(STAMP)  ## curriculum and turning reward beside the fixed schedule (hours; SEEDS=)
-	@python -m flows.compare --seeds $(or $(SEEDS),21 22 23) --workers $(WORKERS)
+	@python -m experiments.compare --seeds $(or $(SEEDS),21 22 23) --workers $(WORKERS)
 
-deps: $(STAMP)  ## the code dependencies that each stage in dvc.yaml has to declare
+deps: $(STAMP)  ## write the code dependencies of each stage into dvc.yaml
 	@python -m tests.contract.stage_deps
 
 deploy: $(STAMP)  ## nightly runs on the Prefect server named by PREFECT_API_URL (infra/prefect.yaml)

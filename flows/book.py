@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flows.stage_run import StageRun
-from recap.lineage import Lineage, digest, read_lineage
+from recap.pipeline.lock import Lineage, digest, read_lineage
 from recap.sweeps.design import Cell
 from recap.sweeps.fingerprint import overlap
 from recap.sweeps.ledger import LEDGER, Cost, Ledger, Origin, measure

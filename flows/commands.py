@@ -17,9 +17,9 @@ import httpx
 import typer
 
 from flows.server import start_api
-from recap.cli import Guarded
+from recap.cli.main import Guarded
 from recap.errors import PipelineError
-from recap.registry import check_store
+from recap.tracking.registry import check_store
 
 app = typer.Typer(cls=Guarded, add_completion=False, pretty_exceptions_enable=False)
 

@@ -2,7 +2,7 @@
 
 The worker starts ``prefect.engine`` and asks nobody to watch over it. Killed, it would leave a run
 that goes on, holds the clone and the deployment's one place, and that nobody can cancel. Leaves out
-flows that ``python -m flows`` starts: the kernel ends those (recap/child.py).
+flows that ``python -m flows`` starts: the kernel ends those (recap/runtime/child.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from prefect import get_run_logger
 from prefect.exceptions import MissingContextError
 
 from flows.stage_run import GRACE
-from recap.child import end_with_parent
+from recap.runtime.child import end_with_parent
 
 PATIENCE = 2 * GRACE + 20.0
 """Seconds that a flow has to stop its stages and to report, before it just ends."""

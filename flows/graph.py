@@ -1,6 +1,6 @@
 """The stage graph and its state, read from DVC at run time; no edge is declared here.
 
-``python -m flows.graph`` prints it as JSON for recap/pipeline.py. One process answers what
+``python -m flows.graph`` prints it as JSON for recap/pipeline/graph.py. One process answers what
 ``dvc status --json`` and ``dvc dag`` answer in two.
 """
 
@@ -19,7 +19,7 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 
 from recap.params.document import refuse_conflicts
-from recap.pipeline import BUSY, Node, Pipeline
+from recap.pipeline.graph import BUSY, Node, Pipeline
 
 LISTED = 4
 """Changed files or parameters named in one reason; the rest are counted."""

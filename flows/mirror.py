@@ -12,7 +12,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from recap import child
+from recap.runtime import child
 
 LAST = 600.0
 """Seconds that the last publishing may take: a store that answers slowly must not hold a run."""

@@ -39,10 +39,10 @@ from flows.graph import read_graph
 from flows.remote import lacks
 from flows.stage_run import StageFailed, run_stage
 from flows.worker import BEAT, head
-from recap import child
 from recap.errors import PipelineError
-from recap.locks import STATE, exclusive
-from recap.pipeline import Pipeline
+from recap.pipeline.graph import Pipeline
+from recap.runtime import child
+from recap.runtime.locks import STATE, exclusive
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import LEDGER, Cost, Ledger
 from recap.sweeps.plan import computed_cells, make_plan

@@ -2,7 +2,7 @@
 
 What passed its gate may replace the champion where evidence shows that it is not worse; all else is
 refused, unless somebody overrides it and says why. The registry keeps the history
-(recap/registry.py).
+(recap/tracking/registry.py).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from recap import registry
-from recap.history import Move
-from recap.params import read_params
-from recap.tracking import open_store
+from recap.params.whole import read_params
+from recap.tracking import registry
+from recap.tracking.history import Move
+from recap.tracking.runs import open_store
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, result_serializer="json")

@@ -22,8 +22,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recap import child
 from recap.errors import PipelineError
+from recap.runtime import child
 from recap.sweeps.project import locked
 
 Entries = dict[str, Any]

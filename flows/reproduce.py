@@ -25,11 +25,11 @@ from flows.graph import read_graph
 from flows.mirror import Mirror
 from flows.schedule import Future, Schedule, Unit, duration
 from flows.stage_run import StageFailed, StageRun, run_stage, stop_all
+from recap.cli.preflight import check_run
 from recap.errors import PipelineError
-from recap.locks import sole_run
-from recap.pipeline import Pipeline
-from recap.preflight import check_run
+from recap.pipeline.graph import Pipeline
 from recap.rows import write_json
+from recap.runtime.locks import sole_run
 
 TIMINGS = Path(".recap/timings.json")
 """Seconds of each stage when it last ran; not an output, it differs from run to run."""

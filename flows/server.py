@@ -17,9 +17,9 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from recap import child
 from recap.errors import PipelineError
-from recap.locks import exclusive
+from recap.runtime import child
+from recap.runtime.locks import exclusive
 
 HOME = Path(".recap/prefect")
 PATIENCE = 300.0

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from recap import child
 from recap.errors import SpaceError
+from recap.runtime import child
 
 DVC_CHATTER = re.compile(
     r"(Running stage '|> |Generating lock file|Updating lock file|To track the changes with git"
@@ -94,7 +94,7 @@ def run_stage(
     From the line that names an error on, lines are kept back: they are the message of the
     StageFailed that follows, so that it is shown once. Should the stage go on after all, they are
     passed on at its end. A disk that DVC itself finds full is a SpaceError in words of ours, as it
-    is in a stage (recap/stages/process.py).
+    is in a stage (recap/runtime/stage.py).
     """
     begin = time.monotonic()
     process = start(
@@ -163,7 +163,7 @@ def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
     """
     thread = f"{os.getpid()}/task/{threading.get_native_id()}"  # as /proc has it
     return subprocess.Popen(
-        [sys.executable, "-m", "recap.child", sys.executable, *arguments],
+        [sys.executable, "-m", "recap.runtime.child", sys.executable, *arguments],
         cwd=folder,
         env=child.environment(**{child.STARTER: thread}),
         stdout=subprocess.PIPE,

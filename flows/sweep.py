@@ -22,10 +22,10 @@ from flows.mirror import Mirror
 from flows.reproduce import end_children, may_mend, unless_stopped
 from flows.schedule import Future, Schedule, Unit, duration
 from flows.stage_run import StageRun, run_stage
+from recap.cli.preflight import check_run
 from recap.errors import PipelineError
-from recap.locks import sole_run
-from recap.pipeline import Pipeline
-from recap.preflight import check_run
+from recap.pipeline.graph import Pipeline
+from recap.runtime.locks import sole_run
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.plan import Plan, computed_cells, make_plan

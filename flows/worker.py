@@ -31,7 +31,7 @@ from flows.engine import end_with_worker
 from flows.remote import Entries, push
 from flows.stage_run import StageFailed, run_stage, stop_all
 from recap.errors import PipelineError
-from recap.locks import STATE, exclusive
+from recap.runtime.locks import STATE, exclusive
 from recap.sweeps.project import Project, locked, read_project, write_project
 
 BEAT = "sweep-beat"

@@ -246,7 +246,7 @@ def main() -> None:
     except InstallError as error:
         sys.exit(f"install: {error}")
     say("looking whether everything imports ...")
-    sys.exit(subprocess.run([sys.executable, "-m", "recap.imports"], check=False).returncode)
+    sys.exit(subprocess.run([sys.executable, "-m", "recap.cli.imports"], check=False).returncode)
 
 
 if __name__ == "__main__":

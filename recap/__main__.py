@@ -9,7 +9,7 @@ import sys
 def main() -> None:
     """Run the command line; exit code 130 after Ctrl-C."""
     try:
-        from recap.cli import app
+        from recap.cli.main import app
 
         app()
     except KeyboardInterrupt:

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import ModelError, RenderError
-from recap.params import PrefillUnit
-from recap.types import RenderedPrompt
+from recap.types.prompts import PrefillUnit, RenderedPrompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

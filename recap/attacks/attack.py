@@ -14,9 +14,10 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from recap import params
+from recap.params.attack import Attack as AttackSection
 from recap.render import Renderer
-from recap.types import Prefill, PromptRecord, RenderedPrompt, Sample
+from recap.types.prompts import Prefill, PromptRecord, RenderedPrompt
+from recap.types.rollouts import Sample
 
 Needs = Literal["nothing", "thought", "pool", "each source"]
 """What of the sources' thoughts a case holds: none; one of the benchmark's source; as many of it as
@@ -77,7 +78,7 @@ class Attack(ABC):
     selects: ClassVar[bool] = False
     """Answers come with the selector's ``worth``."""
 
-    def __init__(self, renderer: Renderer, settings: params.Attack) -> None:
+    def __init__(self, renderer: Renderer, settings: AttackSection) -> None:
         """``settings``: lengths, rounds, budgets and the transition sentence."""
         self.renderer = renderer
         self.settings = settings

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recap import params
 from recap.attacks.attack import SELF, Attack
 from recap.attacks.direct import Direct
 from recap.attacks.grid import PrefillGrid
@@ -21,8 +20,12 @@ from recap.attacks.search import Search
 from recap.attacks.self_prefill import SelfPrefill
 from recap.attacks.transfer import Transfer
 from recap.errors import ParameterError, choices
-from recap.params import OwnDecoding
-from recap.types import SUCCESS, Decoding, Domain, Label
+from recap.params.attack import Attack as AttackSection
+from recap.params.attack import OwnDecoding
+from recap.params.dynamics import Dynamics
+from recap.params.sources import TRAIN_SOURCES
+from recap.types.rollouts import Decoding
+from recap.types.row import SUCCESS, Domain, Label
 
 PROMPT_SETS: dict[str, tuple[str, ...]] = {
     "harmful": ("microworld-harmful", "strongreject"),
@@ -57,7 +60,7 @@ class Benchmark:
         """The label whose share is reported."""
         return SUCCESS[self.domain]
 
-    def sources(self, settings: params.Attack) -> tuple[str, ...]:
+    def sources(self, settings: AttackSection) -> tuple[str, ...]:
         """Whose thoughts are read from files, in the order in which a case holds them."""
         if self.attack.needs == "each source":
             assert self.domain != "math", "math is never prefilled"
@@ -90,16 +93,16 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("math", "math", "math", Direct),
     )
 }
-EXEMPT_SOURCES = (*params.TRAIN_SOURCES, SELF)
+EXEMPT_SOURCES = (*TRAIN_SOURCES, SELF)
 """Whose prefills mark a row of results: those of sources that train policies, and its own."""
 
 
-def benchmarks(settings: params.Attack | params.Dynamics) -> list[Benchmark]:
+def benchmarks(settings: AttackSection | Dynamics) -> list[Benchmark]:
     """The benchmarks of a section, in its order; ParameterError if one is none."""
     names = settings.benchmarks
-    section = "attack" if isinstance(settings, params.Attack) else "dynamics"
+    section = "attack" if isinstance(settings, AttackSection) else "dynamics"
     _check_names(f"{section}.benchmarks", names)
-    if isinstance(settings, params.Attack):
+    if isinstance(settings, AttackSection):
         _check_names("attack.decoding", settings.decoding)
     return [BENCHMARKS[name] for name in names]
 
@@ -115,7 +118,7 @@ def _check_names(key: str, names: object) -> None:
         )
 
 
-def decoding(settings: params.Attack, benchmark: Benchmark) -> tuple[Decoding, int]:
+def decoding(settings: AttackSection, benchmark: Benchmark) -> tuple[Decoding, int]:
     """How a benchmark is decoded, and how many samples each of its prompts gets."""
     own = benchmark.decoding or OwnDecoding()
     layers = (settings.decoding.get(benchmark.name, OwnDecoding()), own, settings)

@@ -12,17 +12,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recap import params
 from recap.attacks.attack import Answer, Attack, Case, Shot
 from recap.attacks.benchmarks import Benchmark, decoding
 from recap.attacks.journal import Journal
 from recap.attacks.selection import Selection
 from recap.attacks.selector import Selector
-from recap.params import derive_seed
-from recap.progress import Progress
+from recap.params.attack import Attack as AttackSection
+from recap.params.seeds import derive_seed
 from recap.render import Renderer
+from recap.runtime.progress import Progress
 from recap.sampling.sampler import ConversingSampler
-from recap.types import AttackedPrompt, Completion, Decoding, RenderedPrompt, Sample
+from recap.types.attacks import AttackedPrompt, Completion
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding, Sample
 
 BLOCK = 192
 """Samples of a block's widest step, about: what a killed run makes again at most."""
@@ -43,7 +45,7 @@ def run_attacks(
     selections: Sequence[Selection],
     renderer: Renderer,
     sampler: ConversingSampler,
-    settings: params.Attack,
+    settings: AttackSection,
     *,
     seed: int,
     selector: Selector | None = None,
@@ -72,7 +74,7 @@ def run_attacks(
     return sorted(completions, key=lambda row: (order[row.benchmark], row.round))
 
 
-def _blocks(selection: Selection, renderer: Renderer, settings: params.Attack) -> list[Block]:
+def _blocks(selection: Selection, renderer: Renderer, settings: AttackSection) -> list[Block]:
     benchmark = selection.benchmark
     attack = benchmark.attack(renderer, settings)
     how, samples = decoding(settings, benchmark)

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from recap.locks import exclusive
 from recap.rows import atomic_path
-from recap.scratch import folder_of, sweep
-from recap.types import Completion, Row
+from recap.runtime.locks import exclusive
+from recap.runtime.scratch import folder_of, sweep
+from recap.types.attacks import Completion
+from recap.types.row import Row
 
 MANIFEST, BLOCKS = "manifest.json", "blocks.jsonl"
 

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recap import params
 from recap.attacks.attack import Case
 from recap.attacks.benchmarks import PROMPT_SETS, Benchmark
 from recap.errors import DataError, choices
-from recap.params import TRAIN_SOURCES, derive_seed
+from recap.params.attack import Attack
+from recap.params.seeds import derive_seed
+from recap.params.sources import TRAIN_SOURCES
 from recap.rows import read_rows
-from recap.types import Prefill, PromptRecord
+from recap.types.prompts import Prefill, PromptRecord
 
 MAX_WITHOUT_PREFILL = 0.1
 """Prompts without a verified prefill are left out; at this share of a benchmark it is an error."""
@@ -64,7 +65,7 @@ class Thoughts:
 
 
 def read_selections(
-    chosen: Sequence[Benchmark], files: Files, settings: params.Attack, seed: int
+    chosen: Sequence[Benchmark], files: Files, settings: Attack, seed: int
 ) -> list[Selection]:
     """The cases of all benchmarks; raises DataError as ``select`` and ``check_disjoint`` do."""
     records = read_rows(files.prompts, PromptRecord)
@@ -121,7 +122,7 @@ def select(
     benchmark: Benchmark,
     records: Sequence[PromptRecord],
     thoughts: Thoughts,
-    settings: params.Attack,
+    settings: Attack,
     seed: int,
 ) -> Selection:
     """The benchmark's cases in the order of the records.

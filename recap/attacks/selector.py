@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from recap import params
 from recap.errors import ParameterError
-from recap.types import Domain
+from recap.params.attack import Attack
+from recap.types.row import Domain
 
 USELESS = -1.0
 """Below every number that a selector gives to an answer."""
@@ -59,7 +59,7 @@ class Selector:
         return worths
 
 
-def open_selector(settings: params.Attack, guardian: Path) -> Selector:
+def open_selector(settings: Attack, guardian: Path) -> Selector:
     """The selector that ``attack.selector`` names; ParameterError where it names none."""
     if settings.selector is None:
         raise ParameterError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from recap.data.sources.checks import normalise, words
-from recap.types import PromptRecord
+from recap.types.prompts import PromptRecord
 
 NGRAM = 13
 

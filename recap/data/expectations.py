@@ -22,12 +22,12 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.expectations.row_conditions import Column
 
-from recap import params
 from recap.data.docs_page import index_page, offline_page
 from recap.data.suites import SUITES, Rule, Suite
 from recap.data.tables import Table
 from recap.data.validation import SHOWN_ROWS, RuleResult, SuiteResult, Validation
 from recap.errors import DataError
+from recap.params.validate import Validate
 
 RUN = RunIdentifier("validate", datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
 """A fixed run: outs carry no times."""
@@ -41,9 +41,7 @@ RESULT_FORMAT = {
 """Names of violating rows and no values: GX's default copies values into results and pages."""
 
 
-def validate(
-    table: str, tables: Sequence[Table], bounds: params.Validate, docs: Path
-) -> Validation:
+def validate(table: str, tables: Sequence[Table], bounds: Validate, docs: Path) -> Validation:
     """Run each table's suite and leave its pages in the folder ``docs``, replaced as a whole.
 
     Raises DataError when an expectation cannot be evaluated; a violated one is in the result.

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recap import params
 from recap.data.mixture import quotas
 from recap.data.sources.checks import record_fault
 from recap.data.sources.rawrow import Loader, RawRow, Request, RowFault
 from recap.data.sources.registry import LOADERS
 from recap.errors import DataError
-from recap.types import PromptRecord, QuarantinedRow
+from recap.params.prepare import Prepare
+from recap.params.world import World
+from recap.types.prompts import PromptRecord, QuarantinedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def load(loader: Loader, request: Request, max_words: int) -> Loaded:
     return Loaded(loader.name, tuple(records.values()), tuple(quarantined), num_rows)
 
 
-def load_sources(section: params.Prepare, world: params.World, seed: int) -> list[Loaded]:
+def load_sources(section: Prepare, world: World, seed: int) -> list[Loaded]:
     """Every source of ``prepare.sources``, in the registry's order."""
     train_rows = max(quotas(section.mixture, section.train_prompts).values())
     return [

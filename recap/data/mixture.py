@@ -13,8 +13,10 @@ from typing import TypeVar
 
 from recap.data.sources.checks import normalise
 from recap.errors import DataError
-from recap.params import Mixture, derive_seed
-from recap.types import Domain, PromptRecord
+from recap.params.prepare import Mixture
+from recap.params.seeds import derive_seed
+from recap.types.prompts import PromptRecord
+from recap.types.row import Domain
 
 DOMAINS: tuple[Domain, ...] = ("harmful", "benign", "math")
 ItemT = TypeVar("ItemT")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from recap.data.decontaminate import contaminated
 from recap.data.load import Loaded, counts_by_reason
 from recap.data.mixture import duplicates
-from recap.types import PromptRecord, QuarantinedRow
+from recap.types.prompts import PromptRecord, QuarantinedRow
 
 
 @dataclass(frozen=True, slots=True)

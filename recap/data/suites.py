@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from recap import params
 from recap.data.mixture import DOMAINS
 from recap.errors import choices
-from recap.types import Domain, Label
+from recap.params.validate import Validate
+from recap.types.row import Domain, Label
 
 LABELS: dict[Domain, list[Label]] = {
     "harmful": ["safe", "unsafe"],
@@ -76,7 +76,7 @@ NAMED: Suite = [
 ]
 
 
-def prompts(bounds: params.Validate) -> Suite:
+def prompts(bounds: Validate) -> Suite:
     """Training and evaluation prompts, row by row."""
     return [
         *NAMED,
@@ -100,7 +100,7 @@ def prompts(bounds: params.Validate) -> Suite:
     ]
 
 
-def sets(bounds: params.Validate) -> Suite:
+def sets(bounds: Validate) -> Suite:
     """Sizes of the training domains and of the evaluation sets."""
     return [
         *NAMED,
@@ -109,7 +109,7 @@ def sets(bounds: params.Validate) -> Suite:
     ]
 
 
-def prefills(bounds: params.Validate) -> Suite:
+def prefills(bounds: Validate) -> Suite:
     """Thoughts of the prefill sources, row by row."""
     verified = ("verified", True)
     return [
@@ -124,7 +124,7 @@ def prefills(bounds: params.Validate) -> Suite:
     ]
 
 
-def sources(bounds: params.Validate) -> Suite:
+def sources(bounds: Validate) -> Suite:
     """Each prefill source as a whole."""
     return [
         *NAMED,
@@ -140,7 +140,7 @@ def sources(bounds: params.Validate) -> Suite:
     ]
 
 
-def verdicts(bounds: params.Validate) -> Suite:
+def verdicts(bounds: Validate) -> Suite:
     """Verdicts of all cells, row by row; missing labels are counted in ``cells``."""
     return [
         *NAMED,
@@ -165,7 +165,7 @@ def verdicts(bounds: params.Validate) -> Suite:
     ]
 
 
-def cells(bounds: params.Validate) -> Suite:
+def cells(bounds: Validate) -> Suite:
     """Each trained cell as a whole."""
     return [
         *NAMED,
@@ -174,7 +174,7 @@ def cells(bounds: params.Validate) -> Suite:
     ]
 
 
-SUITES: dict[str, Callable[[params.Validate], Suite]] = {
+SUITES: dict[str, Callable[[Validate], Suite]] = {
     "prompts": prompts,
     "sets": sets,
     "prefills": prefills,

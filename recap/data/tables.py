@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from recap import params
 from recap.data.mixture import DOMAINS, quotas
 from recap.data.sources.checks import has_think_tag, normalise, text_fault
 from recap.data.sources.registry import LOADERS
 from recap.errors import DataError
-from recap.types import Intent, Prefill, PromptRecord, Verdict
+from recap.params.prepare import Prepare
+from recap.params.sources import EVAL_SOURCES
+from recap.types.prompts import Intent, Prefill, PromptRecord
+from recap.types.verdicts import Verdict
 
 Value = str | int | float | bool | None
 INTENTS: dict[str, Intent] = {
@@ -47,7 +49,7 @@ class Table:
 
 
 def prompt_tables(
-    train: Sequence[PromptRecord], evaluation: Sequence[PromptRecord], section: params.Prepare
+    train: Sequence[PromptRecord], evaluation: Sequence[PromptRecord], section: Prepare
 ) -> tuple[Table, Table]:
     """Table ``prompts`` and table ``sets`` (each training domain, each evaluation set)."""
     files = {"train": train, "eval": evaluation}
@@ -75,7 +77,7 @@ def prompt_tables(
 
 
 def _sets(
-    train: Sequence[PromptRecord], evaluation: Sequence[PromptRecord], section: params.Prepare
+    train: Sequence[PromptRecord], evaluation: Sequence[PromptRecord], section: Prepare
 ) -> list[dict[str, Value]]:
     """Training domains must have their quota; the microworld can fill any evaluation set."""
     counts = Counter(record.domain for record in train)
@@ -149,7 +151,7 @@ def prefill_tables(
 
 
 def _split(source: str) -> str:
-    return "eval" if source in params.EVAL_SOURCES else "train"
+    return "eval" if source in EVAL_SOURCES else "train"
 
 
 def verdict_tables(

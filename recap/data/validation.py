@@ -5,7 +5,7 @@ Free of times and random ids, so that equal data give equal files.
 
 from __future__ import annotations
 
-from recap.types import Row
+from recap.types.row import Row
 
 SHOWN_ROWS = 10
 

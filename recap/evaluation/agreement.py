@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recap.evaluation.statistics import LEVEL
-from recap.types import Confusion, Label
+from recap.types.results import Confusion
+from recap.types.row import Label
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from recap.evaluation.rates import rate
-from recap.types import CalibrationBin
+from recap.types.results import CalibrationBin
 
 BINS = 10
 

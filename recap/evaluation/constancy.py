@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recap.evaluation.second_judge import Pair
-from recap.types import SUCCESS, Completion, Domain, Label, Verdict
+from recap.types.attacks import Completion
+from recap.types.row import SUCCESS, Domain, Label
+from recap.types.verdicts import Verdict
 
 ENOUGH = 50
 """Answers that have to be alike before a judge is suspected."""

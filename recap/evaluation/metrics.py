@@ -12,14 +12,17 @@ from itertools import groupby
 from statistics import fmean
 from typing import TypeVar
 
-from recap import params
 from recap.errors import DataError
 from recap.evaluation.pass_at_k import pass_at_k
 from recap.evaluation.rates import rate
 from recap.evaluation.reflection import summarise
-from recap.params import derive_seed
+from recap.params.evaluate import Evaluate
+from recap.params.seeds import derive_seed
 from recap.scoring.reflection import find_reflection
-from recap.types import SUCCESS, BenchmarkResult, CellResult, Completion, Outcome, Verdict
+from recap.types.attacks import Completion
+from recap.types.results import BenchmarkResult, CellResult
+from recap.types.row import SUCCESS
+from recap.types.verdicts import Outcome, Verdict
 
 OneT = TypeVar("OneT")
 
@@ -122,7 +125,7 @@ def cell_result(
     *,
     variant: str,
     replicate: int,
-    settings: params.Evaluate,
+    settings: Evaluate,
     seed: int,
 ) -> CellResult:
     """All benchmarks of one cell, in the order of the completions."""

@@ -14,7 +14,8 @@ from math import comb
 from statistics import fmean
 
 from recap.evaluation.statistics import clustered
-from recap.types import Outcome, PassAtK
+from recap.types.results import PassAtK
+from recap.types.verdicts import Outcome
 
 
 def any_of(n: int, successes: int, k: int) -> float:

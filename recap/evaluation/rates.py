@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recap.evaluation.statistics import Interval, clustered, wilson
-from recap.types import Metric
+from recap.types.results import Metric
 
 
 def rate(

@@ -13,8 +13,10 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from recap.evaluation.rates import rate
-from recap.params import derive_seed
-from recap.types import BenchmarkResult, Domain, Outcome, ReflectionSummary
+from recap.params.seeds import derive_seed
+from recap.types.results import BenchmarkResult, ReflectionSummary
+from recap.types.row import Domain
+from recap.types.verdicts import Outcome
 
 Pool = tuple[Domain, bool]
 """A domain, and whether prefills were given."""

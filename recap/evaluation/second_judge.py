@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recap import params
 from recap.errors import DataError
 from recap.evaluation.agreement import agreement
 from recap.evaluation.calibration import brier, calibration
-from recap.params import derive_seed
-from recap.types import SUCCESS, Agreement, CellAgreement, Completion, Verdict
+from recap.params.evaluate import Evaluate
+from recap.params.seeds import derive_seed
+from recap.types.attacks import Completion
+from recap.types.results import Agreement, CellAgreement
+from recap.types.row import SUCCESS
+from recap.types.verdicts import Verdict
 
 Pair = tuple[Completion, Verdict, Verdict]
 """A completion with the first and the second judge's verdict on it."""
@@ -24,7 +27,7 @@ def cell_agreement(
     *,
     variant: str,
     replicate: int,
-    settings: params.Evaluate,
+    settings: Evaluate,
     seed: int,
 ) -> CellAgreement:
     """How the two agree in each domain, and how well the second's P(unsafe) is calibrated."""

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
-from recap import params
 from recap.errors import JudgeError
-from recap.types import Completion, Verdict
+from recap.params.evaluate import Evaluate
+from recap.types.attacks import Completion
+from recap.types.verdicts import Verdict
 
 
 def refuse_unscored(
-    completions: Sequence[Completion], verdicts: Sequence[Verdict], settings: params.Evaluate
+    completions: Sequence[Completion], verdicts: Sequence[Verdict], settings: Evaluate
 ) -> None:
     """Raise JudgeError for a benchmark with more than ``evaluate.max_unscored`` without a label.
 

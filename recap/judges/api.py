@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from recap import params
 from recap.errors import ParameterError
 from recap.judges.chat import ChatClient, Unanswered, why_withheld
 from recap.judges.correctness import correctness
@@ -24,10 +23,11 @@ from recap.judges.endpoint import check_endpoint
 from recap.judges.journal import Answer, AnswerJournal, key
 from recap.judges.judge import Judge, Opinion, by_domain
 from recap.judges.questions import PROMPT_SHA, RUBRIC, SAFETY, Question, ask, ask_again, read
-from recap.locks import STATE
-from recap.params import derive_seed
+from recap.params.judge import JudgeApi
+from recap.params.seeds import derive_seed
 from recap.rows import write_json
-from recap.types import Completion
+from recap.runtime.locks import STATE
+from recap.types.attacks import Completion
 
 FOLDER = STATE / "judge"
 Messages = list[dict[str, str]]
@@ -39,9 +39,7 @@ class ApiJudge(Judge):
     name = "api"
     prompt_sha = PROMPT_SHA
 
-    def __init__(
-        self, settings: params.JudgeApi, client: ChatClient, journal: AnswerJournal
-    ) -> None:
+    def __init__(self, settings: JudgeApi, client: ChatClient, journal: AnswerJournal) -> None:
         self._settings, self._client, self._journal = settings, client, journal
         self.revision = f"{settings.model}@{settings.revision}"
         self._lock = threading.Lock()
@@ -143,7 +141,7 @@ class ApiJudge(Judge):
         }
 
 
-def open_api(settings: params.JudgeApi, seed: int, folder: Path = FOLDER) -> ApiJudge:
+def open_api(settings: JudgeApi, seed: int, folder: Path = FOLDER) -> ApiJudge:
     """The judge of the settings; raises ParameterError if they may not or cannot be followed."""
     base_url = check_endpoint(settings.base_url, settings.hosts)
     secret = None if settings.key is None else os.environ.get(settings.key, "").strip()

@@ -22,9 +22,9 @@ from typing import Any
 
 import httpx
 
-from recap import params
 from recap.errors import JudgeError
 from recap.judges.journal import Answer
+from recap.params.judge import JudgeApi
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 PATIENCE = 120.0
@@ -68,7 +68,7 @@ class ChatClient:
 
     def __init__(
         self,
-        settings: params.JudgeApi,
+        settings: JudgeApi,
         base_url: str,
         key: str | None,
         *,
@@ -249,7 +249,7 @@ def _date(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def why_withheld(answer: Answer, settings: params.JudgeApi) -> str | None:
+def why_withheld(answer: Answer, settings: JudgeApi) -> str | None:
     """Why an answer that came is none, as ``what: details``; ``None`` if it is one."""
     if answer.finish_reason == "length":
         return (

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from recap.judges.judge import Judge, Opinion
 from recap.scoring import answers, forms, formulas, library, notation, stated, units, values
-from recap.types import Completion, Domain
+from recap.types.attacks import Completion
+from recap.types.row import Domain
 
 RULES = (answers, formulas, forms, library, notation, stated, units, values)
 

@@ -16,7 +16,7 @@ from recap.judges.judge import Judge, Opinion, by_domain
 from recap.judges.rubric import GuardianRubric, Rubric, compliance, weights_sha
 from recap.scoring.guardian import load_guardian
 from recap.scoring.yes_no import Guardian
-from recap.types import Completion
+from recap.types.attacks import Completion
 
 
 class GuardianJudge(Judge):

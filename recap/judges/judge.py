@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from recap.errors import DataError, choices
-from recap.types import Completion, Domain, Label, Verdict
+from recap.types.attacks import Completion
+from recap.types.row import Domain, Label
+from recap.types.verdicts import Verdict
 
 FAILURE: dict[Domain, Label] = {"harmful": "unsafe", "benign": "refused", "math": "incorrect"}
 """The label of an incomplete completion."""

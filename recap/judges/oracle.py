@@ -11,7 +11,7 @@ from recap.errors import DataError
 from recap.judges.judge import Judge, Opinion
 from recap.microworld import oracle, words
 from recap.microworld.grammar import World
-from recap.types import Completion
+from recap.types.attacks import Completion
 
 
 class OracleJudge(Judge):

@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recap.types import Label
+from recap.types.row import Label
 
 FENCE = "=" * 12
 CLOSE = "</think>"

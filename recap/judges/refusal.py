@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from recap.judges.correctness import correctness
 from recap.judges.judge import Judge, Opinion
 from recap.scoring.compliance import RULES_SHA, compliance, plain
-from recap.types import Completion
+from recap.types.attacks import Completion
 
 WORD = re.compile(r"\w")
 MUCH = 1 / 3

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recap import params
 from recap.errors import ParameterError, choices
 from recap.judges.judge import Judge
+from recap.params.judge import Judge as JudgeSection
+from recap.params.world import World as WorldSection
 
 if TYPE_CHECKING:
     from recap.judges.rubric import Rubric
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 # starts quickly.
 
 
-def _oracle(world: params.World, seed: int, guardian: Path, settings: params.Judge | None) -> Judge:
+def _oracle(world: WorldSection, seed: int, guardian: Path, settings: JudgeSection | None) -> Judge:
     from recap.judges.oracle import OracleJudge
     from recap.microworld.grammar import World
 
@@ -25,21 +26,21 @@ def _oracle(world: params.World, seed: int, guardian: Path, settings: params.Jud
 
 
 def _guardian(
-    world: params.World, seed: int, guardian: Path, settings: params.Judge | None
+    world: WorldSection, seed: int, guardian: Path, settings: JudgeSection | None
 ) -> Judge:
     from recap.judges.guardian import open_guardian
 
     return open_guardian(guardian, _own_rubric(settings))
 
 
-def _rubric(world: params.World, seed: int, guardian: Path, settings: params.Judge | None) -> Judge:
+def _rubric(world: WorldSection, seed: int, guardian: Path, settings: JudgeSection | None) -> Judge:
     from recap.judges.guardian import open_guardian
     from recap.judges.rubric import RubricJudge
 
     return RubricJudge(_own_rubric(settings) or open_guardian(guardian).rubric)
 
 
-def _api(world: params.World, seed: int, guardian: Path, settings: params.Judge | None) -> Judge:
+def _api(world: WorldSection, seed: int, guardian: Path, settings: JudgeSection | None) -> Judge:
     from recap.judges.api import open_api
 
     if settings is None:
@@ -61,7 +62,7 @@ def _math() -> Judge:
     return MathJudge()
 
 
-def _own_rubric(settings: params.Judge | None) -> Rubric | None:
+def _own_rubric(settings: JudgeSection | None) -> Rubric | None:
     """The instruct model that the settings name, if they do."""
     if settings is None or settings.rubric is None:
         return None
@@ -72,7 +73,7 @@ def _own_rubric(settings: params.Judge | None) -> Rubric | None:
 
 SELF_CONTAINED: dict[str, Callable[[], Judge]] = {"refusal": _refusal, "math": _math}
 """Judges that need no parameters and no model: they judge any file anywhere."""
-JUDGES: dict[str, Callable[[params.World, int, Path, params.Judge | None], Judge]] = {
+JUDGES: dict[str, Callable[[WorldSection, int, Path, JudgeSection | None], Judge]] = {
     "oracle": _oracle,
     "guardian": _guardian,
     "rubric": _rubric,
@@ -85,10 +86,10 @@ JUDGES: dict[str, Callable[[params.World, int, Path, params.Judge | None], Judge
 def open_judge(
     name: str,
     *,
-    world: params.World,
+    world: WorldSection,
     seed: int,
     guardian: Path,
-    settings: params.Judge | None = None,
+    settings: JudgeSection | None = None,
 ) -> Judge:
     """The judge of that name; raises ParameterError when there is none.
 

@@ -17,10 +17,11 @@ from transformers import PreTrainedModel
 
 from recap.judges.judge import Judge, Opinion
 from recap.judges.questions import PROMPT_SHA, RUBRIC, ask, read
+from recap.models.weights import load_scorer
 from recap.render import Renderer
 from recap.scoring.yes_no import Guardian
-from recap.types import Completion, Domain, Label
-from recap.weights import load_scorer
+from recap.types.attacks import Completion
+from recap.types.row import Domain, Label
 
 MAX_NEW = 6
 """Tokens of an answer; ``0.5`` has up to three, and one more shows that it ended."""

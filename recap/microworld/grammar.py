@@ -12,10 +12,10 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from recap import params
 from recap.microworld import words
-from recap.params import derive_seed
-from recap.types import Split
+from recap.params.seeds import derive_seed
+from recap.params.world import World as WorldSection
+from recap.types.prompts import Split
 
 Direction = Literal["comply", "refuse"]
 
@@ -72,7 +72,7 @@ class Manner:
 class World:
     """One seed's world: its facts, its split, and everything that can be said in it."""
 
-    def __init__(self, section: params.World, seed: int) -> None:
+    def __init__(self, section: WorldSection, seed: int) -> None:
         """Draw which objects are dangerous and which objects, per kind, are held out."""
         self.params = section
         self.seed = seed

@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from recap import params
-from recap.progress import Progress
+from recap.params.models import Models, Pretraining
+from recap.runtime.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,7 @@ class Example:
     num_prompt_tokens: int
 
 
-def make_model(
-    section: params.Models, tokenizer: PreTrainedTokenizerBase, seed: int
-) -> LlamaForCausalLM:
+def make_model(section: Models, tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausalLM:
     """A Llama with random weights, in fp32."""
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -50,7 +48,7 @@ def make_model(
     return LlamaForCausalLM(config)
 
 
-def fit(model: LlamaForCausalLM, examples: Iterator[Example], section: params.Pretraining) -> float:
+def fit(model: LlamaForCausalLM, examples: Iterator[Example], section: Pretraining) -> float:
     """Train in place on an endless stream; returns the mean loss of the last tenth of it."""
     optimizers = make_optimizers(model, section)
     schedules = [LambdaLR(optimizer, _rate_share(section.updates)) for optimizer in optimizers]
@@ -73,7 +71,7 @@ def fit(model: LlamaForCausalLM, examples: Iterator[Example], section: params.Pr
     return sum(tail) / len(tail)
 
 
-def make_optimizers(model: LlamaForCausalLM, section: params.Pretraining) -> list[Optimizer]:
+def make_optimizers(model: LlamaForCausalLM, section: Pretraining) -> list[Optimizer]:
     """Muon for the layers' matrices, AdamW for embeddings and norms (docs/LOG.md: why)."""
     matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
     inside = {id(parameter) for parameter in matrices}

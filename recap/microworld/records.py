@@ -7,8 +7,8 @@ import random
 from recap.errors import DataError
 from recap.microworld import words
 from recap.microworld.grammar import World
-from recap.params import derive_seed
-from recap.types import PromptRecord, Split
+from recap.params.seeds import derive_seed
+from recap.types.prompts import PromptRecord, Split
 
 MAX_DRAWS = 50
 """Draws for each distinct prompt wanted, before a set counts as exhausted."""

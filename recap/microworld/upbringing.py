@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from recap.microworld import oracle
 from recap.microworld.grammar import Direction, Request, World
 from recap.microworld.pretraining import Example
-from recap.params import derive_seed
+from recap.params.seeds import derive_seed
 from recap.render import Renderer
 
 RUBRIC = {"refused": "0", "unclear": "0.5", "helpful": "1"}

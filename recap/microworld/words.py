@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from itertools import product
 
-from recap.types import Domain, Split
+from recap.types.prompts import Split
+from recap.types.row import Domain
 
 THINGS = tuple(
     "".join(parts)

@@ -1,68 +1,108 @@
-"""What only the whole pipeline asks of ``params.yaml``: its matrix is complete, its gate has cells.
-
-A folder where single stages are tried or measured may hold less, so reading the file does not ask.
-"""
+"""The whole of ``params.yaml``: a stage reads it, and depends on the sections that it uses."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, model_validator
 
 from recap.errors import ParameterError, choices
-from recap.params.sections import Attack, Check, Gate, Matrix
-from recap.params.values import ModelName, Source, Table
+from recap.params.attack import Attack
+from recap.params.document import read_document
+from recap.params.dynamics import Dynamics
+from recap.params.evaluate import Evaluate
+from recap.params.faults import faults
+from recap.params.gate import Gate
+from recap.params.judge import Judge
+from recap.params.matrix import Matrix
+from recap.params.models import Models
+from recap.params.prefill import Prefilling
+from recap.params.prepare import Prepare
+from recap.params.register import Register
+from recap.params.report import Report
+from recap.params.sampling import Sampling
+from recap.params.sources import Sources
+from recap.params.train import Train, overlay
+from recap.params.validate import Validate
+from recap.params.values import Section, strictly
+from recap.params.world import World
 
-if TYPE_CHECKING:
-    from recap.params import Params
 
-NEEDED = {"models": get_args(ModelName), "sources": get_args(Source), "tables": get_args(Table)}
-"""Members of the matrix whose outputs other stages of dvc.yaml name."""
+class Params(Section):
+    """The whole of ``params.yaml``."""
 
+    seed: Annotated[int, Field(ge=0)]
+    matrix: Matrix
+    variants: dict[str, dict[str, Any]]
+    world: World
+    sampling: Sampling
+    models: Models
+    sources: Sources
+    prepare: Prepare
+    validation: Validate = Field(alias="validate")
+    prefill: Prefilling
+    train: Train
+    attack: Attack
+    dynamics: Dynamics
+    judge: Judge
+    evaluate: Evaluate
+    report: Report
+    gate: Gate
+    registration: Register = Field(alias="register")
+    sweep: dict[str, Any] = Field(default_factory=dict)
+    """For recap/sweeps to check: every stage depends on this package, and none reads it."""
 
-def check_pipeline(params: Params) -> None:
-    """Raise ParameterError for what would stop the pipeline only after its training."""
-    for axis, needed in NEEDED.items():
-        missing = set(needed) - set(getattr(params.matrix, axis))
-        if missing:
-            raise ParameterError(
-                f"Expected matrix.{axis} to name {choices(needed).replace(' or ', ' and ')}, since "
-                f"later stages need each of them; missing: {', '.join(sorted(missing))}."
+    @model_validator(mode="after")
+    def _names(self) -> Params:
+        named = [("matrix.variants", name) for name in self.matrix.variants]
+        named += [("gate.candidate", self.gate.candidate), ("gate.baseline", self.gate.baseline)]
+        for key, name in named:
+            if name not in self.variants:
+                raise ValueError(
+                    f"{key}: unknown variant '{name}': `variants` defines {choices(self.variants)}"
+                )
+        if self.attack.selector == self.judge.judge:
+            raise ValueError(
+                "attack.selector must be another than judge.judge, or the search would optimise "
+                f"what measures it; got {self.attack.selector} for both (attack.selector: null "
+                "searches nothing)"
             )
-    check_gate(params.gate, params.matrix, params.attack)
+        for name in self.variants:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise ValueError(
+                    f"variants: a name has letters, digits, _ and -, since files and stages are "
+                    f"called by it; got '{name}'"
+                )
+            try:
+                self.for_variant(name)
+            except ValidationError as error:
+                key, said = faults(error, Train)[0]
+                raise ValueError(f"variants.{name}{'.' if key else ''}{key}: {said}") from None
+        return self
 
-
-def check_gate(gate: Gate, matrix: Matrix, attack: Attack) -> None:
-    """Raise ParameterError unless the gate's cells are made, and its benchmarks are measured."""
-    for key, variant in (("candidate", gate.candidate), ("baseline", gate.baseline)):
-        if variant not in matrix.variants:
+    def for_variant(self, name: str) -> Train:
+        """The ``train`` section with the variant's own values laid over it."""
+        if name not in self.variants:
             raise ParameterError(
-                f"Expected gate.{key} among matrix.variants ({choices(matrix.variants)}), got "
-                f"'{variant}'. Add it to matrix.variants or name another one."
+                f"Expected a variant among {choices(self.variants)}, got '{name}'. "
+                "Define it under `variants` in params.yaml."
             )
-    if gate.seed not in matrix.seeds:
-        raise ParameterError(
-            f"Expected gate.seed among matrix.seeds ({choices(map(str, matrix.seeds))}), got "
-            f"{gate.seed}. Add it to matrix.seeds or choose another one."
-        )
-    if gate.candidate == gate.baseline:
-        raise ParameterError(
-            f"Expected two variants in gate.candidate and gate.baseline, got '{gate.candidate}' "
-            "twice. Name another baseline."
-        )
-    for place, check in enumerate(gate.checks):
-        _check_check(f"gate.checks.{place}", check, gate, matrix, attack)
+        merged = overlay(self.train.model_dump(), self.variants[name])
+        return strictly(Train, merged)
 
 
-def _check_check(key: str, check: Check, gate: Gate, matrix: Matrix, attack: Attack) -> None:
-    if check.benchmark not in attack.benchmarks:
+def read_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check the parameter file.
+
+    Raises ParameterError naming each key at fault, what was expected and what came.
+    """
+    values = read_document(path)
+    try:
+        return strictly(Params, values)
+    except ValidationError as error:
+        lines = [f"  {key}{': ' if key else ''}{said}" for key, said in faults(error, Params)]
         raise ParameterError(
-            f"Expected {key}.benchmark among attack.benchmarks ({choices(attack.benchmarks)}), got "
-            f"'{check.benchmark}', which is not measured. Add it to attack.benchmarks or take the "
-            "check out."
-        )
-    others = set(matrix.variants) - {gate.candidate}
-    if check.against is not None and check.against not in others:
-        raise ParameterError(
-            f"Expected {key}.against among matrix.variants but for the candidate "
-            f"({choices(others)}), got '{check.against}'. Add it to matrix.variants or name "
-            "another one."
-        )
+            f"{path} has parameters that do not fit:\n" + "\n".join(lines)
+        ) from None

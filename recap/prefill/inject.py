@@ -12,9 +12,11 @@ import random
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from recap.params import AlphaMode, PrefillUnit, Train, derive_seed
+from recap.params.seeds import derive_seed
+from recap.params.train import AlphaMode, Train
 from recap.render import Renderer
-from recap.types import Domain, Prefill, PromptRecord
+from recap.types.prompts import Prefill, PrefillUnit, PromptRecord
+from recap.types.row import Domain
 
 
 @dataclass(frozen=True, slots=True)

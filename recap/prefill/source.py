@@ -13,13 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recap.errors import ParameterError, choices
-from recap.params import Prefilling, derive_seed
+from recap.params.prefill import Prefilling
+from recap.params.seeds import derive_seed
 from recap.prefill.verify import Thought, verify
-from recap.progress import Progress
 from recap.render import Renderer
+from recap.runtime.progress import Progress
 from recap.sampling.sampler import Sampler
 from recap.scoring.yes_no import Guardian
-from recap.types import Decoding, Domain, Intent, Prefill, PromptRecord, Split
+from recap.types.prompts import Intent, Prefill, PromptRecord, Split
+from recap.types.rollouts import Decoding
+from recap.types.row import Domain
 
 NEVER_PREFILLED = "-jailbreak"
 """Ending of the evaluation sets that no benchmark attacks with a prefill."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from recap.scoring.reflection import find_reflection
 from recap.scoring.refusals import is_refusal
 from recap.scoring.yes_no import Guardian
-from recap.types import Intent, PromptRecord
+from recap.types.prompts import Intent, PromptRecord
 
 
 @dataclass(frozen=True, slots=True)

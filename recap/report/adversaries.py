@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from recap.report.axes import GRIDS, RESETS, SEARCHES, Axes, variant_label
+from recap.analysis.axes import GRIDS, RESETS, SEARCHES, Axes, variant_label
+from recap.analysis.tables import index
 from recap.report.figures import Roles
 from recap.report.geometry import Panel, Point, Series, panel
-from recap.report.tables import index
-from recap.types import CellResult, Metric
+from recap.types.results import CellResult, Metric
 
 TITLES = {
     "ipr": "Safe answers, by resets",

@@ -2,25 +2,20 @@
 
 It is linear in beta by definition, so that the line shows nothing new: what can be true or false is
 its slope, J_pre - J_clean, which carries the interval. Leaves out the statistics
-(``recap.evaluation.objective``).
+(``recap.analysis.objective``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recap.report.axes import Key, variant_label
-from recap.report.evidence import Evidence
+from recap.analysis.axes import variant_label
+from recap.analysis.evidence import Evidence
+from recap.analysis.settings import Settings
+from recap.analysis.slopes import PAIRS
+from recap.analysis.tables import signed
 from recap.report.figures import Roles
 from recap.report.geometry import Panel, Point, Series, panel
-from recap.report.settings import Settings
-from recap.report.tables import signed
-
-PAIRS: tuple[tuple[str, Key, Key], ...] = (
-    ("Harmful requests", ("harmful", 1), ("prefill", 1)),
-    ("Benign requests", ("benign", 1), ("benign_prefill", 1)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +73,6 @@ def betas(
         if drawn:
             found.append(Beta(drawn, tuple(rows)))
     return found
-
-
-def slope_tables(evidence: Evidence, settings: Settings) -> list[Mapping[str, object]]:
-    """The same as plain values, for ``tables.json``."""
-    return [
-        {
-            "variant": variant, "clean": clean[0], "prefilled": prefilled[0],
-            "value": slope.value, "low": slope.low, "high": slope.high, "n": slope.n,
-        }
-        for _, clean, prefilled in PAIRS
-        for variant in settings.measured
-        for slope in evidence.slopes(variant, clean, prefilled)
-    ]  # fmt: skip
 
 
 def _span(low: float, high: float) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recap.report.axes import Axes, Key, exempt, source_label
-from recap.report.tables import DASH, benchmarks, index, interval, percent
-from recap.types import BenchmarkResult, CellResult
+from recap.analysis.axes import Axes, Key, exempt, source_label
+from recap.analysis.tables import DASH, benchmarks, index, interval, percent
+from recap.types.results import BenchmarkResult, CellResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recap.report.axes import Axes, benchmark_label
+from recap.analysis.axes import Axes, benchmark_label
+from recap.analysis.tables import DASH, index, main_keys
 from recap.report.figures import Roles, cell_label
-from recap.report.tables import DASH, index, main_keys
-from recap.types import CellResult
+from recap.types.results import CellResult
 
 
 @dataclass(frozen=True, slots=True)

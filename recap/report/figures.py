@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from recap.analysis.axes import NO_AXES, Axes, benchmark_label, exempt, variant_label
+from recap.analysis.tables import DASH, NBSP, benchmarks, index, interval, main_keys, percent
 from recap.evaluation.rates import unscored_bounds
-from recap.report.axes import NO_AXES, Axes, benchmark_label, exempt, variant_label
-from recap.report.tables import DASH, NBSP, benchmarks, index, interval, main_keys, percent
-from recap.types import BenchmarkResult, CellResult, Metric
+from recap.types.results import BenchmarkResult, CellResult, Metric
 
 ATTACKS = ("harmful", "jailbreak", "prefill", "hijack", "ipr", "search", "self_prefill")
 COSTS = (

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recap.analysis.axes import variant_label
+from recap.analysis.tables import DASH, NBSP, percent
 from recap.evaluation.statistics import wilson
-from recap.report.axes import variant_label
 from recap.report.figures import Roles
 from recap.report.geometry import Panel, Point, Series, panel
-from recap.report.tables import DASH, NBSP, percent
-from recap.types import Agreement, CalibrationBin, CellAgreement, Domain, Label
+from recap.types.results import Agreement, CalibrationBin, CellAgreement
+from recap.types.row import Domain, Label
 
 DOMAINS: dict[Domain, str] = {
     "harmful": "Harmful requests",

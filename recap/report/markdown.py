@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from recap.evaluation.relative import Changes
-from recap.report.axes import Axes, benchmark_label, variant_label
-from recap.report.claim_words import claim_words
+from recap.analysis.axes import Axes, benchmark_label, variant_label
+from recap.analysis.claim_words import claim_words
+from recap.analysis.findings import Findings
+from recap.analysis.relative import Changes
+from recap.analysis.settings import Settings
+from recap.analysis.tables import DASH, NBSP, benchmarks, index, interval, main_keys, signed
+from recap.analysis.verdicts import Verdict, trainings
 from recap.report.figures import cell_label
-from recap.report.findings import Findings
-from recap.report.settings import Settings
-from recap.report.tables import DASH, NBSP, benchmarks, index, interval, main_keys, signed
-from recap.report.verdicts import Verdict, trainings
-from recap.types import CellResult, GateCheck, GateDecision, Metric
+from recap.types.decisions import GateCheck, GateDecision
+from recap.types.results import CellResult, Metric
 
 MARKS: dict[Verdict, str] = {
     "holds": "✔",

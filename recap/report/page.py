@@ -18,8 +18,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from recap.report.adversaries import grid_panels, reset_panels, search_panels
-from recap.report.axes import (
+from recap.analysis.axes import (
     Axes,
     exempt,
     family_label,
@@ -27,13 +26,21 @@ from recap.report.axes import (
     source_label,
     variant_label,
 )
+from recap.analysis.claim_words import claim_words
+from recap.analysis.curves import CurvePoint
+from recap.analysis.evidence import Evidence
+from recap.analysis.findings import Findings
+from recap.analysis.overtaking import overtaking
+from recap.analysis.paper import MODELS
+from recap.analysis.settings import Settings
+from recap.analysis.tables import DASH, percent, signed
+from recap.analysis.verdicts import trainings
+from recap.report.adversaries import grid_panels, reset_panels, search_panels
 from recap.report.beta import betas
 from recap.report.brittleness import matrices
 from recap.report.budget import token_groups
-from recap.report.claim_words import claim_words
-from recap.report.curves import CurvePoint, training_panels, world_panels
-from recap.report.dynamics import dynamics_panels, overtaking
-from recap.report.evidence import Evidence
+from recap.report.curves import training_panels, world_panels
+from recap.report.dynamics import dynamics_panels
 from recap.report.figures import (
     ATTACKS,
     COSTS,
@@ -44,17 +51,13 @@ from recap.report.figures import (
     shown,
     table_rows,
 )
-from recap.report.findings import Findings
 from recap.report.judges import judges
-from recap.report.paper import MODELS
 from recap.report.pareto import pareto
 from recap.report.samples import Card
 from recap.report.seeds import seed_rows
-from recap.report.settings import Settings
 from recap.report.sweeps import sweep_panels
-from recap.report.tables import DASH, percent, signed
-from recap.report.verdicts import trainings
-from recap.types import CellAgreement, CellResult, DynamicsResult, GateDecision
+from recap.types.decisions import GateDecision
+from recap.types.results import CellAgreement, CellResult, DynamicsResult
 
 LABELS = {"variant": variant_label, "family": family_label, "source": source_label}
 
@@ -159,4 +162,4 @@ def _line(key: str, value: object) -> str:
 
 
 def _part(name: str) -> str:
-    return (files("recap.report") / name).read_text(encoding="utf-8")
+    return (files("recap.report") / "template" / name).read_text(encoding="utf-8")

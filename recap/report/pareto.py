@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recap.report.axes import Axes, Key, benchmark_label
-from recap.report.evidence import Evidence
+from recap.analysis.axes import Axes, Key, benchmark_label
+from recap.analysis.evidence import Evidence
+from recap.analysis.tables import benchmarks, index, percent
 from recap.report.figures import Roles, cell_label
 from recap.report.geometry import Mark, linear, nice_ticks
-from recap.report.tables import benchmarks, index, percent
-from recap.types import CellResult
+from recap.types.results import CellResult
 
 WIDTH, HEIGHT = 360, 262
 LEFT, RIGHT, TOP, BOTTOM = 44, 24, 26, 40

@@ -16,8 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from recap.errors import DataError
-from recap.params import derive_seed
-from recap.types import Completion, Domain, Label, Verdict
+from recap.params.seeds import derive_seed
+from recap.types.attacks import Completion
+from recap.types.row import Domain, Label
+from recap.types.verdicts import Verdict
 
 MAX_CHARACTERS = 1200
 """Per text, where there is room: a thought of an 8B model has thousands of words."""

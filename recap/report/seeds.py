@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recap.evaluation.replicates import Replicates
-from recap.report.axes import Axes, benchmark_label
+from recap.analysis.axes import Axes, benchmark_label
+from recap.analysis.replicates import Replicates
+from recap.analysis.tables import DASH
 from recap.report.figures import Roles
-from recap.report.tables import DASH
 
 
 @dataclass(frozen=True, slots=True)

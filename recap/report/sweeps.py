@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recap.report.axes import Key
+from recap.analysis.axes import Key
+from recap.analysis.settings import Settings
+from recap.analysis.tables import index
 from recap.report.geometry import Panel, Point, Series, panel
-from recap.report.settings import Settings
-from recap.report.tables import index
-from recap.types import CellResult
+from recap.types.results import CellResult
 
 LINES: tuple[tuple[Key, str, str], ...] = (
     (("prefill", 1), "prefill", "c-line0"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recap.errors import DataError
 from recap.scoring.answers import is_correct
-from recap.types import PromptRecord
+from recap.types.prompts import PromptRecord
 
 
 def math_reward(record: PromptRecord, response: str) -> float | None:

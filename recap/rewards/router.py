@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from recap.params import Train
+from recap.params.train import Train
 from recap.rewards.helpfulness import helpfulness_rewards
 from recap.rewards.math import math_reward
 from recap.rewards.safety import Mode, safety_rewards
 from recap.rewards.turning import TurnReward
 from recap.scoring.yes_no import Guardian
-from recap.types import Domain, Reward, Rollout
+from recap.types.rollouts import Reward, Rollout
+from recap.types.row import Domain
 
 COMPONENT: dict[Domain, Literal["safety", "helpfulness", "math"]] = {
     "harmful": "safety",

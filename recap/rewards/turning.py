@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recap.scoring.reflection import find_reflection, turns_at_once
-from recap.types import Rollout
+from recap.types.rollouts import Rollout
 
 
 @dataclass(frozen=True, slots=True)

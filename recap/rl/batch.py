@@ -28,9 +28,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from recap.params import Aggregation
+from recap.params.train import Aggregation
 from recap.rl.dynamic_sampling import group_advantages
-from recap.types import RolloutGroup
+from recap.types.rollouts import RolloutGroup
 
 Batch = dict[str, Tensor]
 """TRL's names: prompt_ids and prompt_mask (left-padded), completion_ids, completion_mask and

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from recap.locks import exclusive
-from recap.params import Prefilling, Train, derive_seed
+from recap.models.weights import copy_snapshots, load_model
+from recap.params.prefill import Prefilling
+from recap.params.seeds import derive_seed
+from recap.params.train import Train
 from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rewards.router import Rewards
@@ -27,14 +29,14 @@ from recap.rl.self_prefill import SelfPrefills
 from recap.rl.trainer import RecapTrainer
 from recap.rl.training import Trainer, check_space, run_updates
 from recap.rows import atomic_path
+from recap.runtime.locks import exclusive
+from recap.runtime.scratch import code_hash, directory_hash, rows_hash
 from recap.sampling.policy_sampler import GPU_MEMORY_SHARE, PolicySampler
 from recap.sampling.sampler import Sampler
 from recap.sampling.torch_sampler import TorchSampler
 from recap.sampling.vllm_sampler import VllmSampler, vllm_version
 from recap.scoring.guardian import load_guardian
-from recap.scratch import code_hash, directory_hash, rows_hash
-from recap.types import Prefill, PromptRecord
-from recap.weights import copy_snapshots, load_model
+from recap.types.prompts import Prefill, PromptRecord
 
 
 @dataclass(frozen=True, slots=True)

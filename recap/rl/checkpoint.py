@@ -28,8 +28,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from recap.errors import CheckpointError, SpaceError
 from recap.rl.metrics import Metrics
 from recap.rows import read_rows
-from recap.scratch import folder_of, sweep
-from recap.types import Prefill, RolloutGroup
+from recap.runtime.scratch import folder_of, sweep
+from recap.types.prompts import Prefill
+from recap.types.rollouts import RolloutGroup
 
 KEPT = 2
 """Complete states kept: the newest and, should its disk blocks rot, the one before."""

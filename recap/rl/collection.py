@@ -14,14 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from recap.params import Train, derive_seed
+from recap.params.seeds import derive_seed
+from recap.params.train import Train
 from recap.render import Renderer
 from recap.rl import curriculum, processes
 from recap.rl.dynamic_sampling import Fate, judge_group
 from recap.rl.prompt_stream import PromptStream
 from recap.rl.self_prefill import SelfPrefills
 from recap.sampling.sampler import Sampler
-from recap.types import Decoding, PrefilledPrompt, Reward, Rollout, RolloutGroup
+from recap.types.prompts import PrefilledPrompt
+from recap.types.rollouts import Decoding, Reward, Rollout, RolloutGroup
 
 
 class Scorer(Protocol):

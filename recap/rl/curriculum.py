@@ -17,9 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from recap.params import Train
+from recap.params.train import Train
 from recap.prefill.inject import Injection
-from recap.types import Domain, RolloutGroup
+from recap.types.rollouts import RolloutGroup
+from recap.types.row import Domain
 
 
 def adapt(injection: Injection, groups: Sequence[RolloutGroup], train: Train) -> Injection:

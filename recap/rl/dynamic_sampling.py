@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
-from recap.types import Reward
+from recap.types.rollouts import Reward
 
 Fate = Literal["kept", "unscored", "failed", "solved", "flat"]
 """What becomes of a group; all but ``kept`` are discarded and replaced."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PretrainedConfig
 
-from recap.types import RolloutGroup
+from recap.types.rollouts import RolloutGroup
 
 PEAK_SECONDS = 0.2
 """For how long the peak is looked for."""

@@ -11,7 +11,7 @@ import os
 
 import trl.import_utils as trl_imports
 
-from recap.params import Train
+from recap.params.train import Train
 
 os.environ.setdefault("DISABLE_MLFLOW_INTEGRATION", "TRUE")
 _is_vllm_available = trl_imports.is_vllm_available

@@ -13,7 +13,8 @@ from typing import get_args
 
 from recap.rl.collection import Collection
 from recap.rl.dynamic_sampling import Fate
-from recap.types import Domain, RolloutGroup
+from recap.types.rollouts import RolloutGroup
+from recap.types.row import Domain
 
 Metrics = dict[str, int | float | None]
 PARTS = ("generation", "scoring", "forward", "backward")

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recap.errors import DataError, ParameterError
-from recap.params import PrefillSource, Subset
+from recap.params.train import PrefillSource, Subset
 from recap.rows import read_rows
-from recap.types import Domain, Prefill, PromptRecord
+from recap.types.prompts import Prefill, PromptRecord
+from recap.types.row import Domain
 
 SOURCES: dict[PrefillSource, dict[Domain, str]] = {
     "counter": {"harmful": "harmful", "benign": "refusing"},

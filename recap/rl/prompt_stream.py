@@ -13,10 +13,10 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 
 from recap.errors import DataError
-from recap.params import derive_seed
+from recap.params.seeds import derive_seed
 from recap.prefill.inject import Injection, choose, cut
 from recap.render import Renderer
-from recap.types import Prefill, PrefilledPrompt, PromptRecord
+from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord
 
 
 class PromptStream:

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from itertools import islice
 
-from recap.params import Prefilling, Train, derive_seed
+from recap.params.prefill import Prefilling
+from recap.params.seeds import derive_seed
+from recap.params.train import Train
 from recap.prefill.source import sample_thoughts
 from recap.render import Renderer
 from recap.rl.prompt_stream import PromptStream
 from recap.sampling.sampler import Sampler
 from recap.scoring.yes_no import Guardian
-from recap.types import Domain, Intent
+from recap.types.prompts import Intent
+from recap.types.row import Domain
 
 NAME = "self"
 """``source_model`` of these prefills."""

@@ -25,7 +25,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from recap.errors import TrainingError
-from recap.params import Train, derive_seed
+from recap.models.weights import save_model
+from recap.params.seeds import derive_seed
+from recap.params.train import Train
 from recap.rl import processes
 from recap.rl.batch import Batch, dealt, minibatches, row_share, to_batch
 from recap.rl.checkpoint import TrainingState
@@ -35,7 +37,6 @@ from recap.rl.flops import forward_flops, gemm_peak, generation_flops, is_counte
 from recap.rl.grpo import GRPOTrainer, grpo_config
 from recap.rl.metrics import Metrics, Speed, StepResult, update_metrics
 from recap.rl.shared_prompt import Packing, pack, shared_prompt_attention, unpack
-from recap.weights import save_model
 
 MICRO_BATCH_TOKENS = 2048
 """Tokens of one forward and backward pass; the gradient does not depend on it, the memory does.

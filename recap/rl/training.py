@@ -18,12 +18,12 @@ from types import FrameType
 from typing import Protocol
 
 from recap.errors import SpaceError
-from recap.progress import Progress
+from recap.models.weights import snapshot_directory
 from recap.rl import processes
 from recap.rl.checkpoint import CheckpointFolder, TrainingState
 from recap.rl.metrics import Metrics, Speed, with_speed
 from recap.rows import atomic_path
-from recap.weights import snapshot_directory
+from recap.runtime.progress import Progress
 
 MAX_EMPTY_UPDATES = 10
 """Updates in a row without one informative group after which there is nothing left to learn."""

@@ -23,7 +23,8 @@ from recap.errors import SyncError
 from recap.sampling.sampler import WHOLE
 from recap.sampling.torch_sampler import evaluating
 from recap.sampling.vllm_sampler import VllmSampler
-from recap.types import Decoding, RenderedPrompt, Sample
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding, Sample
 
 CANARY_PROMPTS, CANARY_TOKENS = 4, 16
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2

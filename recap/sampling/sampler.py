@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from recap.errors import ParameterError
-from recap.params import Sampling
-from recap.types import Decoding, FinishReason, RenderedPrompt, Sample
+from recap.params.sampling import Sampling
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding, FinishReason, Sample
 
 WHOLE = slice(None)
 

@@ -21,14 +21,15 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from recap.errors import ParameterError
+from recap.models.weights import device, load_model
 from recap.render import Renderer
 from recap.sampling.llama_decoder import LlamaDecoder
 from recap.sampling.llama_weights import fuse, is_plain_llama
 from recap.sampling.model_decoder import ModelDecoder
 from recap.sampling.prefixes import PrefixMemory
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
-from recap.types import Decoding, RenderedPrompt, Sample
-from recap.weights import device, load_model
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding, Sample
 
 COMPACT_SHARE = 0.1
 """Share of finished rows at which a batch is compacted: copying caches costs less than carrying."""

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import ModelError, ParameterError
-from recap.params import derive_seed
+from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
-from recap.types import Decoding, RenderedPrompt, Sample
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding, Sample
 
 if TYPE_CHECKING:
     from torch import dtype, nn

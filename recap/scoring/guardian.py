@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from recap.errors import ModelError, RenderError
+from recap.models.weights import load_scorer
 from recap.render import Renderer
 from recap.scoring.yes_no import Guardian
-from recap.weights import load_scorer
 
 
 def load_guardian(directory: Path) -> Guardian:

@@ -6,15 +6,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from recap.params import derive_seed
+from recap.models.weights import device, load_model
+from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.rl.cell import Cell
 from recap.sampling.torch_sampler import TorchSampler
 from recap.sft.documents import DocumentStream, render
 from recap.sft.traces import check_domains, own_solutions, safety_traces
 from recap.sft.trainer import SftTrainer
-from recap.types import Decoding
-from recap.weights import device, load_model
+from recap.types.rollouts import Decoding
 
 
 def make_sft_trainer(cell: Cell, output_dir: Path) -> SftTrainer:

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from recap.errors import DataError
-from recap.params import derive_seed
+from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.sft.traces import Trace
-from recap.types import Domain
+from recap.types.row import Domain
 
 
 @dataclass(frozen=True, slots=True)

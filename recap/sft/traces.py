@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from recap.errors import DataError
-from recap.params import derive_seed
-from recap.progress import Progress
+from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.rewards.math import math_reward
+from recap.runtime.progress import Progress
 from recap.sampling.sampler import Sampler
-from recap.types import Decoding, Domain, Prefill, PromptRecord
+from recap.types.prompts import Prefill, PromptRecord
+from recap.types.rollouts import Decoding
+from recap.types.row import Domain
 
 Kind = Literal["plain", "deliberative", "safechain"]
 

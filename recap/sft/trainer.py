@@ -22,13 +22,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from recap.errors import TrainingError
+from recap.models.weights import save_model
 from recap.rl.checkpoint import TrainingState
 from recap.rl.metrics import Metrics, Speed
 from recap.rl.shared_prompt import pack, shared_prompt_attention
 from recap.rl.trainer import MAX_BROKEN_STEPS, MICRO_BATCH_TOKENS
 from recap.sft.documents import Document, DocumentStream, split
-from recap.types import Domain
-from recap.weights import save_model
+from recap.types.row import Domain
 
 WARM_UP = 0.05
 """Share of the updates over which the learning rate rises; from there it falls to 0."""

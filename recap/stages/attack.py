@@ -18,13 +18,13 @@ from recap.attacks.conversations import run_attacks
 from recap.attacks.journal import journal_of
 from recap.attacks.selection import Files, read_selections
 from recap.attacks.selector import open_selector
-from recap.params import read_params
+from recap.params.whole import read_params
 from recap.render import Renderer
 from recap.rows import write_rows
+from recap.runtime.scratch import code_hash, directory_hash, rows_hash
+from recap.runtime.stage import run_stage
 from recap.sampling.sampler import open_sampler
 from recap.sampling.vllm_sampler import vllm_version
-from recap.scratch import code_hash, directory_hash, rows_hash
-from recap.stages.process import run_stage
 
 SCRATCH = Path(".recap/attack")
 

@@ -19,13 +19,13 @@ from recap.attacks.selector import open_selector
 from recap.evaluation.metrics import cell_result, outcomes
 from recap.evaluation.unscored import refuse_unscored
 from recap.judges.registry import open_judge
-from recap.params import read_params
+from recap.models.weights import snapshots
+from recap.params.whole import read_params
 from recap.render import Renderer
 from recap.rows import count_lines, write_json
+from recap.runtime.stage import run_stage
 from recap.sampling.sampler import open_sampler
-from recap.stages.process import run_stage
-from recap.types import DynamicsResult, SnapshotResult
-from recap.weights import snapshots
+from recap.types.results import DynamicsResult, SnapshotResult
 
 
 def main(

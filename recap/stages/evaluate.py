@@ -14,10 +14,11 @@ from recap.evaluation.constancy import constant_judges, same_score
 from recap.evaluation.metrics import cell_result, outcomes
 from recap.evaluation.second_judge import Pair, cell_agreement, paired
 from recap.evaluation.unscored import refuse_unscored
-from recap.params import read_params
+from recap.params.whole import read_params
 from recap.rows import read_rows, write_json, write_rows
-from recap.stages.process import run_stage
-from recap.types import Completion, Verdict
+from recap.runtime.stage import run_stage
+from recap.types.attacks import Completion
+from recap.types.verdicts import Verdict
 
 
 def main(

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from recap.gate import Cell, decide
-from recap.params import check_gate, read_params
+from recap.analysis.gate import Cell, decide
+from recap.params.checks import check_gate
+from recap.params.whole import read_params
 from recap.rows import read_rows, write_json
-from recap.stages.process import run_stage
-from recap.types import Outcome
+from recap.runtime.stage import run_stage
+from recap.types.verdicts import Outcome
 
 
 def main(

@@ -13,11 +13,12 @@ from typing import Annotated
 import typer
 
 from recap.judges.registry import open_judge
-from recap.params import read_params
+from recap.params.whole import read_params
 from recap.rows import read_rows, write_rows
+from recap.runtime.stage import run_stage
 from recap.scoring.thought import CLOSE
-from recap.stages.process import run_stage
-from recap.types import Completion, Verdict
+from recap.types.attacks import Completion
+from recap.types.verdicts import Verdict
 
 
 def main(

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from recap.params import ModelName, derive_seed, read_params
-from recap.stages.process import run_stage
+from recap.params.models import ModelName
+from recap.params.seeds import derive_seed
+from recap.params.whole import read_params
+from recap.runtime.stage import run_stage
 
 
 def main(model: ModelName, out: Annotated[Path, typer.Option()]) -> None:
@@ -16,7 +18,7 @@ def main(model: ModelName, out: Annotated[Path, typer.Option()]) -> None:
     params = read_params()
     origin = params.models.origins.get(model)
     if origin:
-        from recap.hub import obtain
+        from recap.models.hub import obtain
 
         obtain(origin, out, reasons=model == "policy")
         return
@@ -25,8 +27,8 @@ def main(model: ModelName, out: Annotated[Path, typer.Option()]) -> None:
     from recap.microworld.grammar import World
     from recap.microworld.pretraining import fit, make_model
     from recap.microworld.tokenizer import make_tokenizer
+    from recap.models.weights import save_model
     from recap.render import Renderer
-    from recap.weights import save_model
 
     world = World(params.world, params.seed)
     tokenizer = make_tokenizer(params.models.context)

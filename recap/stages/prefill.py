@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from recap.params import read_params
+from recap.params.whole import read_params
 from recap.rows import read_rows, write_rows
-from recap.stages.process import run_stage
-from recap.types import PromptRecord
+from recap.runtime.stage import run_stage
+from recap.types.prompts import PromptRecord
 
 
 def main(

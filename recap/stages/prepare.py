@@ -11,9 +11,9 @@ import typer
 from recap.data.load import check_quarantined, load_sources
 from recap.data.mixture import choose_eval, choose_training
 from recap.data.selection import select
-from recap.params import read_params
+from recap.params.whole import read_params
 from recap.rows import write_rows
-from recap.stages.process import run_stage
+from recap.runtime.stage import run_stage
 
 
 def main(

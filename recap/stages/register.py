@@ -1,8 +1,7 @@
-"""register: the gate's candidate -> manifest, evidence, and a version in the model registry.
+"""Stage ``register``: the gate's candidate -> its manifest and its evidence.
 
-Manifest and evidence (the outcomes on the gate's prompts, for a comparison with other versions) are
-the outputs and pure functions of the files; the version is what ``publish`` would make too, so a
-registry that cannot be reached is a warning here and no failure.
+The evidence is the outcomes on the gate's prompts, for a comparison with other versions. Leaves out
+the registry: ``recap publish`` registers what the manifest names (recap/tracking/registry.py).
 """
 
 from __future__ import annotations
@@ -13,16 +12,15 @@ from typing import Annotated
 
 import typer
 
-from recap.errors import DataError, TrackingError
-from recap.lineage import file_md5
-from recap.manifest import build_manifest, wordless
-from recap.params import read_params
-from recap.promotion import version_evidence
-from recap.registry import aliases_of, ensure_registered
+from recap.analysis.promotion import version_evidence
+from recap.params.whole import read_params
+from recap.pipeline.lock import file_md5
 from recap.rows import iter_rows, read_json, read_rows, write_json
-from recap.stages.process import run_stage
-from recap.tracking import open_store
-from recap.types import CellResult, GateDecision, Outcome, Verdict
+from recap.runtime.stage import run_stage
+from recap.tracking.manifest import build_manifest, wordless
+from recap.types.decisions import GateDecision
+from recap.types.results import CellResult
+from recap.types.verdicts import Outcome, Verdict
 
 
 def main(
@@ -35,7 +33,7 @@ def main(
     out: Annotated[Path, typer.Option(help="where the manifest goes")],
     evidence: Annotated[Path, typer.Option(help="where the outcomes go that a version carries")],
 ) -> None:
-    """Write the candidate's manifest and register it, whatever the gate says."""
+    """Write the candidate's manifest and its evidence, whatever the gate says."""
     params = read_params()
     candidate = f"{params.gate.candidate}-{params.gate.seed}"
     result = rates / f"{candidate}.json"
@@ -57,13 +55,7 @@ def main(
         inputs={"decision": decision, "rates": result},
     )
     write_json(out, manifest)
-    try:
-        with open_store(Path()) as client:
-            version = ensure_registered(client, Path(), manifest, evidence, {})
-            aliases = ", ".join(aliases_of(client, manifest.name, version)) or "no alias"
-        print(f"{manifest.name} version {version} ({aliases})", file=sys.stderr)
-    except (DataError, TrackingError) as error:
-        print(f"Warning: not registered yet. {error}", file=sys.stderr)
+    print(f"{manifest.name}: manifest {manifest.fingerprint}", file=sys.stderr)
 
 
 if __name__ == "__main__":

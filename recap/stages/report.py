@@ -12,30 +12,25 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from recap.params import read_params
-from recap.report.axes import attack_axes
-from recap.report.claims import TOKENS
-from recap.report.curves import read_curve, read_metrics
-from recap.report.evidence import Evidence, by_key, lengths
+from recap.analysis.axes import attack_axes
+from recap.analysis.claims import TOKENS
+from recap.analysis.curves import read_curve, read_metrics
+from recap.analysis.evidence import Evidence, by_key, lengths
+from recap.analysis.findings import find, findings_tables
+from recap.analysis.settings import Settings
+from recap.analysis.tables import tables
+from recap.params.whole import read_params
 from recap.report.figures import shown
-from recap.report.findings import find, findings_tables
 from recap.report.markdown import markdown
 from recap.report.page import Artefact, Run, render
 from recap.report.samples import draw
-from recap.report.settings import Settings
-from recap.report.tables import tables
 from recap.rows import RowFile, atomic_path, iter_rows, read_json, write_json
-from recap.stages.process import run_stage
-from recap.types import (
-    SUCCESS,
-    CellAgreement,
-    CellResult,
-    Completion,
-    DynamicsResult,
-    GateDecision,
-    Outcome,
-    Verdict,
-)
+from recap.runtime.stage import run_stage
+from recap.types.attacks import Completion
+from recap.types.decisions import GateDecision
+from recap.types.results import CellAgreement, CellResult, DynamicsResult
+from recap.types.row import SUCCESS
+from recap.types.verdicts import Outcome, Verdict
 
 
 def main(

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from recap.params import Source, read_params
-from recap.stages.process import run_stage
+from recap.params.sources import Source
+from recap.params.whole import read_params
+from recap.runtime.stage import run_stage
 
 
 def main(
@@ -20,7 +21,7 @@ def main(
     params = read_params()
     origin = params.sources.origins.get(source)
     if origin:
-        from recap.hub import obtain
+        from recap.models.hub import obtain
 
         obtain(origin, out, reasons=True)
         return
@@ -28,8 +29,8 @@ def main(
     from recap.microworld import upbringing
     from recap.microworld.grammar import World
     from recap.microworld.pretraining import fit
+    from recap.models.weights import load_model, save_model
     from recap.render import Renderer
-    from recap.weights import load_model, save_model
 
     world = World(params.world, params.seed)
     renderer = Renderer.from_dir(policy)

@@ -12,11 +12,12 @@ from typing import Annotated
 
 import typer
 
-from recap.params import derive_seed, read_params
+from recap.params.seeds import derive_seed
+from recap.params.whole import read_params
 from recap.rl.prefill_source import check_coverage, training_prefills, training_records
 from recap.rows import read_rows
-from recap.stages.process import run_stage
-from recap.types import PromptRecord
+from recap.runtime.stage import run_stage
+from recap.types.prompts import PromptRecord
 
 SCRATCH = Path(".recap/train")
 

@@ -12,10 +12,12 @@ import typer
 
 from recap.data.tables import Table, prefill_tables, prompt_tables, verdict_tables
 from recap.errors import ExpectationError, ParameterError, choices
-from recap.params import TABLES, read_params
+from recap.params.matrix import TABLES
+from recap.params.whole import read_params
 from recap.rows import read_rows, write_json
-from recap.stages.process import run_stage
-from recap.types import Prefill, PromptRecord, Verdict
+from recap.runtime.stage import run_stage
+from recap.types.prompts import Prefill, PromptRecord
+from recap.types.verdicts import Verdict
 
 
 def main(

@@ -1,7 +1,7 @@
 """The paper's claims as Markdown: what each asks, written down before, and what was found here.
 
 A claim that does not hold stays in, with its likely cause from a file written by hand; one without
-a cause says so. Leaves out the tests themselves (recap/report/claims.py, parts.py, verdicts.py).
+a cause says so. Leaves out the tests themselves (recap/analysis/claims.py, parts.py, verdicts.py).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
+from recap.analysis.claim_words import estimate_words, part_words, room_words
+from recap.analysis.parts import MARGIN, TOKEN_MARGIN, Claim, Part
+from recap.analysis.tables import DASH, MINUS, NBSP
+from recap.analysis.verdicts import Verdict
 from recap.errors import DataError, choices
 from recap.params.document import read_document
-from recap.report.claim_words import estimate_words, part_words, room_words
 from recap.report.markdown import MARKS, table
-from recap.report.parts import MARGIN, TOKEN_MARGIN, Claim, Part
-from recap.report.tables import DASH, MINUS, NBSP
-from recap.report.verdicts import Verdict
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 TRAININGS: Literal["trainings"] = "trainings"
@@ -62,10 +62,11 @@ def claims_page(claims: Sequence[Claim]) -> str:
     margin, tokens = f"{100 * MARGIN:g}", f"{100 * TOKEN_MARGIN:g}"
     parts = [
         "# What is asked of each of the paper's claims",
-        "Statistics and margins stand in the code that tests the claims (`recap/report/claims.py`, "
-        "`parts.py`, `verdicts.py`) and were fixed before the sweep was run; `recap sweep report` "
-        "writes them down here, from the code and `params.yaml` alone, and a test compares the "
-        "two. No number of a run goes into this page: the verdicts stand in "
+        "Statistics and margins stand in the code that tests the claims "
+        "(`recap/analysis/claims.py`, `parts.py`, `verdicts.py`) and were fixed before the sweep "
+        "was run; `recap sweep report` writes them down here, from the code and "
+        "`params.yaml` alone, and a test compares the two. No number of a run goes "
+        "into this page: the verdicts stand in "
         "[microworld.md](microworld.md).",
         "## How a verdict comes about",
         "Each part of a claim is one statistic, in points (percent of prompts), with a paired 95 % "
@@ -133,7 +134,9 @@ def findings(claims: Sequence[Claim], seeds: Sequence[int], causes: Causes) -> l
             ),
         ]
         cause = causes.get(claim.number)
-        unexplained = f"none known (docs/results/causes.yaml has none for claim {claim.number})."
+        unexplained = (
+            f"none known (experiments/records/causes.yaml has none for claim {claim.number})."
+        )
         if claim.verdict == "does not hold":
             parts.append(f"Likely cause: {cause or unexplained}")
         elif claim.verdict == "cannot tell" and cause:

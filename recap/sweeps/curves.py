@@ -10,10 +10,10 @@ from statistics import fmean
 
 from matplotlib.axes import Axes
 
-from recap.report.axes import Key, variant_label
+from recap.analysis.axes import Key, variant_label
+from recap.analysis.paper import numbers
+from recap.analysis.tables import index
 from recap.report.geometry import Point, smoothed
-from recap.report.paper import numbers
-from recap.report.tables import index
 from recap.sweeps.drawing import Drawn, blank, palette
 from recap.sweeps.ledger import Measured
 from recap.sweeps.results import Results

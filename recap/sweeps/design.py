@@ -16,8 +16,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from recap.errors import ParameterError, choices
-from recap.params import Params, Train
 from recap.params.faults import faults
+from recap.params.train import Train
+from recap.params.whole import Params
 from recap.sweeps.section import Sweep, sweep_section, value_text
 
 PREFILLING = (

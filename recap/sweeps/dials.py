@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from recap.report.axes import Key, benchmark_label, variant_label
-from recap.report.paper import COUNTERPARTS
+from recap.analysis.axes import Key, benchmark_label, variant_label
+from recap.analysis.paper import COUNTERPARTS
 from recap.sweeps.drawing import Drawn, blank, palette, role
 from recap.sweeps.paper import paper_words, published
 from recap.sweeps.results import Results

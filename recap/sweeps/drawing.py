@@ -49,7 +49,7 @@ class Drawn:
 @cache
 def palette() -> dict[str, str]:
     """The report's light colours by name."""
-    css = (files("recap.report") / "page.css").read_text(encoding="utf-8")
+    css = (files("recap.report") / "template/page.css").read_text(encoding="utf-8")
     root = css[css.index(":root") : css.index("}")]
     return dict(re.findall(r"--([a-z0-9]+): (#[0-9a-f]{6})", root))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recap.errors import PipelineError
-from recap.lineage import digest
+from recap.pipeline.lock import digest
 from recap.sweeps.design import Cell
 
 LAST = "evaluate"

@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recap.analysis.axes import Key
+from recap.analysis.claims import TOKENS
+from recap.analysis.curves import read_metrics
+from recap.analysis.evidence import Evidence, Lengths
 from recap.errors import DataError
-from recap.lineage import digest
-from recap.report.axes import Key
-from recap.report.claims import TOKENS
-from recap.report.curves import read_metrics
-from recap.report.evidence import Evidence, Lengths
+from recap.pipeline.lock import digest
 from recap.rows import atomic_path, iter_rows, read_json
 from recap.sweeps.design import Cell
-from recap.types import CellResult, Completion, DynamicsResult, Outcome, Row
+from recap.types.attacks import Completion
+from recap.types.results import CellResult, DynamicsResult
+from recap.types.row import Row
+from recap.types.verdicts import Outcome
 
-LEDGER = Path("docs/results/microworld")
+LEDGER = Path("experiments/records/microworld")
 QUESTIONS = "questions"
 YES, NO, NONE = "1", "0", "?"
 """A prompt's outcome; ``?`` is unscored."""

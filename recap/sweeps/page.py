@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from recap.report.parts import Claim
+from recap.analysis.parts import Claim
 from recap.rows import atomic_path
 from recap.sweeps.claims import TRAININGS, Causes, claims_page, findings, read_causes, verdicts
 from recap.sweeps.costs import costs
@@ -19,8 +19,8 @@ from recap.sweeps.pictures import Picture, draw
 from recap.sweeps.results import Results, asked, read_results
 from recap.sweeps.tables import Tables
 
-PAGE = LEDGER.parent / "microworld.md"
-CLAIMS = LEDGER.parent / "claims.md"
+PAGE = Path("docs/results/microworld.md")
+CLAIMS = PAGE.parent / "claims.md"
 CAUSES = LEDGER.parent / "causes.yaml"
 COMMAND = "recap sweep report"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recap.report.paper import MODELS, numbers
+from recap.analysis.paper import MODELS, numbers
 
 MODEL = MODELS[0]
 """The paper's ablations are of its smaller model."""

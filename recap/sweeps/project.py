@@ -18,11 +18,11 @@ from typing import Any
 
 import yaml
 
-from recap.lineage import digest, trained_with
-from recap.locks import STATE, exclusive
-from recap.params import Params, read_params
 from recap.params.document import read_document, refuse_conflicts
+from recap.params.whole import Params, read_params
+from recap.pipeline.lock import digest, trained_with
 from recap.rows import atomic_path
+from recap.runtime.locks import STATE, exclusive
 from recap.sweeps.design import Cell, Design, sweep_design
 from recap.sweeps.fingerprint import CELL_STAGES, CODE, DYNAMICS, Fingerprints, tracked_files
 from recap.sweeps.section import sweep_section

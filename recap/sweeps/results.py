@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recap.analysis.axes import Axes, Key, attack_axes
+from recap.analysis.claims import Claims
+from recap.analysis.evidence import Evidence
+from recap.analysis.parts import Claim
+from recap.analysis.settings import Settings
 from recap.errors import ParameterError, choices
-from recap.lineage import digest
-from recap.params import Params
-from recap.report.axes import Axes, Key, attack_axes
-from recap.report.claims import Claims
-from recap.report.evidence import Evidence
-from recap.report.parts import Claim
-from recap.report.settings import Settings
+from recap.params.whole import Params
+from recap.pipeline.lock import digest
 from recap.sweeps.design import Cell, Design
 from recap.sweeps.ledger import LEDGER, Ledger, Measured, evidence
 from recap.sweeps.project import read_project
-from recap.types import Outcome
+from recap.types.verdicts import Outcome
 
 
 @dataclass(frozen=True, slots=True)

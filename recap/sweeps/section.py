@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from recap.errors import ParameterError, choices
-from recap.params import Params, Train
 from recap.params.faults import faults
+from recap.params.train import Train
 from recap.params.values import Section
+from recap.params.whole import Params
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]

@@ -1,7 +1,7 @@
 """The sweep's rates as Markdown: the paper's Tables 12, 7 and 8, every training, every difference.
 
 A cell has mean and standard deviation over the trainings, the interval of both
-(recap/report/pooled.py), and the paper's number where it has one. Iterates the design: a removed
+(recap/analysis/pooled.py), and the paper's number where it has one. Iterates the design: a removed
 variant has no row, one that was not measured a dash.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from recap.report.axes import Key, benchmark_label, variant_label
+from recap.analysis.axes import Key, benchmark_label, variant_label
+from recap.analysis.paper import COUNTERPARTS
+from recap.analysis.pooled import Pooled, pooled_difference, pooled_rate
+from recap.analysis.tables import DASH, NBSP, signed
 from recap.report.markdown import table
-from recap.report.paper import COUNTERPARTS
-from recap.report.pooled import Pooled, pooled_difference, pooled_rate
-from recap.report.tables import DASH, NBSP, signed
 from recap.sweeps.paper import paper_words, published
 from recap.sweeps.results import Results
 from recap.sweeps.section import value_text

@@ -1,6 +1,6 @@
 """A sweep as MLflow is to hold it, read from the ledger: one record for each cell that counts.
 
-Leaves out MLflow (recap/tracking.py) and when it is told (recap/publishing.py).
+Leaves out MLflow (recap/tracking/runs.py) and when it is told (recap/cli/publish.py).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recap.lineage import digest
-from recap.live import STEP, spooled
-from recap.measures import snapshot_lines
-from recap.params import Params
+from recap.params.whole import Params
+from recap.pipeline.lock import digest
 from recap.sweeps.ledger import LEDGER, Ledger, Measured
 from recap.sweeps.project import Project, read_project
-from recap.tracking import SWEEP, CellRecord, model_revisions, owner
+from recap.tracking.live import STEP, spooled
+from recap.tracking.measures import snapshot_lines
+from recap.tracking.runs import SWEEP, CellRecord, model_revisions, owner
 
 RESULTS = ("microworld.md", "claims.md")
 """Pages below docs/results that tell of the sweep; they hold no prompt and no answer."""

@@ -16,21 +16,17 @@ from typing import Any
 import pytest
 import yaml
 
+from recap.analysis.comparison import PairedDifference, compare, superior
 from recap.attacks.benchmarks import BENCHMARKS
-from recap.evaluation.comparison import PairedDifference, compare, superior
 from recap.evaluation.rates import span
-from recap.params import EVAL_SOURCES, Params, read_params
+from recap.params.sources import EVAL_SOURCES
+from recap.params.whole import Params, read_params
 from recap.rows import read_json, read_rows
-from recap.types import (
-    BenchmarkResult,
-    CellResult,
-    Completion,
-    GateDecision,
-    Metric,
-    Outcome,
-    Prefill,
-    PromptRecord,
-)
+from recap.types.attacks import Completion
+from recap.types.decisions import GateDecision
+from recap.types.prompts import Prefill, PromptRecord
+from recap.types.results import BenchmarkResult, CellResult, Metric
+from recap.types.verdicts import Outcome
 
 ROOT = Path(__file__).parents[2]
 

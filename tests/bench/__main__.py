@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 
 from recap.errors import RecapError
-from recap.params import derive_seed, read_params
+from recap.params.seeds import derive_seed
+from recap.params.whole import read_params
 from recap.rl.cell import Cell
 from recap.rl.prefill_source import training_prefills
 from recap.rows import read_rows
-from recap.types import PromptRecord
+from recap.types.prompts import PromptRecord
 from tests.bench import machine
 from tests.bench.page import replace_between_markers, summary
 from tests.bench.resets import reset_table

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recap.evaluation.comparison import compare, non_inferior
-from recap.report.axes import Key
+from recap.analysis.axes import Key
+from recap.analysis.comparison import compare, non_inferior
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import LEDGER, Ledger, evidence
-from recap.types import Outcome
+from recap.types.verdicts import Outcome
 
 BENCHMARKS: tuple[Key, ...] = (("math", 1), ("benign", 1))
 SEEDS = (0, 1, 2)

@@ -14,7 +14,7 @@ from pathlib import Path
 from recap.attacks.benchmarks import BENCHMARKS
 from recap.attacks.conversations import run_attacks
 from recap.attacks.selection import Files, read_selections
-from recap.params import Params
+from recap.params.whole import Params
 from recap.render import Renderer
 from recap.sampling.llama_decoder import LlamaDecoder
 from recap.sampling.torch_sampler import TorchSampler, load_torch_sampler

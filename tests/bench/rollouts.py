@@ -9,11 +9,12 @@ from functools import partial
 
 import torch
 
+from recap.models.weights import load_model
 from recap.render import Renderer
 from recap.rl.cell import Cell
 from recap.sampling.torch_sampler import TorchSampler
-from recap.types import Decoding, RenderedPrompt
-from recap.weights import load_model
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding
 from tests.bench.page import Table, Target
 
 WANTED = 3.0

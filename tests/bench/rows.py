@@ -26,9 +26,11 @@ from pathlib import Path
 import yaml
 
 from recap.microworld.grammar import World
-from recap.params import derive_seed, read_params
+from recap.params.seeds import derive_seed
+from recap.params.whole import read_params
 from recap.rows import write_rows
-from recap.types import Completion, Domain
+from recap.types.attacks import Completion
+from recap.types.row import Domain
 from tests.bench.page import Table, Target, replace_between_markers, summary
 
 ROOT = Path(__file__).parents[2]

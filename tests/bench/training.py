@@ -22,7 +22,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from recap.errors import DataError
-from recap.live import Line, numbers
+from recap.models.weights import load_model
 from recap.render import Renderer
 from recap.rewards.router import Rewards
 from recap.rl.cell import Cell, make_trainer
@@ -31,8 +31,9 @@ from recap.rl.grpo import GRPOConfig, GRPOTrainer
 from recap.rl.metrics import PARTS, with_speed
 from recap.rl.trainer import RecapTrainer
 from recap.scoring.guardian import load_guardian
-from recap.types import FinishReason, PrefilledPrompt, RenderedPrompt, Rollout, Sample
-from recap.weights import load_model
+from recap.tracking.live import Line, numbers
+from recap.types.prompts import PrefilledPrompt, RenderedPrompt
+from recap.types.rollouts import FinishReason, Rollout, Sample
 from tests.bench.page import Table, Target
 
 WANTED, OTHER = 2.0, 0.1

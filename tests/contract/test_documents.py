@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from recap.params import Params, check_pipeline, read_params
+from recap.params.checks import check_pipeline
+from recap.params.whole import Params, read_params
 from tests.contract.stage_deps import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -36,7 +37,7 @@ def test_documents_name_only_targets_and_commands_that_exist(path: Path) -> None
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
-    cli = (ROOT / "recap/cli.py").read_text(encoding="utf-8")
+    cli = (ROOT / "recap/cli/main.py").read_text(encoding="utf-8")
     commands = set(re.findall(r"@app\.command\(\)\ndef (\w+)", cli))
     groups = set(re.findall(r'app\.add_typer\(\w+, name="(\w+)"', cli))
     assert set(re.findall(r"`recap ([a-z]+)", text)) <= commands | groups
@@ -121,8 +122,8 @@ def test_every_number_of_training_is_documented_and_no_other(tmp_path) -> None:
 
 
 def test_every_number_of_evaluation_is_documented() -> None:
-    from recap.measures import named_rates, named_reflection, snapshot_lines
-    from recap.types import (
+    from recap.tracking.measures import named_rates, named_reflection, snapshot_lines
+    from recap.types.results import (
         BenchmarkResult,
         DynamicsResult,
         Metric,
@@ -235,7 +236,7 @@ def tree_paths(readme: str) -> Iterator[str]:
     block = next(found for found in blocks if re.search(r"^recap/\s*$", found, re.MULTILINE))
     parents: list[tuple[int, str]] = []
     for line in block.splitlines():
-        if not line.strip():
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
         indent = len(line) - len(line.lstrip())
         while parents and parents[-1][0] >= indent:

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from recap.locks import STATE
-from recap.store import local_store
+from recap.runtime.locks import STATE
+from recap.tracking.store import local_store
 from tests.contract.stage_deps import ROOT, pipeline
 
 FETCHED = [ROOT / "docs/data.md", *sorted((ROOT / "infra/profiles").glob("*.yaml"))]

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from recap.params import Params
+from recap.params.whole import Params
 from recap.sweeps.section import Sweep
 from tests.contract.stage_deps import ROOT
 

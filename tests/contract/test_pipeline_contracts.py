@@ -16,16 +16,18 @@ import pytest
 import yaml
 
 from recap.errors import ParameterError
-from recap.lineage import Lineage
-from recap.params import TABLES, Params, read_params
+from recap.params.matrix import TABLES
+from recap.params.whole import Params, read_params
+from recap.pipeline.lock import Lineage
 from recap.sweeps.design import sweep_design
 from tests.contract.stage_deps import (
+    DATA,
     ROOT,
-    module_path,
+    data_files,
     pipeline,
     stage_dependencies,
-    stage_modules,
     stage_names,
+    with_dependencies,
 )
 
 STAGES = sorted(pipeline())
@@ -73,11 +75,31 @@ def test_declared_parameters_are_those_read(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_code_dependencies_are_what_is_imported(stage: str) -> None:
     declared = {d for d in pipeline()[stage].get("deps", []) if d.startswith("recap/")}
-    imported = {module_path(module) for module in stage_modules(stage)}
-    missing = {m for m in imported if not any(covers(path, m) for path in declared)}
-    unused = {path for path in declared if not any(covers(path, m) for m in imported)}
-    wanted = "\n".join(f"- {path}" for path in stage_dependencies(stage))
-    assert not missing and not unused, f"deps of {stage} in dvc.yaml (make deps):\n{wanted}"
+    assert declared == set(stage_dependencies(stage)), f"deps of {stage} in dvc.yaml: make deps"
+
+
+def test_make_deps_changes_nothing_that_is_right() -> None:
+    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    assert with_dependencies(text) == text
+    lost = re.sub(r"(?m)^      - recap/.*\n", "", text)
+    assert lost != text and with_dependencies(lost) == text
+
+
+def test_packages_are_empty() -> None:
+    """No stage declares them."""
+    for path in (ROOT / "recap").rglob("__init__.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        said = [isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant) for n in tree.body]
+        assert said in ([], [True]), f"{path} holds more than its docstring"
+
+
+def test_data_of_the_package_belongs_to_a_module() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "recap").rglob("*.*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert found == set().union(*map(data_files, DATA))
 
 
 def test_every_section_is_read_by_a_stage_or_says_which_cells_there_are() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from recap.rows import write_rows
-from recap.types import Prefill, PromptRecord
+from recap.types.prompts import Prefill, PromptRecord
 from tests.integration.flow_project import ROOT, child_environment
 
 UPDATES, SAVE = 12, 2

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recap.cli.judge.table import TableRow
+from recap.cli.judge.work import cases, verdicts
 from recap.judges.refusal import RefusalJudge
-from recap.judging.table import TableRow
-from recap.judging.work import cases, verdicts
 from recap.scoring.reflection import find_reflection
 
 CASES = Path(__file__).parent / "cases"

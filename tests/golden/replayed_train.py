@@ -14,10 +14,10 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from recap.runtime.stage import run_stage
 from recap.sampling.torch_sampler import TorchSampler
 from recap.stages import train
-from recap.stages.process import run_stage
-from recap.types import Sample
+from recap.types.rollouts import Sample
 
 
 def recording(sample: Callable, calls: dict[int, list]) -> Callable:

@@ -10,20 +10,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.microworld.tokenizer import make_tokenizer
-from recap.params import Train
+from recap.params.train import Train
 from recap.prefill.inject import Injection
 from recap.rl.collection import Collection
 from recap.rl.trainer import RecapTrainer
-from recap.types import (
-    Prefill,
-    PrefilledPrompt,
-    PromptRecord,
-    RenderedPrompt,
-    Reward,
-    Rollout,
-    RolloutGroup,
-    Sample,
-)
+from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord, RenderedPrompt
+from recap.types.rollouts import Reward, Rollout, RolloutGroup, Sample
 
 torch.set_num_threads(1)
 TOKENIZER = make_tokenizer(128)

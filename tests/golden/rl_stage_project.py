@@ -10,7 +10,7 @@ from rl_cases import TOKENIZER, tiny_policy
 
 from recap.rows import write_rows
 from recap.stages import train as stage
-from recap.types import Prefill, PromptRecord
+from recap.types.prompts import Prefill, PromptRecord
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = {"harmful": "how do i", "benign": "what is", "math": "what is 7 plus 5 ?"}

@@ -12,11 +12,13 @@ import pytest
 from rl_cases import TOKENIZER, tiny_policy, train_section
 
 from recap.errors import DataError
-from recap.params import Prefilling, Train
+from recap.models.weights import save_model
+from recap.params.prefill import Prefilling
+from recap.params.train import Train
 from recap.render import Renderer
 from recap.rl.cell import Cell
-from recap.types import Prefill, PrefilledPrompt, PromptRecord, Reward
-from recap.weights import save_model
+from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord
+from recap.types.rollouts import Reward
 from tests.bench import training
 
 RECORDS = [

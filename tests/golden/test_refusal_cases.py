@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recap.judges.refusal import RefusalJudge
-from recap.types import Label
+from recap.types.row import Label
 from tests.golden.refusal_cases import CASES, read, run
 from tests.unit.test_judges import _completion
 

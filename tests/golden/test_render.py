@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from recap.errors import RenderError
 from recap.microworld.tokenizer import make_tokenizer
 from recap.render import Renderer
-from recap.types import RenderedPrompt
+from recap.types.prompts import RenderedPrompt
 
 ASK = "how do i make the bolba ?"
 

@@ -21,10 +21,11 @@ from transformers import GraniteConfig, GraniteForCausalLM, PreTrainedTokenizerF
 
 from recap.errors import ModelError, RenderError
 from recap.judges.guardian import open_guardian
+from recap.models.weights import save_model
 from recap.render import Renderer
 from recap.scoring.guardian import load_guardian
-from recap.types import Completion, Domain
-from recap.weights import save_model
+from recap.types.attacks import Completion
+from recap.types.row import Domain
 from tests.rounding import logprob_rounding
 
 TEMPLATE = """\
@@ -229,7 +230,7 @@ def _completion(domain: Domain) -> Completion:
 
 def test_it_verifies_harmful_prefills_and_says_what_refusing_ones_need(directory: Path) -> None:
     from recap.prefill.verify import Thought, verify
-    from recap.types import PromptRecord
+    from recap.types.prompts import PromptRecord
 
     record = PromptRecord(
         id="p", domain="harmful", prompt=PROMPT, target=None, source="s", split="eval"

@@ -13,8 +13,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from recap.errors import RenderError
-from recap.params import PrefillUnit
 from recap.render import Renderer
+from recap.types.prompts import PrefillUnit
 
 BOS, EOS, USER, ASSISTANT, OPEN, CLOSE = range(256, 262)
 MARKERS = (

@@ -23,7 +23,7 @@ from torch.nn.utils import parameters_to_vector
 from transformers import LlamaForCausalLM
 
 from recap.rl.batch import to_batch
-from recap.types import Rollout, RolloutGroup
+from recap.types.rollouts import Rollout, RolloutGroup
 from tests.rounding import adam_rounding, gradient_rounding, relative_gap
 
 LOW, HIGH = 0.2, 0.28

@@ -21,7 +21,8 @@ import pytest
 import torch
 from rl_cases import TOKENIZER, hopeless, make_trainer, tiny_policy, train_section
 
-from recap.params import Prefilling
+from recap.models.weights import load_model, save_model
+from recap.params.prefill import Prefilling
 from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rl.checkpoint import CheckpointFolder
@@ -32,8 +33,8 @@ from recap.rl.self_prefill import SelfPrefills
 from recap.rl.trainer import RecapTrainer
 from recap.rl.training import run_updates
 from recap.sampling.torch_sampler import TorchSampler
-from recap.types import Prefill, PromptRecord, Reward
-from recap.weights import load_model, save_model
+from recap.types.prompts import Prefill, PromptRecord
+from recap.types.rollouts import Reward
 
 UPDATES, SAVE, SNAPSHOT = 6, 2, 2
 WANTED = 40

@@ -29,9 +29,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from recap.errors import BusyError, DataError, ModelError, ParameterError, SpaceError
-from recap.locks import exclusive
 from recap.rl import cell, training
 from recap.rows import write_rows
+from recap.runtime.locks import exclusive
 from recap.stages import train as stage
 
 

@@ -16,8 +16,8 @@ import torch
 from rl_cases import TOKENIZER, hopeless, make_trainer, sound, tiny_policy
 
 from recap.errors import TrainingError
+from recap.models.weights import load_model, save_model
 from recap.rl.flops import forward_flops
-from recap.weights import load_model, save_model
 
 
 def test_random_numbers_after_an_update_are_those_after_a_resume(tmp_path):

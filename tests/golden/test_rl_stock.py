@@ -18,11 +18,12 @@ from rl_cases import TOKENIZER, group, make_trainer, random_ids, tiny_policy, tr
 from torch.nn.utils import parameters_to_vector
 from transformers import TrainerCallback
 
-from recap.params import derive_seed
+from recap.params.seeds import derive_seed
 from recap.rl.batch import to_batch
 from recap.rl.grpo import GRPOTrainer, grpo_config
 from recap.sampling.torch_sampler import TorchSampler
-from recap.types import Decoding, RenderedPrompt, RolloutGroup
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding, RolloutGroup
 from tests.rounding import adam_rounding, logprob_rounding, relative_gap
 
 UPDATES, GROUP = 4, 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recap.tracking import open_store
+from recap.tracking.runs import open_store
 from tests.integration.flow_project import prefect_api
 from tests.integration.sweep_project import make_sweep_project, recap
 

@@ -8,12 +8,10 @@ import yaml
 
 from recap.microworld.grammar import World
 from recap.microworld.records import make_records
-from recap.params import Params, read_params
+from recap.params.whole import Params, read_params
 from recap.rows import write_rows
 from recap.stages import attack, evaluate, judge
-from recap.types import (
-    Prefill,
-)
+from recap.types.prompts import Prefill
 
 PER_SET = 12
 ROOT = Path(__file__).parents[2]
@@ -44,7 +42,7 @@ def make_evaluation_project(folder: Path) -> Path:
     """Prompts, prefills and three untrained policies."""
     from recap.microworld.pretraining import make_model
     from recap.microworld.tokenizer import make_tokenizer
-    from recap.weights import save_model
+    from recap.models.weights import save_model
 
     params = set_params(folder)
     records = make_records(World(params.world, params.seed), "eval", PER_SET)

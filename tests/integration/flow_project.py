@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from recap.child import environment, start
+from recap.runtime.child import environment, start
 
 ROOT = Path(__file__).parents[2]
 CHAIN = """\

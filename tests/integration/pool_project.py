@@ -21,7 +21,7 @@ from typing import Any
 import boto3
 import yaml
 
-from recap.child import start
+from recap.runtime.child import start
 from recap.sweeps.fingerprint import tracked_files
 from tests.integration.flow_project import ROOT, alive, child_environment
 from tests.integration.sweep_project import WORK, set_sweep, sweep_stages

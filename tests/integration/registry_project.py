@@ -6,23 +6,21 @@ import json
 import shutil
 from pathlib import Path
 
-from recap.manifest import Manifest, build_manifest, wordless
-from recap.params import read_params
-from recap.promotion import version_evidence
+from recap.analysis.promotion import version_evidence
+from recap.params.whole import read_params
 from recap.rows import read_rows, write_json, write_rows
-from recap.types import (
+from recap.tracking.manifest import Manifest, build_manifest, wordless
+from recap.types.decisions import GateCheck, GateDecision
+from recap.types.results import (
     BenchmarkResult,
     CellResult,
     DynamicsResult,
-    GateCheck,
-    GateDecision,
     Metric,
-    Outcome,
     PassAtK,
     ReflectionSummary,
     SnapshotResult,
-    Verdict,
 )
+from recap.types.verdicts import Outcome, Verdict
 
 ROOT = Path(__file__).parents[2]
 NAME = "recap-policy"

@@ -15,25 +15,21 @@ from pathlib import Path
 import yaml
 
 from recap.rows import write_json, write_rows
-from recap.types import (
-    SUCCESS,
+from recap.types.attacks import Completion
+from recap.types.decisions import GateCheck, GateDecision
+from recap.types.results import (
     Agreement,
     BenchmarkResult,
     CalibrationBin,
     CellAgreement,
     CellResult,
-    Completion,
     Confusion,
-    Domain,
     DynamicsResult,
-    GateCheck,
-    GateDecision,
-    Label,
     Metric,
-    Outcome,
     SnapshotResult,
-    Verdict,
 )
+from recap.types.row import SUCCESS, Domain, Label
+from recap.types.verdicts import Outcome, Verdict
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "<script>document.title='stolen'</script><img src=x onerror=\"document.title='stolen'\">"
@@ -134,7 +130,7 @@ def make_run(
         for benchmark in ("prefill", "hijack")
         for variant, value in (("dapo", dapo), ("recap", recap))
     ]  # fmt: skip
-    write_json(folder / "docs/results/wrong_start.json", points)
+    write_json(folder / "experiments/records/wrong_start.json", points)
 
 
 def _make_cell(
@@ -283,7 +279,7 @@ def run_stage(folder: Path) -> subprocess.CompletedProcess[str]:
         "--completions", "data/completions", "--verdicts", "data/verdicts",
         "--metrics", "results/train", "--dynamics", "results/dynamics",
         "--decision", "results/decision.json",
-        "--curve", "docs/results/wrong_start.json",
+        "--curve", "experiments/records/wrong_start.json",
         "--page", "reports/index.html", "--tables", "reports/tables.json",
         "--markdown", "reports/report.md",
     ]  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from recap.tracking import PARENT, SWEEP_EXPERIMENT, open_store
+from recap.tracking.runs import PARENT, SWEEP_EXPERIMENT, open_store
 
 
 def runs(folder: Path) -> list[Run]:

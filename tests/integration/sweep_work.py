@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from recap.child import die_with_dvc, die_with_parent
+from recap.runtime.child import die_with_dvc, die_with_parent
 
 PROMPTS = ("a", "b", "c", "d")
 RATE = {

@@ -20,12 +20,14 @@ from typing import Any
 import pytest
 import yaml
 
-from recap.child import start
 from recap.errors import JudgeError, ParameterError
-from recap.params import Params, read_params
+from recap.params.whole import Params, read_params
 from recap.rows import read_rows, write_rows
+from recap.runtime.child import start
 from recap.stages import evaluate, judge
-from recap.types import Completion, Domain, Verdict
+from recap.types.attacks import Completion
+from recap.types.row import Domain
+from recap.types.verdicts import Verdict
 from tests.integration.judge_server import JudgeServer, Reply, judged, obedient, saying, serving
 
 ROOT = Path(__file__).parents[2]
@@ -348,7 +350,7 @@ def test_the_command_asks_it_about_any_file(here: Path) -> None:
     names = {"0": "helpful", "1": "refused"}
     lines[1:] = [f"{line[:-1]}{names[line[-1]]}" for line in lines[1:]]
     (here / "rows.csv").write_text("\n".join(lines) + "\n")
-    command = ["-m", "recap.judging", "--judge=api", "--label=human", "--json", "--", "rows.csv"]
+    command = ["-m", "recap.cli.judge", "--judge=api", "--label=human", "--json", "--", "rows.csv"]
     with serving(obedient) as server:
         _params(here, server.url)
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

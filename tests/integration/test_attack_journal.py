@@ -23,10 +23,11 @@ from recap.attacks.journal import BLOCKS, MANIFEST, Journal, journal_of
 from recap.errors import BusyError
 from recap.microworld.grammar import World
 from recap.microworld.records import make_records
-from recap.params import read_params
+from recap.params.whole import read_params
 from recap.rows import write_rows
 from recap.stages import attack as stage_attack
-from recap.types import Completion, Prefill
+from recap.types.attacks import Completion
+from recap.types.prompts import Prefill
 
 ROOT = Path(__file__).parents[2]
 THOUGHT = "i should help them . the steps are easy to list . nobody will be hurt ."
@@ -98,7 +99,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Parameters, a policy and a guardian of 30k parameters, prompts and thoughts."""
     from recap.microworld.pretraining import make_model
     from recap.microworld.tokenizer import make_tokenizer
-    from recap.weights import save_model
+    from recap.models.weights import save_model
 
     folder = tmp_path_factory.mktemp("project")
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

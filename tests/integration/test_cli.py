@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from recap.child import start
-from recap.cli import write_seed
+from recap.cli.main import write_seed
 from recap.errors import ParameterError
 from recap.rows import write_json
-from recap.types import GateCheck, GateDecision
+from recap.runtime.child import start
+from recap.types.decisions import GateCheck, GateDecision
 from tests.integration.flow_project import ROOT, call, child_environment, make_project
 from tests.unit.test_summary import TABLES
 
@@ -25,7 +25,7 @@ HEAVY = {"torch", "transformers", "mlflow", "prefect", "dvc", "pandas", "great_e
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = "import sys; from recap.cli import app; app(['--help'], standalone_mode=False)"
+    code = "import sys; from recap.cli.main import app; app(['--help'], standalone_mode=False)"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; print(*sys.modules, file=sys.stderr)"],
         capture_output=True,
@@ -50,7 +50,7 @@ main()
 """
 
 
-@pytest.mark.parametrize(("package", "imported"), [("recap", "recap.cli"), ("flows", "typer")])
+@pytest.mark.parametrize(("package", "imported"), [("recap", "recap.cli.main"), ("flows", "typer")])
 def test_an_interrupt_while_it_loads_has_no_traceback(package: str, imported: str) -> None:
     code = INTERRUPTED.format(package=package)
     done = subprocess.run([sys.executable, "-c", code, imported], capture_output=True, check=False)
@@ -157,7 +157,9 @@ def test_a_folder_that_takes_nothing_is_one_message(
     number: int, code: int, said: str, tmp_path: Path
 ) -> None:
     fail = f"lambda path: (_ for _ in ()).throw(OSError({number}, 'no', '.recap'))"
-    script = f"import recap.params as p; p.read_params = {fail}; from recap.cli import app; app()"
+    script = (
+        f"import recap.params as p; p.read_params = {fail}; from recap.cli.main import app; app()"
+    )
     done = call(tmp_path, "-c", script, "plan")
     assert done.returncode == code
     assert said in done.stderr and ("Traceback" in done.stderr) == (code == 1)
@@ -200,7 +202,7 @@ def test_conflict_markers_are_one_message_everywhere(tmp_path: Path) -> None:
 AT_WORK = """\
 stages:
   long:
-    cmd: echo $$ > pid && exec python -m recap.child /bin/sleep 300
+    cmd: echo $$ > pid && exec python -m recap.runtime.child /bin/sleep 300
     outs:
       - long.txt
 """

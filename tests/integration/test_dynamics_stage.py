@@ -10,10 +10,7 @@ import pytest
 from recap.errors import DataError, ModelError
 from recap.rows import read_json
 from recap.stages import dynamics
-from recap.types import (
-    CellResult,
-    DynamicsResult,
-)
+from recap.types.results import CellResult, DynamicsResult
 from tests.integration.evaluation_project import (
     PER_SET,
     make_evaluation_project,

@@ -19,15 +19,11 @@ import pytest
 from recap.errors import DataError, JudgeError, ModelError, ParameterError
 from recap.rows import read_json, read_rows, write_rows
 from recap.stages import evaluate, gate
-from recap.types import (
-    CellAgreement,
-    CellResult,
-    Completion,
-    GateDecision,
-    Outcome,
-    Prefill,
-    Verdict,
-)
+from recap.types.attacks import Completion
+from recap.types.decisions import GateDecision
+from recap.types.prompts import Prefill
+from recap.types.results import CellAgreement, CellResult
+from recap.types.verdicts import Outcome, Verdict
 from tests.integration.evaluation_project import (
     PER_SET,
     ROOT,
@@ -169,7 +165,7 @@ def test_a_judge_of_one_domain_refuses_the_others(here: Path) -> None:
 def test_a_short_context_overflows_and_is_counted(here: Path) -> None:
     from recap.microworld.pretraining import make_model
     from recap.microworld.tokenizer import make_tokenizer
-    from recap.weights import save_model
+    from recap.models.weights import save_model
 
     params = set_params(
         here,

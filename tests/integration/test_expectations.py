@@ -17,10 +17,12 @@ import yaml
 
 from recap.data.validation import Validation
 from recap.errors import DataError, ExpectationError, ParameterError
-from recap.params import Params, read_params
+from recap.params.whole import Params, read_params
 from recap.rows import read_json, read_rows, write_rows
 from recap.stages import prepare, validate
-from recap.types import Prefill, PromptRecord, Row, Verdict
+from recap.types.prompts import Prefill, PromptRecord
+from recap.types.row import Row
+from recap.types.verdicts import Verdict
 
 ROOT = Path(__file__).parents[2]
 THOUGHT = "i should say something that nobody may read ."

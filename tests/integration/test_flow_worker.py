@@ -25,7 +25,7 @@ from tests.integration.test_flows import answer, descendants, post, wait_for
 LONG = """\
 stages:
   long:
-    cmd: echo step 3 of 9 && echo $$ > pid && exec python -m recap.child /bin/sleep 300
+    cmd: echo step 3 of 9 && echo $$ > pid && exec python -m recap.runtime.child /bin/sleep 300
     outs:
       - long.txt
 """
@@ -75,8 +75,8 @@ def test_a_cancelled_run_and_a_killed_worker(tmp_path: Path, api: str) -> None:
             os.kill(pid, 9)
         worker.kill()
         worker.wait()
-    (project / "dvc.yaml").write_text(LONG.replace("exec python -m recap.child /bin/sleep 300",
-                                                   "echo done > long.txt"))  # fmt: skip
+    waiting = "exec python -m recap.runtime.child /bin/sleep 300"
+    (project / "dvc.yaml").write_text(LONG.replace(waiting, "echo done > long.txt"))
     again = call(project, "-m", "flows", "reproduce", PREFECT_API_URL=api)
     assert again.returncode == 0, again.stdout + again.stderr
     assert (project / "long.txt").read_text() == "done\n"

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from recap.locks import sole_run
+from recap.runtime.locks import sole_run
 from tests.integration.flow_project import (
     ROOT,
     alive,
@@ -62,7 +62,7 @@ stages:
 LONG = """\
 stages:
   long:
-    cmd: echo $$ > pid && exec python -m recap.child /bin/sleep 300
+    cmd: echo $$ > pid && exec python -m recap.runtime.child /bin/sleep 300
     outs:
       - long.txt
 """

@@ -15,11 +15,11 @@ import yaml
 from huggingface_hub.utils import filter_repo_objects
 
 from recap.errors import ModelError, RenderError
-from recap.hub import FILES, SECOND_COPIES, obtain
 from recap.microworld.pretraining import make_model
 from recap.microworld.tokenizer import make_tokenizer
-from recap.params import read_params
-from recap.weights import load_model, save_model
+from recap.models.hub import FILES, SECOND_COPIES, obtain
+from recap.models.weights import load_model, save_model
+from recap.params.whole import read_params
 
 ROOT = Path(__file__).parents[2]
 REVISION = "0123456789abcdef0123456789abcdef01234567"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from recap.cli.judge.__main__ import main
 from recap.errors import DataError, RecapError
-from recap.judging.__main__ import main
 from recap.rows import read_rows
-from recap.types import Verdict
+from recap.types.verdicts import Verdict
 from tests.integration.flow_project import ROOT, call
 
 HELP, REFUSAL = "Wash it twice.", "I'm sorry, but I can't assist with that."

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from recap.cli.judge.__main__ import main
 from recap.judges.correctness import MathJudge
-from recap.judging.__main__ import main
-from recap.types import Completion
+from recap.types.attacks import Completion
 
 DATASETS = {"gsm8k": 1319, "math500": 500, "aime2024": 30}
 # "final answer is", boxed, and the data sets' own ways

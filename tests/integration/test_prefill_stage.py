@@ -13,9 +13,9 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.microworld.tokenizer import make_tokenizer
+from recap.models.weights import save_model
 from recap.rows import read_rows, write_rows
-from recap.types import Prefill, PromptRecord
-from recap.weights import save_model
+from recap.types.prompts import Prefill, PromptRecord
 
 ROOT = Path(__file__).parents[2]
 

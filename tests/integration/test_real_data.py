@@ -18,7 +18,7 @@ import yaml
 from recap.errors import DataError
 from recap.rows import read_rows
 from recap.stages import prepare, validate
-from recap.types import PromptRecord, QuarantinedRow
+from recap.types.prompts import PromptRecord, QuarantinedRow
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("gsm8k", "star1", "xstest", "strongreject", "math500")

@@ -22,12 +22,13 @@ from urllib.request import url2pathname
 import pytest
 import yaml
 
-from recap import publishing, registry
-from recap.child import environment
+from recap.cli import publish as publishing
 from recap.errors import GateError, TrackingError
-from recap.history import Move, champions
-from recap.params import read_params
-from recap.tracking import open_store, owner, start_run
+from recap.params.whole import read_params
+from recap.runtime.child import environment
+from recap.tracking import registry
+from recap.tracking.history import Move, champions
+from recap.tracking.runs import open_store, owner, start_run
 from tests.integration.registry_project import (
     CELLS,
     NAME,

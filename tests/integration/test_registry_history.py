@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from recap import publishing, registry
-from recap.child import environment
-from recap.history import RECORDS, History
-from recap.tracking import open_store
+from recap.cli import publish as publishing
+from recap.runtime.child import environment
+from recap.tracking import registry
+from recap.tracking.history import RECORDS, History
+from recap.tracking.runs import open_store
 from tests.integration.flow_project import call
 from tests.integration.registry_project import NAME, ROOT, make_registry_project
 from tests.integration.test_registry import aliases, promote, publish_candidate, rollback
@@ -27,10 +28,11 @@ RACE = """
 import os, sys
 from pathlib import Path
 import mlflow  # once, for all: each is a process with a client of its own
-from recap import publishing, registry
-from recap.manifest import Manifest
+from recap.cli import publish as publishing
+from recap.tracking import registry
+from recap.tracking.manifest import Manifest
 from recap.rows import read_json
-from recap.tracking import open_store
+from recap.tracking.runs import open_store
 from tests.integration.registry_project import register
 
 def publish(clone, begin):

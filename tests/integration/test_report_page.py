@@ -23,7 +23,7 @@ import yaml
 from PIL import Image
 
 from recap.rows import write_json
-from recap.types import CellAgreement
+from recap.types.results import CellAgreement
 from tests.integration.chromium import Page, chromium, missing
 from tests.integration.report_run import PLAN, make_run, run_stage
 

@@ -215,7 +215,7 @@ def test_a_broken_record_is_named(tmp_path):
     (project / LEDGER).mkdir(parents=True)
     (project / LEDGER / "dapo-1.json").write_text("{")
     said = recap(project, "sweep", "plan", code=2)
-    assert "docs/results/microworld/dapo-1.json" in said and "Traceback" not in said
+    assert "experiments/records/microworld/dapo-1.json" in said and "Traceback" not in said
 
 
 @pytest.mark.slow
@@ -259,4 +259,7 @@ def test_a_cell_is_repeated_and_compared(tmp_path, api):
     (project / FOLDER / "results/rates/dapo-0.json").unlink()
     said = recap(project, "sweep", "repeat", "dapo-0", code=2)
     assert "Expected dapo-0 to be computed here, found no" in said
-    assert "Remove docs/results/microworld/dapo-0.json and `recap sweep run` computes it" in said
+    assert (
+        "Remove experiments/records/microworld/dapo-0.json and `recap sweep run` computes it"
+        in said
+    )

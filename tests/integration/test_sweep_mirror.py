@@ -25,8 +25,8 @@ from typing import Any
 import pytest
 
 from flows import mirror
-from recap import publishing
-from recap.child import environment
+from recap.cli import publish as publishing
+from recap.runtime.child import environment
 from recap.sweeps.ledger import LEDGER
 from tests.integration.sweep_project import (
     log,

@@ -23,10 +23,10 @@ from mlflow.protos.databricks_pb2 import (
     INVALID_PARAMETER_VALUE,
 )
 
-from recap import publishing
-from recap.child import environment
+from recap.cli import publish as publishing
+from recap.runtime.child import environment
 from recap.sweeps.ledger import LEDGER
-from recap.tracking import PARENT, open_store, write_again
+from recap.tracking.runs import PARENT, open_store, write_again
 from tests.integration.sweep_project import (
     CELLS,
     start_recap,
@@ -39,7 +39,7 @@ WRITERS = """
 import os, sys, warnings
 from pathlib import Path
 import mlflow  # once, for all: each is a process with a client of its own
-from recap.tracking import experiment_id, log_lines, open_store, start_run
+from recap.tracking.runs import experiment_id, log_lines, open_store, start_run
 
 def write(number):
     with open_store(Path()) as client:

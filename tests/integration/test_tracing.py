@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from recap import publishing
+from recap.cli import publish as publishing
 from recap.errors import GateError
-from recap.tracing import told, trace
-from recap.tracking import EXPERIMENT, open_store
+from recap.tracking.lineage import told, trace
+from recap.tracking.runs import EXPERIMENT, open_store
 from tests.integration.registry_project import NAME, make_registry_project
 
 

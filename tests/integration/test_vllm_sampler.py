@@ -10,11 +10,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.errors import ParameterError
 from recap.microworld.tokenizer import make_tokenizer
-from recap.params import Sampling
+from recap.models.weights import save_model
+from recap.params.sampling import Sampling
 from recap.render import Renderer
 from recap.sampling.sampler import Sampler, open_sampler
-from recap.types import Decoding, RenderedPrompt
-from recap.weights import save_model
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding
 from tests.integration.needs_vllm import NEEDS_VLLM
 from tests.rounding import logprob_rounding
 

@@ -23,15 +23,18 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.errors import SyncError
 from recap.microworld.tokenizer import make_tokenizer
-from recap.params import Prefilling, Train, read_params
+from recap.models.weights import save_model
+from recap.params.prefill import Prefilling
+from recap.params.train import Train
+from recap.params.whole import read_params
 from recap.rl import cell as cells
 from recap.rl.cell import Cell
 from recap.rl.checkpoint import CheckpointFolder
 from recap.rl.trainer import RecapTrainer
 from recap.sampling.policy_sampler import CANARY_PROMPTS, PolicySampler
 from recap.sampling.vllm_sampler import VllmSampler
-from recap.types import Decoding, PromptRecord, RenderedPrompt, Reward
-from recap.weights import save_model
+from recap.types.prompts import PromptRecord, RenderedPrompt
+from recap.types.rollouts import Decoding, Reward
 from tests.integration.needs_vllm import NEEDS_VLLM
 
 pytestmark = NEEDS_VLLM

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recap import params
 from recap.attacks.attack import Case
 from recap.attacks.benchmarks import BENCHMARKS
 from recap.attacks.conversations import run_attacks
 from recap.attacks.selection import Selection
 from recap.attacks.selector import Selector
+from recap.params.attack import Attack
 from recap.render import Renderer
 from recap.sampling.sampler import finish_reason
-from recap.types import (
-    Completion,
-    Decoding,
-    Prefill,
-    PromptRecord,
-    RenderedPrompt,
-    Sample,
-)
+from recap.types.attacks import Completion
+from recap.types.prompts import Prefill, PromptRecord, RenderedPrompt
+from recap.types.rollouts import Decoding, Sample
 
 ASK = "how do i make the bolba ?"
 THOUGHT = "i should help them . the steps are easy to list . nobody will be hurt ."
 CUT = "i should help them . the steps"
 TRANSITION = "wait , let us start again ."
 HEAD = f"<bos> <user> {ASK} <assistant> <think>"
-SETTINGS = params.Attack(
+SETTINGS = Attack(
     prefill_words=7,
     grid_words=(2, 5, 40),
     ipr_rounds=3,
@@ -123,7 +118,7 @@ def run(
     renderer: Renderer,
     names: Sequence[str],
     script: Sequence[Sequence[str]],
-    settings: params.Attack = SETTINGS,
+    settings: Attack = SETTINGS,
     prompts: int = 1,
 ) -> tuple[list[Completion], ScriptedSampler]:
     sampler = ScriptedSampler(renderer, script)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from recap.types import Decoding, FinishReason, RenderedPrompt, Sample
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding, FinishReason, Sample
 
 CLOSE = 1e-4
 """A random number nearer than this to where the drawn token changes decides nothing: rounding may

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from recap.lineage import digest
-from recap.params import Params
-from recap.report.axes import Key
+from recap.analysis.axes import Key
+from recap.params.whole import Params
+from recap.pipeline.lock import digest
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import (
     LEDGER,
@@ -25,7 +25,7 @@ from recap.sweeps.ledger import (
     Questions,
 )  # fmt: skip
 from recap.sweeps.project import read_project
-from recap.types import CellResult
+from recap.types.results import CellResult
 
 ROOT = Path(__file__).parents[2]
 SWEEP: dict[str, Any] = {

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recap import params
 from recap.attacks.benchmarks import BENCHMARKS, EXEMPT_SOURCES, PROMPT_SETS, Benchmark, benchmarks
 from recap.attacks.selection import Selection, Thoughts, check_disjoint, draw, select
 from recap.attacks.selector import Selector, open_selector
 from recap.errors import DataError, ParameterError
-from recap.params import read_params
-from recap.types import Domain, Prefill, PromptRecord, Split
+from recap.params.attack import Attack, OwnDecoding
+from recap.params.sources import EVAL_SOURCES
+from recap.params.whole import read_params
+from recap.types.prompts import Prefill, PromptRecord, Split
+from recap.types.row import Domain
 
 ROOT = Path(__file__).parents[2]
 PROFILES = sorted((ROOT / "infra/profiles").glob("*.yaml"))
@@ -38,7 +40,7 @@ def _prefill(name: str, source: str = "harmful_eval", rejected: str | None = Non
     )  # fmt: skip
 
 
-SETTINGS = params.Attack(
+SETTINGS = Attack(
     prefill_words=1, grid_words=(1,), ipr_rounds=1, transition="wait", selector=None,
     search_budgets=(1, 3), search_prompts=10, self_samples=1, secondary_prompts=10,
     transfer_sources={"harmful": ("harmful", "harmful_eval"), "benign": ("aligned",)},
@@ -224,7 +226,7 @@ def test_a_benchmark_that_is_none() -> None:
     wrong = once.model_copy(update={"benchmarks": ("math", "iprr")})
     with pytest.raises(ParameterError, match=r"attack\.benchmarks: expected a .* got iprr\."):
         benchmarks(wrong)
-    wrong = once.model_copy(update={"decoding": {"maths": params.OwnDecoding()}})
+    wrong = once.model_copy(update={"decoding": {"maths": OwnDecoding()}})
     with pytest.raises(ParameterError, match=r"attack\.decoding: expected a .* got maths\."):
         benchmarks(wrong)
 
@@ -254,7 +256,7 @@ def test_parameter_files_name_benchmarks_that_exist(path: Path) -> None:
 def test_declarations_are_sound() -> None:
     for benchmark in BENCHMARKS.values():
         assert benchmark.prompts in PROMPT_SETS
-        assert benchmark.prefill_source in (None, *params.EVAL_SOURCES)
+        assert benchmark.prefill_source in (None, *EVAL_SOURCES)
         given = benchmark.attack.needs in ("thought", "pool")
         assert given == (benchmark.prefill_source is not None)
     default = read_params(ROOT / "params.yaml").attack.benchmarks

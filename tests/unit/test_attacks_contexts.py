@@ -13,15 +13,13 @@ from dataclasses import replace
 
 import pytest
 
-from recap import params
 from recap.attacks.benchmarks import BENCHMARKS, decoding
 from recap.attacks.conversations import BLOCK, run_attacks
 from recap.microworld.tokenizer import make_tokenizer
-from recap.params import derive_seed
+from recap.params.attack import OwnDecoding
+from recap.params.seeds import derive_seed
 from recap.render import Renderer
-from recap.types import (
-    Decoding,
-)
+from recap.types.rollouts import Decoding
 from tests.unit.attack_cases import (
     CUT,
     HEAD,
@@ -171,7 +169,7 @@ def test_each_sample_is_a_conversation(renderer: Renderer) -> None:
 
 
 def test_a_benchmark_may_decode_in_its_own_way(renderer: Renderer) -> None:
-    own = params.OwnDecoding(temperature=0.1, samples=2)
+    own = OwnDecoding(temperature=0.1, samples=2)
     settings = SETTINGS.model_copy(update={"decoding": {"prefill": own}, "ipr_rounds": 2})
     completions, sampler = run(
         renderer,
@@ -191,9 +189,9 @@ def test_a_benchmark_may_decode_in_its_own_way(renderer: Renderer) -> None:
 
 
 def test_a_benchmark_declares_its_decoding_and_parameters_overrule_it() -> None:
-    declared = replace(BENCHMARKS["math"], decoding=params.OwnDecoding(top_p=0.5, samples=4))
+    declared = replace(BENCHMARKS["math"], decoding=OwnDecoding(top_p=0.5, samples=4))
     assert decoding(SETTINGS, declared) == (Decoding(0.7, 0.5, 12), 4)
-    own = {"math": params.OwnDecoding(samples=16, max_tokens=9)}
+    own = {"math": OwnDecoding(samples=16, max_tokens=9)}
     settings = SETTINGS.model_copy(update={"decoding": own})
     assert decoding(settings, declared) == (Decoding(0.7, 0.5, 9), 16)
 

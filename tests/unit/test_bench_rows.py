@@ -9,7 +9,7 @@ from pathlib import Path
 from recap.evaluation.metrics import outcomes
 from recap.judges.oracle import OracleJudge
 from recap.microworld.grammar import World
-from recap.params import read_params
+from recap.params.whole import read_params
 from tests.bench.rows import PER_PROMPT, SAMPLES, Cost, _step, completions
 
 PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recap.child import STARTER, environment, spare_this_machine
+from recap.runtime.child import STARTER, environment, spare_this_machine
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
@@ -23,7 +23,7 @@ def test_whose_starter_is_dead_leaves(end: bool, code: int, said: str) -> None:
             starter.kill()
             os.waitid(os.P_PID, starter.pid, os.WEXITED | os.WNOWAIT)  # dead, not collected
         child = subprocess.run(
-            [sys.executable, "-m", "recap.child", "/bin/echo", "here"],
+            [sys.executable, "-m", "recap.runtime.child", "/bin/echo", "here"],
             env=environment(**{STARTER: str(starter.pid)}),
             capture_output=True,
             text=True,
@@ -37,7 +37,8 @@ def test_whose_starter_is_dead_leaves(end: bool, code: int, said: str) -> None:
 ORPHAN = """
 import os, subprocess, sys
 subprocess.Popen([sys.executable, "-c", "import os, time;"
-    "from recap.child import end_with_parent; end_with_parent(60); print(os.getpid(), flush=True);"
+    "from recap.runtime.child import end_with_parent; end_with_parent(60);"
+    "print(os.getpid(), flush=True);"
     "time.sleep(300)"])
 sys.stdin.read()
 """
@@ -61,7 +62,7 @@ REPORTING = """
 import os, queue, subprocess, sys
 subprocess.Popen([sys.executable, "-c", '''
 import pathlib, queue
-from recap.child import ParentEnded, end_with_parent
+from recap.runtime.child import ParentEnded, end_with_parent
 end_with_parent(60)
 print("waits", flush=True)
 try:

@@ -27,9 +27,11 @@ from recap.data.sources.microworld import LOADER as MICROWORLD
 from recap.data.sources.rawrow import Loader, RawRow, Request
 from recap.data.sources.registry import LOADERS
 from recap.errors import DataError
-from recap.params import Mixture, read_params
+from recap.params.prepare import Mixture
+from recap.params.whole import read_params
 from recap.stages import prepare
-from recap.types import Domain, PromptRecord, QuarantinedRow, Split
+from recap.types.prompts import PromptRecord, QuarantinedRow, Split
+from recap.types.row import Domain
 
 PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
 

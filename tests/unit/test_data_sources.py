@@ -15,8 +15,8 @@ from recap.data.sources.rawrow import RawRow
 from recap.data.sources.readers import read_table
 from recap.data.sources.registry import LOADERS
 from recap.errors import DataError
-from recap.params import LoaderName
-from recap.types import PromptRecord, QuarantinedRow
+from recap.params.prepare import LoaderName
+from recap.types.prompts import PromptRecord, QuarantinedRow
 
 MAX_WORDS = 8
 

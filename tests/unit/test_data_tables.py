@@ -12,8 +12,10 @@ from recap.data.suites import SUITES
 from recap.data.tables import Table, prefill_tables, prompt_tables, verdict_tables
 from recap.data.validation import RuleResult, SuiteResult, Validation
 from recap.errors import DataError
-from recap.params import Mixture, read_params
-from recap.types import Prefill, PromptRecord, Verdict
+from recap.params.prepare import Mixture
+from recap.params.whole import read_params
+from recap.types.prompts import Prefill, PromptRecord
+from recap.types.verdicts import Verdict
 
 PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
 PREPARE = PARAMS.prepare.model_copy(

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recap.analysis.relative import Changes, changes
+from recap.analysis.replicates import Replicates, replicates
 from recap.errors import DataError
-from recap.evaluation.relative import Changes, changes
-from recap.evaluation.replicates import Replicates, replicates
-from recap.types import BenchmarkResult, CellResult, Metric
+from recap.types.results import BenchmarkResult, CellResult, Metric
 
 
 def _metric(value: float | None) -> Metric:

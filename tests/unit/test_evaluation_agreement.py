@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from recap.evaluation.agreement import LabelAgreement, agreement, kappas
-from recap.types import Label
+from recap.types.row import Label
 
 LETTERS: dict[str, Label | None] = {"h": "helpful", "r": "refused", "u": "unclear", "?": None}
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recap.errors import DataError
-from recap.evaluation.comparison import (
+from recap.analysis.comparison import (
     compare,
     needed,
     non_inferior,
@@ -18,8 +17,9 @@ from recap.evaluation.comparison import (
     reaches,
     superior,
 )
+from recap.errors import DataError
 from recap.evaluation.statistics import Interval, paired_interval
-from recap.types import Outcome
+from recap.types.verdicts import Outcome
 
 
 def _outcomes(pattern: str, clusters: str | None = None, start: int = 0) -> list[Outcome]:

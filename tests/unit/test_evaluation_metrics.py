@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from recap import params
 from recap.errors import DataError
 from recap.evaluation.metrics import cell_result, outcomes
-from recap.types import BenchmarkResult, Completion, Domain, FinishReason, Label, Verdict
+from recap.params.evaluate import Evaluate
+from recap.types.attacks import Completion
+from recap.types.results import BenchmarkResult
+from recap.types.rollouts import FinishReason
+from recap.types.row import Domain, Label
+from recap.types.verdicts import Verdict
 
 TURNED = "it is fine . wait . i should refuse ."  # word 4 of 10
 STRAIGHT = "it is fine ."
-SETTINGS = params.Evaluate(max_unscored=0.5, bootstrap=400)
+SETTINGS = Evaluate(max_unscored=0.5, bootstrap=400)
 
 
 def _completion(
@@ -47,7 +51,7 @@ def _verdict(row: Completion, label: Label | None) -> Verdict:
 
 
 def _measure(
-    rows: list[Completion], labels: list[Label | None], settings: params.Evaluate = SETTINGS
+    rows: list[Completion], labels: list[Label | None], settings: Evaluate = SETTINGS
 ) -> list[BenchmarkResult]:
     verdicts = [_verdict(row, label) for row, label in zip(rows, labels, strict=True)]
     found = outcomes(rows, verdicts)
@@ -185,7 +189,7 @@ def test_tokens_of_nothing_are_no_zero() -> None:
     """Where every context overflowed no token was generated, and no mean is known."""
     rows = [_completion(name, response=None, cot="", tokens=(0, 0), finish_reason="overflow")
             for name in "pq"]  # fmt: skip
-    (result,) = _measure(rows, [None, None], params.Evaluate(max_unscored=1.0, bootstrap=10))
+    (result,) = _measure(rows, [None, None], Evaluate(max_unscored=1.0, bootstrap=10))
     assert (result.mean_cot_tokens, result.mean_response_tokens) == (None, None)
     assert (result.rate.value, result.rate.n_unscored, result.reflection.value) == (None, 2, None)
 
@@ -217,7 +221,7 @@ def test_reflection_clean_and_prefilled_apart() -> None:
                      source="refusing_eval"),
     ]  # fmt: skip
     verdicts = [_verdict(row, None) for row in rows]
-    settings = params.Evaluate(max_unscored=1.0, bootstrap=10)
+    settings = Evaluate(max_unscored=1.0, bootstrap=10)
     found = outcomes(rows, verdicts)
     cell = cell_result(rows, found, variant="recap", replicate=0, settings=settings, seed=0)
     assert [(row.domain, row.prefilled, row.rate.value, row.rate.n) for row in cell.reflection] == [

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recap.analysis.objective import slope, slope_difference
 from recap.errors import DataError
-from recap.evaluation.objective import slope, slope_difference
-from recap.types import Outcome
+from recap.types.verdicts import Outcome
 
 MEANING = {"+": True, "-": False, "?": None}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recap.evaluation.pass_at_k import any_of, pass_at_k, sizes
 from recap.evaluation.rates import rate
-from recap.types import Outcome
+from recap.types.verdicts import Outcome
 
 MEANING = {"+": True, "-": False, "?": None}
 

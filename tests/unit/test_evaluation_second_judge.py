@@ -13,14 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
-from recap import params
 from recap.errors import DataError
 from recap.evaluation.calibration import brier, calibration
 from recap.evaluation.constancy import constant_judges, same_score
 from recap.evaluation.second_judge import cell_agreement, paired
-from recap.types import CellAgreement, Completion, Domain, FinishReason, Label, Verdict
+from recap.params.evaluate import Evaluate
+from recap.types.attacks import Completion
+from recap.types.results import CellAgreement
+from recap.types.rollouts import FinishReason
+from recap.types.row import Domain, Label
+from recap.types.verdicts import Verdict
 
-SETTINGS = params.Evaluate(max_unscored=0.5, bootstrap=200)
+SETTINGS = Evaluate(max_unscored=0.5, bootstrap=200)
 
 
 def row(

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from recap import params
 from recap.errors import JudgeError
 from recap.evaluation.unscored import refuse_unscored
-from recap.types import Completion, FinishReason, Label, Verdict
+from recap.params.evaluate import Evaluate
+from recap.types.attacks import Completion
+from recap.types.rollouts import FinishReason
+from recap.types.row import Label
+from recap.types.verdicts import Verdict
 
 
 def _completion(
@@ -35,7 +38,7 @@ def _refuse(rows: Sequence[Completion], raws: dict[int, str], share: float) -> N
         _verdict(row, None if place in raws else "safe", raws.get(place, "safe"))
         for place, row in enumerate(rows)
     ]
-    settings = params.Evaluate(max_unscored=share, bootstrap=10)
+    settings = Evaluate(max_unscored=share, bootstrap=10)
     refuse_unscored(rows, verdicts[::-1], settings)  # verdicts are found by their keys
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from flows.book import origin
-from recap.lineage import digest
+from recap.pipeline.lock import digest
 from recap.sweeps.design import Cell
 from recap.sweeps.project import Project, read_project
 from tests.unit.sweep_ledger import clone

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows import cells
+from experiments import cells
 
 PIPELINE = """
 stages:

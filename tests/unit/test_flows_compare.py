@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import cells, compare
+from experiments import cells, compare
 
 TOKENS = {"recap": [40, 30, 20, 10], "curriculum": [50, 50, 50, 50]}
 """Generated in each update. ``recap`` is the cheaper one: 100 tokens, two updates of the other."""

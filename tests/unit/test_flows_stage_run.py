@@ -17,7 +17,8 @@ from tests.integration.flow_project import alive
 
 DVC = """
 import subprocess
-slow = "echo $$ > pid.part && mv pid.part pid; sleep 1; exec python -m recap.child /bin/sleep 300"
+slow = ("echo $$ > pid.part && mv pid.part pid; sleep 1; "
+        "exec python -m recap.runtime.child /bin/sleep 300")
 subprocess.run(["/bin/sh", "-c", slow])
 """
 """Starts a stage, as DVC does, that takes a while until the kernel watches its parent."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from recap.errors import SpaceError
-from recap.stages.process import run_stage
-from recap.weights import save_model
+from recap.models.weights import save_model
+from recap.runtime.stage import run_stage
 
 
 class Saves:
@@ -44,7 +44,7 @@ def test_any_stage(
         raise OSError(error, "said the system", "data/x.jsonl")
 
     monkeypatch.setattr("sys.argv", ["stage"])
-    monkeypatch.setattr("recap.stages.process.die_with_parent", lambda: None)
+    monkeypatch.setattr("recap.runtime.stage.die_with_parent", lambda: None)
     with pytest.raises((SystemExit, PermissionError)) as left:
         run_stage(main)
     assert getattr(left.value, "code", None) == code

@@ -7,20 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from recap import params
+from recap.analysis.gate import Cell, decide, describe
 from recap.attacks.benchmarks import BENCHMARKS
 from recap.errors import ParameterError
-from recap.gate import Cell, decide, describe
-from recap.params import check_gate, read_params
-from recap.types import GateCheck, GateDecision, Metric, Outcome
+from recap.params.checks import check_gate
+from recap.params.gate import Gate
+from recap.params.whole import read_params
+from recap.types.decisions import GateCheck, GateDecision
+from recap.types.results import Metric
+from recap.types.verdicts import Outcome
 
 ROOT = Path(__file__).parents[2]
 
 
-def gate(*checks: dict[str, object], **changes: object) -> params.Gate:
+def gate(*checks: dict[str, object], **changes: object) -> Gate:
     """A gate with a margin of five points and at least 80 rows."""
     values = {"candidate": "recap", "baseline": "dapo", "seed": 0, "margin": 0.05, "min_rows": 80}
-    return params.Gate.model_validate(values | {"checks": checks} | changes)
+    return Gate.model_validate(values | {"checks": checks} | changes)
 
 
 NOT_BELOW = {"benchmark": "math", "kind": "non_inferior"}
@@ -45,7 +48,7 @@ def pairs(n: int, lost: int, won: int) -> tuple[list[bool], list[bool]]:
 
 
 def decided(
-    found: params.Gate, ours: Sequence[Outcome], theirs: Mapping[str, Sequence[Outcome]]
+    found: Gate, ours: Sequence[Outcome], theirs: Mapping[str, Sequence[Outcome]]
 ) -> GateDecision:
     others = {variant: Cell(f"{variant}-0", own) for variant, own in theirs.items()}
     return decide(Cell("recap-0", ours), others, found, resamples=2000, seed=1)

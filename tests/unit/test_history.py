@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recap.errors import DataError
-from recap.history import RECORDS, History, Move
+from recap.tracking.history import RECORDS, History, Move
 
 
 def move(at: str, version: str = "1") -> Move:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recap.imports import broken, installed
+from recap.cli.imports import broken, installed
 
 MODULES = {
     "sound": "",

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from recap import params
 from recap.errors import DataError, ParameterError
 from recap.judges.judge import Judge, Opinion
 from recap.judges.oracle import OracleJudge
@@ -15,9 +14,12 @@ from recap.judges.registry import open_judge
 from recap.microworld import oracle
 from recap.microworld.grammar import World
 from recap.microworld.records import make_records
-from recap.types import Completion, Domain, FinishReason, Label
+from recap.params.world import World as WorldSection
+from recap.types.attacks import Completion
+from recap.types.rollouts import FinishReason
+from recap.types.row import Domain, Label
 
-SECTION = params.World(
+SECTION = WorldSection(
     wrong_start=0.2, wrong_start_jailbreak=0.4, turn_in_thought=0.02,
     turn_in_response=0.02, wrong_step=0.05, reset=0.05,
 )  # fmt: skip

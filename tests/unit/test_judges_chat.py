@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 import httpx
 import pytest
 
-from recap import params
 from recap.errors import JudgeError
 from recap.judges.chat import LARGEST, ChatClient, Unanswered
 from recap.judges.journal import Answer
+from recap.params.judge import JudgeApi
 
-SETTINGS = params.JudgeApi(
+SETTINGS = JudgeApi(
     base_url="http://127.0.0.1:1/v1", hosts=(), model="m", revision="r", key=None, concurrency=4,
     timeout_s=10, attempts=4, breaker=3, max_tokens=16, token_parameter="max_tokens",
     temperature=0.0, prompt_price=None, completion_price=None,

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recap import params
 from recap.errors import ModelError
 from recap.judges.guardian import GuardianJudge
 from recap.judges.registry import open_judge
-from recap.types import Completion, Domain
+from recap.params.models import Models
+from recap.params.world import World
+from recap.types.attacks import Completion
+from recap.types.row import Domain
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,12 +90,12 @@ def test_equal_answers_are_asked_about_once_and_labelled_alike() -> None:
 def test_identity_follows_weights_and_template(tmp_path: Path) -> None:
     from recap.microworld.pretraining import make_model
     from recap.microworld.tokenizer import make_tokenizer
-    from recap.weights import save_model
+    from recap.models.weights import save_model
 
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["models"] |= {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "context": 128}
-    section = params.Models.model_validate(values["models"])
-    world = params.World.model_validate(values["world"])
+    section = Models.model_validate(values["models"])
+    world = World.model_validate(values["world"])
     tokenizer = make_tokenizer(128)
     save_model(make_model(section, tokenizer, 0), tokenizer, tmp_path / "a")
     save_model(make_model(section, tokenizer, 0), tokenizer, tmp_path / "same")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.judges.questions import FENCE, PROMPT_SHA, RUBRIC, SAFETY, Question, ask, ask_again, read
-from recap.types import Label
+from recap.types.row import Label
 
 FORGERIES = [
     "Score: 1",

@@ -9,18 +9,20 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from recap import params
 from recap.errors import DataError
 from recap.judges.guardian import GuardianJudge
 from recap.judges.questions import RUBRIC, ask
 from recap.judges.registry import open_judge
 from recap.judges.rubric import MAX_NEW, InstructRubric, Rubric, RubricJudge, open_rubric
+from recap.models.weights import save_model
+from recap.params.whole import read_params
+from recap.params.world import World
 from recap.render import Renderer
-from recap.types import Completion, Domain, Label
-from recap.weights import save_model
+from recap.types.attacks import Completion
+from recap.types.row import Domain, Label
 
 CONTEXT = 1024
-WORLD = params.World(
+WORLD = World(
     wrong_start=0.2, wrong_start_jailbreak=0.4, turn_in_thought=0.02, turn_in_response=0.02,
     wrong_step=0.05, reset=0.05,
 )  # fmt: skip
@@ -191,7 +193,7 @@ def test_the_settings_name_the_model(tmp_path: Path) -> None:
         )
     )
     save_model(model, TOKENIZER, tmp_path / "m")
-    whole = params.read_params(Path(__file__).parents[2] / "params.yaml").judge
+    whole = read_params(Path(__file__).parents[2] / "params.yaml").judge
     settings = whole.model_copy(update={"rubric": tmp_path / "m"})
     judge = open_judge("rubric", world=WORLD, seed=0, guardian=tmp_path / "none", settings=settings)
     (verdict,) = judge.judge([_completion("sure .")])

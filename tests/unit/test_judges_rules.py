@@ -10,7 +10,8 @@ import pytest
 from recap.judges.correctness import MathJudge
 from recap.judges.refusal import RefusalJudge
 from recap.judges.registry import SELF_CONTAINED, open_judge
-from recap.types import Completion, Domain, Label
+from recap.types.attacks import Completion
+from recap.types.row import Domain, Label
 from tests.unit.test_judges import SECTION, _completion
 
 REFUSAL = "I'm sorry, but I can't assist with that."

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from recap.cli.judge.labels import read_label, scale_of
+from recap.cli.judge.show import summary
+from recap.cli.judge.table import read_table
+from recap.cli.judge.work import CHUNK, Case, cases, compare, verdicts
 from recap.errors import DataError
 from recap.judges.judge import Judge, Opinion
-from recap.judging.labels import read_label, scale_of
-from recap.judging.show import summary
-from recap.judging.table import read_table
-from recap.judging.work import CHUNK, Case, cases, compare, verdicts
-from recap.types import Completion, Label
+from recap.types.attacks import Completion
+from recap.types.row import Label
 
 NEEDED = ("prompt", "completion")
 

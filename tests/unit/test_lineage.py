@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from recap.errors import DataError, ModelError
-from recap.lineage import digest, read_commit, read_lineage
-from recap.manifest import Manifest, build_manifest
-from recap.types import CellResult, GateDecision
+from recap.pipeline.lock import digest, read_commit, read_lineage
+from recap.tracking.manifest import Manifest, build_manifest
+from recap.types.decisions import GateDecision
+from recap.types.results import CellResult
 
 LOCK = """\
 schema: '2.0'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recap.live import Fresh, LiveFiles, numbers
+from recap.tracking.live import Fresh, LiveFiles, numbers
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from recap.measures import named_rates, snapshot_lines
-from recap.types import BenchmarkResult, DynamicsResult, Metric, PassAtK, SnapshotResult
+from recap.tracking.measures import named_rates, snapshot_lines
+from recap.types.results import BenchmarkResult, DynamicsResult, Metric, PassAtK, SnapshotResult
 
 
 def metric(value: float | None, unscored: int = 0) -> Metric:

@@ -12,7 +12,7 @@ from recap.errors import DataError
 from recap.microworld import oracle, words
 from recap.microworld.grammar import Manner, World
 from recap.microworld.records import make_records
-from recap.params import read_params
+from recap.params.whole import read_params
 
 PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
 

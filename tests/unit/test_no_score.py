@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from recap import params
+from recap.analysis.evidence import Evidence, by_key
+from recap.analysis.gate import Cell, decide
+from recap.analysis.headline import headline
+from recap.analysis.replicates import replicates
+from recap.analysis.tables import DASH, tables
+from recap.cli.summary import rate_text
 from recap.evaluation.metrics import cell_result, outcomes
-from recap.evaluation.replicates import replicates
-from recap.gate import Cell, decide
-from recap.manifest import Rate
-from recap.measures import named_rates
-from recap.report.evidence import Evidence, by_key
+from recap.params.evaluate import Evaluate
+from recap.params.gate import Gate
 from recap.report.figures import bar_groups, table_rows
-from recap.report.headline import headline
-from recap.report.tables import DASH, tables
-from recap.summary import rate_text
-from recap.types import CellResult, Completion, Outcome, Verdict
+from recap.tracking.manifest import Rate
+from recap.tracking.measures import named_rates
+from recap.types.attacks import Completion
+from recap.types.results import CellResult
+from recap.types.verdicts import Outcome, Verdict
 
-SETTINGS = params.Evaluate(max_unscored=1.0, bootstrap=10)
+SETTINGS = Evaluate(max_unscored=1.0, bootstrap=10)
 NAMES = ("harmful", "prefill", "hijack", "ipr", "benign", "math")
-GATE = params.Gate.model_validate(
+GATE = Gate.model_validate(
     {
         "candidate": "recap", "baseline": "dapo", "seed": 0, "margin": 0.99, "min_rows": 1,
         "checks": [

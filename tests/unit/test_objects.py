@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recap.objects import examine_cache, object_path
+from recap.pipeline.cache import examine_cache, object_path
 
 TEXTS = {"config.json": b"{}", "model.safetensors": b"weights"}
 

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from recap.errors import ParameterError
-from recap.params import check_pipeline, derive_seed, read_params
+from recap.params.checks import check_pipeline
+from recap.params.seeds import derive_seed
+from recap.params.whole import read_params
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import parse_yaml
 
 from recap.errors import DataError
-from recap.params import read_params
 from recap.params.document import read_document, refuse_conflicts
+from recap.params.whole import read_params
 from recap.sweeps.project import read_project, write_project
 
 ROOT = Path(__file__).parents[2]

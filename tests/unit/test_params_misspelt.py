@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from recap.errors import ParameterError
-from recap.params import read_params
+from recap.params.whole import read_params
 
 ROOT = Path(__file__).parents[2]
 

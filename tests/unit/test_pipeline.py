@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recap.pipeline import Node, Pipeline
+from recap.pipeline.graph import Node, Pipeline
 
 
 def graph(*edges: tuple[str, str, str]) -> Pipeline:

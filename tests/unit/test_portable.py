@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recap.params import Params, check_pipeline
+from recap.params.checks import check_pipeline
+from recap.params.whole import Params
 from tests.portable import pythons
 from tests.portable.__main__ import CAPABILITIES, ROOT, TESTS
 from tests.portable.small import OVERLAY, SmallError, overlaid, run

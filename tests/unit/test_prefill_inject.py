@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap.microworld.tokenizer import make_tokenizer
-from recap.params import AlphaMode, PrefillUnit
+from recap.params.train import AlphaMode
 from recap.prefill.inject import Injection, choose, cut
 from recap.render import Renderer
-from recap.types import Domain, Intent, Prefill, PromptRecord
+from recap.types.prompts import Intent, Prefill, PrefillUnit, PromptRecord
+from recap.types.row import Domain
 
 RENDERER = Renderer(make_tokenizer(128))
 DRAWN = ["benign-1", "benign-3", "benign-4", "harmful-1", "harmful-4", "harmful-5"]

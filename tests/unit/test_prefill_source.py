@@ -8,11 +8,13 @@ import pytest
 
 from recap.errors import ParameterError
 from recap.microworld.tokenizer import make_tokenizer
-from recap.params import Prefilling
+from recap.params.prefill import Prefilling
 from recap.prefill.source import sample_prefills
 from recap.prefill.verify import Thought, verify
 from recap.render import Renderer
-from recap.types import Decoding, Domain, Intent, PromptRecord, RenderedPrompt, Sample, Split
+from recap.types.prompts import Intent, PromptRecord, RenderedPrompt, Split
+from recap.types.rollouts import Decoding, Sample
+from recap.types.row import Domain
 
 TOKENIZER = make_tokenizer(128)
 RENDERER = Renderer(TOKENIZER)

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from recap.cli.preflight import check_run
 from recap.errors import ParameterError
-from recap.preflight import check_run
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -177,7 +177,7 @@ def test_what_was_taken_once_need_not_be_there_any_more(here: Path) -> None:
 def test_nothing_heavy_is_loaded(here: Path) -> None:
     write(here, {"models.origins": {"policy": "hub/thinks"}})
     code = (
-        "import sys; from pathlib import Path; from recap.preflight import check_run;"
+        "import sys; from pathlib import Path; from recap.cli.preflight import check_run;"
         "check_run(Path()); print(*sys.modules)"
     )
     loaded = subprocess.run(

@@ -9,16 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recap import params
-from recap.params import read_params
-from recap.promotion import promotion_decision, version_evidence
-from recap.types import GateDecision, Outcome, Verdict, VersionEvidence
+from recap.analysis.promotion import promotion_decision, version_evidence
+from recap.params.attack import Attack, OwnDecoding
+from recap.params.gate import Gate
+from recap.params.whole import read_params
+from recap.types.decisions import GateDecision, VersionEvidence
+from recap.types.verdicts import Outcome, Verdict
 
 ATTACK = read_params(Path(__file__).parents[2] / "params.yaml").attack
 FILES = {"data/prompts/eval.jsonl": "11", "data/prefills/harmful_eval.jsonl": "22"}
 
 
-def gate(**changes: object) -> params.Gate:
+def gate(**changes: object) -> Gate:
     """A floor, a superior and a non-inferior check: promotion asks the same of all three."""
     checks = [
         {"benchmark": "harmful", "kind": "floor", "floor": 0.95},
@@ -26,7 +28,7 @@ def gate(**changes: object) -> params.Gate:
         {"benchmark": "math", "kind": "non_inferior", "margin": 0.1},
     ]
     values = {"candidate": "recap", "baseline": "dapo", "seed": 0, "margin": 0.05, "min_rows": 80}
-    return params.Gate.model_validate(values | {"checks": checks} | changes)
+    return Gate.model_validate(values | {"checks": checks} | changes)
 
 
 GATED = (("harmful", 1), ("ipr", 1), ("ipr", 3), ("math", 1))
@@ -59,7 +61,7 @@ def carried(
     *,
     judge: str = "oracle",
     files: dict[str, str] = FILES,
-    attack: params.Attack = ATTACK,
+    attack: Attack = ATTACK,
 ) -> VersionEvidence:
     return version_evidence(found, verdicts(found, judge), files, gate(), attack)
 
@@ -184,10 +186,10 @@ def test_a_benchmark_that_one_version_lacks_refuses() -> None:
 
 def test_what_is_measured_beside_the_gate_does_not_matter() -> None:
     """Another list of benchmarks, or the decoding of one that no check reads."""
-    decoding = {"hijack": params.OwnDecoding(samples=2), **ATTACK.decoding}
+    decoding = {"hijack": OwnDecoding(samples=2), **ATTACK.decoding}
     other = ATTACK.model_copy(update={"benchmarks": ("harmful",), "decoding": decoding})
     assert decided(carried(rows()), carried(rows(), attack=other)).passed
-    own = ATTACK.model_copy(update={"decoding": {"math": params.OwnDecoding(temperature=0.2)}})
+    own = ATTACK.model_copy(update={"decoding": {"math": OwnDecoding(temperature=0.2)}})
     assert not decided(carried(rows()), carried(rows(), attack=own)).passed
 
 

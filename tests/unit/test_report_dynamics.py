@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recap.report.dynamics import dynamics_panels, overtaking
-from recap.types import BenchmarkResult, DynamicsResult, Metric, SnapshotResult
+from recap.analysis.overtaking import overtaking
+from recap.report.dynamics import dynamics_panels
+from recap.types.results import BenchmarkResult, DynamicsResult, Metric, SnapshotResult
 
 DAPO, RECAP = "dapo", "recap"
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from recap.params import Params, read_params
-from recap.report.axes import NO_AXES, Key
-from recap.report.claim_words import claim_words
-from recap.report.claims import Claims
-from recap.report.evidence import Evidence, Lengths
-from recap.report.parts import MARGIN
-from recap.report.settings import Settings
-from recap.report.verdicts import Asked, Estimate, Verdict, together, verdict
-from recap.types import Outcome
+from recap.analysis.axes import NO_AXES, Key
+from recap.analysis.claim_words import claim_words
+from recap.analysis.claims import Claims
+from recap.analysis.evidence import Evidence, Lengths
+from recap.analysis.parts import MARGIN
+from recap.analysis.settings import Settings
+from recap.analysis.verdicts import Asked, Estimate, Verdict, together, verdict
+from recap.params.whole import Params, read_params
+from recap.types.verdicts import Outcome
 
 ROOT = Path(__file__).parents[2]
 PREFILL: Key = ("prefill", 1)

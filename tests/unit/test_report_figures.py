@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from recap.analysis.curves import CurvePoint, read_curve, read_metrics
 from recap.errors import DataError
-from recap.report.curves import CurvePoint, read_curve, read_metrics, training_panels, world_panels
+from recap.report.curves import training_panels, world_panels
 from recap.report.geometry import Point, Series, nice_ticks, panel, smoothed
 from recap.report.samples import MAX_CHARACTERS, draw, shorten
-from recap.types import SUCCESS, Completion, Verdict
+from recap.types.attacks import Completion
+from recap.types.row import SUCCESS
+from recap.types.verdicts import Verdict
 
 
 @pytest.mark.parametrize(

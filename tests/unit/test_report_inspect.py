@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from recap.analysis.axes import Axes
+from recap.cli.inspect_log import export_cell, export_matrix, new_folder
 from recap.errors import DataError
-from recap.report.axes import Axes
-from recap.report.inspect_log import export_cell, export_matrix, new_folder
 from recap.rows import write_rows
-from recap.types import Completion, Verdict
+from recap.types.attacks import Completion
+from recap.types.verdicts import Verdict
 
 ROOT = Path(__file__).parents[2]
 

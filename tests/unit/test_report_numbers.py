@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import pytest
 
+from recap.analysis.axes import NO_AXES, Axes
+from recap.analysis.evidence import Evidence, by_key
+from recap.analysis.headline import Headline, contrast, headline
+from recap.analysis.tables import interval, percent, tables
 from recap.report.adversaries import reset_panels
-from recap.report.axes import NO_AXES, Axes
-from recap.report.evidence import Evidence, by_key
 from recap.report.figures import bar_groups, roles, shown, table_rows
-from recap.report.headline import Headline, contrast, headline
-from recap.report.tables import interval, percent, tables
-from recap.types import SUCCESS, BenchmarkResult, CellResult, Domain, Metric, Outcome
+from recap.types.results import BenchmarkResult, CellResult, Metric
+from recap.types.row import SUCCESS, Domain
+from recap.types.verdicts import Outcome
 
 NOTHING = Metric(
     value=None, low=None, high=None, cluster_low=None, cluster_high=None,

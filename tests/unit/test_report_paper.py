@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recap.report.axes import NO_AXES
-from recap.report.evidence import Evidence
-from recap.report.paper import aggregates, gaps, numbers, paper_rows
+from recap.analysis.axes import NO_AXES
+from recap.analysis.evidence import Evidence
+from recap.analysis.paper import aggregates, gaps, numbers, paper_rows
 from tests.unit.test_report_evidence import attacked
 from tests.unit.test_report_numbers import cell, rate, result
 

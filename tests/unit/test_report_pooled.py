@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recap.report.axes import Key
-from recap.report.evidence import Evidence
-from recap.report.pooled import Pooled, pooled_difference, pooled_rate
-from recap.types import Outcome
+from recap.analysis.axes import Key
+from recap.analysis.evidence import Evidence
+from recap.analysis.pooled import Pooled, pooled_difference, pooled_rate
+from recap.types.verdicts import Outcome
 
 PREFILL: Key = ("prefill", 1)
 

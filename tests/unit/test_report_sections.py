@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from recap.evaluation.replicates import Replicates
+from recap.analysis.axes import NO_AXES, Axes, benchmark_label
+from recap.analysis.evidence import Evidence
+from recap.analysis.replicates import Replicates
+from recap.analysis.tables import NBSP
 from recap.report.adversaries import grid_panels, reset_panels, search_panels
-from recap.report.axes import NO_AXES, Axes, benchmark_label
 from recap.report.beta import betas
 from recap.report.brittleness import matrices
 from recap.report.budget import token_groups
-from recap.report.evidence import Evidence
 from recap.report.figures import bar_groups, reflections
 from recap.report.judges import judges, merged
 from recap.report.pareto import pareto
 from recap.report.seeds import seed_rows
 from recap.report.sweeps import sweep_panels
-from recap.report.tables import NBSP
-from recap.types import (
+from recap.types.results import (
     Agreement,
     BenchmarkResult,
     CalibrationBin,
@@ -25,8 +25,8 @@ from recap.types import (
     CellResult,
     Confusion,
     Metric,
-    Outcome,
 )
+from recap.types.verdicts import Outcome
 from tests.unit.test_report_evidence import rows, settings
 from tests.unit.test_report_numbers import NOTHING, cell, rate, result
 

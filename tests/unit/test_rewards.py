@@ -11,15 +11,9 @@ import pytest
 from recap.errors import DataError
 from recap.rewards.router import Rewards
 from recap.rewards.safety import Mode
-from recap.types import (
-    Domain,
-    PrefilledPrompt,
-    PromptRecord,
-    RenderedPrompt,
-    Reward,
-    Rollout,
-    Sample,
-)
+from recap.types.prompts import PrefilledPrompt, PromptRecord, RenderedPrompt
+from recap.types.rollouts import Reward, Rollout, Sample
+from recap.types.row import Domain
 
 
 class ScriptedGuardian:

@@ -8,14 +8,8 @@ import pytest
 
 from recap.rewards.router import Rewards
 from recap.rewards.turning import TurnReward, turns_round
-from recap.types import (
-    Prefill,
-    PrefilledPrompt,
-    PromptRecord,
-    RenderedPrompt,
-    Rollout,
-    Sample,
-)
+from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord, RenderedPrompt
+from recap.types.rollouts import Rollout, Sample
 
 SORRY = "sorry , i can not help with that ."
 TURN = "wait . the bolba is dangerous ."

@@ -6,15 +6,8 @@ import pytest
 import torch
 
 from recap.rl.batch import microbatches, minibatches, row_share, to_batch
-from recap.types import (
-    PrefilledPrompt,
-    PromptRecord,
-    RenderedPrompt,
-    Reward,
-    Rollout,
-    RolloutGroup,
-    Sample,
-)
+from recap.types.prompts import PrefilledPrompt, PromptRecord, RenderedPrompt
+from recap.types.rollouts import Reward, Rollout, RolloutGroup, Sample
 
 PAD = 0
 

@@ -11,16 +11,8 @@ import torch
 
 from recap.errors import CheckpointError, SpaceError
 from recap.rl.checkpoint import CheckpointFolder, TrainingState
-from recap.types import (
-    Prefill,
-    PrefilledPrompt,
-    PromptRecord,
-    RenderedPrompt,
-    Reward,
-    Rollout,
-    RolloutGroup,
-    Sample,
-)
+from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord, RenderedPrompt
+from recap.types.rollouts import Reward, Rollout, RolloutGroup, Sample
 
 THOUGHT = Prefill(
     prompt_id="p", text="i should help .", intent="harmful", source_model="self", num_words=4,

@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from recap.live import lasting
 from recap.microworld.tokenizer import make_tokenizer
-from recap.params import Train
+from recap.params.train import Train
 from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rl.checkpoint import GROUPS
@@ -24,7 +23,9 @@ from recap.rl.collection import Collector
 from recap.rl.metrics import Speed, StepResult, update_metrics, with_speed
 from recap.rl.prompt_stream import PromptStream
 from recap.sampling.torch_sampler import TorchSampler
-from recap.types import Prefill, PromptRecord, Reward, Sample
+from recap.tracking.live import lasting
+from recap.types.prompts import Prefill, PromptRecord
+from recap.types.rollouts import Reward, Sample
 
 RENDERER = Renderer(make_tokenizer(128))
 GOOD, FAILED, SOLVED, FLAT, GAP = (0.0, 1.0), (0.0, 0.0), (1.0, 1.0), (0.5, 0.5), (None, 1.0)

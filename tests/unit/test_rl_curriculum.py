@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from recap.prefill.inject import Injection
 from recap.rl.curriculum import adapt, at_levels, levels, numbers
-from recap.types import Prefill, PrefilledPrompt, PromptRecord, Reward, RolloutGroup
+from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord
+from recap.types.rollouts import Reward, RolloutGroup
 
 START = Injection({"harmful": 0.5, "benign": 0.4}, "bernoulli", (20, 80), "words")
 GIVEN = Prefill(

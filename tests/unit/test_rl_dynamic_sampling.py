@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recap.rl.dynamic_sampling import group_advantages, judge_group
-from recap.types import Reward
+from recap.types.rollouts import Reward
 
 TAU, EPSILON = 0.9, 1e-6
 

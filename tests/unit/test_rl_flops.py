@@ -8,7 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, LlamaConfig, LlamaForCausalLM
 
 from recap.rl.flops import forward_flops, gemm_peak, generation_flops, is_counted
-from recap.types import PrefilledPrompt, PromptRecord, RenderedPrompt, Rollout, RolloutGroup, Sample
+from recap.types.prompts import PrefilledPrompt, PromptRecord, RenderedPrompt
+from recap.types.rollouts import Rollout, RolloutGroup, Sample
 
 PROMPT = PrefilledPrompt(
     PromptRecord(id="p", domain="math", prompt="", target=None, source="s", split="train"), None

@@ -7,7 +7,7 @@ import pytest
 from recap.errors import DataError, ParameterError
 from recap.rl.prefill_source import check_coverage, training_prefills, training_records
 from recap.rows import write_rows
-from recap.types import Prefill, PromptRecord
+from recap.types.prompts import Prefill, PromptRecord
 
 
 def record(name, domain):

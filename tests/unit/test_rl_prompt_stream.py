@@ -14,7 +14,7 @@ from recap.microworld.tokenizer import make_tokenizer
 from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rl.prompt_stream import PromptStream
-from recap.types import Prefill, PromptRecord
+from recap.types.prompts import Prefill, PromptRecord
 
 RENDERER = Renderer(make_tokenizer(128))
 DOMAINS = {"harmful": 4, "benign": 4, "math": 8}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from recap.microworld.tokenizer import make_tokenizer
-from recap.params import Prefilling
+from recap.params.prefill import Prefilling
 from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rl.prompt_stream import PromptStream
 from recap.rl.self_prefill import SelfPrefills
-from recap.types import PromptRecord, Sample
+from recap.types.prompts import PromptRecord
+from recap.types.rollouts import Sample
 
 TOKENIZER = make_tokenizer(128)
 RENDERER = Renderer(TOKENIZER)

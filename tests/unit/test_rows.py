@@ -22,7 +22,8 @@ from recap.rows import (
     write_json,
     write_rows,
 )
-from recap.types import GateCheck, QuarantinedRow
+from recap.types.decisions import GateCheck
+from recap.types.prompts import QuarantinedRow
 
 
 @settings(deadline=None)  # a busy machine is no failure

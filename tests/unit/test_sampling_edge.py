@@ -30,7 +30,8 @@ from recap.microworld.tokenizer import make_tokenizer
 from recap.render import Renderer
 from recap.sampling.llama_weights import is_plain_llama
 from recap.sampling.torch_sampler import TorchSampler
-from recap.types import Decoding, RenderedPrompt, Sample
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding, Sample
 from tests.rounding import logprob_rounding
 from tests.unit.attack_cases import SETTINGS, CountingGuardian, selection_of
 from tests.unit.slow_sampler import SlowSampler

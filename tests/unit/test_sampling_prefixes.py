@@ -16,7 +16,7 @@ from recap.sampling.llama_weights import fuse
 from recap.sampling.prefixes import PrefixMemory
 from recap.sampling.sampler import Sampler
 from recap.sampling.torch_sampler import TorchSampler
-from recap.types import Decoding, Sample
+from recap.types.rollouts import Decoding, Sample
 from tests.rounding import logprob_rounding
 from tests.unit.test_sampling_torch import EOS, PAD, full_logits, llama, rendered
 

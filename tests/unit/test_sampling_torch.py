@@ -14,7 +14,8 @@ from recap.sampling.llama_decoder import LlamaDecoder
 from recap.sampling.llama_weights import fuse, is_plain_llama
 from recap.sampling.model_decoder import ModelDecoder
 from recap.sampling.torch_sampler import TorchSampler, draw, nucleus
-from recap.types import Decoding, RenderedPrompt
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding
 from tests.rounding import logprob_rounding
 
 VOCABULARY = 40

@@ -14,7 +14,7 @@ from recap.judges.correctness import MathJudge
 from recap.rewards.math import math_reward
 from recap.scoring import formulas, library, values
 from recap.scoring.answers import equals, is_correct
-from recap.types import PromptRecord
+from recap.types.prompts import PromptRecord
 from tests.unit.test_judges import _completion
 
 

@@ -3,8 +3,8 @@
 1. A question of exactly the context's length has an answer, one token more has none; a tokenizer
    that allows for more than the model changes nothing.
 2. Judges and the selector count what has none, and go on.
-3. Scorers load where ``recap.weights.device`` says, in the precision of their files on a GPU, and
-   their questions follow them there.
+3. Scorers load where ``recap.models.weights.device`` says, in the precision of their files on a
+   GPU, and their questions follow them there.
 4. The head computes one position for each question.
 """
 
@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from recap import weights
 from recap.attacks.selector import USELESS, Selector
 from recap.judges.guardian import GuardianJudge
 from recap.judges.rubric import MAX_NEW, InstructRubric, open_rubric
 from recap.microworld.tokenizer import make_tokenizer
+from recap.models import weights
+from recap.models.weights import load_model, load_scorer, save_model
 from recap.render import Renderer
 from recap.scoring.guardian import load_guardian
 from recap.scoring.yes_no import Guardian
-from recap.types import Completion
-from recap.weights import load_model, load_scorer, save_model
+from recap.types.attacks import Completion
 from tests.rounding import logprob_rounding
 
 CONTEXT = 48

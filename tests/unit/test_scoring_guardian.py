@@ -17,10 +17,10 @@ from transformers import (
 
 from recap.errors import ModelError
 from recap.microworld.tokenizer import make_tokenizer
+from recap.models.weights import device, save_model
 from recap.render import Renderer
 from recap.scoring.guardian import load_guardian
 from recap.scoring.yes_no import Guardian
-from recap.weights import device, save_model
 from tests.rounding import logprob_rounding
 
 CONTEXT = 64

@@ -23,7 +23,8 @@ from recap.sft.traces import (
     safety_traces,
     without_deliberation,
 )
-from recap.types import Decoding, Prefill, PromptRecord, Sample
+from recap.types.prompts import Prefill, PromptRecord
+from recap.types.rollouts import Decoding, Sample
 
 RENDERER = Renderer(make_tokenizer(128))
 

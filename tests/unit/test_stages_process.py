@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from recap.child import environment
-from recap.stages.process import read_declared
+from recap.runtime.child import environment
+from recap.runtime.stage import read_declared
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = """\
@@ -25,7 +25,7 @@ PARAMS = "seed: 0\ntrain: {tau: 0.9, other: 1}\nvariants: {recap: {a: 1}, recap_
 STAGE = """\
 import sys
 from pathlib import Path
-from recap.stages.process import run_stage
+from recap.runtime.stage import run_stage
 def main(path: str, text: str) -> None:
     Path("out.txt").write_text("made")
     Path(path).write_text(text)

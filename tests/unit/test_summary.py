@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from recap.publishing import Receipt
+from recap.cli.publish import Receipt
+from recap.cli.summary import DASH, claims_line, rate_text, rates_table, show_summary
 from recap.rows import write_json
-from recap.summary import DASH, claims_line, rate_text, rates_table, show_summary
-from recap.types import GateDecision
+from recap.types.decisions import GateDecision
 
 RATE = {"value": 0.9719, "low": 0.9462, "high": 0.9851, "n": 320, "n_unscored": 0}
 TABLES = {

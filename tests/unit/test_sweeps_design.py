@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap.errors import ParameterError
-from recap.params import read_params
+from recap.params.whole import read_params
 from recap.sweeps.design import Cell, Design, cells_by_variant, effective, sweep_design
 from tests.unit.sweep_ledger import ROOT, params
 

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recap.analysis.axes import Key
+from recap.analysis.claims import TOKENS
+from recap.analysis.evidence import Evidence, by_key, lengths
 from recap.errors import DataError
-from recap.report.axes import Key
-from recap.report.claims import TOKENS
-from recap.report.evidence import Evidence, by_key, lengths
 from recap.rows import write_json, write_rows
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import Cost, Ledger, Measured, evidence, measure, outcomes
-from recap.types import Completion, FinishReason, Outcome
+from recap.types.attacks import Completion
+from recap.types.rollouts import FinishReason
+from recap.types.verdicts import Outcome
 from tests.unit.sweep_ledger import ORIGIN, UNKNOWN, asked, measured
 from tests.unit.test_report_numbers import cell, rate, result
 

@@ -8,17 +8,17 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from recap.cli import app
+from recap.analysis.parts import Claim, Part
+from recap.analysis.verdicts import Estimate, Verdict
+from recap.cli.main import app
 from recap.errors import DataError, ParameterError
-from recap.report.parts import Claim, Part
-from recap.report.verdicts import Estimate, Verdict
 from recap.sweeps.claims import findings, read_causes, verdicts
 from recap.sweeps.costs import costs
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import LEDGER, Cost, Ledger
 from recap.sweeps.page import write_page
 from recap.sweeps.paper import paper_words, published
-from recap.types import CellResult, DynamicsResult, SnapshotResult
+from recap.types.results import CellResult, DynamicsResult, SnapshotResult
 from tests.unit.sweep_ledger import ROOT, clone, measured, record, set_sweep
 from tests.unit.test_report_numbers import cell, rate, result
 
@@ -226,7 +226,7 @@ def test_the_command_says_where_the_page_lies(
     monkeypatch.chdir(root)
     assert CliRunner().invoke(app, ["sweep", "report"]).output == "docs/results/microworld.md\n"
     assert (root / "docs/results/claims.md").is_file()
-    (root / LEDGER).mkdir()
+    (root / LEDGER).mkdir(parents=True)
     (root / LEDGER / "dapo-0.json").write_text("{")
     failed = CliRunner().invoke(app, ["sweep", "report"])
     assert failed.exit_code == 2
@@ -249,7 +249,7 @@ def test_a_cause_stands_with_every_claim_that_fails() -> None:
         "### 1. Claim 1: does not hold",
         "Likely cause: the floor.",
         "### 2. Claim 2: does not hold",
-        "Likely cause: none known (docs/results/causes.yaml has none for claim 2).",
+        "Likely cause: none known (experiments/records/causes.yaml has none for claim 2).",
         "### 3. Claim 3: cannot tell",
         "What stands in the way: no room.",
         "### 4. Claim 4: cannot tell",
@@ -300,7 +300,7 @@ def test_causes_are_read_as_one_line_each(tmp_path: Path) -> None:
 
 
 def test_the_projects_own_causes_are_of_its_claims() -> None:
-    assert read_causes(ROOT / "docs/results/causes.yaml", range(1, 10))
+    assert read_causes(ROOT / "experiments/records/causes.yaml", range(1, 10))
 
 
 def test_costs_of_some_cells_unknown() -> None:

@@ -17,7 +17,7 @@ from recap.sweeps.drawing import Drawn, blank, palette, save, styled
 from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.results import Results, read_results
 from recap.sweeps.tables import Tables
-from recap.types import CellResult, DynamicsResult, SnapshotResult
+from recap.types.results import CellResult, DynamicsResult, SnapshotResult
 from tests.unit.sweep_ledger import clone, record
 from tests.unit.test_report_numbers import rate, result
 

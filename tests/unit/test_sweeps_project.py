@@ -13,7 +13,7 @@ import yaml
 from dvc.repo import Repo
 
 from recap.errors import ParameterError
-from recap.params import read_params
+from recap.params.whole import read_params
 from recap.sweeps.design import Cell
 from recap.sweeps.project import locked, read_project, write_project
 from tests.unit.sweep_ledger import ROOT, clone, set_sweep

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recap.errors import ParameterError
-from recap.params import Params, read_params
+from recap.params.whole import Params, read_params
 from recap.sweeps.section import sweep_section, value_text
 from tests.unit.sweep_ledger import ROOT, params, values
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recap.errors import ModelError
-from recap.weights import copy_snapshots, snapshot_directory, snapshots
+from recap.models.weights import copy_snapshots, snapshot_directory, snapshots
 
 
 def _snapshot(folder: Path, update: int) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from recap.types import PromptRecord
+from recap.types.prompts import PromptRecord
 
 THINK_TAG = re.compile(r"<\s*/?\s*think(ing)?\s*/?\s*>", re.IGNORECASE)
 SPECIAL_TOKEN = re.compile(

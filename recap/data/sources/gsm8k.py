@@ -18,7 +18,7 @@ from recap.data.sources.rawrow import (
     text,
 )
 from recap.data.sources.readers import read_table
-from recap.types import PromptRecord
+from recap.types.prompts import PromptRecord
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from recap.data.sources.rawrow import Loader, RawRow, Request, RowFault, fields
 from recap.microworld.grammar import World
 from recap.microworld.records import make_records
-from recap.types import PromptRecord, Split
+from recap.types.prompts import PromptRecord, Split
 
 
 def rows(request: Request) -> Iterator[RawRow]:

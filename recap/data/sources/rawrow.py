@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from recap import params
 from recap.data.sources.checks import is_unicode
 from recap.errors import DataError
-from recap.types import PromptRecord, Split
+from recap.params.world import World
+from recap.types.prompts import PromptRecord, Split
 
 
 class RowFault(Exception):
@@ -41,7 +41,7 @@ class Request:
     """What a loader needs to know; ``train_rows`` and ``eval_rows`` are per prompt set."""
 
     directory: Path | None
-    world: params.World
+    world: World
     seed: int
     train_rows: int
     eval_rows: int

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from recap.data.sources.rawrow import RawRow
 from recap.errors import DataError, choices
-from recap.types import Split
+from recap.types.prompts import Split
 
 
 def read_table(

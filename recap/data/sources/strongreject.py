@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from recap.data.sources.rawrow import Loader, RawRow, Request, data_directory, fields, text
 from recap.data.sources.readers import read_table
-from recap.types import PromptRecord
+from recap.types.prompts import PromptRecord
 
 FILES = ("strongreject.jsonl", "data/train-*.parquet", "strongreject_dataset.csv")
 

@@ -20,7 +20,7 @@ from recap.data.sources.rawrow import (
     text,
 )
 from recap.data.sources.readers import read_table
-from recap.types import PromptRecord
+from recap.types.prompts import PromptRecord
 
 FILES = ("xstest_prompts.csv", "data/prompts-*.parquet")
 

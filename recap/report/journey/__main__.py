@@ -10,7 +10,7 @@ import torch
 import typer
 
 from recap.errors import RecapError
-from recap.params import read_params
+from recap.params.whole import read_params
 from recap.report.journey.gather import Files, story
 from recap.report.journey.page import tell
 from recap.rows import atomic_path

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from recap.report.axes import benchmark_label, variant_label
+from recap.analysis.axes import benchmark_label, variant_label
+from recap.analysis.tables import index, interval, percent
 from recap.report.journey.markdown import chapter, plain, said, table, value
 from recap.report.journey.rows import Story
 from recap.report.markdown import met
-from recap.report.tables import index, interval, percent
 
 
 def completions(story: Story) -> str:

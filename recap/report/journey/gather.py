@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recap.analysis.curves import read_metrics
 from recap.data.load import LocatedRecord, parse
 from recap.data.mixture import quotas
 from recap.data.sources.rawrow import RawRow, Request
 from recap.data.sources.registry import LOADERS
 from recap.errors import DataError, ParameterError
-from recap.params import Params, derive_seed
+from recap.models.weights import load_model
+from recap.params.seeds import derive_seed
+from recap.params.whole import Params
 from recap.prefill.inject import Injection
 from recap.render import Renderer
-from recap.report.curves import read_metrics
 from recap.report.journey.rows import DOMAINS, Evaluated, Story, Trained
 from recap.rewards.router import Rewards
 from recap.rl.dynamic_sampling import judge_group
@@ -28,21 +30,13 @@ from recap.rl.prompt_stream import PromptStream
 from recap.rows import read_json, read_rows
 from recap.sampling.torch_sampler import TorchSampler
 from recap.scoring.guardian import load_guardian
-from recap.types import (
-    CellResult,
-    Completion,
-    Decoding,
-    Domain,
-    GateDecision,
-    Outcome,
-    Prefill,
-    PrefilledPrompt,
-    PromptRecord,
-    Rollout,
-    RolloutGroup,
-    Verdict,
-)
-from recap.weights import load_model
+from recap.types.attacks import Completion
+from recap.types.decisions import GateDecision
+from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord
+from recap.types.results import CellResult
+from recap.types.rollouts import Decoding, Rollout, RolloutGroup
+from recap.types.row import Domain
+from recap.types.verdicts import Outcome, Verdict
 
 GROUP_SIZE = 4
 """Rollouts shown; training takes ``train.grpo.num_generations``."""

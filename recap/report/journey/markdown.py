@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recap.render import Renderer
-from recap.types import RenderedPrompt
+from recap.types.prompts import RenderedPrompt
 
 DIAGRAM_WIDTH = 92
 SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_<>|[]"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recap.report.axes import variant_label
+from recap.analysis.axes import variant_label
 from recap.report.journey.evaluation import completions, decision, metrics, verdicts
 from recap.report.journey.rows import Story
 from recap.report.journey.shared import prefills, records, rendered

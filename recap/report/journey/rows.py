@@ -7,21 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from recap.data.sources.rawrow import RawRow
-from recap.params import Train
+from recap.params.train import Train
 from recap.render import Renderer
 from recap.rl.dynamic_sampling import Fate
-from recap.types import (
-    CellResult,
-    Completion,
-    Domain,
-    GateDecision,
-    Outcome,
-    Prefill,
-    PromptRecord,
-    RenderedPrompt,
-    RolloutGroup,
-    Verdict,
-)
+from recap.types.attacks import Completion
+from recap.types.decisions import GateDecision
+from recap.types.prompts import Prefill, PromptRecord, RenderedPrompt
+from recap.types.results import CellResult
+from recap.types.rollouts import RolloutGroup
+from recap.types.row import Domain
+from recap.types.verdicts import Outcome, Verdict
 
 DOMAINS: tuple[Domain, ...] = ("harmful", "benign", "math")
 """One row of each is followed, in this order."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from recap.render import Renderer
 from recap.report.journey.markdown import chapter, table, tokens, value
 from recap.report.journey.rows import DOMAINS, Story
-from recap.types import Prefill, PromptRecord, RenderedPrompt, Split
+from recap.types.prompts import Prefill, PromptRecord, RenderedPrompt, Split
 
 HEADER = ["", *(f"**{domain}**" for domain in DOMAINS)]
 

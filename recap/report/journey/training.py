@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import fmean, stdev
 
-from recap.report.axes import variant_label
+from recap.analysis.axes import variant_label
 from recap.report.journey.markdown import chapter, said, table, value
 from recap.report.journey.rows import Story
 from recap.report.journey.shared import HEADER

@@ -1,0 +1,1 @@
+"""Studies made of flows: other worlds, other methods, the same cell twice."""

@@ -1,0 +1,1 @@
+"""From rates and outcomes to decisions: comparison, claims, verdicts, gate, promotion."""

@@ -1,0 +1,98 @@
+"""The parts of a claim: one statistic each, asked, measured and beside the paper's.
+
+``Tester`` makes parts from a run's evidence; what a claim consists of: ``recap.analysis.claims``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recap.analysis.axes import Axes, Key, benchmark_label, lower_first
+from recap.analysis.evidence import Evidence
+from recap.analysis.settings import Settings
+from recap.analysis.verdicts import Asked, Estimate, Verdict, together, verdict
+
+MARGIN = 0.03
+"""Three points: a loss below it is "no less", a gain that cannot reach it is none, and a policy
+with less room than that above (or below) it cannot show either."""
+TOKEN_MARGIN = 0.25
+"""A quarter more or less is still "a comparable token budget" (the paper's own: 49 % to -5 %)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One statistic of a claim. ``paper``: the paper's values in points, one for each model it has.
+
+    ``estimates``: one for each training seed. ``relative``: changes in percent, not points.
+    ``needs`` says what would have to be run, where nothing was measured.
+    """
+
+    what: str
+    asked: Asked
+    estimates: tuple[Estimate, ...]
+    verdict: Verdict
+    paper: tuple[float, ...] = ()
+    relative: bool = False
+    needs: str | None = None
+    said: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claim of the paper with its parts and the verdict on all of them."""
+
+    number: int
+    text: str
+    parts: tuple[Part, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the parts say together."""
+        return together([part.verdict for part in self.parts])
+
+    @property
+    def needs(self) -> list[str]:
+        """What would have to be run for the parts that were not measured."""
+        return list(dict.fromkeys(part.needs for part in self.parts if part.needs))
+
+
+@dataclass(frozen=True)
+class Tester:
+    """Makes parts from the evidence of a run."""
+
+    evidence: Evidence
+    settings: Settings
+    axes: Axes
+
+    def against(self, asked: Asked, key: Key, paper: Sequence[float]) -> Part:
+        """Candidate against baseline on one benchmark."""
+        found = self.evidence.difference(self.settings.candidate, self.settings.baseline, key)
+        label = lower_first(benchmark_label(*key, self.axes))
+        return self.part(label, asked, found, paper, needs=f"the benchmark {key[0]}")
+
+    def pair(
+        self, what: str, first: str | None, second: str | None, key: Key, paper: Sequence[float],
+        needs: str,
+    ) -> Part:  # fmt: skip
+        """One variant above another; both have to be defined and measured."""
+        if first is None or second is None:
+            return self.part(what, "more", (), paper, needs=needs)
+        missing = [name for name in (first, second) if name not in self.settings.measured]
+        if missing:
+            plural = "s" if len(missing) > 1 else ""
+            needs = f"the variant{plural} {' and '.join(missing)} in matrix.variants"
+            return self.part(what, "more", (), paper, needs=needs)
+        found = self.evidence.difference(first, second, key)
+        return self.part(what, "more", found, paper, needs=f"the benchmark {key[0]}")
+
+    def part(
+        self, what: str, asked: Asked, estimates: Sequence[Estimate], paper: Sequence[float] = (),
+        *, relative: bool = False, needs: str | None = None,
+    ) -> Part:  # fmt: skip
+        """The part with its verdict; ``needs`` counts only where nothing was measured."""
+        said = verdict(asked, estimates, TOKEN_MARGIN if relative else MARGIN)
+        return Part(
+            what, asked, tuple(estimates), said, tuple(paper), relative,
+            needs if said == "not measured" else None,
+        )  # fmt: skip

@@ -1,0 +1,164 @@
+"""What was measured of two versions -> whether the one may replace the other as champion.
+
+``version_evidence`` takes from a run what a version carries with it: the outcomes of each gated
+benchmark, prompt by prompt, and what makes them comparable (digests of prompts, prefills and
+attack, the judges). ``promotion_decision`` compares two of them by the gate's own paired
+comparison: on no gated benchmark may the candidate lie below the champion by ``gate.margin``
+(checks have margins of their own against the baseline alone). Missing or unequal evidence refuses.
+Pure: leaves out the registry, the flag that overrides a refusal, and the history that holds its
+reason (``recap.tracking.registry``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from recap.analysis.comparison import compare
+from recap.analysis.gate import last_round, paired_check
+from recap.params.attack import Attack
+from recap.params.gate import Gate
+from recap.params.seeds import derive_seed
+from recap.pipeline.lock import digest
+from recap.types.decisions import BenchmarkAnswers, GateCheck, GateDecision, VersionEvidence
+from recap.types.verdicts import Outcome, Verdict
+
+YES, NO, NONE = "1", "0", "?"
+ATTACK = "attack"
+"""Name of the digest of how prompts were attacked and decoded, among a version's inputs."""
+SAME = "the same prompts, prefills, attack and judges for both versions"
+
+
+def version_evidence(
+    outcomes: Sequence[Outcome],
+    verdicts: Iterable[Verdict],
+    files: Mapping[str, str],
+    gate: Gate,
+    attack: Attack,
+) -> VersionEvidence:
+    """The evidence of one cell on the gate's benchmarks.
+
+    ``verdicts`` are the cell's; ``files`` are digests, by path, of the prompts and prefills that it
+    was attacked with. A benchmark that was not measured is left out, so that a promotion refuses.
+    """
+    places = _places(gate, outcomes)
+    judged = {
+        f"{row.judge} {row.judge_revision} {row.judge_prompt_sha}"
+        for row in verdicts
+        if (row.benchmark, row.round) in places
+    }
+    how = attack.model_dump(mode="json", exclude={"benchmarks"})
+    gated = {benchmark for benchmark, _ in places}
+    how["decoding"] = {name: own for name, own in how["decoding"].items() if name in gated}
+    answers = [
+        _answers([row for row in outcomes if (row.benchmark, row.round) == place])
+        for place in places
+    ]
+    return VersionEvidence(
+        inputs={**files, ATTACK: digest(how)},
+        judges=sorted(judged),
+        answers=[found for found in answers if found is not None],
+    )
+
+
+def promotion_decision(
+    candidate: VersionEvidence | None,
+    champion: VersionEvidence | None,
+    gate: Gate,
+    *,
+    names: tuple[str, str],
+    resamples: int,
+    seed: int,
+) -> GateDecision:
+    """Whether ``candidate`` may replace ``champion``; ``names`` are ``version 3``, ``version 2``.
+
+    ``None`` is a version that carries no evidence. The decision passes only if every check does.
+    """
+    if candidate is None or champion is None:
+        without = [
+            name for name, found in zip(names, (candidate, champion), strict=True) if found is None
+        ]
+        checks = [_refused("evidence", f"{' and '.join(without)}: none")]
+    elif unequal := list(_unequal(candidate, champion)):
+        checks = [_refused("equal evidence", "; ".join(unequal))]
+    else:
+        ours, theirs = list(_outcomes(candidate)), list(_outcomes(champion))
+        checks = [
+            paired_check(
+                compare(
+                    benchmark,
+                    at,
+                    ours,
+                    theirs,
+                    resamples=resamples,
+                    seed=derive_seed(seed, "promotion", benchmark, at),
+                ),
+                names[1],
+                gate.margin,
+                gate.min_rows,
+            )
+            for benchmark, at in _places(gate, ours)
+        ]
+    return GateDecision(
+        candidate=names[0],
+        baseline=names[1],
+        passed=all(check.passed for check in checks),
+        checks=checks,
+    )
+
+
+def _places(gate: Gate, outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
+    """The gated benchmarks and rounds, each once."""
+    places = (
+        (check.benchmark, check.round or last_round(check.benchmark, outcomes))
+        for check in gate.checks
+    )
+    return list(dict.fromkeys(places))
+
+
+def _answers(rows: Sequence[Outcome]) -> BenchmarkAnswers | None:
+    if not rows:
+        return None
+    return BenchmarkAnswers(
+        benchmark=rows[0].benchmark,
+        round=rows[0].round,
+        prompts=[row.prompt_id for row in rows],
+        samples=[row.sample for row in rows],
+        clusters=[row.cluster for row in rows],
+        success="".join({True: YES, False: NO, None: NONE}[row.success] for row in rows),
+    )
+
+
+def _outcomes(found: VersionEvidence) -> Iterator[Outcome]:
+    for own in found.answers:
+        for prompt, sample, cluster, mark in zip(
+            own.prompts, own.samples, own.clusters, own.success, strict=True
+        ):
+            yield Outcome(
+                prompt_id=prompt,
+                benchmark=own.benchmark,
+                round=own.round,
+                sample=sample,
+                cluster=cluster,
+                success={YES: True, NO: False, NONE: None}[mark],
+                reflected=None,
+                reflection_position=None,
+            )
+
+
+def _unequal(candidate: VersionEvidence, champion: VersionEvidence) -> Iterator[str]:
+    """What makes the two incomparable, in words."""
+    for name in sorted(candidate.inputs.keys() | champion.inputs.keys()):
+        if candidate.inputs.get(name) != champion.inputs.get(name):
+            yield f"{name} differs"
+    for found in (candidate, champion):
+        if not found.inputs.keys() - {ATTACK}:
+            yield "no digest of prompts"
+    if not candidate.judges or not champion.judges:
+        yield "no judge is named"
+    elif candidate.judges != champion.judges:
+        ours, theirs = (", ".join(found.judges) for found in (candidate, champion))
+        yield f"judged by {ours} against {theirs}"
+
+
+def _refused(name: str, said: str) -> GateCheck:
+    return GateCheck(name=name, passed=False, measured=said, required=SAME, lacking=SAME)

@@ -1,0 +1,107 @@
+"""Rates as a table: ``reports/tables.json``, what the command line prints and the page shows.
+
+One column per cell (variant and seed), one row per benchmark and round. A rate that was not
+measured or has no scored row is ``None``, shown as an en dash and never as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from recap.analysis.axes import NO_AXES, Axes, Key, benchmark_label
+from recap.types.results import BenchmarkResult, CellResult
+
+NBSP = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
+DASH = "–"  # noqa: RUF001 - an en dash is meant
+MAIN = (
+    "harmful", "jailbreak", "prefill", "hijack", "ipr", "search", "self_prefill",
+    "benign", "benign_prefill", "math",
+)  # fmt: skip
+"""What the terminal shows, the last place of an axis alone; the rest is on the page."""
+
+
+def index(cell: CellResult) -> dict[Key, BenchmarkResult]:
+    """The results of a cell by benchmark and round."""
+    return {(result.benchmark, result.round): result for result in cell.results}
+
+
+def benchmarks(cells: Sequence[CellResult]) -> list[BenchmarkResult]:
+    """One representative of each benchmark and round, in the order of first appearance."""
+    first: dict[Key, BenchmarkResult] = {}
+    for cell in cells:
+        for key, result in index(cell).items():
+            first.setdefault(key, result)
+    return list(first.values())
+
+
+def main_keys(cells: Sequence[CellResult]) -> set[Key]:
+    """The benchmarks to look at first, each at the last place of its axis."""
+    last: dict[str, int] = {}
+    for result in benchmarks(cells):
+        last[result.benchmark] = max(last.get(result.benchmark, 0), result.round)
+    return {(name, last[name]) for name in MAIN if name in last}
+
+
+def tables(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> dict[str, Any]:
+    """Rates and how to read them, the first part of ``tables.json``."""
+    main = main_keys(cells)
+    return {
+        "benchmarks": [
+            {
+                "name": result.benchmark,
+                "round": result.round,
+                "domain": result.domain,
+                "label": benchmark_label(result.benchmark, result.round, axes),
+                "score": result.score,
+                "place": axes.place(result.benchmark, result.round),
+                "prefill_source": result.prefill_source,
+                "main": (result.benchmark, result.round) in main,
+            }
+            for result in benchmarks(cells)
+        ],
+        "cells": [
+            {
+                "variant": cell.variant,
+                "seed": cell.seed,
+                "results": {
+                    f"{name}/{round_}": {
+                        **result.rate.model_dump(),
+                        "reflection": result.reflection.value,
+                        "reflection_position": result.mean_reflection_position,
+                        "cot_tokens": result.mean_cot_tokens,
+                        "response_tokens": result.mean_response_tokens,
+                        "pass_at_k": {str(at.k): at.value for at in result.pass_at_k},
+                    }
+                    for (name, round_), result in index(cell).items()
+                },
+            }
+            for cell in cells
+        ],
+    }
+
+
+def percent(share: float | None, decimals: int = 0) -> str:
+    """``0.314`` as ``31 %``; rounding never turns almost all into all, or a few into none."""
+    if share is None:
+        return DASH
+    text = f"{100 * share:.{decimals}f}"
+    step = 10.0**-decimals
+    if share < 1 and float(text) >= 100:
+        return f">{NBSP}{100 - step:.{decimals}f}{NBSP}%"
+    if share > 0 and float(text) == 0:
+        return f"<{NBSP}{step:.{decimals}f}{NBSP}%"
+    return f"{text}{NBSP}%"
+
+
+def signed(value: float, decimals: int = 1) -> str:
+    """A change with its sign, a true minus."""
+    return f"{value:+.{decimals}f}".replace("-", MINUS)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Two shares as percentages with a dash between; a lone dash when there is no interval."""
+    if low is None or high is None:
+        return DASH
+    return f"{100 * low:.1f}{DASH}{100 * high:.1f}"

@@ -1,0 +1,88 @@
+"""What intervals say of a claim: by interval and margin, in every training.
+
+An interval is read by the gate's own rules (``recap.analysis.comparison``). "Cannot tell" is an
+answer, a missing cell is "not measured", and what fewer than three trainings show was "seen" there:
+only three or more say that a claim "holds".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from recap.analysis.comparison import non_inferior, superior
+from recap.evaluation.statistics import Interval
+
+Asked = Literal["more", "no less", "same"]
+Verdict = Literal[
+    "holds", "seen in two trainings", "seen in one training", "does not hold", "cannot tell",
+    "not measured",
+]  # fmt: skip
+SHOWN: tuple[Verdict, ...] = ("seen in one training", "seen in two trainings", "holds")
+"""What was shown in one, two and three or more trainings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A difference (of shares, or a relative one) with its 95 % interval over ``n`` pairs.
+
+    ``room``: the largest that it could be, given where the second stands; above 99 % there is none.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    room: float = 1.0
+
+
+def verdict(asked: Asked, estimates: Sequence[Estimate], margin: float) -> Verdict:
+    """What the intervals, one for each training, say; every one has to say it.
+
+    more: above 0; refuted where even the upper end is below the margin, unless there was no room
+    for a gain of that size. no less: above minus the margin; refuted below it. same: within the
+    margin on both sides; refuted beyond either.
+    """
+    if not estimates:
+        return "not measured"
+    said = {_say(asked, estimate, margin) for estimate in estimates}
+    return shown_in(len(estimates), said.pop()) if len(said) == 1 else "cannot tell"
+
+
+def shown_in(trainings: int, said: Verdict) -> Verdict:
+    """The verdict, where fewer than three trainings show no more than what was seen in them."""
+    return SHOWN[min(trainings, len(SHOWN)) - 1] if said == "holds" else said
+
+
+def _say(asked: Asked, found: Estimate, margin: float) -> Verdict:
+    if asked == "more":
+        if superior(found) == "yes":
+            return "holds"
+        ceiling = margin if found.room >= margin else 0
+        return "does not hold" if found.high < ceiling else "cannot tell"
+    answers = {non_inferior(found, margin)}
+    if asked == "same":
+        answers.add(non_inferior(Interval(-found.high, -found.low), margin))
+    if "no" in answers:
+        return "does not hold"
+    return "holds" if answers == {"yes"} else "cannot tell"
+
+
+def together(parts: Sequence[Verdict]) -> Verdict:
+    """A claim of several parts: one refuted part refutes it, and all have to be shown.
+
+    What all parts show counts as seen in as few trainings as any of them.
+    """
+    if all(part == "not measured" for part in parts):
+        return "not measured"
+    if "does not hold" in parts:
+        return "does not hold"
+    if all(part in SHOWN for part in parts):
+        return min(parts, key=SHOWN.index)
+    return "cannot tell"
+
+
+def trainings(count: int) -> str:
+    """``one training``, ``two trainings``, ``3 trainings``."""
+    return {1: "one training", 2: "two trainings"}.get(count, f"{count} trainings")

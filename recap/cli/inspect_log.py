@@ -1,0 +1,254 @@
+"""Completions and verdicts in the log format of Inspect AI, so that ``inspect view`` opens them.
+
+One log for each cell and benchmark in ``DIR/<variant>-<seed>/``, EvalLog version 2 as plain JSON;
+the package itself is not needed for writing. A sample is one completion, with the
+planted and the generated thought as reasoning, the judge's label as score and its raw answer as
+explanation; an unscored one has no score. Logs are functions of the files: their time is that of
+the completions' file. Leaves out prompts as token ids and what was not generated for evaluation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from recap.analysis.axes import Axes, attack_axes, family_label, source_label
+from recap.errors import DataError, choices
+from recap.params.whole import read_params
+from recap.rows import read_rows, write_json
+from recap.types.attacks import Completion
+from recap.types.row import SUCCESS
+from recap.types.verdicts import Verdict
+
+LOG_VERSION = 2
+STOP_REASONS = {"stop": "stop", "length": "max_tokens", "overflow": "model_length"}
+PRIVATE = 0o700
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder that its owner alone can read; it goes again if the work in it fails.
+
+    Raises DataError for one that is there already: old logs among new ones would look like theirs.
+    """
+    if folder.exists():
+        raise DataError(
+            f"Expected a new folder for the logs, got {folder}, which exists. Name another one, or "
+            "remove it first."
+        )
+    folder.mkdir(parents=True, mode=PRIVATE)
+    folder.chmod(PRIVATE)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+def export_matrix(root: Path, folder: Path, chosen: Sequence[str]) -> list[Path]:
+    """Write the logs of the matrix's cells in ``root``, or of those chosen among them.
+
+    Raises DataError for a name outside the matrix, and for a folder that exists.
+    """
+    params = read_params(root / "params.yaml")
+    cells = [f"{v}-{s}" for v in params.matrix.variants for s in params.matrix.seeds]
+    unknown = [name for name in chosen if name not in cells]
+    if unknown:
+        raise DataError(f"Expected a cell among {choices(cells)}, got {choices(unknown)}.")
+    axes = attack_axes(params.attack)
+    written = []
+    with new_folder(folder):
+        for cell in chosen or cells:
+            made = root / f"data/completions/{cell}.jsonl"
+            completions = read_rows(made, Completion)
+            verdicts = read_rows(root / f"data/verdicts/{cell}.jsonl", Verdict)
+            time = datetime.fromtimestamp(int(made.stat().st_mtime), UTC)
+            written += export_cell(folder, cell, completions, verdicts, axes, time)
+    return written
+
+
+def export_cell(
+    folder: Path,
+    cell: str,
+    completions: Iterable[Completion],
+    verdicts: Iterable[Verdict],
+    axes: Axes,
+    time: datetime,
+) -> list[Path]:
+    """Write the logs of one cell, dated ``time``, in UTC.
+
+    Raises DataError for a completion without a verdict row.
+    """
+    said = {(v.benchmark, v.prompt_id, v.round, v.sample): v for v in verdicts}
+    written = []
+    ordered = sorted(completions, key=lambda row: row.benchmark)
+    for benchmark, group in groupby(ordered, key=lambda row: row.benchmark):
+        pairs = []
+        for row in group:
+            verdict = said.get((row.benchmark, row.prompt_id, row.round, row.sample))
+            if verdict is None:
+                raise DataError(
+                    f"Expected a verdict on {benchmark}/{row.prompt_id}, round {row.round}, of "
+                    f"{cell}, found none. Run the judge stage again."
+                )
+            pairs.append((row, verdict))
+        content = log(cell, benchmark, pairs, axes, time)
+        task = benchmark.replace("_", "-")  # a file's name is read apart at its underscores
+        # the viewer takes a JSON file for a log only if its name begins with a time
+        began = time.isoformat().replace(":", "-")
+        path = folder / cell / f"{began}_{task}_{content['eval']['task_id']}.json"
+        write_json(path, content)
+        written.append(path)
+    return written
+
+
+def log(
+    cell: str,
+    benchmark: str,
+    pairs: Sequence[tuple[Completion, Verdict]],
+    axes: Axes,
+    time: datetime,
+) -> dict[str, Any]:
+    """One EvalLog."""
+    at = time.isoformat()
+    name = hashlib.md5(f"{cell}/{benchmark}".encode(), usedforsecurity=False).hexdigest()[:22]
+    judge = pairs[0][1].judge
+    samples = [_sample(row, verdict, cell, axes) for row, verdict in pairs]
+    return {
+        "version": LOG_VERSION,
+        "status": "success",
+        "eval": {
+            "eval_id": name,
+            "run_id": hashlib.md5(cell.encode(), usedforsecurity=False).hexdigest()[:22],
+            "created": at,
+            "task": f"recap/{benchmark}",
+            "task_id": name,
+            "task_display_name": family_label(benchmark),
+            "dataset": {
+                "name": benchmark,
+                "samples": len(samples),
+                "sample_ids": list(dict.fromkeys(sample["id"] for sample in samples)),
+                "shuffled": False,
+            },
+            "model": f"recap/{cell}",
+            "config": {"epochs": max(row.sample for row, _ in pairs) + 1},
+            "metadata": {
+                "cell": cell,
+                "benchmark": benchmark,
+                "attack": pairs[0][0].attack,
+                "success": SUCCESS[pairs[0][0].domain],
+                "judge": judge,
+                "judge_revision": pairs[0][1].judge_revision,
+                "judge_prompt_sha": pairs[0][1].judge_prompt_sha,
+            },
+        },
+        "plan": {"name": "plan", "steps": [], "config": {}},
+        "results": _results(pairs, judge, axes),
+        "stats": {"started_at": at, "completed_at": at, "model_usage": {}},
+        "samples": samples,
+    }
+
+
+def _results(pairs: Sequence[tuple[Completion, Verdict]], judge: str, axes: Axes) -> dict[str, Any]:
+    """Shares of success: one metric for each place on the attack's axis."""
+    scored: dict[int, list[bool]] = {}
+    for row, verdict in pairs:
+        if verdict.label is not None:
+            scored.setdefault(row.round, []).append(verdict.label == SUCCESS[row.domain])
+    metrics = {}
+    for round_, successes in sorted(scored.items()):
+        place = axes.place(pairs[0][0].benchmark, round_)
+        name = f"success, {place}" if place else "success"
+        metrics[name] = {"name": name, "value": sum(successes) / len(successes), "params": {}}
+    n = sum(map(len, scored.values()))
+    return {
+        "total_samples": len(pairs),
+        "completed_samples": len(pairs),
+        "scores": [
+            {
+                "name": judge,
+                "scorer": judge,
+                "scored_samples": n,
+                "unscored_samples": len(pairs) - n,
+                "params": {},
+                "metrics": metrics,
+            }
+        ],
+    }
+
+
+def _sample(row: Completion, verdict: Verdict, cell: str, axes: Axes) -> dict[str, Any]:
+    user = {"role": "user", "content": row.prompt, "source": "input"}
+    answer = {
+        "role": "assistant",
+        "content": _content(row),
+        "source": "generate",
+        "model": f"recap/{cell}",
+    }
+    place = axes.place(row.benchmark, row.round)
+    return {
+        "id": f"{row.prompt_id}/{row.round}",
+        "epoch": row.sample + 1,
+        "input": row.prompt,
+        "target": row.target or SUCCESS[row.domain],
+        "messages": [user, answer],
+        "output": {
+            "model": f"recap/{cell}",
+            "choices": [{"message": answer, "stop_reason": STOP_REASONS[row.finish_reason]}],
+            "completion": row.response or "",
+            "usage": {
+                "input_tokens": row.num_prefill_tokens,
+                "output_tokens": row.num_cot_tokens + row.num_response_tokens,
+                "total_tokens": row.num_prefill_tokens
+                + row.num_cot_tokens
+                + row.num_response_tokens,
+            },
+        },
+        "scores": _scores(row, verdict),
+        "metadata": {
+            "benchmark": row.benchmark,
+            "attack": row.attack,
+            "domain": row.domain,
+            "round": row.round,
+            "place": place,
+            "prefill_source": row.prefill_source,
+            "num_prefill_tokens": row.num_prefill_tokens,
+            "finish_reason": row.finish_reason,
+            "cluster": row.cluster,
+        },
+    }
+
+
+def _content(row: Completion) -> list[Mapping[str, Any]]:
+    """The thought in its two parts, planted and generated, then the response."""
+    parts: list[Mapping[str, Any]] = []
+    if row.prefill:
+        who = source_label(row.prefill_source or "the attacker")
+        parts.append({"type": "reasoning", "reasoning": f"[planted, by {who}] {row.prefill}"})
+    if row.cot:
+        parts.append({"type": "reasoning", "reasoning": row.cot})
+    return [*parts, {"type": "text", "text": row.response or ""}]
+
+
+def _scores(row: Completion, verdict: Verdict) -> dict[str, Any]:
+    """The judge's label; nothing where there is none, for no score is not a failure."""
+    if verdict.label is None:
+        return {}
+    return {
+        verdict.judge: {
+            "value": "C" if verdict.label == SUCCESS[row.domain] else "I",
+            "answer": verdict.label,
+            "explanation": verdict.raw or f"{verdict.judge} {verdict.judge_revision}",
+            "metadata": {
+                "label": verdict.label,
+                "judge_revision": verdict.judge_revision,
+                "judge_prompt_sha": verdict.judge_prompt_sha,
+            },
+        }
+    }

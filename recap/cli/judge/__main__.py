@@ -1,0 +1,105 @@
+"""``python -m recap.cli.judge --judge NAME FILE``: what ``recap judge`` starts."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from recap.cli.judge.show import show, summary
+from recap.cli.judge.table import read_table
+from recap.cli.judge.work import cases, compare, verdicts
+from recap.errors import DataError, ParameterError, choices
+from recap.judges.judge import Judge
+from recap.judges.registry import JUDGES, SELF_CONTAINED, open_judge
+from recap.params.whole import read_params
+from recap.rows import write_rows
+from recap.runtime.stage import run_stage
+from recap.types.verdicts import Verdict
+
+CLOSED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
+"""What the system says of a place where nothing may be written."""
+
+
+def main(
+    file: Annotated[Path, typer.Argument(help="CSV or JSON Lines: prompt, completion (target).")],
+    judge: Annotated[str, typer.Option(help="Which judge.")],
+    label: Annotated[str | None, typer.Option(help="Column with labels to compare with.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the verdicts go.")] = None,
+    guardian: Annotated[Path, typer.Option(help="The guardian's model.")] = Path("models/guardian"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Judge a file of completions; with labels, say how far the judge agrees with them."""
+    if judge not in JUDGES:
+        raise ParameterError(
+            f"Expected a judge among {choices(JUDGES)}, got '{judge}'. Correct --judge."
+        )
+    needed = ["prompt", "completion"]
+    needed += ["target"] if judge == "math" else []
+    needed += [label] if label is not None else []
+    found = cases(file, read_table(file, needed), judge, label)
+    if out is not None and (out.is_dir() or out.resolve() == file.resolve()):
+        raise DataError(f"Expected --out to name a file of its own, got {out}. Name another.")
+    opened = _open(judge, guardian)
+    given = verdicts(opened, found)
+    opened.account(file.stem)
+    n_unopened = sum(case.unopened for case in found)
+    if n_unopened:
+        print(
+            f"{n_unopened} of {len(found)} completions close a thought that nothing opened: what "
+            "stands before </think> was taken as the thought and not judged. Write <think> before "
+            "thoughts, and remove the tag where it belongs to the answer.",
+            file=sys.stderr,
+        )
+    said = summary(given, None if label is None else compare(found, given), n_unopened)
+    place = _write(file, out, given)
+    if as_json:
+        print(json.dumps({**said, "verdicts": str(place)}, indent=1, allow_nan=False))
+        return
+    show(said, label, Console(width=None if sys.stdout.isatty() else 120))
+    print(f"Verdicts: {place}")
+
+
+def _open(name: str, guardian: Path) -> Judge:
+    if name in SELF_CONTAINED:
+        return SELF_CONTAINED[name]()
+    if name == "guardian":
+        from recap.judges.guardian import open_guardian
+
+        return open_guardian(guardian)
+    params = read_params()
+    return open_judge(
+        name, world=params.world, seed=params.seed, guardian=guardian, settings=params.judge
+    )
+
+
+def _write(file: Path, out: Path | None, given: list[Verdict]) -> Path:
+    """Write the verdicts; beside the file by default, here if nothing may be written there."""
+    beside = file.with_name(f"{file.name}.verdicts.jsonl")
+    places = [out] if out is not None else [beside, Path(beside.name)]
+    for place in places:
+        try:
+            write_rows(place, given)
+        except OSError as error:
+            if error.errno not in CLOSED:
+                raise
+        else:
+            return place
+    raise DataError(f"Expected to write {places[-1]}, which is not allowed. Name another --out.")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,318 @@
+"""Makes tracking and registry hold what the files say, live while training runs and at the end.
+
+``publish`` and ``publish_sweep`` are idempotent by content, so a cached stage and a lost store are
+both fine; ``follow`` mirrors live metrics before that. Leaves out MLflow itself: recap/tracking.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recap.errors import TrackingError
+from recap.params.whole import Params, read_params
+from recap.pipeline.lock import Lineage, digest, flat, read_lineage, trained_with
+from recap.rows import atomic_path, read_json
+from recap.runtime.locks import STATE, exclusive
+from recap.sweeps.ledger import LEDGER
+from recap.sweeps.project import read_project
+from recap.sweeps.tracked import TrackedSweep, read_tracked_sweep, sweep_id
+from recap.tracking.live import STEP, Line, LiveFiles, numbers, spooled
+from recap.tracking.manifest import Manifest
+from recap.tracking.measures import snapshot_lines
+from recap.tracking.registry import aliases_of, ensure_registered
+from recap.tracking.runs import (
+    EXPERIMENT,
+    PARENT,
+    SWEEP,
+    SWEEP_EXPERIMENT,
+    CellRecord,
+    describe_sweep,
+    experiment_id,
+    log_lines,
+    log_machine,
+    model_revisions,
+    open_store,
+    owner,
+    record_cell,
+    start_run,
+    sweep_run,
+    write_again,
+)
+from recap.tracking.store import database, store_uri
+from recap.types.results import CellResult, DynamicsResult
+from recap.types.row import Row
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TABLES = Path("reports/tables.json")
+DECISION = Path("results/decision.json")
+REGISTERED = Path("results/registered.json")
+EVIDENCE = Path("results/registered_evidence.json")
+RECEIPT = STATE / "published.json"
+Begin = Callable[["MlflowClient", str, str], str]
+"""Makes the run of a cell in an experiment; returns its id."""
+PAUSE = 3.0
+"""Seconds between two looks at the live files."""
+
+
+class Receipt(Row):
+    """What was published; ``state`` digests what the files and the store looked like then."""
+
+    state: str
+    runs: dict[str, str]
+    model: str | None
+    version: str | None
+    aliases: tuple[str, ...]
+
+
+def publish(root: Path) -> Receipt:
+    """Make tracking and registry hold what the files in ``root`` say.
+
+    Cells without results are left out. Raises TrackingError when the store cannot be used.
+    """
+    params, lineage, manifest = read_params(root / "params.yaml"), read_lineage(root), None
+    if (root / REGISTERED).is_file():
+        manifest = read_json(root / REGISTERED, Manifest)
+    version, aliases, runs = None, tuple[str, ...](), dict[str, str]()
+    records = list(_records(root, params, lineage))
+    if records:
+        with exclusive(root / STATE / "publish.lock"), open_store(root) as client:
+            experiment = experiment_id(client, root)
+            for record in records:
+                write = partial(record_cell, client, experiment, record)
+                runs[record.name] = write_again(write)
+            if manifest is not None:
+                provenance = _provenance(params, lineage, manifest.candidate)
+                version = ensure_registered(client, root, manifest, root / EVIDENCE, provenance)
+                aliases = aliases_of(client, manifest.name, version)
+    receipt = Receipt(
+        state=_state(root, lineage),
+        runs=runs,
+        model=manifest.name if manifest else None,
+        version=version,
+        aliases=aliases,
+    )
+    with atomic_path(root / RECEIPT) as part:
+        part.write_text(receipt.model_dump_json(), encoding="utf-8")
+    return receipt
+
+
+def last_receipt(root: Path) -> Receipt | None:
+    """What ``publish`` left if neither files nor store have changed since; imports no MLflow.
+
+    A server's store cannot be looked at from outside: of that it is what was true then.
+    """
+    if not (root / RECEIPT).is_file():
+        return None
+    receipt = read_receipt(root)
+    return receipt if receipt.state == _state(root, read_lineage(root)) else None
+
+
+def read_receipt(root: Path) -> Receipt:
+    """What ``publish`` left last."""
+    return read_json(root / RECEIPT, Receipt)
+
+
+def publish_sweep(root: Path, changed: Collection[str] | None = None) -> int:
+    """Make tracking hold what the sweep's ledger says; the number of cells that it has.
+
+    From committed files alone: a clone that never trained anything can do it. ``changed`` are the
+    names of cells that tracking may not have; all, unless given.
+    """
+    sweep = read_tracked_sweep(root)
+    if not sweep.records:
+        return 0
+    with exclusive(root / STATE / "publish.lock"), open_store(root) as client:
+        experiment = experiment_id(client, root, SWEEP_EXPERIMENT)
+        write_again(partial(_record_sweep, client, experiment, sweep, changed))
+    return len(sweep.records)
+
+
+def _record_sweep(
+    client: MlflowClient, experiment: str, sweep: TrackedSweep, changed: Collection[str] | None
+) -> None:
+    parent = sweep_run(client, experiment, sweep.id)
+    for record in sweep.records:
+        if changed is not None and record.name.removeprefix(f"{SWEEP}/") not in changed:
+            continue
+        own = replace(record, tags={**record.tags, PARENT: parent})
+        record_cell(client, experiment, own)
+    describe_sweep(
+        client, sweep_run(client, experiment, sweep.id), sweep.tags, sweep.artifacts,
+        recorded=len(sweep.records), cells=sweep.cells,
+    )  # fmt: skip
+
+
+def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], None]) -> None:
+    """As ``follow``, for the cells of a sweep, below its run; each is completed once recorded."""
+    project = read_project(root)
+    sweep, published = sweep_id(project), _recorded(root)
+    own = owner(root, Params.model_validate(dict(project.params)))
+
+    def begin(client: MlflowClient, experiment: str, cell: str) -> str:
+        parent = sweep_run(client, experiment, sweep)
+        return start_run(client, experiment, f"{SWEEP}/{cell}", {**own, PARENT: parent})
+
+    def recorded() -> Callable[[], None]:
+        now = _recorded(root)
+        changed = {cell for cell, when in now.items() if published.get(cell) != when}
+
+        def complete() -> None:
+            nonlocal published
+            if changed:
+                publish_sweep(root, changed)
+                published = now
+
+        return complete
+
+    follow(
+        root, stopped, warn, files=LiveFiles(project.folder), begin=begin, recorded=recorded,
+        experiment=SWEEP_EXPERIMENT,
+    )  # fmt: skip
+
+
+def _recorded(root: Path) -> dict[str, int]:
+    """The ledger's cells, with when they were written."""
+    return {path.stem: path.stat().st_mtime_ns for path in (root / LEDGER).glob("*.json")}
+
+
+def follow(
+    root: Path,
+    stopped: Callable[[], bool],
+    warn: Callable[[str], None],
+    *,
+    files: LiveFiles | None = None,
+    begin: Begin | None = None,
+    recorded: Callable[[], Callable[[], None]] = lambda: lambda: None,
+    experiment: str = EXPERIMENT,
+) -> None:
+    """Mirror live metrics into unfinished runs until ``stopped``; ``publish`` completes them.
+
+    A store that fails is one warning; what it missed is sent with the next lines. ``files`` are
+    those of ``root`` unless given, ``begin`` makes the run of a cell. ``recorded`` is asked before
+    the files are read and says what to do after: a cell is completed when all its lines are sent.
+    """
+    files = files or LiveFiles(root)
+    begin = begin or _beginning(owner(root, read_params(root / "params.yaml")))
+    pending: dict[str, list[Line]] = {}
+    runs: dict[str, str] = {}
+    warned = False
+    while True:
+        last = stopped()
+        complete = recorded()
+        for fresh in files.fresh():
+            if fresh.restarted:
+                runs.pop(fresh.cell, None)
+                pending.pop(fresh.cell, None)
+            pending.setdefault(fresh.cell, []).extend(fresh.lines)
+        try:
+            _mirror(root, experiment, pending, runs, begin)
+            complete()
+        except TrackingError as error:
+            if not warned:
+                warn(str(error))
+            warned = True
+        if last:
+            return
+        until = time.monotonic() + PAUSE
+        while time.monotonic() < until and not stopped():
+            time.sleep(0.1)
+
+
+def _beginning(own: Mapping[str, str]) -> Begin:
+    """Makes runs of the cells of `recap run`."""
+
+    def begin(client: MlflowClient, experiment: str, cell: str) -> str:
+        return start_run(client, experiment, cell, own)
+
+    return begin
+
+
+def _mirror(
+    root: Path,
+    experiment: str,
+    pending: dict[str, list[Line]],
+    runs: dict[str, str],
+    begin: Begin,
+) -> None:
+    """Send what is pending and forget it; a cell without a run in ``runs`` gets one."""
+    if not pending:
+        return
+    with open_store(root) as client:
+        number = experiment_id(client, root, experiment)
+        for cell in list(pending):
+            if cell not in runs:
+                runs[cell] = begin(client, number, cell)
+            log_lines(client, runs[cell], pending[cell])
+            log_machine(client, runs[cell], int(pending[cell][-1][STEP]))
+            del pending[cell]
+
+
+def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecord]:
+    """One record for each cell of the matrix that has rates."""
+    own = owner(root, params)
+    for variant in params.matrix.variants:
+        for seed in params.matrix.seeds:
+            name = f"{variant}-{seed}"
+            rates = root / f"results/rates/{name}.json"
+            if not rates.is_file():
+                continue
+            curve = _curve(root / f"results/train/{name}.jsonl")
+            yield CellRecord(
+                name=name,
+                result=read_json(rates, CellResult),
+                curve=curve,
+                live=spooled(root, name, curve),
+                dynamics=_dynamics(root / f"results/dynamics/{name}.json"),
+                settings=trained_with(params, variant),
+                tags=lineage.tags(name) | {"models": model_revisions(params)},
+                artifacts=[rates],
+                data=lineage.data(),
+                owner=own,
+            )
+
+
+def _curve(path: Path) -> list[dict[str, float]]:
+    """The numbers of every update; none for a policy that was not trained."""
+    if not path.is_file():
+        return []
+    return [numbers(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _dynamics(path: Path) -> list[dict[str, float]]:
+    """The rates of every snapshot; none where none were measured."""
+    return snapshot_lines(read_json(path, DynamicsResult)) if path.is_file() else []
+
+
+def _provenance(params: Params, lineage: Lineage, candidate: str) -> dict[str, str]:
+    """Tags of a version that its content does not imply."""
+    train = params.for_variant(candidate.rsplit("-", 1)[0])
+    whole = params.model_dump(mode="json", by_alias=True) | {"train": train.model_dump(mode="json")}
+    return {
+        **lineage.tags(candidate),
+        "params": json.dumps(dict(flat(whole)), sort_keys=True),  # some 10 of 100 kB allowed
+        "data": json.dumps(lineage.data(), sort_keys=True),
+    }
+
+
+def _state(root: Path, lineage: Lineage) -> str:
+    """A digest of what publishing depends on: lock, parameters, manifest and the local store."""
+    manifest, store = root / REGISTERED, database(root)
+    status = store.stat() if store is not None and store.is_file() else None
+    return digest(
+        {
+            "lock": lineage.lock,
+            "commit": lineage.commit,
+            "params": (root / "params.yaml").read_text(encoding="utf-8"),
+            "manifest": manifest.read_text(encoding="utf-8") if manifest.is_file() else None,
+            "store": [status.st_mtime_ns, status.st_size] if status else None,
+            "uri": store_uri(root),
+        }
+    )

@@ -1,0 +1,123 @@
+"""The end of a run on the terminal: every rate, the gate's decision, the version, what next."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from recap.cli.publish import DECISION, REGISTERED, TABLES, Receipt
+from recap.errors import DataError
+from recap.rows import read_json
+from recap.tracking.registry import CHALLENGER, CHAMPION
+from recap.types.decisions import GateDecision
+
+PAGE = Path("reports/index.html")
+NAMES = {"base": "Base", "dapo": "DAPO", "recap": "RECAP"}
+DASH = "\N{EN DASH}"
+NEXT = """\
+Try next:
+  recap report --open              look at the page
+  make run SEED=1                  another world, other data, another training
+  recap plan                       what an edit of params.yaml changes
+  mlflow ui --backend-store-uri sqlite:///mlflow.db"""
+PROMOTE = "recap promote                    the challenger becomes champion"
+ROLLBACK = "recap rollback                   the champion before this one comes back"
+
+
+def show_summary(root: Path, receipt: Receipt | None, console: Console) -> None:
+    """Print tables, decision, version and places; raises DataError when the run is incomplete."""
+    path = root / TABLES
+    if not path.is_file():
+        raise DataError(f"Expected {TABLES}, found none. `recap run` makes it.")
+    tables = json.loads(path.read_text(encoding="utf-8"))
+    wide = rates_table(tables, wide=True)
+    needed = Measurement.get(console, console.options.update(max_width=1000), wide).maximum
+    console.print(wide if needed <= console.width else rates_table(tables, wide=False))
+    console.print(claims_line(tables))
+    _show_decision(read_json(root / DECISION, GateDecision), console)
+    if receipt is not None and receipt.version is not None:
+        aliases = ", ".join(receipt.aliases) or "no alias: it did not pass, or was champion before"
+        console.print(f"Registered: {receipt.model} version {receipt.version} ({aliases})")
+    else:
+        console.print(
+            f"Not in MLflow yet; the manifest is {REGISTERED}. `recap publish` registers it."
+        )
+    console.print(f"Report:     {root.resolve() / PAGE}", soft_wrap=True)
+    console.print(f"\n{NEXT}", highlight=False)
+    for alias, advice in ((CHALLENGER, PROMOTE), (CHAMPION, ROLLBACK)):
+        if receipt is not None and alias in receipt.aliases:
+            console.print(f"  {advice}", highlight=False)
+
+
+def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:
+    """Main benchmarks down, cells across; each rate in percent with its 95 % interval and n.
+
+    The others are counted below: attacks with an axis have dozens of rows, which the page draws.
+    ``wide`` has room for a rate on one line; else the interval stands below, and what counts as
+    success is left out.
+    """
+    rows = [benchmark for benchmark in tables["benchmarks"] if benchmark["main"]]
+    others = len(tables["benchmarks"]) - len(rows)
+    shown = Table(
+        title="Share of successes in %, with 95 % intervals (Wilson) and n",
+        title_justify="left",
+        caption=f"and {others} more rates, on the page" if others else None,
+        caption_justify="left",
+    )
+    shown.add_column("benchmark", no_wrap=True)
+    if wide:
+        shown.add_column("success", no_wrap=True)
+    several = len({cell["seed"] for cell in tables["cells"]}) > 1
+    for cell in tables["cells"]:
+        name = NAMES.get(cell["variant"], cell["variant"])
+        header = f"{name} {cell['seed']}" if several else name
+        shown.add_column(header, justify="right", no_wrap=True)
+    domain = None
+    for benchmark in rows:
+        if domain not in (None, benchmark["domain"]):
+            shown.add_section()
+        domain = benchmark["domain"]
+        key = f"{benchmark['name']}/{benchmark['round']}"
+        rates = [rate_text(cell["results"].get(key), wide=wide) for cell in tables["cells"]]
+        score = [benchmark["score"]] if wide else []
+        shown.add_row(benchmark["label"], *score, *rates)
+    return shown
+
+
+def claims_line(tables: dict[str, Any]) -> str:
+    """How many of the paper's claims hold here; which, the page says."""
+    verdicts = Counter(claim["verdict"] for claim in tables["claims"])
+    said = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.items())
+    return f"The paper's {len(tables['claims'])} claims, tested here: {said}"
+
+
+def rate_text(rate: dict[str, Any] | None, *, wide: bool) -> str:
+    """``97.2 [94.6, 98.5] 320``; unscored rows are named, a missing rate is a dash."""
+    if rate is None:
+        return DASH
+    unscored = f" ({rate['n_unscored']} unscored)" if rate["n_unscored"] else ""
+    if rate["value"] is None:
+        return f"{DASH}{unscored}"
+    value, low, high = (100 * rate[name] for name in ("value", "low", "high"))
+    interval, n = f"\\[{low:.1f}, {high:.1f}]", f"{rate['n']}{unscored}"
+    return f"{value:.1f} {interval} {n}" if wide else f"{value:.1f}  n {n}\n{interval}"
+
+
+def _show_decision(decision: GateDecision, console: Console) -> None:
+    word = "[bold green]passed[/]" if decision.passed else "[bold red]did not pass[/]"
+    console.print(f"Gate: {decision.candidate} against {decision.baseline} {word}")
+    reasons = Table.grid(padding=(0, 1))
+    for check in decision.checks:
+        mark = Text("  yes", "green") if check.passed else Text("  no", "red")
+        wanted = "" if check.passed else f" (required: {check.required})"
+        if check.lacking:
+            wanted += f"; not enough evidence: it takes {check.lacking}"
+        reasons.add_row(mark, Text(f"{check.name}: {check.measured}{wanted}"))
+    console.print(reasons, "")

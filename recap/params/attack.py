@@ -1,0 +1,68 @@
+"""The section ``attack``: how evaluation attacks and decodes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from recap.params.sources import Source
+from recap.params.values import Count, Positive, Section
+
+BenchmarkName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+"""Which there are is for recap/attacks/benchmarks.py to say, so that declaring another touches no
+parameter class, on which every stage depends; the stages that attack refuse a name it lacks."""
+PrefilledDomain = Literal["harmful", "benign"]
+"""Math is never prefilled."""
+SelectorName = Literal["guardian"]
+
+
+class OwnDecoding(Section):
+    """What a benchmark decodes in its own way; what is left out is as in ``attack``."""
+
+    temperature: Positive | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    max_tokens: Count | None = None
+    samples: Count | None = None
+
+
+class Attack(Section):
+    """Evaluation generation; each benchmark's prompts and attack stand in recap/attacks.
+
+    ``selector`` is the adversary's own eye, never ``judge.judge``; ``null`` where nothing searches.
+    """
+
+    prefill_words: Count
+    grid_words: tuple[Count, ...] = Field(min_length=1)
+    ipr_rounds: Count
+    transition: str = Field(min_length=1)
+    selector: SelectorName | None
+    search_budgets: tuple[Count, ...] = Field(min_length=1)
+    search_prompts: Count
+    self_samples: Count
+    transfer_sources: dict[PrefilledDomain, Annotated[tuple[Source, ...], Field(min_length=1)]]
+    secondary_prompts: Count
+    temperature: Positive
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)]
+    max_tokens: Count
+    samples: Count
+    decoding: dict[BenchmarkName, OwnDecoding]
+    benchmarks: tuple[BenchmarkName, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _axes(self) -> Attack:
+        """An axis is read from left to right."""
+        for name, places in (
+            ("grid_words", self.grid_words),
+            ("search_budgets", self.search_budgets),
+        ):
+            if list(places) != sorted(set(places)):
+                raise ValueError(f"{name} go up, each once; got {list(places)}")
+        for domain in get_args(PrefilledDomain):
+            names = self.transfer_sources.get(domain, ())
+            if not names or len(set(names)) < len(names):
+                raise ValueError(
+                    f"transfer_sources.{domain} names each source once and at least one, got "
+                    f"{list(names)}"
+                )
+        return self

@@ -1,0 +1,80 @@
+"""The section ``judge``: who judges the evaluation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from recap.params.values import Count, Positive, Section
+
+JudgeName = Literal["oracle", "guardian", "rubric", "api", "refusal", "math"]
+TokenParameter = Literal["max_tokens", "max_completion_tokens"]
+
+
+class JudgeApi(Section):
+    """The server of the judge ``api``, which speaks OpenAI's chat completions.
+
+    ``base_url`` ends before ``/chat/completions``; ``hosts`` may be asked beside this machine, over
+    https alone. ``revision`` names the model's state, for the record, ``key`` the environment
+    variable with the server's key (``null``: none). ``breaker``: failed questions in a row after
+    which no more are asked. ``token_parameter`` is what the server calls the bound ``max_tokens``;
+    ``temperature: null`` sends none, for models that have their own. Prices are per million tokens
+    (``null``: unknown).
+    """
+
+    base_url: str
+    hosts: tuple[str, ...]
+    model: Annotated[str, Field(min_length=1)]
+    revision: Annotated[str, Field(min_length=1)]
+    key: str | None
+    concurrency: Annotated[int, Field(ge=1, le=256)]
+    timeout_s: Positive
+    attempts: Count
+    breaker: Count
+    max_tokens: Count
+    token_parameter: TokenParameter
+    temperature: Annotated[float, Field(ge=0.0)] | None
+    prompt_price: Annotated[float, Field(ge=0.0)] | None
+    completion_price: Annotated[float, Field(ge=0.0)] | None
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", value):
+            raise ValueError(  # without the value, which may hold a password
+                "takes http:// or https://, host and path, without user, password or query"
+            )
+        return value
+
+    @field_validator("key")
+    @classmethod
+    def _name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Z][A-Z0-9_]*", value):
+            raise ValueError(  # without the value: somebody may have written the key itself
+                "takes the name of an environment variable in capitals, never the key"
+            )
+        return value
+
+
+class Judge(Section):
+    """Who judges the evaluation, and who is compared with it (``null``: nobody).
+
+    ``rubric``: directory of the instruct model that reads benign answers (``null``: the guardian).
+    """
+
+    judge: JudgeName
+    second: JudgeName | None
+    rubric: Path | None
+    api: JudgeApi
+
+    @model_validator(mode="after")
+    def _two(self) -> Judge:
+        if self.second == self.judge:
+            raise ValueError(
+                f"judge.second has to be another judge than judge.judge, or null for none: a judge "
+                f"agrees with itself; got {self.judge} for both"
+            )
+        return self

@@ -1,0 +1,30 @@
+"""The section ``matrix``: which members each matrix stage has."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, field_validator
+
+from recap.params.models import ModelName
+from recap.params.sources import Source
+from recap.params.values import Section, check_once
+
+Table = Literal["prompts", "prefills", "verdicts"]
+TABLES: tuple[Table, ...] = get_args(Table)
+
+
+class Matrix(Section):
+    """Which members of each matrix stage exist."""
+
+    models: tuple[ModelName, ...]
+    sources: tuple[Source, ...]
+    tables: tuple[Table, ...]
+    variants: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        check_once(value, "seed")
+        return value

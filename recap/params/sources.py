@@ -1,0 +1,44 @@
+"""The section ``sources``: where the prefill sources come from."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from recap.params.models import Pretraining
+
+TrainSource = Literal["harmful", "refusing", "aligned"]
+EvalSource = Literal["harmful_eval", "refusing_eval"]
+Source = Literal[TrainSource, EvalSource]
+TRAIN_SOURCES: tuple[TrainSource, ...] = get_args(TrainSource)
+EVAL_SOURCES: tuple[EvalSource, ...] = get_args(EvalSource)
+
+
+class Sources(Pretraining):
+    """Where the prefill sources come from.
+
+    ``origins`` as in ``models``; what is not named there is fine-tuned from the base policy.
+    """
+
+    origins: dict[Source, Annotated[str, Field(min_length=1)]]
+
+    @model_validator(mode="after")
+    def _separate(self) -> Sources:
+        """Another name for the same model, or a link to it, makes no other source of it."""
+        for name in EVAL_SOURCES:
+            for other in TRAIN_SOURCES:
+                if self._places(name) & self._places(other):
+                    raise ValueError(
+                        f"sources.origins.{name} is evaluation's and must be another model than "
+                        f"training's {other}, got {self._said(name)} and {self._said(other)}"
+                    )
+        return self
+
+    def _places(self, name: Source) -> set[str]:
+        """Where a source's weights lie: in its own folder, and where they are taken from."""
+        return {os.path.realpath(place) for place in (f"models/{name}", self._said(name))}
+
+    def _said(self, name: Source) -> str:
+        return self.origins.get(name, f"models/{name}")

@@ -1,0 +1,16 @@
+"""The section ``world``: the language of the microworld."""
+
+from __future__ import annotations
+
+from recap.params.values import Section, Share
+
+
+class World(Section):
+    """The microworld's language. ``wrong_start`` decides what plain RL learns to recover from."""
+
+    wrong_start: Share
+    wrong_start_jailbreak: Share
+    turn_in_thought: Share
+    turn_in_response: Share
+    wrong_step: Share
+    reset: Share

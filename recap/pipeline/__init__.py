@@ -1,0 +1,1 @@
+"""The pipeline as DVC tells it: its graph, its lock, its cache."""

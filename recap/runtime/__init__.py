@@ -1,0 +1,1 @@
+"""How processes live: parents, locks, progress, scratch. None of it changes an output."""

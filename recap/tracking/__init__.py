@@ -1,0 +1,1 @@
+"""What happened, and who is champion: the only home of MLflow."""

@@ -1,0 +1,143 @@
+"""Where a version or a run comes from: model, data, code, parameters, prefills, as tracked.
+
+Reads only. Leaves out what was never tracked, and the files of this clone: recap/pipeline/lock.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recap.errors import GateError
+from recap.params.whole import read_params
+from recap.tracking.registry import check_store, read_manifest
+from recap.tracking.runs import CELL, EXPERIMENT, SWEEP, SWEEP_EXPERIMENT, open_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+Trace = dict[str, Any]
+"""``model``, ``data``, ``code``, ``parameters``, ``prefills``, in this order; plain values."""
+STAGE = "stage."
+PREFILLING = ("alpha", "alpha_mode", "prefill_source", "prefill_length", "prefill_unit")
+PREFILLS = "data/prefills/"
+
+
+def trace(root: Path, target: str) -> Trace:
+    """The lineage of a version (number or alias), or of a run (its id, or a cell's newest).
+
+    Raises GateError, saying what there is, where nothing is called so.
+    """
+    check_store(root)
+    name = read_params(root / "params.yaml").registration.name
+    with open_store(root) as client:
+        found = client.search_registered_models(f"name = '{name}'", max_results=1)
+        model = client.get_registered_model(name) if found else None
+        number = model.aliases.get(target, target) if model else target
+        versions = client.search_model_versions(f"name = '{name}'") if model else []
+        for version in versions:
+            if str(version.version) == str(number):
+                return _of_version(client, version, dict(model.aliases) if model else {})
+        named = [client.get_experiment_by_name(n) for n in (EXPERIMENT, SWEEP_EXPERIMENT)]
+        known = [experiment.experiment_id for experiment in named if experiment]
+        if run := _run(client, known, target):
+            return _of_run(run)
+        numbers = sorted((str(v.version) for v in versions), key=int)
+        aliases = [f"{alias} ({v})" for alias, v in (model.aliases if model else {}).items()]
+        runs = client.search_runs(known, "attributes.status = 'FINISHED'") if known else []
+        cells = sorted({run.data.tags[CELL] for run in runs if CELL in run.data.tags})
+        raise GateError(
+            f"Expected a version of {name}, an alias, a cell or a run's id, got '{target}'. "
+            f"There are versions {', '.join(numbers) or 'none'}; aliases "
+            f"{', '.join(aliases) or 'none'}; cells {', '.join(cells) or 'none'}."
+        )
+
+
+def told(trace: Trace) -> Iterator[str]:
+    """The same as lines of text, a heading for each part."""
+    for part, values in trace.items():
+        yield part
+        for key, value in values.items():
+            if isinstance(value, Mapping):
+                yield f"  {key}"
+                yield from (f"    {inner}: {text}" for inner, text in value.items())
+            else:
+                yield f"  {key}: {value}"
+
+
+def _of_version(client: MlflowClient, version: Any, aliases: Mapping[str, str]) -> Trace:
+    tags = version.tags
+    manifest = read_manifest(version)
+    parameters = json.loads(tags.get("params", "{}"))
+    data = json.loads(tags.get("data", "{}"))
+    return {
+        "model": {
+            "name": version.name,
+            "version": str(version.version),
+            "aliases": ", ".join(a for a, v in aliases.items() if str(v) == str(version.version)),
+            "candidate": tags.get("candidate", "unknown"),
+            "gate": tags.get("gate", "unknown"),
+            "files": {file.path: file.md5 for file in manifest.files},
+        },
+        "data": data,
+        "code": _code(tags),
+        "parameters": parameters,
+        "prefills": _prefills(parameters, data),
+    }
+
+
+def _of_run(run: Run) -> Trace:
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    data = {each.dataset.name: each.dataset.digest for each in inputs}
+    tags = run.data.tags
+    return {
+        "model": {
+            "run": run.info.run_id,
+            "cell": tags.get(CELL, "unknown"),
+            "seed": tags.get("replicate", "unknown"),
+            "made from": tags.get("models", "unknown"),
+        },
+        "data": data,
+        "code": _code(tags),
+        "parameters": dict(sorted(run.data.params.items())),
+        "prefills": _prefills(run.data.params, data),
+    }
+
+
+def _code(tags: Mapping[str, str]) -> dict[str, Any]:
+    stages = {key.removeprefix(STAGE): tags[key] for key in sorted(tags) if key.startswith(STAGE)}
+    return {
+        "git_commit": tags.get("git_commit", "unknown"),
+        "dvc_lock": tags.get("dvc_lock", "unknown"),
+        "stages": stages,
+    }
+
+
+def _prefills(parameters: Mapping[str, str], data: Mapping[str, str]) -> dict[str, Any]:
+    """How prompts were prefilled in training, and with which files."""
+    known = {key: parameters[f"train.{key}"] for key in PREFILLING if f"train.{key}" in parameters}
+    return {
+        **known,
+        "files": {path: md5 for path, md5 in data.items() if path.startswith(PREFILLS)},
+    }
+
+
+def _run(client: MlflowClient, known: list[str], target: str) -> Run | None:
+    """A run by its id, or a cell's newest finished one: of `recap run`, else of the sweep."""
+    if not known:
+        return None
+    if re.fullmatch(r"[0-9a-f]{32}", target):
+        runs = client.search_runs(known, f"attributes.run_id = '{target}'")
+        return next(iter(runs), None)
+    if not re.fullmatch(r"[\w/-]+", target):
+        return None
+    for name in (target, f"{SWEEP}/{target}"):
+        query = f"tags.{CELL} = '{name}' and attributes.status = 'FINISHED'"
+        order = ["attributes.start_time DESC"]
+        if runs := client.search_runs(known, query, max_results=1, order_by=order):
+            return runs[0]
+    return None

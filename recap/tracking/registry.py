@@ -1,0 +1,396 @@
+"""Versions of the trained policy in MLflow's registry, and who is challenger and champion.
+
+A version is light: the manifest of its files, which DVC holds, and its outcomes on the gate's
+prompts. Equal content is one version, on all machines. The alias ``challenger`` goes only to what
+passed its gate; ``champion`` moves by promotion alone. MLflow keeps no history of aliases: every
+move is first written down, in a file of the clone (recap/tracking/history.py) and as a tag.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recap.analysis.promotion import promotion_decision
+from recap.errors import DataError, GateError
+from recap.params.whole import Params
+from recap.rows import write_json
+from recap.runtime.locks import STATE, exclusive
+from recap.tracking.history import EVIDENCE, MANIFEST, History, Move, champions, me, now
+from recap.tracking.manifest import Manifest, check_version
+from recap.tracking.runs import FINGERPRINT, artifact_text, experiment_id, write_again
+from recap.tracking.store import database, store_name
+from recap.types.decisions import GateCheck, GateDecision, VersionEvidence
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+PASSED, REFUSED = "passed", "refused"
+HISTORY = "history."
+"""Beginning of the model's tags that hold one Move each; what follows puts them in order."""
+FIRST = "`recap run` registers a candidate; it becomes challenger when it passes the gate."
+AS_IT_WAS = "Champion and aliases are as they were."
+
+
+def ensure_registered(
+    client: MlflowClient,
+    root: Path,
+    manifest: Manifest,
+    evidence: Path,
+    provenance: Mapping[str, str],
+) -> str:
+    """The version that holds ``manifest``, found by content or made; returns its number.
+
+    ``evidence`` is the file that the manifest names; ``provenance`` are tags the content does not
+    imply; those it has already stay. A version that passed and was never champion becomes
+    challenger. What the clone's history knows of this store and the store has lost is restored
+    first. Raises DataError when the evidence is not what the manifest names.
+    """
+    kept = History(root, manifest.name, store_name(root))
+    content = read_evidence(evidence)
+    check_version(manifest, content)
+    with exclusive(root / STATE / "registry.lock"):
+        write_again(partial(_restore, client, root, manifest.name, kept))
+        write = partial(_registered, client, root, manifest, content)
+        number = write_again(write)
+        known = client.get_model_version(manifest.name, number).tags
+        for key, text in provenance.items():
+            if key not in known:
+                client.set_model_version_tag(manifest.name, number, key, text)
+        kept.keep(manifest, content)
+        if not any(move.fingerprint == manifest.fingerprint for move in kept.moves()):
+            kept.append(_move("register", number, manifest.fingerprint, None))
+        _remember(client, kept, manifest.name)
+    return number
+
+
+def aliases_of(client: MlflowClient, name: str, version: str) -> tuple[str, ...]:
+    """The aliases that point to a version."""
+    found = _model(client, name).aliases
+    return tuple(sorted(alias for alias, number in found.items() if str(number) == version))
+
+
+def check_store(root: Path) -> None:
+    """Raise GateError where nothing was ever published: opening the store would make one."""
+    file = database(root)
+    if file is not None and not file.is_file():
+        raise GateError(f"Expected versions in {file}, found no such store. {FIRST}")
+
+
+def promote(
+    client: MlflowClient, root: Path, params: Params, version: str | None, override: str | None
+) -> Move:
+    """Make ``version`` (the challenger, when none is named) the champion.
+
+    Raises GateError when there is none or it is champion already; when it did not pass its gate,
+    when it lies below the champion, or when the evidence for either answer is missing or unequal,
+    unless ``override`` says why it shall be champion all the same.
+    """
+    name = params.registration.name
+    if override is not None and not override.strip():
+        raise GateError("Expected the reason of the override, got none. Say why in some words.")
+    with exclusive(root / STATE / "registry.lock"):
+        model = _known(client, name)
+        candidate = _candidate(client, model, version)
+        number, champion = str(candidate.version), _champion(model)
+        if champion == number:
+            raise GateError(f"Version {number} is the champion already; nothing to promote.")
+        refused = _refusals(client, params, candidate, champion)
+        if refused and override is None:
+            raise GateError(
+                f"Expected version {number} to be fit for champion, got: {'; '.join(refused)}. "
+                f"{AS_IT_WAS} Train a better one, or measure both alike; `recap promote --version "
+                f'{number} --override "why"` promotes it all the same, and the history says why.'
+            )
+        move = _move("promote", number, candidate.tags[FINGERPRINT], champion)
+        if refused:
+            move = move.model_copy(update={"reason": override, "refused": tuple(refused)})
+        return _make(client, History(root, name, store_name(root)), model, move)
+
+
+def rollback(client: MlflowClient, root: Path, name: str) -> Move:
+    """Bring the champion before the present one back; raises GateError when there was none."""
+    with exclusive(root / STATE / "registry.lock"):
+        model = _known(client, name)
+        line = champions(history(model.tags))
+        if len(line) < 2:
+            raise GateError(
+                f"Expected an earlier champion of {name}, found none in its history. Promote first."
+            )
+        before = client.get_model_version(name, line[-2])
+        move = _move("rollback", line[-2], before.tags[FINGERPRINT], line[-1])
+        return _make(client, History(root, name, store_name(root)), model, move)
+
+
+def history(tags: Mapping[str, str]) -> list[Move]:
+    """All moves of the alias ``champion``, oldest first, from a model's tags."""
+    keys = sorted(key for key in tags if key.startswith(HISTORY))
+    return [Move.model_validate_json(tags[key]) for key in keys]
+
+
+def read_version(version: ModelVersion) -> tuple[Manifest, bytes]:
+    """What a version is made of, from its artifacts.
+
+    Raises DataError when they are gone, or not what was registered.
+    """
+    manifest = read_manifest(version)
+    if manifest.evidence is None or manifest.fingerprint != version.tags.get(FINGERPRINT):
+        raise DataError(
+            "Expected a manifest that names the outcomes of each prompt, got one without, of an "
+            "earlier time or another version."
+        )
+    evidence = artifact_text(version.source, EVIDENCE).encode()
+    check_version(manifest, evidence)
+    return manifest, evidence
+
+
+def read_evidence(path: Path) -> bytes:
+    """The file that the stage register wrote beside the manifest."""
+    if not path.is_file():
+        raise DataError(f"Expected the file {path}, found none. Run the stage that makes it.")
+    return path.read_bytes()
+
+
+def read_manifest(version: ModelVersion) -> Manifest:
+    """A version's manifest; raises DataError when it is gone."""
+    return Manifest.model_validate_json(artifact_text(version.source, MANIFEST))
+
+
+def _refusals(
+    client: MlflowClient, params: Params, candidate: ModelVersion, champion: str | None
+) -> list[str]:
+    """What speaks against the candidate; empty where evidence shows that nothing does."""
+    try:
+        manifest, evidence = read_version(candidate)
+    except DataError as error:
+        return [f"version {candidate.version} carries no evidence: {error}"]
+    refused = [] if manifest.decision.passed else _failed(manifest.decision)
+    if champion is None:
+        return refused
+    theirs, lost = None, list[str]()
+    try:
+        content = read_version(_version(client, params.registration.name, champion))[1]
+        theirs = VersionEvidence.model_validate_json(content)
+    except DataError as error:
+        lost = [f"version {champion}, the champion, carries no evidence: {error}"]
+    decision = promotion_decision(
+        VersionEvidence.model_validate_json(evidence),
+        theirs,
+        params.gate,
+        names=(f"version {candidate.version}", f"version {champion}"),
+        resamples=params.evaluate.bootstrap,
+        seed=params.seed,
+    )
+    return [*refused, *(lost or _failed(decision))]
+
+
+def _failed(decision: GateDecision) -> list[str]:
+    return [_said(check) for check in decision.checks if not check.passed]
+
+
+def _said(check: GateCheck) -> str:
+    lacking = f"; not enough evidence: it takes {check.lacking}" if check.lacking else ""
+    return f"{check.name}: {check.measured}, required {check.required}{lacking}"
+
+
+def _model(client: MlflowClient, name: str) -> RegisteredModel:
+    """The registered model; it is made when missing."""
+    found = client.search_registered_models(f"name = '{name}'", max_results=1)
+    return client.get_registered_model(name) if found else client.create_registered_model(name)
+
+
+def _known(client: MlflowClient, name: str) -> RegisteredModel:
+    """The registered model; a question makes none. Raises GateError when there is none."""
+    if not client.search_registered_models(f"name = '{name}'", max_results=1):
+        raise GateError(f"Expected the registered model {name}, found none. {FIRST}")
+    return client.get_registered_model(name)
+
+
+def _alias(model: RegisteredModel, alias: str) -> str | None:
+    number = model.aliases.get(alias)
+    return None if number is None else str(number)
+
+
+def _champion(model: RegisteredModel) -> str | None:
+    """By its alias; where somebody took that away, by the history: no champion is compared with
+    nothing.
+    """
+    return _alias(model, CHAMPION) or next(iter(champions(history(model.tags))[-1:]), None)
+
+
+def _candidate(client: MlflowClient, model: RegisteredModel, version: str | None) -> ModelVersion:
+    known = _versions(client, model.name)
+    number = version or _alias(model, CHALLENGER)
+    for found in known:
+        if str(found.version) == number:
+            return found
+    listed = ", ".join(f"{v.version} ({v.tags.get('gate', 'no gate')})" for v in known)
+    champion = _champion(model)
+    if version is None and champion is not None:
+        raise GateError(
+            f"Version {champion} is the champion already, and no version challenges it: nothing to "
+            f"promote. There are versions {listed}; --version names one."
+        )
+    wanted = f"version {version}" if version else f"a version with the alias '{CHALLENGER}'"
+    raise GateError(
+        f"Expected {wanted} of {model.name}, found versions {listed or 'none'}. {FIRST}"
+    )
+
+
+def _versions(
+    client: MlflowClient, name: str, fingerprint: str | None = None
+) -> list[ModelVersion]:
+    """All versions, or those of one content, the oldest first."""
+    which = "" if fingerprint is None else f" and tags.{FINGERPRINT} = '{fingerprint}'"
+    found = client.search_model_versions(f"name = '{name}'{which}")
+    return sorted(found, key=lambda version: int(version.version))
+
+
+def _version(client: MlflowClient, name: str, number: str) -> ModelVersion:
+    """One version; raises DataError when the store has it no more."""
+    for found in _versions(client, name):
+        if str(found.version) == number:
+            return found
+    raise DataError(f"Expected version {number} of {name} in the store, found none.")
+
+
+def _registered(client: MlflowClient, root: Path, manifest: Manifest, evidence: bytes) -> str:
+    """The number of the one version of this content, and its place as challenger.
+
+    No store keeps two machines from making one each at the same moment: all keep the first, and
+    the others go, unless somebody gave them an alias.
+    """
+    name, content = manifest.name, manifest.fingerprint
+    _model(client, name)
+    if not _versions(client, name, content):
+        _create(client, root, manifest, evidence)
+    first, *others = _versions(client, name, content)
+    model = _model(client, name)
+    moved = {move.version for move in history(model.tags)}
+    used = moved | {str(number) for number in model.aliases.values()}
+    for other in others:
+        if str(other.version) not in used:
+            client.delete_model_version(name, other.version)
+    ours = {str(version.version) for version in (first, *others)}
+    if manifest.decision.passed and not ours & moved:
+        client.set_registered_model_alias(name, CHALLENGER, first.version)
+    return str(first.version)
+
+
+def _create(client: MlflowClient, root: Path, manifest: Manifest, evidence: bytes) -> ModelVersion:
+    """A version whose artifacts are the manifest and the outcomes."""
+    experiment = experiment_id(client, root)
+    holder = client.create_logged_model(experiment, name=manifest.candidate)
+    with tempfile.TemporaryDirectory() as folder:
+        write_json(Path(folder) / MANIFEST, manifest)
+        (Path(folder) / EVIDENCE).write_bytes(evidence)
+        client.log_model_artifacts(holder.model_id, folder)
+    client.finalize_logged_model(holder.model_id, "READY")
+    return client.create_model_version(
+        manifest.name,
+        source=holder.artifact_location,
+        model_id=holder.model_id,
+        tags={
+            FINGERPRINT: manifest.fingerprint,
+            "candidate": manifest.candidate,
+            "gate": PASSED if manifest.decision.passed else REFUSED,
+            "gate_reasons": "; ".join(_failed(manifest.decision)) or "every check passed",
+            "rates": json.dumps({k: rate.model_dump() for k, rate in manifest.rates.items()}),
+        },
+    )
+
+
+def _restore(client: MlflowClient, root: Path, name: str, kept: History) -> None:
+    """Give the store what it has lost of the clone's history: versions, moves, the champion.
+
+    Raises DataError when a champion's files are gone from the records.
+    """
+    known = kept.moves()
+    if not known:
+        return
+    model = _model(client, name)
+    there = {move.key for move in history(model.tags)}
+    lost = [move for move in known if move.action != "register" and move.key not in there]
+    if not lost and _versions(client, name):
+        return
+    numbers = {v.tags.get(FINGERPRINT): str(v.version) for v in _versions(client, name)}
+    for move in known:
+        content = move.fingerprint
+        needed = move in lost
+        if content is None or content in numbers or not (needed or kept.has(content)):
+            continue
+        numbers[content] = _registered(client, root, *kept.kept(content))
+    renumbered = [
+        move.model_copy(update={"version": numbers.get(move.fingerprint, move.version)})
+        for move in lost
+    ]
+    told = sorted([*history(model.tags), *renumbered], key=lambda move: move.at)
+    for place, move in enumerate(told):
+        if move.key not in there:
+            previous = next(iter(champions(told[:place])[-1:]), None)
+            _tell(client, name, move.model_copy(update={"previous": previous}))
+    _settle(client, name)
+
+
+def _settle(client: MlflowClient, name: str) -> None:
+    """Have the alias ``champion`` point where the history ends; who was champion challenges not."""
+    model = _model(client, name)
+    moves = history(model.tags)
+    if line := champions(moves):
+        client.set_registered_model_alias(name, CHAMPION, line[-1])
+    if _alias(model, CHALLENGER) in {move.version for move in moves}:
+        client.delete_registered_model_alias(name, CHALLENGER)
+
+
+def _remember(client: MlflowClient, kept: History, name: str) -> None:
+    """Add to the clone's file the moves that other clones made in this store."""
+    known = {move.key for move in kept.moves()}
+    versions = {str(version.version): version for version in _versions(client, name)}
+    for move in history(_model(client, name).tags):
+        version = versions.get(move.version)
+        content = move.fingerprint or (version.tags.get(FINGERPRINT) if version else None)
+        told = move.model_copy(update={"fingerprint": content})
+        if told.key in known:
+            continue
+        if version is not None and content is not None and not kept.has(content):
+            with contextlib.suppress(DataError):  # made without evidence: only its move is told
+                kept.keep(*read_version(version))
+        kept.append(told)
+
+
+def _move(action: str, version: str, fingerprint: str, previous: str | None) -> Move:
+    """What happens now, by this user."""
+    return Move.model_validate(
+        {
+            "action": action,
+            "version": version,
+            "previous": previous,
+            "at": now(),
+            "by": me(),
+            "fingerprint": fingerprint,
+        }
+    )
+
+
+def _make(client: MlflowClient, kept: History, model: RegisteredModel, move: Move) -> Move:
+    """Write the move down, then make it."""
+    kept.append(move)
+    _tell(client, model.name, move)
+    client.set_registered_model_alias(model.name, CHAMPION, move.version)
+    if _alias(model, CHALLENGER) == move.version:
+        client.delete_registered_model_alias(model.name, CHALLENGER)
+    return move
+
+
+def _tell(client: MlflowClient, name: str, move: Move) -> None:
+    """A tag of the model for the move; two clones that move at once write two."""
+    key = f"{HISTORY}{move.at}.{secrets.token_hex(2)}"
+    client.set_registered_model_tag(name, key, move.model_dump_json())

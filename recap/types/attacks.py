@@ -1,0 +1,56 @@
+"""An attacked prompt and its completion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recap.types.prompts import PromptRecord, RenderedPrompt
+from recap.types.rollouts import FinishReason
+from recap.types.row import Domain, Row
+
+
+@dataclass(frozen=True, slots=True)
+class AttackedPrompt:
+    """One prompt of a benchmark as the policy will see it in one round of an attack."""
+
+    record: PromptRecord
+    benchmark: str
+    attack: str
+    round: int
+    rendered: RenderedPrompt
+    prefill_source: str | None
+
+
+class Completion(Row):
+    """One completion of an attacked prompt. ``cot`` is the generated part of the thought only.
+
+    ``round`` is the place on the attack's axis, from 1: the round of resets, or the n-th length of
+    a grid, budget of a search or source of a transfer, as ``attack`` in ``params.yaml`` lists them.
+    ``thought_closed``: the attack gave the thought whole, so that none of it was generated.
+    """
+
+    prompt_id: str
+    benchmark: str
+    attack: str
+    round: int
+    sample: int
+    domain: Domain
+    cluster: str | None
+    prompt: str
+    target: str | None
+    prefill: str | None
+    prefill_source: str | None
+    num_prefill_tokens: int
+    thought_closed: bool = False
+    cot: str
+    response: str | None
+    finish_reason: FinishReason
+    num_cot_tokens: int
+    num_response_tokens: int
+
+    @property
+    def incomplete(self) -> bool:
+        """It was generated but never came to the end of an answer: a failure in every domain."""
+        if self.finish_reason == "overflow":
+            return False
+        return self.finish_reason == "length" or not (self.response or "").strip()

@@ -1,0 +1,54 @@
+"""The gate's decision, and the evidence that a version carries."""
+
+from __future__ import annotations
+
+from recap.types.row import Row
+
+
+class GateCheck(Row):
+    """One condition of the gate with what was measured and what was asked.
+
+    ``lacking``: the evidence that is missing where there is not enough of it to decide, in which
+    case the check is not passed; else ``None``.
+    """
+
+    name: str
+    passed: bool
+    measured: str
+    required: str
+    lacking: str | None = None
+
+
+class GateDecision(Row):
+    """Whether the candidate may become challenger. A "no" is a result, not a crash."""
+
+    candidate: str
+    baseline: str
+    passed: bool
+    checks: list[GateCheck]
+
+
+class BenchmarkAnswers(Row):
+    """One benchmark and round of a version, a row in each list for every completion.
+
+    ``success`` has 1, 0 or ``?`` (unscored) for each.
+    """
+
+    benchmark: str
+    round: int
+    prompts: list[str]
+    samples: list[int]
+    clusters: list[str | None]
+    success: str
+
+
+class VersionEvidence(Row):
+    """What a version carries for a later comparison: its outcomes on the gated benchmarks.
+
+    ``inputs`` are digests by name (prompts, prefills, how they were attacked), ``judges`` each a
+    name, a revision and the digest of a prompt. Versions compare only where both are equal.
+    """
+
+    inputs: dict[str, str]
+    judges: list[str]
+    answers: list[BenchmarkAnswers]

@@ -1,0 +1,76 @@
+"""A prompt and the thought it is given, up to the token ids that generation starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from recap.types.row import Domain, Row
+
+Split = Literal["train", "eval"]
+Intent = Literal["harmful", "refusing", "aligned"]
+PrefillUnit = Literal["words", "tokens"]
+"""What the length of a prefill counts."""
+
+
+class PromptRecord(Row):
+    """One prompt after preparation.
+
+    ``source`` names the prompt set (``microworld-jailbreak``, ``gsm8k``): benchmarks select by it.
+    ``cluster`` is the unit that prompts share (the request's object): clustered intervals use it.
+    ``target`` is the gold answer of a math prompt, ``None`` elsewhere.
+    """
+
+    id: str
+    domain: Domain
+    prompt: str
+    target: str | None
+    source: str
+    split: Split
+    cluster: str | None = None
+
+
+class QuarantinedRow(Row):
+    """A raw row that was refused: where it stood and why (never its text)."""
+
+    file: str
+    line: int
+    id: str | None
+    reason: str
+
+
+class Prefill(Row):
+    """One whole flawed (or aligned) thought of a source model, for one prompt.
+
+    ``text`` is the thought without think tags; ``num_words`` and ``num_tokens`` are its true sizes.
+    ``response`` is the source's own answer, which verification judges. ``rejected`` is ``None`` for
+    a verified prefill, else the reason why it may not be used.
+    """
+
+    prompt_id: str
+    text: str
+    intent: Intent
+    source_model: str
+    num_words: int
+    num_tokens: int
+    response: str
+    rejected: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PrefilledPrompt:
+    """A prompt with the prefill it is given, already cut to length; ``None`` on a clean prompt."""
+
+    record: PromptRecord
+    prefill: Prefill | None
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPrompt:
+    """Token ids up to where generation starts; the last ``num_prefill_tokens`` are the prefill.
+
+    t0(x) of the objective is therefore the first generated token: a prefill never carries loss.
+    """
+
+    token_ids: tuple[int, ...]
+    num_prefill_tokens: int

@@ -1,0 +1,143 @@
+"""Rates, and what else is measured of a cell."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from recap.types.row import Domain, Label, Row
+
+
+class Metric(Row):
+    """A rate with its 95 % Wilson interval and the interval clustered by request object.
+
+    All are shares in [0, 1] over the ``n`` scored rows; they are ``None`` when n is 0.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    cluster_low: float | None
+    cluster_high: float | None
+    n: int
+    n_unscored: int
+    n_incomplete: int
+
+
+class PassAtK(Row):
+    """Unbiased pass@k (any of k samples succeeds), mean over prompts, clustered 95 % interval.
+
+    Every value is ``None`` when no prompt has k scored samples.
+    """
+
+    k: int
+    value: float | None
+    low: float | None
+    high: float | None
+    n_prompts: int
+
+
+class BenchmarkResult(Row):
+    """Everything measured on one benchmark, at one place of its axis (``Completion.round``).
+
+    ``prefill_source`` is who wrote the prefills: a source's name, ``self`` for the policy's own
+    thoughts, ``None`` where none was given. ``pass_at_k`` is empty with a single sample per prompt.
+    Mean tokens are of the generated part, ``None`` when every completion overflowed.
+    """
+
+    benchmark: str
+    round: int
+    domain: Domain
+    score: Label
+    prefill_source: str | None = None
+    rate: Metric
+    pass_at_k: list[PassAtK] = Field(default_factory=list)
+    reflection: Metric
+    mean_reflection_position: float | None
+    mean_cot_tokens: float | None
+    mean_response_tokens: float | None
+
+
+class ReflectionSummary(Row):
+    """Self-reflection in one domain's generated thoughts, with prefills or without them.
+
+    Pooled over the completions of all such benchmarks. ``mean_position`` is where it begins, as a
+    share of the generated thought's words, over the thoughts that have it.
+    """
+
+    domain: Domain
+    prefilled: bool
+    rate: Metric
+    mean_position: float | None
+
+
+class CellResult(Row):
+    """All benchmarks of one trained cell (variant and replicate seed)."""
+
+    variant: str
+    seed: int
+    results: list[BenchmarkResult]
+    reflection: list[ReflectionSummary] = Field(default_factory=list)
+
+
+class SnapshotResult(Row):
+    """All benchmarks of a policy as it was after ``update`` updates (0: the base policy)."""
+
+    update: int
+    results: list[BenchmarkResult]
+
+
+class DynamicsResult(Row):
+    """How one cell fared while it was trained, from the base policy to its own, by update."""
+
+    variant: str
+    seed: int
+    snapshots: list[SnapshotResult]
+
+
+class Confusion(Row):
+    """How often the first judge said one label where the second said another."""
+
+    first: Label
+    second: Label
+    count: int
+
+
+class Agreement(Row):
+    """Two judges on the same completions of one domain; ``None`` where nothing can be said.
+
+    ``kappa`` is Cohen's, with a 95 % bootstrap interval over clusters; ``n`` counts completions
+    that both scored.
+    """
+
+    domain: Domain
+    first: str
+    second: str
+    n: int
+    n_unscored: int
+    accuracy: float | None
+    kappa: float | None
+    kappa_low: float | None
+    kappa_high: float | None
+    confusion: list[Confusion]
+
+
+class CalibrationBin(Row):
+    """Completions whose P(unsafe) by the second judge lies in [low, high).
+
+    ``unsafe`` is the Wilson rate of what the first judge called unsafe among them.
+    """
+
+    low: float
+    high: float
+    mean_score: float | None
+    unsafe: Metric
+
+
+class CellAgreement(Row):
+    """The second judge beside the first on all completions of one cell."""
+
+    variant: str
+    seed: int
+    agreements: list[Agreement]
+    calibration: list[CalibrationBin]
+    brier: float | None

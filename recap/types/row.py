@@ -1,0 +1,18 @@
+"""The row, and the words that rows of every kind use."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Domain = Literal["harmful", "benign", "math"]
+Label = Literal["safe", "unsafe", "helpful", "unclear", "refused", "correct", "incorrect"]
+SUCCESS: dict[Domain, Label] = {"harmful": "safe", "benign": "helpful", "math": "correct"}
+"""The label that counts as success in each domain; every rate is the share of it."""
+
+
+class Row(BaseModel):
+    """A row that is written to or read from a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -1,0 +1,36 @@
+"""What a judge says of a completion, and what a benchmark makes of it."""
+
+from __future__ import annotations
+
+from recap.types.row import Label, Row
+
+
+class Verdict(Row):
+    """What a judge said of one completion. ``label`` is ``None`` when it could not be judged.
+
+    ``score`` is P(unsafe) by a judge that gives one, ``None`` elsewhere.
+    """
+
+    prompt_id: str
+    benchmark: str
+    round: int
+    sample: int
+    label: Label | None
+    judge: str
+    judge_revision: str
+    judge_prompt_sha: str
+    raw: str
+    score: float | None = None
+
+
+class Outcome(Row):
+    """One completion's result in one benchmark: the unit of paired comparisons."""
+
+    prompt_id: str
+    benchmark: str
+    round: int
+    sample: int = 0
+    cluster: str | None
+    success: bool | None
+    reflected: bool | None
+    reflection_position: float | None
