@@ -26,7 +26,7 @@ def test_readme_tree_is_the_tree() -> None:
     packages = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "recap").iterdir()
-        if path.is_dir() and not path.name.startswith("__")
+        if (path / "__init__.py").is_file()
     }
     assert packages - shown == set()
 
