@@ -26,7 +26,7 @@ export VLLM_NO_USAGE_STATS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help install run plan report journey lint types imports unit test portable faults bench sweep curve compare deps deploy clean
+.PHONY: help install run plan report journey lint types imports unit test portable faults bench sweep curve compare deps house deploy clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -93,6 +93,9 @@ compare: $(STAMP)  ## curriculum and turning reward beside the fixed schedule (h
 
 deps: $(STAMP)  ## write the code dependencies of each stage into dvc.yaml
 	@python -m tests.contract.stage_deps
+
+house: $(STAMP)  ## draw the picture in docs/architecture.md from the imports
+	@python -m tests.contract.house
 
 deploy: $(STAMP)  ## nightly runs on the Prefect server named by PREFECT_API_URL (infra/prefect.yaml)
 	@test -n "$${PREFECT_API_URL:-}" || { echo "Expected PREFECT_API_URL to name a Prefect server, got nothing. Start one (prefect server start) and export its URL, e.g. http://127.0.0.1:4200/api" >&2; exit 2; }

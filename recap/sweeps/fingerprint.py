@@ -35,7 +35,7 @@ class Fingerprints:
     def __init__(self, root: Path, pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> None:
         """``root`` holds the code that ``pipeline`` declares."""
         self._root, self._params = root, params
-        self._stages = dict(_expanded(pipeline, params))
+        self._stages = dict(expanded(pipeline, params))
         self._owner = {out: address for address, stage in self._stages.items()
                        for out in stage["outs"]}  # fmt: skip
         self._known: dict[str, str] = {}
@@ -95,7 +95,7 @@ def tracked_files(folder: Path) -> list[str]:
     return sorted(name for name in files if not _IGNORED.search(name))
 
 
-def _expanded(
+def expanded(
     pipeline: Mapping[str, Any], params: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every stage of dvc.yaml with its templates filled in, by address."""
