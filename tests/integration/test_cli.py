@@ -158,7 +158,8 @@ def test_a_folder_that_takes_nothing_is_one_message(
 ) -> None:
     fail = f"lambda path: (_ for _ in ()).throw(OSError({number}, 'no', '.recap'))"
     script = (
-        f"import recap.params as p; p.read_params = {fail}; from recap.cli.main import app; app()"
+        f"import recap.params.whole as p; p.read_params = {fail}\n"
+        "from recap.cli.main import app; app()"
     )
     done = call(tmp_path, "-c", script, "plan")
     assert done.returncode == code
