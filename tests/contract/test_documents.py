@@ -17,7 +17,8 @@ from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
 from tests.contract.stage_deps import ROOT
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+GUIDES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+DOCUMENTS = [ROOT / "README.md", *GUIDES, *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 def test_readme_tree_is_the_tree() -> None:
@@ -44,6 +45,20 @@ def test_documents_name_only_targets_and_commands_that_exist(path: Path) -> None
     for group in groups:
         known = set(re.findall(rf'@{group}_app\.command\("(\w+)"\)', cli))
         assert set(re.findall(rf"`recap {group} ([a-z]+)", text)) <= known
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+def test_guides_name_only_files_and_sections_that_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tops = "recap|tests|infra|docs|flows|experiments"
+    named = set(re.findall(rf"`((?:{tops})/[^`]*)`", text))
+    named |= {link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text)}
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    assert len(named) >= {"CONTRIBUTING.md": 40, "SECURITY.md": 2}[path.name]
+    for name, section in re.findall(r'`(docs/\w+\.md)`, section "?([A-Z][\w, ]*\w)', text):
+        assert re.search(rf"^##+ {section}", (ROOT / name).read_text("utf-8"), re.MULTILINE), (
+            section
+        )
 
 
 def test_what_is_asked_of_each_claim_is_what_the_code_asks() -> None:
