@@ -38,7 +38,7 @@ def test_documents_name_only_targets_and_commands_that_exist(path: Path) -> None
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
-    cli = (ROOT / "recap/cli/main.py").read_text(encoding="utf-8")
+    cli = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "recap/cli").glob("*.py"))
     commands = set(re.findall(r"@app\.command\(\)\ndef (\w+)", cli))
     groups = set(re.findall(r'app\.add_typer\(\w+, name="(\w+)"', cli))
     assert set(re.findall(r"`recap ([a-z]+)", text)) <= commands | groups

@@ -328,30 +328,6 @@ def test_a_link_to_trainings_source_is_no_other_source(
     read_params(_write(tmp_path, {"sources.origins": others}))
 
 
-def test_a_key_stands_once(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text()
-    file = tmp_path / "params.yaml"
-    last = text.count("\n") + 1
-    for added, message in (
-        ("seed: 3\n", rf"'seed' again in line {last}\. Remove one"),
-        ("more: {a: 1, b: 2, a: 3}\n", rf"'a' again in line {last}"),
-    ):
-        file.write_text(text + added)
-        with pytest.raises(ParameterError, match=message):
-            read_params(file)
-
-
-def test_a_missing_file_and_broken_yaml_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="Expected the parameter file"):
-        read_params(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text("seed: [")
-    with pytest.raises(ParameterError, match="not valid YAML"):
-        read_params(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text("")
-    with pytest.raises(ParameterError, match="do not fit"):
-        read_params(tmp_path / "params.yaml")
-
-
 def test_a_variant_changes_only_what_it_names(tmp_path: Path) -> None:
     file = _write(
         tmp_path, {"variants.hot": {"alpha": 0.75, "grpo": {"temperature": 1.5}}, "train.tau": 0.8}
