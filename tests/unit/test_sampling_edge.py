@@ -36,6 +36,8 @@ from tests.rounding import logprob_rounding
 from tests.unit.attack_cases import SETTINGS, CountingGuardian, selection_of
 from tests.unit.slow_sampler import SlowSampler
 
+pytestmark = pytest.mark.slow  # all of them together
+
 CONTEXT, VOCABULARY, PAD = 20, 12, 0
 NEVER = -1
 
@@ -147,7 +149,6 @@ def test_rows_are_drawn_as_if_alone(name: str, call: dict) -> None:  # type: ign
                 assert len(sample.token_ids) == max(room, 0) < decoding.max_tokens
 
 
-@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(call=calls(), cut=st.integers(1, CONTEXT), name=st.sampled_from(["fused", "forward"]))
 def test_a_conversations_calls_are_too(call: dict, cut: int, name: str) -> None:  # type: ignore[type-arg]

@@ -22,6 +22,8 @@ from recap.types.results import CellResult, DynamicsResult, SnapshotResult
 from tests.unit.sweep_ledger import ROOT, clone, measured, record, set_sweep
 from tests.unit.test_report_numbers import cell, rate, result
 
+pytestmark = pytest.mark.slow  # all of them together
+
 NBSP = "\N{NO-BREAK SPACE}"
 
 
@@ -142,7 +144,6 @@ def test_what_is_missing_or_stale_is_named_and_left_out(root: Path) -> None:
     assert "(1 of 3 seeds)" in "\n".join(lines)  # a claim's pairs share seed 0 alone
 
 
-@pytest.mark.slow
 def test_a_removed_variant_vanishes_though_its_file_lies_there(root: Path) -> None:
     set_sweep(root, axes={"alpha": [0.0, 0.25, 0.5]})
     record(root, Cell("alpha_25", 0), "1010", "1111")
@@ -176,7 +177,6 @@ def test_a_page_of_nothing_has_every_cell_missing_and_no_picture(tmp_path: Path)
     assert not list(root.rglob("*.png"))
 
 
-@pytest.mark.slow
 def test_pictures_are_small_narrow_and_the_same_each_time(root: Path) -> None:
     ledger = Ledger(root / LEDGER)
     for seed in (0, 1):
@@ -363,7 +363,6 @@ def test_a_length_is_the_papers_by_its_share_of_the_centres(
     assert published("prefill_length", value, words=found).get("StrongREJECT-Prefill") == prefill
 
 
-@pytest.mark.slow
 def test_the_claims_as_they_are_asked_hold_no_number_of_a_run(root: Path) -> None:
     """The same text, whatever was measured."""
     claims = write_page(root).with_name("claims.md")
