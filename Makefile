@@ -1,5 +1,5 @@
 # make run [SEED=n] [WORKERS=n]   the pipeline, from nothing to a registered model and a report
-# make test                       lint, types, import contracts, tests
+# make test [ARGS="-k gate"]      lint, types, import contracts, tests
 # make help                       everything else
 
 SHELL := /bin/bash
@@ -26,7 +26,7 @@ export VLLM_NO_USAGE_STATS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help install run plan report journey lint types imports unit test portable faults bench sweep curve compare deps house deploy clean
+.PHONY: help install run plan report journey lint types imports quick unit test portable faults bench sweep curve compare deps house deploy clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -56,9 +56,10 @@ report: $(STAMP)  ## the last results and where the page lies
 journey: $(STAMP)  ## write docs/a-rows-journey.md
 	@recap journey
 
-lint: $(STAMP)  ## ruff: rules and format
+lint: $(STAMP)  ## ruff: rules and format; codespell: words
 	@ruff check .
 	@ruff format --check -q .
+	@codespell *.md *.yaml docs infra recap flows experiments tests
 
 types: $(STAMP)  ## mypy on recap and flows
 	@mypy
@@ -66,11 +67,14 @@ types: $(STAMP)  ## mypy on recap and flows
 imports: $(STAMP)  ## who may import whom
 	@lint-imports --no-cache
 
-unit: $(STAMP)  ## the tests that need no finished run
-	@pytest -n 2 --dist worksteal --ignore tests/acceptance
+quick: lint types  ## the checks and the tests for the time between two edits (ARGS= goes to pytest)
+	@pytest -n 2 --dist worksteal -m "not slow and not vllm and not integration" $(ARGS)
 
-test: lint types imports  ## all checks and tests; with a finished run, acceptance too
-	@pytest -n 2 --dist worksteal
+unit: $(STAMP)  ## the tests that need no finished run (ARGS= goes to pytest)
+	@pytest -n 2 --dist worksteal --ignore tests/acceptance $(ARGS)
+
+test: lint types imports  ## all checks and tests; with a finished run, acceptance too (ARGS= goes to pytest)
+	@pytest -n 2 --dist worksteal $(ARGS)
 
 portable: $(STAMP)  ## a small pipeline by other instruction sets than make run, and an installation by another Python
 	@python -m tests.portable

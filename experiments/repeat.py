@@ -64,8 +64,9 @@ def repeat(root: Path, name: str) -> list[Compared]:
         )
     cell = cells[name]
     stages = yaml.safe_load(project.files()[CELLS / name / "dvc.yaml"])["stages"]
-    missing = [out for own in stages.values() for out in own["outs"]
-               if not (project.folder / out).exists()]  # fmt: skip
+    missing = [
+        out for own in stages.values() for out in own["outs"] if not (project.folder / out).exists()
+    ]
     if missing:
         raise PipelineError(
             f"Expected {name} to be computed here, found no {project.folder / missing[0]}: what is "
@@ -121,8 +122,9 @@ def _compared(first: Path, second: Path, stages: Mapping[str, Any]) -> Iterator[
             names = sorted(_files(first / out) | _files(second / out))
             differ: dict[str, tuple[str, ...]] = {}
             for name in names:
-                one, other = (folder / out / name if name else folder / out
-                              for folder in (first, second))  # fmt: skip
+                one, other = (
+                    folder / out / name if name else folder / out for folder in (first, second)
+                )
                 if not one.is_file() or not other.is_file():
                     differ[name] = ("there in one of the two only",)
                 elif file_md5(one) != file_md5(other):
@@ -184,23 +186,25 @@ def _page(name: str, found: list[Compared], live: list[str] | None) -> str:
     else:
         listed = ", ".join(f"`{key}`" for key in live) or "none"
         about = f"Numbers of the live file that differ between the two: {listed}."
-    return "\n".join([
-        "# Determinism",
-        "",
-        f"Written by `recap sweep repeat {name}`: the finished cell beside one that was computed "
-        "anew, forced and without the run cache, from the same shared outputs.",
-        "",
-        f"{platform.machine()}, Python {platform.python_version()}, {libraries}, one thread.",
-        "",
-        f"**{files - differ} of {files} files are bit-equal.**",
-        "",
-        "| stage | output | files | bit-equal |",
-        "| --- | --- | ---: | --- |",
-        *rows,
-        "",
-        f"{about} They stand beside the outputs, in no hash.",
-        "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# Determinism",
+            "",
+            f"Written by `recap sweep repeat {name}`: the finished cell beside one that was "
+            "computed anew, forced and without the run cache, from the same shared outputs.",
+            "",
+            f"{platform.machine()}, Python {platform.python_version()}, {libraries}, one thread.",
+            "",
+            f"**{files - differ} of {files} files are bit-equal.**",
+            "",
+            "| stage | output | files | bit-equal |",
+            "| --- | --- | ---: | --- |",
+            *rows,
+            "",
+            f"{about} They stand beside the outputs, in no hash.",
+            "",
+        ]
+    )
 
 
 def _said(each: Compared) -> str:
@@ -221,5 +225,7 @@ if __name__ == "__main__":
     except RecapError as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    print(f"{sum(not each.differ for each in outputs)} of {len(outputs)} outputs are bit-equal: "
-          f"{PAGE}")  # fmt: skip
+    print(
+        f"{sum(not each.differ for each in outputs)} of {len(outputs)} outputs are bit-equal: "
+        f"{PAGE}"
+    )

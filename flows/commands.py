@@ -17,7 +17,7 @@ import httpx
 import typer
 
 from flows.server import start_api
-from recap.cli.main import Guarded
+from recap.cli.command import Guarded
 from recap.errors import PipelineError
 from recap.tracking.registry import check_store
 

@@ -1,4 +1,7 @@
-"""Files with slow tests go first, so that what is left for the last moments is short.
+"""Which tests are for `make quick`, and in which order tests run.
+
+What is not in `QUICK` has the mark ``integration``. Files with slow tests go first, so that what is
+left for the last moments is short.
 
 Test processes take work from each other (``--dist worksteal``): no core waits while the other
 still has a minute's test to do. A file's tests begin in one process and may end in several, each
@@ -7,9 +10,17 @@ with its own fixtures of the file: what these make has to lie in temporary folde
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
+QUICK = tuple(Path(__file__).parent / name for name in ("unit", "contract", "golden"))
+"""Folders of tests that need no server, no pipeline, no training and no browser."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not any(item.path.is_relative_to(folder) for folder in QUICK):
+            item.add_marker("integration")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

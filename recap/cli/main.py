@@ -6,60 +6,23 @@ DVC, Prefect and MLflow are reached through child processes or imported inside a
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
-import subprocess
 import sys
-import threading
 import webbrowser
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from recap.errors import BusyError, DataError, ParameterError, RecapError, SpaceError
-from recap.runtime.child import spare_this_machine
+from recap.cli.command import ROOT, Follow, Guarded, input_ended, run_python, start_python
+from recap.cli.sweep import sweep_app
+from recap.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     from recap.cli.publish import Receipt
-    from recap.sweeps.design import Cell
-    from recap.sweeps.ledger import Ledger
-    from recap.sweeps.project import Project
 
-ROOT = Path()
 PARAMS = Path("params.yaml")
-
-
-class Guarded(TyperGroup):
-    """A command group that shows the user's errors as one message with their exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        spare_this_machine(os.environ)
-        try:
-            return super().invoke(ctx)
-        except RecapError as error:
-            _leave(error)
-        except OSError as error:
-            if error.errno in (errno.EROFS, errno.EACCES):
-                _leave(
-                    DataError(
-                        f"Expected to write in {Path.cwd()}, got: {error}. Make the folder "
-                        "writable, or use a clone in one that is."
-                    )
-                )
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                _leave(SpaceError(f"The disk is full: {error}. Free some space and run again."))
-            raise
-
-
-def _leave(error: RecapError) -> NoReturn:
-    print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
-    sys.exit(error.exit_code)
 
 
 app = typer.Typer(
@@ -69,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train a reasoning model to catch bad thoughts, attack it, gate it, register it.",
 )
+app.add_typer(sweep_app, name="sweep")
 
 
 @app.command()
@@ -93,7 +57,7 @@ def run(
         print(f"params.yaml: seed is {seed} now")
     stale = read_pipeline(ROOT).stale()
     if stale:
-        _child("-m", "flows", "reproduce", "--workers", str(workers))
+        run_python("-m", "flows", "reproduce", "--workers", str(workers))
     else:
         print("Everything is up to date.")
     _show_summary(_published())
@@ -156,12 +120,6 @@ def export(
     )
 
 
-Follow = Annotated[
-    bool,
-    typer.Option("--follow", help="Mirror live metrics until standard input ends; then this."),
-]
-
-
 @app.command()
 def publish(
     live: Follow = False,
@@ -170,7 +128,7 @@ def publish(
     from recap.cli import publish as publishing
 
     if live:
-        publishing.follow(ROOT, _input_ended(), print)
+        publishing.follow(ROOT, input_ended(), print)
     receipt = publishing.publish(ROOT)
     version = f"{receipt.model} version {receipt.version}" if receipt.version else "no version yet"
     aliases = f" ({', '.join(receipt.aliases)})" if receipt.aliases else ""
@@ -189,101 +147,6 @@ def lineage(
     print(json.dumps(found, indent=1) if as_json else "\n".join(told(found)))
 
 
-sweep_app = typer.Typer(cls=Guarded, no_args_is_help=True, help="Ablations: plan, run, results.")
-app.add_typer(sweep_app, name="sweep")
-
-Axes = Annotated[list[str] | None, typer.Option("--axis", help="Only this axis; repeatable.")]
-Seeds = Annotated[str | None, typer.Option(help="Only these, e.g. 0,2; default: sweep.seeds.")]
-
-
-@sweep_app.command("plan")
-def sweep_plan(axis: Axes = None, seeds: Seeds = None) -> None:
-    """Show the cells of `sweep` in params.yaml, what is recorded, and how long the rest takes."""
-    from rich.console import Console
-
-    from recap.pipeline.graph import read_pipeline
-    from recap.runtime.locks import sole_run
-    from recap.sweeps.plan import computed_cells, make_plan, show_plan
-
-    project, ledger, cells = _sweep(axis, seeds)
-    plan = make_plan(project, ledger, cells, ())
-    if plan.left() and project.written():
-        try:
-            with sole_run(project.folder):  # DVC answers nothing about a project at work
-                pass
-        except BusyError:
-            print("A sweep is under way here; what it finishes is recorded at once.")
-        else:
-            stale = read_pipeline(project.folder).stale()
-            plan = make_plan(project, ledger, cells, computed_cells(project, stale))
-    show_plan(plan, Console(width=None if sys.stdout.isatty() else 120))
-
-
-@sweep_app.command("run")
-def sweep_run(
-    axis: Axes = None,
-    seeds: Seeds = None,
-    workers: Annotated[int, typer.Option(min=1, help="Cells side by side, here.")] = 2,
-    pool: Annotated[
-        str | None, typer.Option(help="Have a Prefect work pool do it; --workers has no say then.")
-    ] = None,
-) -> None:
-    """Run what is not recorded; each finished cell is kept in experiments/records/microworld."""
-    from recap.sweeps.plan import make_plan
-
-    project, ledger, cells = _sweep(axis, seeds)
-    if not make_plan(project, ledger, cells, ()).left():
-        print(f"All {len(cells)} cells are recorded: nothing to do.")
-        return
-    chosen = [f"--axis={name}" for name in axis or []]
-    chosen += [f"--seed={seed}" for seed in _numbers(seeds)]
-    how = ["sweep-pool", f"--pool={pool}"] if pool else ["sweep", f"--workers={workers}"]
-    _child("-m", "flows", *how, *chosen)
-
-
-@sweep_app.command("report")
-def sweep_report() -> None:
-    """Write docs/results/microworld.md: tables, pictures, the claims' verdicts, costs."""
-    from recap.sweeps.page import write_page
-
-    print(write_page(ROOT))
-
-
-@sweep_app.command("publish")
-def sweep_publish(
-    live: Follow = False,
-) -> None:
-    """Make MLflow hold the recorded cells, below one run for the sweep (idempotent)."""
-    from recap.cli import publish as publishing
-
-    if live:
-        publishing.follow_sweep(ROOT, _input_ended(), print)
-    print(f"MLflow holds {publishing.publish_sweep(ROOT)} cells of the sweep")
-
-
-@sweep_app.command("repeat")
-def sweep_repeat(cell: Annotated[str, typer.Argument(help="E.g. recap-0.")]) -> None:
-    """Compute a finished cell once more; docs/results/determinism.md says what is bit-equal."""
-    _child("-m", "experiments.repeat", cell)
-
-
-def _sweep(axis: list[str] | None, seeds: str | None) -> tuple[Project, Ledger, list[Cell]]:
-    """The sweep of this clone, what is recorded of it, and the chosen cells."""
-    from recap.sweeps.ledger import LEDGER, Ledger
-    from recap.sweeps.project import read_project
-
-    project = read_project(ROOT)
-    return project, Ledger(ROOT / LEDGER), list(project.design.cells(axis or [], _numbers(seeds)))
-
-
-def _numbers(text: str | None) -> list[int]:
-    """``0,2`` as numbers."""
-    parts = [part for part in re.split(r"[,\s]+", text or "") if part]
-    if not all(part.isdigit() for part in parts):
-        raise ParameterError(f"Expected seeds as numbers, e.g. --seeds 0,2, got '{text}'.")
-    return [int(part) for part in parts]
-
-
 @app.command()
 def promote(
     version: Annotated[str | None, typer.Option(help="A version; default: the challenger.")] = None,
@@ -295,19 +158,19 @@ def promote(
     """Make a version that passed its gate, and is not worse, the champion."""
     chosen = [f"--version={version}"] if version else []
     chosen += [f"--override={override}"] if override is not None else []
-    _child("-m", "flows", "promote", *chosen)
+    run_python("-m", "flows", "promote", *chosen)
 
 
 @app.command()
 def rollback() -> None:
     """Bring the champion before this one back."""
-    _child("-m", "flows", "rollback")
+    run_python("-m", "flows", "rollback")
 
 
 @app.command()
 def journey() -> None:
     """Write docs/a-rows-journey.md: real rows at every step from raw record to gate."""
-    _child("-m", "recap.report.journey", "--out", "docs/a-rows-journey.md")
+    run_python("-m", "recap.report.journey", "--out", "docs/a-rows-journey.md")
 
 
 @app.command()
@@ -332,7 +195,7 @@ def judge(
     arguments += [f"--label={label}"] if label is not None else []
     arguments += [f"--out={out}"] if out is not None else []
     arguments += ["--json"] if as_json else []
-    _child("-m", "recap.cli.judge", *arguments, "--", str(file))
+    run_python("-m", "recap.cli.judge", *arguments, "--", str(file))
 
 
 @app.command()
@@ -378,7 +241,7 @@ def _published() -> Receipt | None:
     receipt = last_receipt(ROOT)
     if receipt is not None and database(ROOT) is not None:
         return receipt  # of a server nobody knows what it holds now
-    published = _start("-m", "recap", "publish").wait() == 0
+    published = start_python("-m", "recap", "publish").wait() == 0
     return read_receipt(ROOT) if published else None
 
 
@@ -389,33 +252,3 @@ def _show_summary(receipt: Receipt | None) -> None:
 
     wide = None if sys.stdout.isatty() else 120  # a log has no width of its own
     show_summary(ROOT, receipt, Console(width=wide))
-
-
-def _input_ended() -> Callable[[], bool]:
-    """Whether standard input has ended, from now on; it is read in the background."""
-    ended = threading.Event()
-
-    def wait() -> None:
-        sys.stdin.read()
-        ended.set()
-
-    threading.Thread(target=wait, daemon=True).start()
-    return ended.is_set
-
-
-def _start(*arguments: str) -> subprocess.Popen[str]:
-    from recap.runtime.child import start
-
-    return start(arguments)
-
-
-def _child(*arguments: str) -> None:
-    """Run ``python ARGUMENTS…`` to its end; its failure is ours, its message was the last line."""
-    process = _start(*arguments)
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:  # the child got it too and puts its things in order
-        process.wait()
-        code = 130
-    if code:
-        raise typer.Exit(code if code > 0 else 128 - code)

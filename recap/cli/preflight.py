@@ -43,8 +43,9 @@ def check_run(root: Path) -> Params:
 
 def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
     origins: dict[str, dict[Any, str]] = {
-        "models": dict(params.models.origins), "sources": dict(params.sources.origins),
-    }  # fmt: skip
+        "models": dict(params.models.origins),
+        "sources": dict(params.sources.origins),
+    }
     taken = _taken(root) if any(origins.values()) else {}
     for section, named in origins.items():
         for name, origin in named.items():

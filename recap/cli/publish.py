@@ -145,9 +145,13 @@ def _record_sweep(
         own = replace(record, tags={**record.tags, PARENT: parent})
         record_cell(client, experiment, own)
     describe_sweep(
-        client, sweep_run(client, experiment, sweep.id), sweep.tags, sweep.artifacts,
-        recorded=len(sweep.records), cells=sweep.cells,
-    )  # fmt: skip
+        client,
+        sweep_run(client, experiment, sweep.id),
+        sweep.tags,
+        sweep.artifacts,
+        recorded=len(sweep.records),
+        cells=sweep.cells,
+    )
 
 
 def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], None]) -> None:
@@ -173,9 +177,14 @@ def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], 
         return complete
 
     follow(
-        root, stopped, warn, files=LiveFiles(project.folder), begin=begin, recorded=recorded,
+        root,
+        stopped,
+        warn,
+        files=LiveFiles(project.folder),
+        begin=begin,
+        recorded=recorded,
         experiment=SWEEP_EXPERIMENT,
-    )  # fmt: skip
+    )
 
 
 def _recorded(root: Path) -> dict[str, int]:

@@ -77,8 +77,12 @@ def constant_judges(pairs: Sequence[Pair]) -> tuple[list[Constant], list[Constan
             if label and count == len(rows) and varied and otherwise >= MINORITY * len(rows):
                 found[which].append(
                     Constant(
-                        rows[0][which].judge, rows[0][1 - which].judge, domain, label,
-                        len(rows), otherwise,
+                        rows[0][which].judge,
+                        rows[0][1 - which].judge,
+                        domain,
+                        label,
+                        len(rows),
+                        otherwise,
                     )
-                )  # fmt: skip
+                )
     return found

@@ -26,9 +26,15 @@ def rate(
     n, n_unscored = len(scored), len(values) - len(scored)
     if not n:
         return Metric(
-            value=None, low=None, high=None, cluster_low=None, cluster_high=None,
-            n=0, n_unscored=n_unscored, n_incomplete=n_incomplete,
-        )  # fmt: skip
+            value=None,
+            low=None,
+            high=None,
+            cluster_low=None,
+            cluster_high=None,
+            n=0,
+            n_unscored=n_unscored,
+            n_incomplete=n_incomplete,
+        )
     successes = sum(value for value, _ in scored)
     ends = wilson(successes, n)
     by_cluster = clustered(

@@ -95,9 +95,15 @@ class InstructRubric(Rubric):
             device=device,
         )
         out = self._model.generate(
-            input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=MAX_NEW,
-            temperature=None, top_p=None, top_k=None, pad_token_id=pad,
-        )  # fmt: skip
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=False,
+            max_new_tokens=MAX_NEW,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            pad_token_id=pad,
+        )
         return self._renderer.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
 
 

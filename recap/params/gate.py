@@ -63,8 +63,9 @@ class Gate(Section):
         ]
         for check in said:
             if said.count(check) > 1:
-                raise ValueError(f"checks name each condition once, got {check[1]} on {check[0]} "
-                                 "twice")  # fmt: skip
+                raise ValueError(
+                    f"checks name each condition once, got {check[1]} on {check[0]} twice"
+                )
         return self
 
     def margin_of(self, check: Check) -> float:

@@ -28,10 +28,12 @@ SIGNS = str.maketrans(
         "\uff0c": ",", "\uff1d": "=", "\uff08": "(", "\uff09": ")", "\uff05": "%", "\uff1a": ":",
     }
 )  # fmt: skip
-RAISED = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207f",
-                       "0123456789-n")  # fmt: skip
-LOWERED = str.maketrans("\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089",
-                        "0123456789")  # fmt: skip
+RAISED = str.maketrans(
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207f", "0123456789-n"
+)
+LOWERED = str.maketrans(
+    "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089", "0123456789"
+)
 SUBSTITUTIONS = tuple(
     (re.compile(pattern), new)
     for pattern, new in (
@@ -64,16 +66,18 @@ SUBSTITUTIONS = tuple(
         (r"(?<=\d)\s*degrees?\b", r"^{\\circ}"),
         (r"\\(?:mathrm|textrm|textit|mathit|text|mbox|operatorname)\s*\{\s*([ei])\s*\}", r" \1 "),
         (r"\{\\(?:rm|bf|it)\s+([^{}]*)\}", r"\\text{\1}"),
-        (r"\\(?:mathrm|textrm|textit|mathit|mbox|textnormal|operatorname\*?|mathsf|textsf)\s*"
-         r"(?=\{)", r"\\text"),
-        (r"\\text\s*\{\s*(sin|cos|tan|cot|sec|csc|ln|log|exp|arcsin|arccos|arctan)\s*\}",
-         r"\\\1 "),
+        (
+            r"\\(?:mathrm|textrm|textit|mathit|mbox|textnormal|operatorname\*?|mathsf|textsf)\s*"
+            r"(?=\{)",
+            r"\\text",
+        ),
+        (r"\\text\s*\{\s*(sin|cos|tan|cot|sec|csc|ln|log|exp|arcsin|arccos|arctan)\s*\}", r"\\\1 "),
         (r"\\text\s*\{\s*[.,]?\s*\}", ""),
         (r"\\text\s*\{\s*(?:,\s*)?(?:and|or)\s*\}|(?<=[\d)}\]])\s*,?\s*\b(?:and|or)\b", ", "),
         (r"\\(?:textbf|mathbf|boldsymbol|bm|underline|emph)\s*\{([^{}]*)\}", r"\1"),
         (r"\b(?:negative|minus)\s+(?=[\d$])", "-"),
     )
-)  # fmt: skip
+)
 GROUPED = re.compile(r"(?<=\d)(?:,?\\!,?|\\,|[\u2009\u202f\u00a0]|\{,\})\s*(?=\d{3}(?!\d))")
 """A mark that parts thousands and nothing else."""
 THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)")

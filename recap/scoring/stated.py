@@ -277,8 +277,11 @@ def _last_value(sentence: str) -> str | None:
     if bold:
         runs = _runs(bold[-1])
         return runs[-1][2] if runs else None
-    formulas = [(found.end(), found.start(), found[0]) for found in FORMULA.finditer(sentence)
-                if _amount(found) is None]  # fmt: skip
+    formulas = [
+        (found.end(), found.start(), found[0])
+        for found in FORMULA.finditer(sentence)
+        if _amount(found) is None
+    ]
     spans = [(begin, end) for end, begin, _ in formulas]
     runs = [
         (end, begin, value)

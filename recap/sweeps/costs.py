@@ -38,21 +38,31 @@ def costs(measured: Sequence[Measured]) -> list[str]:
     rows = []
     for variant in dict.fromkeys(cell.variant for cell in timed):
         own = [cell for cell in timed if cell.variant == variant]
-        by_stage = [_mean(cell.cost.seconds.get(stage, 0.0) / 60 for cell in own)
-                    for stage in stages]  # fmt: skip
+        by_stage = [
+            _mean(cell.cost.seconds.get(stage, 0.0) / 60 for cell in own) for stage in stages
+        ]
         rows.append(
-            [f"`{variant}`", str(len(own)), *by_stage, _mean(map(_minutes, own)),
-             _mean(map(_cpu, own))]
-        )  # fmt: skip
-    header = ["Variant", "Cells timed", *(f"{stage}, min" for stage in stages), "Cell, min",
-              "Processor, min"]  # fmt: skip
+            [
+                f"`{variant}`",
+                str(len(own)),
+                *by_stage,
+                _mean(map(_minutes, own)),
+                _mean(map(_cpu, own)),
+            ]
+        )
+    header = [
+        "Variant",
+        "Cells timed",
+        *(f"{stage}, min" for stage in stages),
+        "Cell, min",
+        "Processor, min",
+    ]
     if unknown:
         every = sum(expected_seconds(cell.cell, timed) or 0.0 for cell in measured) / 60
         known += (
             f" {said} If each took what timed ones of its kind did, all take {every:.0f} minutes."
         )
-    return [known, "Means over the timed cells:",
-            table(header, rows)]  # fmt: skip
+    return [known, "Means over the timed cells:", table(header, rows)]
 
 
 def _minutes(cell: Measured) -> float:

@@ -59,9 +59,15 @@ def training(results: Results) -> Drawn | None:
         row[0].set_title(AXES.get(axis, axis))
         row[0].set_ylim(0, 1.05)
         row[0].set_yticks([0, 0.5, 1])
-        row[1].legend(loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=len(colours),
-                      handlelength=0.8, handletextpad=0.4, columnspacing=1,
-                      fontsize=12.5)  # fmt: skip
+        row[1].legend(
+            loc="lower right",
+            bbox_to_anchor=(1.02, 0.98),
+            ncols=len(colours),
+            handlelength=0.8,
+            handletextpad=0.4,
+            columnspacing=1,
+            fontsize=12.5,
+        )
     for panel in panels[-1]:
         panel.set_xlabel("update")
     others = ", ".join(dict.fromkeys(foreign))
@@ -75,8 +81,10 @@ def training(results: Results) -> Drawn | None:
 
 
 def _curve(cell: Measured, kept: str) -> Curve:
-    points = [Point(float(update), value)
-              for update, value in enumerate(cell.curve.get(kept, ()), start=1)]  # fmt: skip
+    points = [
+        Point(float(update), value)
+        for update, value in enumerate(cell.curve.get(kept, ()), start=1)
+    ]
     return {point.x: point.y for point in smoothed(points, WINDOW) if point.y is not None}
 
 
@@ -95,14 +103,17 @@ def over_time(results: Results) -> Drawn | None:
         return None
     figure = blank(6.8)
     panels = figure.subplots(2, 2, sharey=True)
-    updates: dict[str, Key] = {"Jailbreaks, by update": ("jailbreak", 1),
-                               "Prefill attack, by update": ("prefill", 1)}  # fmt: skip
+    updates: dict[str, Key] = {
+        "Jailbreaks, by update": ("jailbreak", 1),
+        "Prefill attack, by update": ("prefill", 1),
+    }
     table = numbers()["table4_iterative_prefill_reset"]
     for name, colour, method in ((theirs, "baseline", "DAPO"), (mine, "candidate", "RECAP")):
         own, hue = [cell for cell in cells if cell.variant == name], palette()[colour]
         for panel, key in zip(panels[0], updates.values(), strict=True):
-            _lines(panel, [_by_update(cell, key) for cell in own], hue, variant_label(name),
-                   dots=True)  # fmt: skip
+            _lines(
+                panel, [_by_update(cell, key) for cell in own], hue, variant_label(name), dots=True
+            )
         _lines(panels[1][0], [_by_round(cell) for cell in own], hue, dots=True)
         panels[1][1].plot(table["rounds"], table[method], "o-", color=hue)
     titles = [*updates, "Resets, by round", "Resets in the paper (Table 4)"]
@@ -149,6 +160,8 @@ def _lines(
         panel.plot(list(own), list(own.values()), color=colour, alpha=0.45, linewidth=0.9,
                    marker="o" if dots else "", markersize=4, markeredgewidth=0)  # fmt: skip
     places = sorted({x for own in curves for x in own})
-    means = [fmean(own[x] for own in curves) if all(x in own for own in curves) else float("nan")
-             for x in places]  # fmt: skip
+    means = [
+        fmean(own[x] for own in curves) if all(x in own for own in curves) else float("nan")
+        for x in places
+    ]
     panel.plot(places, means, color=colour, label=label)

@@ -23,9 +23,11 @@ DIALS = (
 )
 """Axes of the paper's Table 12, and whether their values are joined by a line."""
 LINES: tuple[tuple[Key, str], ...] = (
-    (("prefill", 1), "line0"), (("jailbreak", 1), "extra4"), (("harmful", 1), "line1"),
+    (("prefill", 1), "line0"),
+    (("jailbreak", 1), "extra4"),
+    (("harmful", 1), "line1"),
     (("benign", 1), "line2"),
-)  # fmt: skip
+)
 """Benchmarks that Table 12 has too."""
 SHIFT = 0.045
 """Benchmarks stand beside one another, not on top."""
@@ -60,18 +62,35 @@ def _here(panel: Axes, results: Results, tables: Tables, axis: str, *, joined: b
     values = results.design.axes[axis]
     for place, (key, colour) in enumerate(LINES):
         shift, hue = SHIFT * (place - (len(LINES) - 1) / 2), palette()[colour]
-        rates = {x + shift: tables.rates.get((variant, key))
-                 for x, variant in enumerate(values.values())}  # fmt: skip
+        rates = {
+            x + shift: tables.rates.get((variant, key)) for x, variant in enumerate(values.values())
+        }
         known = {x: found for x, found in rates.items() if found}
-        panel.plot(list(known), [100 * found.mean for found in known.values()], color=hue,
-                   marker="_", markersize=12, linestyle="-" if joined else "none",
-                   label=benchmark_label(*key))  # fmt: skip
-        panel.vlines(list(known), [100 * found.low for found in known.values()],
-                     [100 * found.high for found in known.values()], color=hue,
-                     linewidth=1.4)  # fmt: skip
+        panel.plot(
+            list(known),
+            [100 * found.mean for found in known.values()],
+            color=hue,
+            marker="_",
+            markersize=12,
+            linestyle="-" if joined else "none",
+            label=benchmark_label(*key),
+        )
+        panel.vlines(
+            list(known),
+            [100 * found.low for found in known.values()],
+            [100 * found.high for found in known.values()],
+            color=hue,
+            linewidth=1.4,
+        )
         dots = [(x, 100 * value) for x, found in known.items() for value in found.values.values()]
-        panel.plot([x for x, _ in dots], [y for _, y in dots], "o", color=hue, alpha=0.55,
-                   markeredgewidth=0)  # fmt: skip
+        panel.plot(
+            [x for x, _ in dots],
+            [y for _, y in dots],
+            "o",
+            color=hue,
+            alpha=0.55,
+            markeredgewidth=0,
+        )
     _ticks(panel, list(values))
 
 
@@ -84,8 +103,13 @@ def _paper(panel: Axes, results: Results, axis: str, *, joined: bool) -> None:
     rows = {x: published(axis, value, words=words[value]) for x, value in enumerate(values)}
     for key, colour in LINES:
         known = {x: row[COUNTERPARTS[key[0]]] for x, row in rows.items() if row}
-        panel.plot(list(known), list(known.values()), "o", linestyle="-" if joined else "none",
-                   color=palette()[colour])  # fmt: skip
+        panel.plot(
+            list(known),
+            list(known.values()),
+            "o",
+            linestyle="-" if joined else "none",
+            color=palette()[colour],
+        )
     _ticks(panel, [f"{words[value]:g}" if words[value] else value for value in values])
 
 

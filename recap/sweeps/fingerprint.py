@@ -36,8 +36,9 @@ class Fingerprints:
         """``root`` holds the code that ``pipeline`` declares."""
         self._root, self._params = root, params
         self._stages = dict(expanded(pipeline, params))
-        self._owner = {out: address for address, stage in self._stages.items()
-                       for out in stage["outs"]}  # fmt: skip
+        self._owner = {
+            out: address for address, stage in self._stages.items() for out in stage["outs"]
+        }
         self._known: dict[str, str] = {}
         self._code: dict[str, str] = {}
 

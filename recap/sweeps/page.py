@@ -44,9 +44,12 @@ def write_page(root: Path) -> Path:
 
 
 def _page(
-    results: Results, claims: Sequence[Claim], causes: Causes, tables: Tables,
+    results: Results,
+    claims: Sequence[Claim],
+    causes: Causes,
+    tables: Tables,
     pictures: Mapping[str, Picture],
-) -> str:  # fmt: skip
+) -> str:
     parts = [
         "# The paper's ablation on the microworld",
         f"Written by `{COMMAND}` from the measured cells in `{LEDGER.as_posix()}/`; edited by "
@@ -120,8 +123,9 @@ def _provenance(results: Results) -> list[str]:
         f"- Missing, not measured yet: {_names(results.missing)}.",
         f"- Stale, recorded with other code or parameters and left out: {_names(results.stale)}.",
     ]
-    lines += [f"- Left out of the design: `{one.name}`, {one.reason}"
-              for one in results.design.left_out]  # fmt: skip
+    lines += [
+        f"- Left out of the design: `{one.name}`, {one.reason}" for one in results.design.left_out
+    ]
     return ["\n".join(lines)]
 
 

@@ -62,9 +62,10 @@ class Project:
     def written(self) -> dict[Cell, str]:
         """The same of the derived project, for those cells that lie there as they are asked for."""
         same = {
-            path for path, text in self.files().items()
+            path
+            for path, text in self.files().items()
             if (self.folder / path).is_file() and (self.folder / path).read_text() == text
-        }  # fmt: skip
+        }
         if Path("dvc.yaml") not in same:
             return {}
         cells = [c for c in self.design.cells() if CELLS / c.name / "dvc.yaml" in same]
@@ -172,8 +173,9 @@ def locked(folder: Path, stages: Iterable[str] | None = None) -> dict[str, Any]:
     if stages is None:
         files = [path.relative_to(folder) for path in folder.glob(f"{CELLS}/*/dvc.lock")]
     else:
-        files = [Path(stage.rpartition(":")[0]).with_name("dvc.lock")
-                 for stage in stages if ":" in stage]  # fmt: skip
+        files = [
+            Path(stage.rpartition(":")[0]).with_name("dvc.lock") for stage in stages if ":" in stage
+        ]
     found: dict[str, Any] = {}
     with exclusive(folder / DVC_LOCK):
         for path in sorted({Path("dvc.lock"), *files}):

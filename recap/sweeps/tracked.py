@@ -52,8 +52,11 @@ def read_tracked_sweep(root: Path) -> TrackedSweep:
         if measured is not None and measured.fingerprint == fingerprint:
             file = root / LEDGER / f"{cell.name}.json"
             records.append(_record(measured, project.folder, file, models, own))
-    design = {"axes": {axis: list(values) for axis, values in project.design.axes.items()},
-              "named": project.design.named, "seeds": project.design.seeds}  # fmt: skip
+    design = {
+        "axes": {axis: list(values) for axis, values in project.design.axes.items()},
+        "named": project.design.named,
+        "seeds": project.design.seeds,
+    }
     pages = [root / "docs/results" / name for name in RESULTS]
     pictures = sorted((root / "docs/results").glob("microworld_*.png"))
     return TrackedSweep(

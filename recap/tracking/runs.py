@@ -280,9 +280,14 @@ def _only(client: MlflowClient, experiment: str, query: str) -> str | None:
 
 
 def describe_sweep(
-    client: MlflowClient, run_id: str, tags: Mapping[str, str], artifacts: Sequence[Path], *,
-    recorded: int, cells: int,
-) -> None:  # fmt: skip
+    client: MlflowClient,
+    run_id: str,
+    tags: Mapping[str, str],
+    artifacts: Sequence[Path],
+    *,
+    recorded: int,
+    cells: int,
+) -> None:
     """Bring the parent run up to date; it is finished once all cells are recorded."""
     from mlflow.entities import RunTag
 

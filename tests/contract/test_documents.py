@@ -17,7 +17,8 @@ from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
 from tests.contract.stage_deps import ROOT
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+GUIDES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+DOCUMENTS = [ROOT / "README.md", *GUIDES, *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 def test_readme_tree_is_the_tree() -> None:
@@ -37,13 +38,27 @@ def test_documents_name_only_targets_and_commands_that_exist(path: Path) -> None
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
-    cli = (ROOT / "recap/cli/main.py").read_text(encoding="utf-8")
+    cli = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "recap/cli").glob("*.py"))
     commands = set(re.findall(r"@app\.command\(\)\ndef (\w+)", cli))
     groups = set(re.findall(r'app\.add_typer\(\w+, name="(\w+)"', cli))
     assert set(re.findall(r"`recap ([a-z]+)", text)) <= commands | groups
     for group in groups:
         known = set(re.findall(rf'@{group}_app\.command\("(\w+)"\)', cli))
         assert set(re.findall(rf"`recap {group} ([a-z]+)", text)) <= known
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+def test_guides_name_only_files_and_sections_that_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tops = "recap|tests|infra|docs|flows|experiments"
+    named = set(re.findall(rf"`((?:{tops})/[^`]*)`", text))
+    named |= {link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text)}
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    assert len(named) >= {"CONTRIBUTING.md": 40, "SECURITY.md": 2}[path.name]
+    for name, section in re.findall(r'`(docs/\w+\.md)`, section "?([A-Z][\w, ]*\w)', text):
+        assert re.search(rf"^##+ {section}", (ROOT / name).read_text("utf-8"), re.MULTILINE), (
+            section
+        )
 
 
 def test_what_is_asked_of_each_claim_is_what_the_code_asks() -> None:

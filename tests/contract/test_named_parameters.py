@@ -22,7 +22,8 @@ from tests.contract.stage_deps import ROOT
 SECTIONS = {field.alias or name: field.annotation for name, field in Params.model_fields.items()}
 SECTIONS |= {"sweep": Sweep}
 CODE = sorted(path for top in ("recap", "flows") for path in (ROOT / top).rglob("*.py"))
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+GUIDES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+DOCUMENTS = [*GUIDES, *sorted((ROOT / "docs").glob("*.md"))]
 HISTORY = {"LOG.md"}
 """What was measured under names that may have changed since."""
 FILES = {"py", "json", "jsonl", "yaml", "md", "safetensors", "html", "csv", "png"}

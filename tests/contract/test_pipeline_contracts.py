@@ -85,6 +85,16 @@ def test_make_deps_changes_nothing_that_is_right() -> None:
     assert lost != text and with_dependencies(lost) == text
 
 
+def test_no_file_is_long() -> None:
+    tops = ("recap", "flows", "experiments", "infra", "tests")
+    files = [path for top in tops for path in (ROOT / top).rglob("*.py")]
+    assert len(files) > 400
+    long = {
+        path.relative_to(ROOT).as_posix(): path.read_text("utf-8").count("\n") for path in files
+    }
+    assert {name: lines for name, lines in long.items() if lines > 400} == {}, "split it by ideas"
+
+
 def test_packages_are_empty() -> None:
     """No stage declares them."""
     for path in (ROOT / "recap").rglob("__init__.py"):

@@ -13,14 +13,13 @@ import tempfile
 from pathlib import Path
 
 from tests.faults.train_project import (
-    PATIENCE,
     SAVE,
     live_lines,
     outputs,
     start_stage,
-    until,
 )
 from tests.integration.flow_project import child_environment
+from tests.waiting import PATIENCE, until
 
 SIZE = "16m"
 

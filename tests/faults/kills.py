@@ -27,8 +27,8 @@ from tests.faults.train_project import (
     live_lines,
     outputs,
     start_stage,
-    until,
 )
+from tests.waiting import until
 
 Kind = Literal["update", "state", "outputs", "start"]
 KINDS: tuple[Kind, ...] = ("update", "state", "outputs", "start")

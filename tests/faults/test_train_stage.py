@@ -28,7 +28,6 @@ from tests.faults.train_project import (
     LIVE,
     METRICS,
     OUT,
-    PATIENCE,
     SAVE,
     SCRATCH,
     finish,
@@ -39,9 +38,9 @@ from tests.faults.train_project import (
     outputs,
     stage_command,
     start_stage,
-    until,
 )
 from tests.integration.flow_project import ROOT, child_environment, lock_of, make_project
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 

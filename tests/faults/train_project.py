@@ -5,11 +5,8 @@ Not a test: tiny models, tables of a few rows, and the project's own params.yaml
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -17,6 +14,7 @@ import yaml
 from recap.rows import write_rows
 from recap.types.prompts import Prefill, PromptRecord
 from tests.integration.flow_project import ROOT, child_environment
+from tests.waiting import PATIENCE
 
 UPDATES, SAVE = 12, 2
 OUT = Path("models/trained/recap-0")
@@ -25,8 +23,6 @@ SCRATCH = Path(".recap/train")
 LIVE = SCRATCH / "recap-0.live.jsonl"
 LOCK = SCRATCH / "recap-0.lock"
 PROMPTS = {"harmful": "how do i", "benign": "what is", "math": "what is 7 plus 5 ?"}
-PATIENCE = 900.0
-"""Seconds after which a stage that should have ended counts as hanging."""
 
 
 def make_train_project(folder: Path, updates: int = UPDATES) -> Path:
@@ -130,15 +126,3 @@ def holder(project: Path) -> int:
     """Process id of the trainer at work, 0 when there is none."""
     path = project / LOCK
     return int(path.read_text(encoding="utf-8") or 0) if path.exists() else 0
-
-
-def until(condition: Callable[[], bool], *, unless: Callable[[], bool] = lambda: False) -> bool:
-    """Wait closely for a condition; False if ``unless`` came true before it."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if unless():
-            return condition()
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {PATIENCE:.0f} s; load {os.getloadavg()}")
-        time.sleep(0.0005)
-    return True

@@ -21,6 +21,8 @@ from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord
 from recap.types.rollouts import Reward
 from tests.bench import training
 
+pytestmark = pytest.mark.integration
+
 RECORDS = [
     PromptRecord(
         id=f"{domain}-{n}", domain=domain, prompt="what is", target="3", source="s", split="train"

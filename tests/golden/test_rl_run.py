@@ -36,6 +36,8 @@ from recap.sampling.torch_sampler import TorchSampler
 from recap.types.prompts import Prefill, PromptRecord
 from recap.types.rollouts import Reward
 
+pytestmark = pytest.mark.integration
+
 UPDATES, SAVE, SNAPSHOT = 6, 2, 2
 WANTED = 40
 """The token that earns reward."""

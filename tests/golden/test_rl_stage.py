@@ -34,6 +34,8 @@ from recap.rows import write_rows
 from recap.runtime.locks import exclusive
 from recap.stages import train as stage
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):

@@ -25,6 +25,8 @@ from recap.errors import ParameterError
 from recap.sampling.torch_sampler import TorchSampler
 from tests.rounding import adam_rounding, relative_gap
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):

@@ -26,6 +26,8 @@ from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, RolloutGroup
 from tests.rounding import adam_rounding, logprob_rounding, relative_gap
 
+pytestmark = pytest.mark.integration
+
 UPDATES, GROUP = 4, 3
 HOT = {"learning_rate": 4e-3, "temperature": 0.9}
 

@@ -35,6 +35,8 @@ from recap.sft.documents import Document, DocumentStream
 from recap.sft.trainer import SftTrainer
 from tests.rounding import adam_rounding, relative_gap
 
+pytestmark = pytest.mark.integration
+
 KINDS = {"sft_plain": "plain", "sft_star": "deliberative", "sft_safechain": "safechain"}
 KEYS = [
     "update", "epoch", "learning_rate", "documents", "tokens", "optimised_tokens",

@@ -22,6 +22,8 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
+from tests.waiting import until
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 60.0
 """Seconds for the browser to start, and for each answer."""
@@ -80,10 +82,8 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call("Page.navigate", url=path.as_uri())
-        limit = time.monotonic() + PATIENCE
-        while self.evaluate("document.readyState + location.protocol") != "completefile:":
-            assert time.monotonic() < limit, f"Expected {path} to load within {PATIENCE:.0f} s."
-            time.sleep(0.05)
+        loaded = "document.readyState + location.protocol == 'completefile:'"
+        until(lambda: bool(self.evaluate(loaded)), seconds=PATIENCE, pause=0.05)
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""

@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from recap.runtime.child import start
 from recap.sweeps.fingerprint import tracked_files
 from tests.integration.flow_project import ROOT, alive, child_environment
 from tests.integration.sweep_project import WORK, set_sweep, sweep_stages
+from tests.waiting import until
 
 BUCKET = "sweep-remote"
 Check = Callable[[], bool]
@@ -147,7 +147,7 @@ def prefect_server(folder: Path) -> Iterator[str]:
             return False
 
     try:
-        wait_until(answers, "the Prefect server answers")
+        until(answers, pause=0.2)
         yield url
     finally:
         process.terminate()
@@ -182,7 +182,7 @@ def kill_tree(process: subprocess.Popen[str]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait()
-    wait_until(lambda: not any(map(alive, pids)), "killed processes are gone")
+    until(lambda: not any(map(alive, pids)))
 
 
 def descendants(pid: int) -> list[int]:
@@ -191,11 +191,3 @@ def descendants(pid: int) -> list[int]:
         with contextlib.suppress(OSError):
             found += [int(child) for child in entry.read_text().split()]
     return [*found, *(deeper for child in found for deeper in descendants(child))]
-
-
-def wait_until(check: Check, what: str, seconds: float = 600) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"Expected that {what} within {seconds:.0f} s")
-        time.sleep(0.2)

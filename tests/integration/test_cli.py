@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from recap.runtime.child import start
 from recap.types.decisions import GateCheck, GateDecision
 from tests.integration.flow_project import ROOT, call, child_environment, make_project
 from tests.unit.test_summary import TABLES
+from tests.waiting import until
 
 HEAVY = {"torch", "transformers", "mlflow", "prefect", "dvc", "pandas", "great_expectations"}
 
@@ -214,9 +214,7 @@ def test_dvc_at_work_is_said_in_our_words(tmp_path: Path) -> None:
     project = make_project(tmp_path, AT_WORK)
     dvc = start(["-m", "dvc", "repro", "-q"], cwd=project, env=child_environment(project))
     try:
-        deadline = time.monotonic() + 120
-        while not (project / "pid").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until((project / "pid").exists)
         for command in ("run", "plan"):
             asked = call(project, "-m", "recap", command)
             assert asked.returncode == os.EX_TEMPFAIL

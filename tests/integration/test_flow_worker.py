@@ -11,9 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import pytest
 
 from tests.integration.flow_project import ROOT, alive, call, child_environment, make_project
 from tests.integration.test_flows import answer, descendants, post, wait_for
+from tests.waiting import until
 
 LONG = """\
 stages:
@@ -29,7 +28,8 @@ stages:
     outs:
       - long.txt
 """
-PATIENCE = 300.0
+PATIENCE = 240.0
+"""Seconds; less than the stage sleeps."""
 
 
 @pytest.mark.slow
@@ -56,8 +56,12 @@ def test_a_cancelled_run_and_a_killed_worker(tmp_path: Path, api: str) -> None:
         run = post(start, {})["id"]
         stage = int(wait_for(project / "pid", PATIENCE))
         post(f"{api}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
-        until(lambda: states(api, run)[0] == "CANCELLED" and not alive(stage))
-        until(lambda: states(api, run) == ["CANCELLED", "CANCELLED"])
+        until(
+            lambda: states(api, run)[0] == "CANCELLED" and not alive(stage),
+            seconds=PATIENCE,
+            pause=0.2,
+        )
+        until(lambda: states(api, run) == ["CANCELLED", "CANCELLED"], seconds=PATIENCE, pause=0.2)
         lines = [entry["message"] for entry in found(api, "logs", flow_run(run))]
         assert "[1/1] long starts" in lines and "long | step 3 of 9" in lines
 
@@ -68,8 +72,8 @@ def test_a_cancelled_run_and_a_killed_worker(tmp_path: Path, api: str) -> None:
         assert len(family) >= 3  # the stage, DVC, Prefect's engine
         worker.kill()
         worker.wait()
-        until(lambda: not any(map(alive, family)))
-        until(lambda: states(api, run) == ["CRASHED", "CANCELLED"])
+        until(lambda: not any(map(alive, family)), seconds=PATIENCE)
+        until(lambda: states(api, run) == ["CRASHED", "CANCELLED"], seconds=PATIENCE, pause=0.2)
     finally:
         for pid in descendants(worker.pid):
             os.kill(pid, 9)
@@ -80,13 +84,6 @@ def test_a_cancelled_run_and_a_killed_worker(tmp_path: Path, api: str) -> None:
     again = call(project, "-m", "flows", "reproduce", PREFECT_API_URL=api)
     assert again.returncode == 0, again.stdout + again.stderr
     assert (project / "long.txt").read_text() == "done\n"
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def states(api: str, run: str) -> list[str]:

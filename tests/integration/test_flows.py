@@ -31,6 +31,7 @@ from tests.integration.flow_project import (
 )
 from tests.integration.registry_project import write_lock
 from tests.integration.test_registry import aliases, promote, publish_candidate
+from tests.waiting import until
 
 FAILING = """\
 stages:
@@ -131,10 +132,7 @@ def test_nothing_outlives_a_killed_flow(tmp_path: Path) -> None:
         flow.kill()
         flow.wait()
     assert len(family) >= 3  # the stage, DVC, the Prefect server
-    deadline = time.monotonic() + 60
-    while any(map(alive, family)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert [pid for pid in family if alive(pid)] == []
+    until(lambda: not any(map(alive, family)), seconds=60)
 
 
 def test_two_runs_never_share_a_clone(tmp_path: Path, api: str) -> None:
@@ -166,8 +164,7 @@ def test_of_two_runs_started_at_once_one_runs(tmp_path: Path) -> None:
         )
         for _ in range(2)
     ]
-    while all(run.poll() is None for run in runs):
-        time.sleep(0.2)
+    until(lambda: any(run.poll() is not None for run in runs))
     turned_away, other = sorted(runs, key=lambda run: run.poll() is None)
     said = turned_away.communicate()[1]
     assert turned_away.returncode == os.EX_TEMPFAIL, said

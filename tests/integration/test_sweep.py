@@ -12,7 +12,6 @@ import pytest
 
 from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.project import FOLDER
-from tests.faults.train_project import until
 from tests.integration.pool_project import commit
 from tests.integration.sweep_project import (
     CELLS,
@@ -25,6 +24,7 @@ from tests.integration.sweep_project import (
     stages_of,
     start_recap,
 )
+from tests.waiting import until
 
 
 def recorded(folder: Path) -> list[str]:

@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +33,7 @@ from tests.integration.sweep_project import (
     recap,
 )
 from tests.integration.sweep_store import cells, history, runs
+from tests.waiting import until
 
 DOWN = "http://127.0.0.1:9"  # nothing listens on the discard port
 LIVE = ".recap/sweep/.recap/train/dapo-1.live.jsonl"
@@ -175,10 +175,11 @@ def mlflow_server(folder: Path, port: int) -> Iterator[None]:
         process_group=0,
     )
     try:
-        until = time.monotonic() + 120
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None and time.monotonic() < until
-            time.sleep(0.2)
+        assert until(
+            lambda: answers(f"http://127.0.0.1:{port}/health"),
+            unless=lambda: process.poll() is not None,
+            pause=0.2,
+        )
         yield
     finally:
         os.killpg(process.pid, signal.SIGKILL)

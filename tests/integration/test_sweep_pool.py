@@ -33,8 +33,8 @@ from tests.integration.pool_project import (
     prefect_server,
     start_worker,
     variables,
-    wait_until,
 )
+from tests.waiting import until
 
 POOL = "sweep"
 CELLS = ("recap-0", "dapo-0", "alpha_25-0")
@@ -134,9 +134,9 @@ def a_killed_worker_and_a_failing_cell(site: Site, single: dict[str, Any]) -> No
     place = clone(site.origin, site.folder / "driver")
     driver = site.driver(place)
     try:
-        wait_until(
-            lambda: driver.poll() is not None or any(line[1] == held for line in site.log()),
-            "the held cell has begun",
+        until(
+            lambda: any(line[1] == held for line in site.log()),
+            unless=lambda: driver.poll() is not None,
         )
         assert driver.poll() is None, driver.communicate()[0]
         where = next(path for _, stage, path in site.log() if stage == held)

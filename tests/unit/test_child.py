@@ -6,12 +6,12 @@ import os
 import select
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from recap.runtime.child import STARTER, environment, spare_this_machine
+from tests.waiting import until
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
@@ -86,10 +86,7 @@ def test_who_watches_its_parent_reports_before_it_ends(tmp_path: Path) -> None:
     parent.stdout.close()  # a line into this pipe is a signal or an error from here on
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "said").exists() or not (tmp_path / "said").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: (tmp_path / "said").exists() and (tmp_path / "said").read_text() != "")
     assert (tmp_path / "said").read_text() == "the process that started this one has ended"
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +31,7 @@ from recap.params.whole import read_params
 from recap.stages import prepare
 from recap.types.prompts import PromptRecord, QuarantinedRow, Split
 from recap.types.row import Domain
+from tests.parameters import write_params
 
 PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
 
@@ -254,12 +254,10 @@ def test_without_evaluation_prompts_no_training_prompts_are_written(
 ) -> None:
     rows = [{"id": n, "question": f"a request of number {n} ?", "source": "x"} for n in range(9)]
     (tmp_path / "STAR-1.json").write_text(json.dumps(rows))
-    values = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
-    values["prepare"] |= {
-        "sources": {"star1": str(tmp_path)},
-        "mixture": {"harmful": 1, "benign": 0, "math": 0},
-    }
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    mixture = {"harmful": 1, "benign": 0, "math": 0}
+    write_params(
+        tmp_path, {"prepare.sources": {"star1": str(tmp_path)}, "prepare.mixture": mixture}
+    )
     monkeypatch.chdir(tmp_path)
     Path("train.jsonl").write_text("as before")
     with pytest.raises(DataError, match="evaluation"):

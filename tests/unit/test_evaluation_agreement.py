@@ -109,6 +109,7 @@ def test_resamples_are_scored_as_scikit_learn_scores(pairs: list[tuple[str, str]
         assert kappa == pytest.approx(cohen_kappa_score(ours, theirs))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_take_no_array_of_rows_times_resamples() -> None:
     import tracemalloc
 

@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from flows.stage_run import start
 from tests.integration.flow_project import alive
+from tests.waiting import until
 
 DVC = """
 import subprocess
@@ -32,8 +32,7 @@ def test_a_stage_that_begins_as_its_driver_dies_ends_too(tmp_path: Path) -> None
 
     def drive() -> None:
         begun.append(start(["-c", DVC], tmp_path))
-        while not file.exists():
-            time.sleep(0.01)
+        until(file.exists)
 
     thread = threading.Thread(target=drive)
     thread.start()
@@ -41,10 +40,7 @@ def test_a_stage_that_begins_as_its_driver_dies_ends_too(tmp_path: Path) -> None
     stage = int(file.read_text())
     try:
         assert begun[0].wait(60) == -signal.SIGTERM
-        deadline = time.monotonic() + 60
-        while alive(stage) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not alive(stage)
+        until(lambda: not alive(stage), seconds=60)
     finally:
         if alive(stage):
             os.kill(stage, signal.SIGKILL)

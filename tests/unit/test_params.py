@@ -13,21 +13,9 @@ from recap.errors import ParameterError
 from recap.params.checks import check_pipeline
 from recap.params.seeds import derive_seed
 from recap.params.whole import read_params
+from tests.parameters import write_params
 
 ROOT = Path(__file__).parents[2]
-
-
-def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for dotted, value in change.items():
-        *path, last = dotted.split(".")
-        place = values
-        for key in path:
-            place = place[key]
-        place[last] = value
-    file = tmp_path / "params.yaml"
-    file.write_text(yaml.safe_dump(values))
-    return file
 
 
 @pytest.mark.parametrize(
@@ -211,7 +199,7 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
-        read_params(_write(tmp_path, change))
+        read_params(write_params(tmp_path, change))
 
 
 def _numbers(value: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
@@ -259,7 +247,7 @@ def test_no_number_is_anything_else(tmp_path: Path, as_text: str | None, shown: 
 @pytest.mark.parametrize("value", [True, "0.25", float("inf")])
 def test_a_variants_numbers_are_as_strict(tmp_path: Path, value: object) -> None:
     with pytest.raises(ParameterError, match=r"variants\.recap\.grpo\.temperature: Input .*, got"):
-        read_params(_write(tmp_path, {"variants.recap": {"grpo": {"temperature": value}}}))
+        read_params(write_params(tmp_path, {"variants.recap": {"grpo": {"temperature": value}}}))
 
 
 @pytest.mark.parametrize(
@@ -306,7 +294,7 @@ def test_a_number_may_be_written_with_an_exponent(
 def test_a_pipeline_that_could_not_end_is_refused_as_a_whole(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    params = read_params(_write(tmp_path, change))  # enough for a stage by itself
+    params = read_params(write_params(tmp_path, change))  # enough for a stage by itself
     with pytest.raises(ParameterError, match=message):
         check_pipeline(params)
 
@@ -323,37 +311,13 @@ def test_a_link_to_trainings_source_is_no_other_source(
     (tmp_path / "models/refusing").mkdir(parents=True)
     (tmp_path / "other").symlink_to("models/refusing")
     with pytest.raises(ParameterError, match=r"refusing_eval .* got other and models/refusing"):
-        read_params(_write(tmp_path, {"sources.origins": {"refusing_eval": "other"}}))
+        read_params(write_params(tmp_path, {"sources.origins": {"refusing_eval": "other"}}))
     others = {"refusing": "hub/a", "refusing_eval": "hub/b", "harmful": "hub/a"}
-    read_params(_write(tmp_path, {"sources.origins": others}))
-
-
-def test_a_key_stands_once(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text()
-    file = tmp_path / "params.yaml"
-    last = text.count("\n") + 1
-    for added, message in (
-        ("seed: 3\n", rf"'seed' again in line {last}\. Remove one"),
-        ("more: {a: 1, b: 2, a: 3}\n", rf"'a' again in line {last}"),
-    ):
-        file.write_text(text + added)
-        with pytest.raises(ParameterError, match=message):
-            read_params(file)
-
-
-def test_a_missing_file_and_broken_yaml_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="Expected the parameter file"):
-        read_params(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text("seed: [")
-    with pytest.raises(ParameterError, match="not valid YAML"):
-        read_params(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text("")
-    with pytest.raises(ParameterError, match="do not fit"):
-        read_params(tmp_path / "params.yaml")
+    read_params(write_params(tmp_path, {"sources.origins": others}))
 
 
 def test_a_variant_changes_only_what_it_names(tmp_path: Path) -> None:
-    file = _write(
+    file = write_params(
         tmp_path, {"variants.hot": {"alpha": 0.75, "grpo": {"temperature": 1.5}}, "train.tau": 0.8}
     )
     params = read_params(file)
@@ -369,7 +333,7 @@ def test_a_variant_changes_only_what_it_names(tmp_path: Path) -> None:
 def test_alpha_and_length_are_numbers_or_more(tmp_path: Path) -> None:
     shares = {"harmful": 0.5, "benign": 0.25}
     params = read_params(
-        _write(
+        write_params(
             tmp_path,
             {
                 "train.alpha": shares,
@@ -390,7 +354,7 @@ def test_alpha_and_length_are_numbers_or_more(tmp_path: Path) -> None:
 
 def test_a_curriculum_may_leave_a_domain_alone(tmp_path: Path) -> None:
     shares = {"harmful": 0.25, "benign": 0.0}
-    params = read_params(_write(tmp_path, {"variants.curriculum.alpha": shares}))
+    params = read_params(write_params(tmp_path, {"variants.curriculum.alpha": shares}))
     assert params.for_variant("curriculum").alphas == shares
     assert params.train.curriculum == "none" and params.train.turn_reward == 0.0
 

@@ -10,7 +10,7 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import parse_yaml
 
-from recap.errors import DataError
+from recap.errors import DataError, ParameterError
 from recap.params.document import read_document, refuse_conflicts
 from recap.params.whole import read_params
 from recap.sweeps.project import read_project, write_project
@@ -36,6 +36,7 @@ def test_a_scalar_is_what_dvc_takes_it_for(text: str, value: object, tmp_path: P
     assert (dvcs, type(dvcs)) == (value, type(value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["1e-6", "3.0e-6", "1e-06", "1.e-6", "1E-6", ".5e-3"])
 def test_a_learning_rate_by_any_spelling(spelling: str, tmp_path: Path) -> None:
     """As it stands, once ``dvc exp run -S`` has written it, and laid over a sweep's parameters."""
@@ -64,6 +65,30 @@ def test_the_projects_own_files_read_alike() -> None:
     for name in ("params.yaml", "dvc.yaml"):
         file = ROOT / name
         assert read_document(file) == parse_yaml(file.read_text(), file)
+
+
+def test_a_key_stands_once(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    file = tmp_path / "params.yaml"
+    last = text.count("\n") + 1
+    for added, message in (
+        ("seed: 3\n", rf"'seed' again in line {last}\. Remove one"),
+        ("more: {a: 1, b: 2, a: 3}\n", rf"'a' again in line {last}"),
+    ):
+        file.write_text(text + added)
+        with pytest.raises(ParameterError, match=message):
+            read_params(file)
+
+
+def test_a_missing_file_and_broken_yaml_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="Expected the parameter file"):
+        read_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("seed: [")
+    with pytest.raises(ParameterError, match="not valid YAML"):
+        read_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("")
+    with pytest.raises(ParameterError, match="do not fit"):
+        read_params(tmp_path / "params.yaml")
 
 
 BOTH = "seed: 1\n<<<<<<< HEAD\nx: 1\n=======\nx: 2\n>>>>>>> topic\n"

@@ -18,6 +18,7 @@ import yaml
 
 from recap.cli.preflight import check_run
 from recap.errors import ParameterError
+from tests.parameters import write_params
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -61,17 +62,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write(here: Path, changes: dict[str, Any]) -> None:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for dotted, value in changes.items():
-        *path, last = dotted.split(".")
-        place = values
-        for key in path:
-            place = place[key]
-        place[last] = value
-    (here / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -84,7 +74,7 @@ def write(here: Path, changes: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
-    write(here, {"judge.second": None} | changes)
+    write_params(here, {"judge.second": None} | changes)
     check_run(here)
 
 
@@ -143,14 +133,14 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_refused(changes: dict[str, Any], said: str, here: Path) -> None:
-    write(here, {"judge.second": None} | changes)
+    write_params(here, {"judge.second": None} | changes)
     with pytest.raises(ParameterError) as caught:
         check_run(here)
     assert said in str(caught.value)
 
 
 def test_all_that_is_missing_is_said_at_once(here: Path) -> None:
-    write(here, {
+    write_params(here, {
         "models.origins": {"policy": "hub/a", "guardian": "hub/b"},
         "prepare.sources": {"gsm8k": "hub/c"},
     })  # fmt: skip
@@ -164,18 +154,18 @@ def test_all_that_is_missing_is_said_at_once(here: Path) -> None:
 def test_what_was_taken_once_need_not_be_there_any_more(here: Path) -> None:
     entry = {"params": {"params.yaml": {"models": {"origins": {"policy": "hub/gone"}}}}}
     (here / "dvc.lock").write_text(yaml.safe_dump({"stages": {"models@policy": entry}}))
-    write(here, {"models.origins": {"policy": "hub/gone"}})
+    write_params(here, {"models.origins": {"policy": "hub/gone"}})
     with pytest.raises(ParameterError, match=r"models\.origins\.policy"):
         check_run(here)  # DVC knows it, but the model has gone
     (here / "models/policy").mkdir(parents=True)
     check_run(here)
-    write(here, {"models.origins": {"policy": "hub/other"}})
+    write_params(here, {"models.origins": {"policy": "hub/other"}})
     with pytest.raises(ParameterError, match="got 'hub/other'"):
         check_run(here)
 
 
 def test_nothing_heavy_is_loaded(here: Path) -> None:
-    write(here, {"models.origins": {"policy": "hub/thinks"}})
+    write_params(here, {"models.origins": {"policy": "hub/thinks"}})
     code = (
         "import sys; from pathlib import Path; from recap.cli.preflight import check_run;"
         "check_run(Path()); print(*sys.modules)"

@@ -36,6 +36,8 @@ from tests.rounding import logprob_rounding
 from tests.unit.attack_cases import SETTINGS, CountingGuardian, selection_of
 from tests.unit.slow_sampler import SlowSampler
 
+pytestmark = pytest.mark.slow  # all of them together
+
 CONTEXT, VOCABULARY, PAD = 20, 12, 0
 NEVER = -1
 

@@ -22,6 +22,8 @@ from recap.types.results import CellResult, DynamicsResult, SnapshotResult
 from tests.unit.sweep_ledger import ROOT, clone, measured, record, set_sweep
 from tests.unit.test_report_numbers import cell, rate, result
 
+pytestmark = pytest.mark.slow  # all of them together
+
 NBSP = "\N{NO-BREAK SPACE}"
 
 

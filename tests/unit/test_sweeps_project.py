@@ -182,6 +182,7 @@ def test_a_cell_that_was_not_written_yet_or_otherwise_has_no_print_there(root: P
     assert list(read_project(root).written()) == [Cell("recap", 0)]
 
 
+@pytest.mark.slow
 def test_the_projects_own_pipeline_has_every_stage_that_a_sweep_needs(tmp_path: Path) -> None:
     root = clone(tmp_path / "clone")
     shutil.copy(ROOT / "params.yaml", root)

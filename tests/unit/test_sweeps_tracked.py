@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from recap.sweeps.design import Cell
 from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.project import read_project
@@ -35,6 +37,7 @@ def test_a_curve_is_a_line_for_each_update_and_none_without_training(tmp_path: P
     }
 
 
+@pytest.mark.slow
 def test_the_committed_ledger_makes_a_run_for_each_recorded_cell() -> None:
     project, ledger = read_project(ROOT), Ledger(ROOT / LEDGER)
     prints = project.fingerprints()

@@ -1,0 +1,25 @@
+"""The project's own parameters with some of them changed, in a folder of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+def write_params(folder: Path, changes: Mapping[str, Any]) -> Path:
+    """Write ``params.yaml`` with ``{"train.alpha": 0.25}`` laid over it; its path."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for dotted, value in changes.items():
+        *path, last = dotted.split(".")
+        place = values
+        for key in path:
+            place = place[key]
+        place[last] = value
+    file = folder / "params.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return file

@@ -1,0 +1,32 @@
+"""The one way in which tests wait for another process: closely, for an event, up to a deadline."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+PATIENCE = 900.0
+"""Seconds after which what should have happened counts as hanging."""
+
+
+def until(
+    holds: Callable[[], bool],
+    *,
+    unless: Callable[[], bool] = lambda: False,
+    seconds: float = PATIENCE,
+    pause: float = 0.0005,
+) -> bool:
+    """Wait for a condition; False if ``unless`` came true before it. Raises TimeoutError.
+
+    ``seconds`` is less where the condition would hold by itself in the end. ``pause`` lies between
+    two looks, longer where a look costs another process work.
+    """
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if unless():
+            return holds()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds:.0f} s; load {os.getloadavg()}")
+        time.sleep(pause)
+    return True
