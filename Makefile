@@ -26,7 +26,7 @@ export VLLM_NO_USAGE_STATS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help install run plan report journey lint types imports quick unit test portable faults bench sweep curve compare deps house deploy clean
+.PHONY: help install run plan report journey lint types imports quick unit test portable faults bench sweep curve compare deps dag house deploy clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -101,10 +101,13 @@ deps: $(STAMP)  ## write the code dependencies of each stage into dvc.yaml
 house: $(STAMP)  ## draw the picture in docs/architecture.md from the imports
 	@python -m tests.contract.house
 
+dag: $(STAMP)  ## draw the stages into docs/pipeline.md
+	@{ printf '# The stages\n\n`make dag` writes this page; [DVC'"'"'s own commands](dvc.md) has the rest.\n\n'; dvc dag --md --collapse-foreach-matrix; } > docs/pipeline.md
+
 deploy: $(STAMP)  ## nightly runs on the Prefect server named by PREFECT_API_URL (infra/prefect.yaml)
 	@test -n "$${PREFECT_API_URL:-}" || { echo "Expected PREFECT_API_URL to name a Prefect server, got nothing. Start one (prefect server start) and export its URL, e.g. http://127.0.0.1:4200/api" >&2; exit 2; }
 	@prefect work-pool inspect recap >/dev/null 2>&1 || prefect work-pool create --type process recap
 	@prefect --no-prompt deploy --all --prefect-file infra/prefect.yaml
 
 clean:  ## outputs and state, not the environment, the DVC cache nor records/ (who was champion)
-	@rm -rf models data results reports .recap mlflow.db mlartifacts
+	@rm -rf models data results reports dvc_plots .recap mlflow.db mlartifacts

@@ -1,4 +1,4 @@
-"""report: every cell's results -> one self-contained HTML page, Markdown and ``tables.json``.
+"""report: every cell's results -> one self-contained HTML page, Markdown, tables, DVC's metrics.
 
 Iterates the matrix of the parameters, never a folder, so a removed variant's files do not count.
 """
@@ -20,6 +20,7 @@ from recap.analysis.findings import find, findings_tables
 from recap.analysis.settings import Settings
 from recap.analysis.tables import tables
 from recap.params.whole import read_params
+from recap.report.dvc_files import bars, main_rates, rewards
 from recap.report.figures import shown
 from recap.report.markdown import markdown
 from recap.report.page import Artefact, Run, render
@@ -45,9 +46,11 @@ def main(
     page: Annotated[Path, typer.Option(help="where the page goes")],
     tables_path: Annotated[Path, typer.Option("--tables", help="where the table goes")],
     markdown_path: Annotated[Path, typer.Option("--markdown", help="where the Markdown goes")],
+    percent: Annotated[Path, typer.Option(help="folder for what `dvc metrics show` prints")],
+    plots: Annotated[Path, typer.Option(help="folder for what `dvc plots show` draws")],
     curve: Annotated[Path | None, typer.Option(help="measured curve of worlds")] = None,
 ) -> None:
-    """Write the page, its Markdown and the table of all rates."""
+    """Write the page, its Markdown, the table of all rates, and what DVC shows of them."""
     params = read_params()
     matrix, seeds = params.matrix, params.matrix.seeds
     names = [(variant, seed) for variant in matrix.variants for seed in seeds]
@@ -72,6 +75,7 @@ def main(
         resamples=params.evaluate.bootstrap,
         seed=params.seed,
     )
+    updates = {(v, s): read_metrics(metrics / f"{v}-{s}.jsonl") for v, s in trained}
     findings = find(cells, curves, evidence, settings, axes)
     html = render(
         Run(
@@ -82,7 +86,7 @@ def main(
             agreement=[read_json(agreement / f"{v}-{s}.json", CellAgreement) for v, s in names],
             cells=cells,
             untrained=untrained,
-            metrics={(v, s): read_metrics(metrics / f"{v}-{s}.jsonl") for v, s in trained},
+            metrics=updates,
             dynamics=curves,
             decision=decided,
             cards=draw(
@@ -124,6 +128,11 @@ def main(
         )
     )
     write_json(tables_path, {**tables(cells, axes), **findings_tables(findings)})
+    percents = main_rates(cells)
+    for benchmark, named in percents.items():
+        write_json(percent / f"{benchmark}.json", named)
+    write_json(plots / "rates.json", bars(percents))
+    write_json(plots / "rewards.json", rewards(updates))
     text = markdown(findings, shown(cells, untrained), decided, settings, axes)
     for path, content in ((markdown_path, text), (page, html)):
         with atomic_path(path) as part:

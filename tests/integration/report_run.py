@@ -282,6 +282,7 @@ def run_stage(folder: Path) -> subprocess.CompletedProcess[str]:
         "--curve", "experiments/records/wrong_start.json",
         "--page", "reports/index.html", "--tables", "reports/tables.json",
         "--markdown", "reports/report.md",
+        "--percent", "results/percent", "--plots", "results/plots",
     ]  # fmt: skip
     return subprocess.run(
         command, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, text=True,

@@ -41,6 +41,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_same_inputs_give_the_same_bytes(run_folder: Path) -> None:
     made = [run_folder / "reports" / name for name in ("index.html", "tables.json", "report.md")]
+    made += [run_folder / "results" / name for name in ("percent/ipr.json", "plots/rates.json")]
     before = [path.read_bytes() for path in made]
     assert run_stage(run_folder).returncode == 0
     assert [path.read_bytes() for path in made] == before
