@@ -33,7 +33,7 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"judge.judge": "nobody"}, r"judge\.judge: .*'oracle', 'guardian'.*, got 'nobody'"),
+        ({"judge.judge": "No body"}, r"judge\.judge: .*got 'No body'"),
         ({"judge.second": "oracle"}, r"judge: judge\.second has to be another .* got oracle for"),
         ({"judge.api.base_url": "file:///x"}, r"base_url: takes http:// .* password or query$"),
         ({"judge.api.base_url": "https://a:b@x/v1"}, r"base_url: takes http:// .* query$"),
@@ -196,7 +196,7 @@ def _write(tmp_path: Path, change: dict[str, Any]) -> Path:
         ),
         ({"prepare.sources": {}}, r"prepare\.sources"),
         ({"prepare.sources": {"gsm8k": None}}, r"prepare\.sources\.gsm8k takes a directory"),
-        ({"prepare.sources": {"hearsay": "x"}}, r"prepare\.sources"),
+        ({"prepare.sources": {"hear say": "x"}}, r"prepare\.sources"),
         (
             {"attack.benchmarks": ["math", "prefill", "math"]},
             r"attack\.benchmarks: takes each name once, got math more than once",
