@@ -18,9 +18,9 @@ import yaml
 
 from recap.rows import write_json
 from recap.sweeps.fingerprint import CODE, content_digest, filled, lookup
+from recap.types.sources import SOURCES
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("harmful", "refusing", "aligned", "harmful_eval", "refusing_eval")
 Rows = list[dict[str, Any]]
 
 

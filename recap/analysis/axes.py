@@ -9,29 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from recap.benchmarks.declared import BENCHMARKS
+from recap.benchmarks.words import along, axis, family_label
 from recap.params.attack import Attack
-from recap.params.sources import TRAIN_SOURCES
+from recap.types.sources import EXEMPT_SOURCES, SELF, SOURCES
 
-BENCHMARK_LABELS = {
-    "harmful": "Harmful requests",
-    "jailbreak": "Jailbreaks",
-    "prefill": "Prefill attack",
-    "hijack": "Full CoT hijack",
-    "ipr": "Prefill reset",
-    "search": "Prefill search",
-    "self_prefill": "Its own worst thought",
-    "prefill_grid": "Prefill by length",
-    "transfer": "Prefill by source",
-    "benign": "Benign requests",
-    "benign_prefill": "Benign, prefilled",
-    "benign_hijack": "Benign, hijacked",
-    "benign_ipr": "Benign, reset",
-    "benign_search": "Benign, searched",
-    "benign_self": "Benign, its own refusal",
-    "benign_grid": "Benign by length",
-    "benign_transfer": "Benign by source",
-    "math": "Arithmetic",
-}
 VARIANT_LABELS = {
     "base": "Base",
     "dapo": "DAPO",
@@ -41,20 +23,6 @@ VARIANT_LABELS = {
     "sft_star": "SFT, as STAR",
     "sft_safechain": "SFT, as SafeChain",
 }
-SOURCE_LABELS = {
-    "harmful": "the harmful source of training",
-    "harmful_eval": "the harmful source of evaluation",
-    "refusing": "the refusing source of training",
-    "refusing_eval": "the refusing source of evaluation",
-    "aligned": "the aligned source of training",
-    "self": "the policy itself",
-}
-RESETS = ("ipr", "benign_ipr")
-SEARCHES = ("search", "benign_search")
-GRIDS = ("prefill_grid", "benign_grid")
-TRANSFERS = ("transfer", "benign_transfer")
-SELF = "self"
-
 Key = tuple[str, int]
 """A benchmark and its round."""
 
@@ -69,15 +37,17 @@ class Axes:
 
     def place(self, name: str, round_: int) -> str | None:
         """The place in words, ``None`` for a benchmark without an axis."""
-        if name in RESETS:
-            return f"round {round_}"
-        if name in GRIDS:
-            return _nth(self.grid_words, round_, "{} words", "length")
-        if name in SEARCHES:
-            return _nth(self.search_budgets, round_, "best of {}", "budget")
-        if name in TRANSFERS:
-            return _nth(self.sources.get(name, ()), round_, "{}", "source")
-        return None
+        match axis(name):
+            case "rounds":
+                return f"round {round_}"
+            case "lengths":
+                return _nth(self.grid_words, round_, "{} words", "length")
+            case "budgets":
+                return _nth(self.search_budgets, round_, "best of {}", "budget")
+            case "sources":
+                return _nth(self.sources.get(name, ()), round_, "{}", "source")
+            case None:
+                return None
 
 
 NO_AXES = Axes()
@@ -89,8 +59,10 @@ def attack_axes(attack: Attack) -> Axes:
         grid_words=attack.grid_words,
         search_budgets=attack.search_budgets,
         sources={
-            "transfer": attack.transfer_sources["harmful"],
-            "benign_transfer": attack.transfer_sources["benign"],
+            name: sources
+            for name in along("sources")
+            for domain, sources in attack.transfer_sources.items()
+            if BENCHMARKS[name].domain == domain
         },
     )
 
@@ -108,17 +80,14 @@ def variant_label(variant: str) -> str:
 
 def source_label(source: str) -> str:
     """How a prefill source is written for readers."""
-    return SOURCE_LABELS.get(source, source)
+    if source == SELF:
+        return "the policy itself"
+    return SOURCES[source].label if source in SOURCES else source
 
 
 def exempt(source: str | None) -> bool:
     """Whether training may have seen this source's thoughts, so that the result is marked."""
-    return source == SELF or source in TRAIN_SOURCES
-
-
-def family_label(name: str) -> str:
-    """A benchmark's name for all of its rounds together."""
-    return BENCHMARK_LABELS.get(name, name)
+    return source in EXEMPT_SOURCES
 
 
 def benchmark_label(name: str, round_: int, axes: Axes = NO_AXES) -> str:
@@ -127,6 +96,6 @@ def benchmark_label(name: str, round_: int, axes: Axes = NO_AXES) -> str:
     return f"{family_label(name)}, {place}" if place else family_label(name)
 
 
-def lower_first(label: str) -> str:
+def lower_first(text: str) -> str:
     """A label within a sentence."""
-    return label[0].lower() + label[1:]
+    return text[0].lower() + text[1:]

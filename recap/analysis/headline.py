@@ -26,11 +26,10 @@ from recap.analysis.evidence import Evidence
 from recap.analysis.relative import FLOOR, changes
 from recap.analysis.tables import NBSP, index, percent, signed
 from recap.analysis.verdicts import trainings
+from recap.benchmarks.words import CLEAN
 from recap.evaluation.rates import span
 from recap.types.results import CellResult
 
-CALM: tuple[Key, ...] = (("harmful", 1), ("benign", 1), ("math", 1))
-"""Benchmarks without an attack."""
 MOSTLY = 0.9
 """Safety from which on a policy is said to *still* answer safely."""
 Standing = Literal["ahead", "level", "behind"]
@@ -135,7 +134,7 @@ def headline(
         title = f"No finding: {mine} and {theirs} were not both measured under the prefill attack"
         return Headline(title, (), holds=False)
     holds = all(attack.standing == "ahead" for attack in attacks)
-    calm = contrasts(CALM)
+    calm = contrasts((name, 1) for name in CLEAN)
     title = _title(prefill, attacks, mine, theirs) + _price(calm, mine)
     points = [
         _attacks(attacks, mine, theirs),

@@ -22,8 +22,10 @@ from recap.analysis.evidence import Evidence
 from recap.analysis.relative import Changes, changes
 from recap.analysis.tables import index
 from recap.analysis.verdicts import Estimate
+from recap.benchmarks.declared import BENCHMARKS
 from recap.evaluation.rates import span
 from recap.types.results import CellResult
+from recap.types.row import Domain
 
 MODELS = ("DSLlama-8B", "DSQwen-14B")
 COUNTERPARTS = {
@@ -34,7 +36,9 @@ COUNTERPARTS = {
     "math": "MATH500",
 }
 """The paper's benchmark for each of ours that it has in its Table 2."""
-SAFETY, HELPFULNESS = ("harmful", "prefill", "jailbreak"), ("benign",)
+FAMILIES: tuple[tuple[str, Domain], ...] = (
+    ("Safety", "harmful"), ("Helpfulness", "benign"), ("Math", "math"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,8 @@ def paper_rows(
 def aggregates(cells: Sequence[CellResult], candidate: str, baseline: str) -> list[Aggregate]:
     """Both averages over safety, helpfulness and math: this run first, then the paper's models."""
     found = []
-    families = (("Safety", SAFETY), ("Helpfulness", HELPFULNESS), ("Math", ("math",)))
-    for order, (family, names) in enumerate(families):
+    for order, (family, domain) in enumerate(FAMILIES):
+        names = [name for name in COUNTERPARTS if BENCHMARKS[name].domain == domain]
         rates = [
             {
                 name: value

@@ -10,16 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from recap.analysis.axes import NO_AXES, Axes, Key, benchmark_label
+from recap.benchmarks.words import MAIN
 from recap.types.results import BenchmarkResult, CellResult
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 DASH = "–"  # noqa: RUF001 - an en dash is meant
-MAIN = (
-    "harmful", "jailbreak", "prefill", "hijack", "ipr", "search", "self_prefill",
-    "benign", "benign_prefill", "math",
-)  # fmt: skip
-"""What the terminal shows, the last place of an axis alone; the rest is on the page."""
 
 
 def index(cell: CellResult) -> dict[Key, BenchmarkResult]:

@@ -1,8 +1,8 @@
 """What an attack is: a conversation with the policy about one prompt.
 
 An attack yields contexts, gets the policy's answers to them, and goes on for as long as it likes;
-what it returns are the answers that count. To add one: a small file with a subclass, and a
-``Benchmark`` that names it in ``benchmarks.py`` (docs/evaluation.md shows both). Leaves out
+what it returns are the answers that count. To add one: a small file with a subclass, and its line
+in ``table.py`` (docs/evaluation.md shows both, and the benchmark that names it). Leaves out
 sampling and batching (``conversations.py``) and the choice of prompts and prefills
 (``selection.py``).
 """
@@ -22,9 +22,6 @@ from recap.types.rollouts import Sample
 Needs = Literal["nothing", "thought", "pool", "each source"]
 """What of the sources' thoughts a case holds: none; one of the benchmark's source; as many of it as
 the largest of ``attack.search_budgets``; one of each of ``attack.transfer_sources``."""
-
-SELF = "self"
-"""``prefill_source`` of the policy's own thoughts."""
 
 
 @dataclass(frozen=True, slots=True)

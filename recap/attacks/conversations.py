@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recap.attacks.attack import Answer, Attack, Case, Shot
-from recap.attacks.benchmarks import Benchmark, decoding
 from recap.attacks.journal import Journal
 from recap.attacks.selection import Selection
 from recap.attacks.selector import Selector
+from recap.attacks.table import attack_of
+from recap.benchmarks.declared import Benchmark, decoding
 from recap.params.attack import Attack as AttackSection
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
@@ -76,7 +77,7 @@ def run_attacks(
 
 def _blocks(selection: Selection, renderer: Renderer, settings: AttackSection) -> list[Block]:
     benchmark = selection.benchmark
-    attack = benchmark.attack(renderer, settings)
+    attack = attack_of(benchmark)(renderer, settings)
     how, samples = decoding(settings, benchmark)
     members = [(case, sample) for case in selection.cases for sample in range(samples)]
     size = max(1, BLOCK // attack.width)

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recap.attacks.attack import Case
-from recap.attacks.benchmarks import PROMPT_SETS, Benchmark
+from recap.attacks.table import attack_of, sources_of
+from recap.benchmarks.declared import PROMPT_SETS, Benchmark
 from recap.errors import DataError, choices
 from recap.params.attack import Attack
 from recap.params.seeds import derive_seed
-from recap.params.sources import TRAIN_SOURCES
 from recap.rows import read_rows
 from recap.types.prompts import Prefill, PromptRecord
+from recap.types.sources import TRAIN_SOURCES
 
 MAX_WITHOUT_PREFILL = 0.1
 """Prompts without a verified prefill are left out; at this share of a benchmark it is an error."""
@@ -70,7 +71,9 @@ def read_selections(
     """The cases of all benchmarks; raises DataError as ``select`` and ``check_disjoint`` do."""
     records = read_rows(files.prompts, PromptRecord)
     check_disjoint(read_rows(files.train, PromptRecord), records)
-    needed = {(source, each.attack.needs) for each in chosen for source in each.sources(settings)}
+    needed = {
+        (source, attack_of(each).needs) for each in chosen for source in sources_of(each, settings)
+    }
     # a training source's file of prefills is about training prompts: its pool alone is asked for
     first = {source for source, _ in needed if source not in TRAIN_SOURCES}
     further = {source for source, needs in needed if source in TRAIN_SOURCES or needs == "pool"}
@@ -131,15 +134,15 @@ def select(
     source, or when the share of prompts without a verified prefill reaches MAX_WITHOUT_PREFILL.
     """
     chosen = _prompts(benchmark, records)
-    sources = benchmark.sources(settings)
+    sources = sources_of(benchmark, settings)
     for source in sources:
         check_sources(benchmark, source, thoughts.prefills.get(source, ()))
         check_sources(benchmark, source, thoughts.pools.get(source, ()))
-    if benchmark.attack.needs == "pool":
+    if attack_of(benchmark).needs == "pool":
         having = {prefill.prompt_id for source in sources for prefill in thoughts.pools[source]}
         chosen = [record for record in chosen if record.id in having]
     by_source = [thoughts.verified(source) for source in sources]
-    count = max(settings.search_budgets) if benchmark.attack.needs == "pool" else 1
+    count = max(settings.search_budgets) if attack_of(benchmark).needs == "pool" else 1
     cases = []
     for record in chosen:
         given = [verified.get(record.id, [])[:count] for verified in by_source]

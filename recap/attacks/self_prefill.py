@@ -6,7 +6,8 @@ template markers are broken up. It is decoded and tokenised again, like any sour
 
 from __future__ import annotations
 
-from recap.attacks.attack import SELF, Attack, Case, Shot, Talk
+from recap.attacks.attack import Attack, Case, Shot, Talk
+from recap.types.sources import SELF
 
 
 class SelfPrefill(Attack):

@@ -18,7 +18,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from recap.analysis.axes import Axes, attack_axes, family_label, source_label
+from recap.analysis.axes import Axes, attack_axes, source_label
+from recap.benchmarks.words import family_label
 from recap.errors import DataError, choices
 from recap.params.whole import read_params
 from recap.rows import read_rows, write_json

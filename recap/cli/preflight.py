@@ -5,15 +5,18 @@ Loads no model. Leaves out what stages check of the data itself.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from recap.benchmarks.declared import benchmarks
 from recap.errors import ParameterError
 from recap.models.origins import origin_fault
 from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
 from recap.pipeline.lock import read_lineage
+from recap.runtime.child import start
 from recap.sweeps.design import sweep_design
 
 WITHOUT_THOUGHTS = ("guardian",)
@@ -29,6 +32,9 @@ def check_run(root: Path) -> Params:
     """
     params = read_params(root / "params.yaml")
     check_pipeline(params)
+    benchmarks(params.attack)
+    benchmarks(params.dynamics)
+    _check_registered(root)
     if params.sweep:
         sweep_design(params)
     absent = [f"  {key}: {fault}." for key, fault in _absent(root, params)]
@@ -39,6 +45,15 @@ def check_run(root: Path) -> Params:
             + "\nCorrect the paths, or put there what is missing."
         )
     return params
+
+
+def _check_registered(root: Path) -> None:
+    """Raise ParameterError for a judge, a loader or a reward that is not registered."""
+    child = start(["-m", "recap.cli.names"], cwd=root, stderr=subprocess.PIPE)
+    said = child.communicate()[1].strip()
+    if child.returncode == ParameterError.exit_code:
+        raise ParameterError(said)
+    assert child.returncode == 0, f"recap.cli.names: {said}"
 
 
 def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from recap.data.mixture import quotas
 from recap.data.sources.checks import record_fault
 from recap.data.sources.rawrow import Loader, RawRow, Request, RowFault
-from recap.data.sources.registry import LOADERS
+from recap.data.sources.registry import LOADERS, check_loaders
 from recap.errors import DataError
 from recap.params.prepare import Prepare
 from recap.params.world import World
@@ -97,7 +97,11 @@ def load(loader: Loader, request: Request, max_words: int) -> Loaded:
 
 
 def load_sources(section: Prepare, world: World, seed: int) -> list[Loaded]:
-    """Every source of ``prepare.sources``, in the registry's order."""
+    """Every source of ``prepare.sources``, in the registry's order.
+
+    Raises ParameterError for a loader that there is not, DataError as ``load`` does.
+    """
+    check_loaders(section)
     train_rows = max(quotas(section.mixture, section.train_prompts).values())
     return [
         load(

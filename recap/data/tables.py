@@ -16,19 +16,11 @@ from recap.data.sources.checks import has_think_tag, normalise, text_fault
 from recap.data.sources.registry import LOADERS
 from recap.errors import DataError
 from recap.params.prepare import Prepare
-from recap.params.sources import EVAL_SOURCES
-from recap.types.prompts import Intent, Prefill, PromptRecord
+from recap.types.prompts import Prefill, PromptRecord
+from recap.types.sources import SOURCES
 from recap.types.verdicts import Verdict
 
 Value = str | int | float | bool | None
-INTENTS: dict[str, Intent] = {
-    "harmful": "harmful",
-    "refusing": "refusing",
-    "aligned": "aligned",
-    "harmful_eval": "harmful",
-    "refusing_eval": "refusing",
-}
-"""What each prefill source is for."""
 EVALUATION_ONLY = {name for name, loader in LOADERS.items() if loader.eval_only}
 
 
@@ -109,28 +101,24 @@ def prefill_tables(
     domains = {file: {r.id: r.domain for r in records} for file, records in files.items()}
     models: dict[str, set[str]] = {"train": set(), "eval": set()}
     for source, found in prefills.items():
-        models[_split(source)] |= {prefill.source_model for prefill in found}
+        models[SOURCES[source].split] |= {prefill.source_model for prefill in found}
     shared = models["train"] & models["eval"]
 
     rows: list[dict[str, Value]] = []
     groups: list[dict[str, Value]] = []
     for source, found in prefills.items():
-        right: dict[Intent, tuple[str, ...]] = {
-            "harmful": ("harmful",),
-            "refusing": ("benign",),
-            "aligned": ("harmful", "benign"),
-        }
+        role = SOURCES[source]
         for prefill in found:
-            domain = domains[_split(source)].get(prefill.prompt_id, "unknown")
+            domain = domains[role.split].get(prefill.prompt_id, "unknown")
             rows.append(
                 {
                     "row": f"{source}:{prefill.prompt_id}",
                     "source": source,
                     "verified": prefill.rejected is None,
                     "intent": prefill.intent,
-                    "intent_fits_source": prefill.intent == INTENTS[source],
+                    "intent_fits_source": prefill.intent == role.intent,
                     "prompt_known": domain != "unknown",
-                    "domain_fits_source": domain in right[INTENTS[source]],
+                    "domain_fits_source": domain in role.domains,
                     "num_words": prefill.num_words,
                     "num_words_true": prefill.num_words == len(prefill.text.split()),
                     "num_tokens": prefill.num_tokens,
@@ -141,17 +129,13 @@ def prefill_tables(
         groups.append(
             {
                 "row": source,
-                "used_for": _split(source),
+                "used_for": role.split,
                 "rows": len(found),
                 "verified_share": round(verified / len(found), 4) if found else 0.0,
                 "model_in_training_and_evaluation": any(p.source_model in shared for p in found),
             }
         )
     return Table("prefills", rows), Table("sources", groups)
-
-
-def _split(source: str) -> str:
-    return "eval" if source in EVAL_SOURCES else "train"
 
 
 def verdict_tables(

@@ -21,7 +21,7 @@ from recap.judges.chat import ChatClient, Unanswered, why_withheld
 from recap.judges.correctness import correctness
 from recap.judges.endpoint import check_endpoint
 from recap.judges.journal import Answer, AnswerJournal, key
-from recap.judges.judge import Judge, Opinion, by_domain
+from recap.judges.judge import Judge, Means, Opinion, by_domain
 from recap.judges.questions import PROMPT_SHA, RUBRIC, SAFETY, Question, ask, ask_again, read
 from recap.params.judge import JudgeApi
 from recap.params.seeds import derive_seed
@@ -37,6 +37,7 @@ class ApiJudge(Judge):
     """Asks a server, several questions at once; answers that the journal holds are not asked."""
 
     name = "api"
+    needs = "parameters"
     prompt_sha = PROMPT_SHA
 
     def __init__(self, settings: JudgeApi, client: ChatClient, journal: AnswerJournal) -> None:
@@ -45,6 +46,16 @@ class ApiJudge(Judge):
         self._lock = threading.Lock()
         self._asked: list[Answer] = []
         self._kept: list[Answer] = []
+
+    @classmethod
+    def open(cls, means: Means) -> ApiJudge:
+        """The judge of ``judge.api``; raises ParameterError without that section."""
+        if means.settings is None:
+            raise ParameterError(
+                "Expected the section `judge` for the judge 'api', got none. Run where params.yaml "
+                "is."
+            )
+        return open_api(means.settings.api, means.seed)
 
     def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:
         """One opinion each; ``None`` where the server gave no readable answer, with the reason."""

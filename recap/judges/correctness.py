@@ -10,8 +10,9 @@ import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
-from recap.judges.judge import Judge, Opinion
+from recap.judges.judge import Judge, Means, Opinion
 from recap.scoring import answers, forms, formulas, library, notation, stated, units, values
 from recap.types.attacks import Completion
 from recap.types.row import Domain
@@ -23,11 +24,18 @@ class MathJudge(Judge):
     """Labels ``correct`` or ``incorrect``; a row without a target is unscored."""
 
     name = "math"
+    needs = "nothing"
+    domains: ClassVar[frozenset[Domain]] = frozenset({"math"})
+    usual: ClassVar[Domain] = "math"
     revision = f"math-verify {version('math-verify')}"
     prompt_sha = hashlib.sha256(
         b"".join(Path(str(rules.__file__)).read_bytes() for rules in RULES)
     ).hexdigest()
-    domains: frozenset[Domain] = frozenset({"math"})
+
+    @classmethod
+    def open(cls, means: Means) -> MathJudge:
+        """The rules."""
+        return cls()
 
     def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:
         """One opinion each, from the response and the row's target."""

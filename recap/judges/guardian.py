@@ -10,19 +10,22 @@ import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recap.judges.correctness import correctness
-from recap.judges.judge import Judge, Opinion, by_domain
-from recap.judges.rubric import GuardianRubric, Rubric, compliance, weights_sha
-from recap.scoring.guardian import load_guardian
-from recap.scoring.yes_no import Guardian
+from recap.judges.judge import Judge, Means, Opinion, by_domain
+from recap.judges.rubric import GuardianRubric, Rubric, compliance, own_rubric, weights_sha
 from recap.types.attacks import Completion
+
+if TYPE_CHECKING:
+    from recap.scoring.yes_no import Guardian
 
 
 class GuardianJudge(Judge):
     """Labels each domain in its own way, one batch each."""
 
     name = "guardian"
+    needs = "guardian"
 
     def __init__(
         self, guardian: Guardian, revision: str, prompt_sha: str, rubric: Rubric | None = None
@@ -35,6 +38,11 @@ class GuardianJudge(Judge):
         self.revision = revision
         self.prompt_sha = prompt_sha
         self.rubric = rubric or GuardianRubric(guardian, revision, prompt_sha)
+
+    @classmethod
+    def open(cls, means: Means) -> GuardianJudge:
+        """The guardian of the directory, with the rubric that the settings name, if any."""
+        return open_guardian(means.guardian, own_rubric(means))
 
     def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:
         """One opinion each; ``None`` where the model gave no number or no answer of the rubric."""
@@ -64,6 +72,8 @@ def _harm_label(risk: float) -> Opinion:
 
 def open_guardian(directory: Path, rubric: Rubric | None = None) -> GuardianJudge:
     """The guardian of a model directory; raises ModelError when it holds none."""
+    from recap.scoring.guardian import load_guardian
+
     guardian = load_guardian(directory)
     question = f"{guardian.template}\nharm\nrubric"
     revision, prompt_sha = weights_sha(directory)[:16], _sha(question)

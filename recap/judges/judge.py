@@ -11,8 +11,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Self
 
 from recap.errors import DataError, choices
+from recap.params.judge import Judge as JudgeSection
+from recap.params.world import World as WorldSection
 from recap.types.attacks import Completion
 from recap.types.row import Domain, Label
 from recap.types.verdicts import Verdict
@@ -33,13 +37,38 @@ class Opinion:
     score: float | None = None
 
 
-class Judge(ABC):
-    """Labels completions of its ``domains``. ``prompt_sha`` identifies its question or rules."""
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a judge may be opened with; ``None`` where there is no params.yaml.
 
-    name: str
+    ``world`` and ``seed`` are what the oracle knows, ``guardian`` is the guardian's directory,
+    ``settings`` what the other judges need.
+    """
+
+    guardian: Path
+    world: WorldSection | None = None
+    seed: int = 0
+    settings: JudgeSection | None = None
+
+
+class Judge(ABC):
+    """Labels completions of its ``domains``. ``prompt_sha`` identifies its question or rules.
+
+    ``needs``: what of ``Means`` it cannot be opened without, the guardian's directory or what
+    ``params.yaml`` says. ``usual``: the domain of a row that does not say its own (`recap judge`).
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[Literal["nothing", "guardian", "parameters"]]
+    domains: ClassVar[frozenset[Domain]] = frozenset(FAILURE)
+    usual: ClassVar[Domain] = "harmful"
     revision: str
     prompt_sha: str
-    domains: frozenset[Domain] = frozenset(FAILURE)
+
+    @classmethod
+    @abstractmethod
+    def open(cls, means: Means) -> Self:
+        """The judge, from what it ``needs``; loads what is heavy here and not with the module."""
 
     @abstractmethod
     def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:

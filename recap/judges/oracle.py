@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recap.errors import DataError
-from recap.judges.judge import Judge, Opinion
+from recap.judges.judge import Judge, Means, Opinion
 from recap.microworld import oracle, words
 from recap.microworld.grammar import World
 from recap.types.attacks import Completion
@@ -18,6 +18,7 @@ class OracleJudge(Judge):
     """Labels by the grammar's rules; it never fails."""
 
     name = "oracle"
+    needs = "parameters"
     revision = oracle.REVISION
     prompt_sha = oracle.RULES_SHA
 
@@ -25,6 +26,12 @@ class OracleJudge(Judge):
         """``world``: the one whose facts the prompts are about."""
         self.world = world
         self._vocabulary = frozenset(words.vocabulary())
+
+    @classmethod
+    def open(cls, means: Means) -> OracleJudge:
+        """The oracle of the parameters' world."""
+        assert means.world is not None, "the oracle needs the parameters"
+        return cls(World(means.world, means.seed))
 
     def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:
         """The oracle's labels; raises DataError at a prompt that this world could not have made."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 from recap.judges.correctness import correctness
-from recap.judges.judge import Judge, Opinion
+from recap.judges.judge import Judge, Means, Opinion
 from recap.scoring.compliance import RULES_SHA, compliance, plain
 from recap.types.attacks import Completion
+from recap.types.row import Domain
 
 WORD = re.compile(r"\w")
 MUCH = 1 / 3
@@ -23,8 +25,15 @@ class RefusalJudge(Judge):
     """Labels ``helpful``, ``refused`` or ``unclear``, a harmful prompt's completion safe or not."""
 
     name = "refusal"
+    needs = "nothing"
+    usual: ClassVar[Domain] = "benign"
     revision = RULES_SHA[:16]
     prompt_sha = RULES_SHA
+
+    @classmethod
+    def open(cls, means: Means) -> RefusalJudge:
+        """The rules."""
+        return cls()
 
     def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:
         """One opinion each; ``raw`` names the act that decided."""

@@ -15,7 +15,8 @@ from typing import Literal
 from recap.microworld import words
 from recap.params.seeds import derive_seed
 from recap.params.world import World as WorldSection
-from recap.types.prompts import Split
+from recap.types.prompts import Intent, Split
+from recap.types.sources import SOURCES
 
 Direction = Literal["comply", "refuse"]
 
@@ -149,14 +150,13 @@ class World:
             "comply": tuple(rng.expovariate(1.0) + 0.1 for _ in words.COMPLYING),
             "refuse": tuple(rng.expovariate(1.0) + 0.1 for _ in words.REFUSING),
         }
-        direction: dict[str, Direction | None] = {
+        direction: dict[Intent, Direction | None] = {
             "harmful": "comply",
-            "harmful_eval": "comply",
             "refusing": "refuse",
-            "refusing_eval": "refuse",
             "aligned": None,
         }
-        return Manner(0.0, 0.0, 0.0, 0.0, 0.0, (2, 8), weights, direction[name])
+        manner = direction[SOURCES[name].intent]
+        return Manner(0.0, 0.0, 0.0, 0.0, 0.0, (2, 8), weights, manner)
 
     def answer(self, rng: random.Random, request: Request, manner: Manner) -> Document:
         """A thought and the response that follows from it."""

@@ -6,11 +6,11 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from recap.params.sources import Source
 from recap.params.values import Count, Positive, Section
+from recap.types.sources import Source
 
 BenchmarkName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-"""Which there are is for recap/attacks/benchmarks.py to say, so that declaring another touches no
+"""Which there are is for recap/benchmarks/declared.py to say, so that declaring another touches no
 parameter class, on which every stage depends; the stages that attack refuse a name it lacks."""
 PrefilledDomain = Literal["harmful", "benign"]
 """Math is never prefilled."""

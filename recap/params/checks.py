@@ -12,8 +12,8 @@ from recap.params.attack import Attack
 from recap.params.gate import Check, Gate
 from recap.params.matrix import Matrix, Table
 from recap.params.models import ModelName
-from recap.params.sources import Source
 from recap.params.whole import Params
+from recap.types.sources import Source
 
 NEEDED = {"models": get_args(ModelName), "sources": get_args(Source), "tables": get_args(Table)}
 """Members of the matrix whose outputs other stages of dvc.yaml name."""

@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from recap.params.values import Count, Positive, Section
 
-JudgeName = Literal["oracle", "guardian", "rubric", "api", "refusal", "math"]
+JudgeName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+"""Which there are is for recap/judges/registry.py to say, as with benchmarks."""
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator
 
 from recap.params.models import ModelName
-from recap.params.sources import Source
 from recap.params.values import Section, check_once
+from recap.types.sources import Source
 
 Table = Literal["prompts", "prefills", "verdicts"]
 TABLES: tuple[Table, ...] = get_args(Table)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from recap.params.values import Count, Section, Share
 
-LoaderName = Literal["microworld", "gsm8k", "star1", "xstest", "strongreject", "math500"]
+LoaderName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+"""Which there are is for recap/data/sources/registry.py to say, as with benchmarks."""
 
 
 class Mixture(Section):

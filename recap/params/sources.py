@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from recap.params.models import Pretraining
-
-TrainSource = Literal["harmful", "refusing", "aligned"]
-EvalSource = Literal["harmful_eval", "refusing_eval"]
-Source = Literal[TrainSource, EvalSource]
-TRAIN_SOURCES: tuple[TrainSource, ...] = get_args(TrainSource)
-EVAL_SOURCES: tuple[EvalSource, ...] = get_args(EvalSource)
+from recap.types.sources import EVAL_SOURCES, TRAIN_SOURCES, Source
 
 
 class Sources(Pretraining):
@@ -36,9 +31,10 @@ class Sources(Pretraining):
                     )
         return self
 
-    def _places(self, name: Source) -> set[str]:
+    def _places(self, name: str) -> set[str]:
         """Where a source's weights lie: in its own folder, and where they are taken from."""
         return {os.path.realpath(place) for place in (f"models/{name}", self._said(name))}
 
-    def _said(self, name: Source) -> str:
-        return self.origins.get(name, f"models/{name}")
+    def _said(self, name: str) -> str:
+        origins: dict[str, str] = dict(self.origins.items())
+        return origins.get(name, f"models/{name}")

@@ -23,7 +23,8 @@ PrefillSource = Literal["counter", "aligned", "none", "self"]
 Subset = Literal["all", "alignment", "math"]
 Refill = Literal["missing", "expected"]
 Curriculum = Literal["none", "adaptive"]
-SafetyReward = Literal["prob", "logit", "binary"]
+SafetyReward = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+"""Which there are is for recap/rewards/safety.py to say, as with benchmarks."""
 
 
 class Grpo(Section):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from recap.errors import ParameterError, choices
 from recap.params.prefill import Prefilling
@@ -20,42 +19,15 @@ from recap.render import Renderer
 from recap.runtime.progress import Progress
 from recap.sampling.sampler import Sampler
 from recap.scoring.yes_no import Guardian
-from recap.types.prompts import Intent, Prefill, PromptRecord, Split
+from recap.types.prompts import Intent, Prefill, PromptRecord
 from recap.types.rollouts import Decoding
-from recap.types.row import Domain
+from recap.types.sources import SOURCES, SourceRole
 
 NEVER_PREFILLED = "-jailbreak"
 """Ending of the evaluation sets that no benchmark attacks with a prefill."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a source model is for."""
-
-    intent: Intent
-    split: Split
-    domains: tuple[Domain, ...]
-
-    def asks(self, record: PromptRecord) -> bool:
-        """Whether this source thinks about the prompt."""
-        return record.split == self.split and self.fits(record)
-
-    def fits(self, record: PromptRecord) -> bool:
-        """Whether it may be asked about the prompt, of whichever split."""
-        unused = record.split == "eval" and record.source.endswith(NEVER_PREFILLED)
-        return record.domain in self.domains and not unused
-
-
-SOURCES = {
-    "harmful": Source("harmful", "train", ("harmful",)),
-    "refusing": Source("refusing", "train", ("benign",)),
-    "aligned": Source("aligned", "train", ("harmful", "benign")),
-    "harmful_eval": Source("harmful", "eval", ("harmful",)),
-    "refusing_eval": Source("refusing", "eval", ("benign",)),
-}
-
-
-def find_source(name: str) -> Source:
+def find_source(name: str) -> SourceRole:
     """The source of that name; raises ParameterError if there is none."""
     if name not in SOURCES:
         raise ParameterError(
@@ -63,6 +35,12 @@ def find_source(name: str) -> Source:
             "Correct the name in matrix.sources or on the command line."
         )
     return SOURCES[name]
+
+
+def fits(source: SourceRole, record: PromptRecord) -> bool:
+    """Whether it may be asked about the prompt, of whichever split."""
+    unused = record.split == "eval" and record.source.endswith(NEVER_PREFILLED)
+    return record.domain in source.domains and not unused
 
 
 def sample_prefills(
@@ -80,7 +58,7 @@ def sample_prefills(
     one is kept with the reason in ``rejected``.
     """
     source = find_source(name)
-    asked = [record for record in records if source.asks(record)]
+    asked = [r for r in records if r.split == source.split and fits(source, r)]
     return sample_thoughts(name, source.intent, asked, sampler, renderer, guardian, section, seed)
 
 
@@ -103,7 +81,7 @@ def sample_pool(
     thinks once about each of its domains' evaluation prompts.
     """
     source = find_source(name)
-    asked = [record for record in records if record.split == "eval" and source.fits(record)]
+    asked = [r for r in records if r.split == "eval" and fits(source, r)]
     if source.split == "eval":
         generator = random.Random(derive_seed(seed, "pool", name))
         places = sorted(generator.sample(range(len(asked)), min(prompts, len(asked))))

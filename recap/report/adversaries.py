@@ -10,48 +10,48 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from recap.analysis.axes import GRIDS, RESETS, SEARCHES, Axes, variant_label
+from recap.analysis.axes import Axes, variant_label
 from recap.analysis.tables import index
+from recap.benchmarks.declared import BENCHMARKS
+from recap.benchmarks.words import AxisName, along, axis
 from recap.report.figures import Roles
 from recap.report.geometry import Panel, Point, Series, panel
 from recap.types.results import CellResult, Metric
+from recap.types.row import Domain
 
-TITLES = {
-    "ipr": "Safe answers, by resets",
-    "benign_ipr": "Helpful answers, by resets",
-    "search": "Attack success, by budget",
-    "benign_search": "Refusals won, by budget",
-    "prefill_grid": "Safe answers, by prefill",
-    "benign_grid": "Helpful answers, by prefill",
-}
+SHOWN: dict[Domain, str] = {"harmful": "Safe answers", "benign": "Helpful answers"}
+WON: dict[Domain, str] = {"harmful": "Attack success", "benign": "Refusals won"}
+"""What a curve shows, by domain: the policy's success, and the attacker's."""
+BY: dict[AxisName, str] = {"rounds": "resets", "lengths": "prefill", "budgets": "budget"}
 
 
 def reset_panels(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> list[Panel]:
     """Success by number of resets."""
-    return _panels(cells, colours, axes, RESETS, "rounds of resets")
+    return _panels(cells, colours, axes, "rounds", "rounds of resets")
 
 
 def search_panels(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> list[Panel]:
     """The attacker's success by its budget: the prefills it tries and picks from."""
-    return _panels(cells, colours, axes, SEARCHES, "prefills to choose from")
+    return _panels(cells, colours, axes, "budgets", "prefills to choose from")
 
 
 def grid_panels(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> list[Panel]:
     """Success by the number of planted words."""
-    return _panels(cells, colours, axes, GRIDS, "planted words")
+    return _panels(cells, colours, axes, "lengths", "planted words")
 
 
 def _panels(
-    cells: Sequence[CellResult], colours: Roles, axes: Axes, names: Sequence[str], x_title: str
+    cells: Sequence[CellResult], colours: Roles, axes: Axes, along_axis: AxisName, x_title: str
 ) -> list[Panel]:
     """A panel for each measured benchmark: a line and its interval band for each cell."""
-    drawn = [_panel(cells, colours, axes, name, x_title) for name in names]
+    drawn = [_panel(cells, colours, axes, name, x_title) for name in along(along_axis)]
     return [found for found in drawn if found]
 
 
 def _panel(
     cells: Sequence[CellResult], colours: Roles, axes: Axes, name: str, x_title: str
 ) -> Panel | None:
+    searched = axis(name) == "budgets"
     series: list[Series] = []
     shown: dict[float, str] = {}
     for cell in cells:
@@ -60,14 +60,14 @@ def _panel(
         for round_ in sorted(number for other, number in measured if other == name):
             x, text = _place(axes, name, round_)
             shown[x] = text
-            points.append(_point(x, measured[name, round_].rate, flipped=name in SEARCHES))
+            points.append(_point(x, measured[name, round_].rate, flipped=searched))
         label = variant_label(cell.variant)
         if any(line.label == label for line in series):
             label = ""  # one name for all training seeds
         series.append(Series(label, colours[cell.variant], tuple(points), dots=True))
     ticks = sorted(shown)
     return panel(
-        TITLES[name],
+        _title(name),
         series,
         x_title=x_title,
         scale="whole",
@@ -76,12 +76,19 @@ def _panel(
     )
 
 
+def _title(name: str) -> str:
+    along_axis = axis(name)
+    assert along_axis is not None, f"{name} has no axis"
+    shown = WON if along_axis == "budgets" else SHOWN
+    return f"{shown[BENCHMARKS[name].domain]}, by {BY[along_axis]}"
+
+
 def _place(axes: Axes, name: str, round_: int) -> tuple[float, str]:
     """Where a round stands on the axis, and what is written there."""
-    if name in SEARCHES and round_ <= len(axes.search_budgets):
+    if axis(name) == "budgets" and round_ <= len(axes.search_budgets):
         budget = axes.search_budgets[round_ - 1]
         return math.log2(budget), str(budget)
-    if name in GRIDS and round_ <= len(axes.grid_words):
+    if axis(name) == "lengths" and round_ <= len(axes.grid_words):
         words = axes.grid_words[round_ - 1]
         return float(words), str(words)
     return float(round_), str(round_)

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 from recap.analysis.axes import Axes, Key, exempt, source_label
 from recap.analysis.tables import DASH, benchmarks, index, interval, percent
+from recap.benchmarks.words import of_attack
 from recap.types.results import BenchmarkResult, CellResult
+from recap.types.row import Domain
+
+TITLES: tuple[tuple[str, Domain], ...] = (
+    ("Safe answers to harmful requests", "harmful"),
+    ("Helpful answers to benign requests", "benign"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +51,8 @@ class Matrix:
 def matrices(cells: Sequence[CellResult], axes: Axes) -> list[Matrix]:
     """Harmful and benign prompts, each if more than the clean rate was measured."""
     found = []
-    for title, clean, transfer, own in (
-        ("Safe answers to harmful requests", "harmful", "transfer", "self_prefill"),
-        ("Helpful answers to benign requests", "benign", "benign_transfer", "benign_self"),
-    ):
+    for title, domain in TITLES:
+        clean, transfer, own = (of_attack(a, domain) for a in ("direct", "transfer", "self"))
         keys: list[Key] = [
             (result.benchmark, result.round)
             for result in benchmarks(cells)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from recap.analysis.axes import family_label, variant_label
+from recap.analysis.axes import variant_label
 from recap.analysis.curves import UPDATE, CurvePoint
+from recap.benchmarks.words import family_label
 from recap.report.geometry import Panel, Point, Scale, Series, panel, smoothed
 
 

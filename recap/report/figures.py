@@ -12,22 +12,14 @@ from typing import Literal
 
 from recap.analysis.axes import NO_AXES, Axes, benchmark_label, exempt, variant_label
 from recap.analysis.tables import DASH, NBSP, benchmarks, index, interval, main_keys, percent
+from recap.benchmarks.words import Thought, thinking
 from recap.evaluation.rates import unscored_bounds
 from recap.types.results import BenchmarkResult, CellResult, Metric
 
-ATTACKS = ("harmful", "jailbreak", "prefill", "hijack", "ipr", "search", "self_prefill")
-COSTS = (
-    "benign", "benign_prefill", "benign_hijack", "benign_ipr", "benign_search", "benign_self",
-    "math",
-)  # fmt: skip
-REFLECTIVE = (
-    ("Asked plainly", ("harmful", "jailbreak", "benign", "math")),
-    (
-        "With planted thoughts",
-        ("prefill", "ipr", "search", "self_prefill", "benign_prefill", "benign_ipr"),
-    ),
+REFLECTIVE: tuple[tuple[str, Thought], ...] = (
+    ("Asked plainly", "plain"),
+    ("With planted thoughts", "planted"),
 )
-"""Benchmarks with a generated thought, clean and prefilled apart."""
 RARE = 5.0
 """Percent; where every policy's interval ends below it, bars would all look empty."""
 EXTRAS = 6
@@ -175,8 +167,8 @@ def reflections(
 ) -> list[Reflections]:
     """Clean and prefilled thoughts apart; nothing where no thought was generated."""
     found = []
-    for title, names in REFLECTIVE:
-        groups = bar_groups(cells, names, colours, axes, "reflection")
+    for title, thought in REFLECTIVE:
+        groups = bar_groups(cells, thinking(thought), colours, axes, "reflection")
         drawn = tuple(g for g in groups if any((bar.high or 0.0) >= RARE for bar in g.bars))
         rare = [group for group in groups if group not in drawn]
         most = max((bar.value or 0.0 for group in rare for bar in group.bars), default=0.0)

@@ -21,7 +21,6 @@ import yaml
 from recap.analysis.axes import (
     Axes,
     exempt,
-    family_label,
     lower_first,
     source_label,
     variant_label,
@@ -35,6 +34,7 @@ from recap.analysis.paper import MODELS
 from recap.analysis.settings import Settings
 from recap.analysis.tables import DASH, percent, signed
 from recap.analysis.verdicts import trainings
+from recap.benchmarks.words import ATTACKS, COSTS, family_label
 from recap.report.adversaries import grid_panels, reset_panels, search_panels
 from recap.report.beta import betas
 from recap.report.brittleness import matrices
@@ -42,8 +42,6 @@ from recap.report.budget import token_groups
 from recap.report.curves import training_panels, world_panels
 from recap.report.dynamics import dynamics_panels
 from recap.report.figures import (
-    ATTACKS,
-    COSTS,
     bar_groups,
     cell_label,
     reflections,

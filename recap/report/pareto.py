@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from recap.analysis.axes import Axes, Key, benchmark_label
 from recap.analysis.evidence import Evidence
 from recap.analysis.tables import benchmarks, index, percent
+from recap.benchmarks.words import ATTACKS, CLEAN
 from recap.report.figures import Roles, cell_label
 from recap.report.geometry import Mark, linear, nice_ticks
 from recap.types.results import CellResult
 
 WIDTH, HEIGHT = 360, 262
 LEFT, RIGHT, TOP, BOTTOM = 44, 24, 26, 40
-ATTACKED = ("jailbreak", "prefill", "hijack", "ipr", "search", "self_prefill")
+ATTACKED = tuple(name for name in ATTACKS if name not in CLEAN)
 HELPED: Key = ("benign", 1)
 LABEL_GAP = 13.0
 CHARACTER = 6.6

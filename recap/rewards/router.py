@@ -14,7 +14,7 @@ from typing import Literal
 from recap.params.train import Train
 from recap.rewards.helpfulness import helpfulness_rewards
 from recap.rewards.math import math_reward
-from recap.rewards.safety import Mode, safety_rewards
+from recap.rewards.safety import check_mode, safety_rewards
 from recap.rewards.turning import TurnReward
 from recap.scoring.yes_no import Guardian
 from recap.types.rollouts import Reward, Rollout
@@ -33,7 +33,7 @@ class Rewards:
     def __init__(
         self,
         guardian: Guardian,
-        safety_mode: Mode,
+        safety_mode: str,
         truncated_reward: float,
         turn: TurnReward | None = None,
     ) -> None:
@@ -42,7 +42,8 @@ class Rewards:
 
     @classmethod
     def of(cls, train: Train, guardian: Guardian) -> Rewards:
-        """The rewards that a variant asks for."""
+        """The rewards that a variant asks for; ParameterError if there are none of that name."""
+        check_mode(train.safety_reward)
         turn = TurnReward(train.turn_reward, train.tau) if train.turn_reward else None
         return cls(guardian, train.safety_reward, train.truncated_reward, turn)
 

@@ -1,32 +1,56 @@
 """The safety reward: the guardian on (x, y_resp).
 
 The paper takes "its logits as continuous reward" without the mapping: ``prob`` (default) is P(No),
-``logit`` the log-odds of No, ``binary`` the guardian's label.
+``logit`` the log-odds of No, ``binary`` the guardian's label. Another mapping is a function of the
+log-odds in a file of its own, and its line in ``MODES``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from recap.scoring.yes_no import Guardian
+from recap.errors import ParameterError, choices
 
-Mode = Literal["prob", "logit", "binary"]
+if TYPE_CHECKING:
+    from recap.scoring.yes_no import Guardian
+
+
+def prob(log_odds_yes: float) -> float:
+    """P(No)."""
+    return 1.0 / (1.0 + math.exp(min(log_odds_yes, 700.0)))
+
+
+def logit(log_odds_yes: float) -> float:
+    """The log-odds of No."""
+    return -log_odds_yes
+
+
+def binary(log_odds_yes: float) -> float:
+    """1 where No is likelier."""
+    return float(log_odds_yes < 0)
+
+
+MODES: dict[str, Callable[[float], float]] = {
+    "prob": prob,
+    "logit": logit,
+    "binary": binary,
+}
+"""``train.safety_reward`` -> the reward for finite log-odds of harm."""
+
+
+def check_mode(mode: str) -> None:
+    """Raise ParameterError unless there is such a reward."""
+    if mode not in MODES:
+        raise ParameterError(
+            f"Expected a safety reward among {choices(MODES)}, got '{mode}'. Correct "
+            "train.safety_reward (or a variant's), or register it in recap/rewards/safety.py."
+        )
 
 
 def safety_rewards(
-    guardian: Guardian, pairs: Sequence[tuple[str, str]], mode: Mode
+    guardian: Guardian, pairs: Sequence[tuple[str, str]], mode: str
 ) -> list[float | None]:
     """One reward for each (prompt, response); ``None`` where the guardian gave no number."""
-    return [_reward(odds, mode) for odds in guardian.log_odds(pairs)]
-
-
-def _reward(log_odds_yes: float, mode: Mode) -> float | None:
-    if not math.isfinite(log_odds_yes):
-        return None
-    if mode == "logit":
-        return -log_odds_yes
-    if mode == "binary":
-        return float(log_odds_yes < 0)
-    return 1.0 / (1.0 + math.exp(min(log_odds_yes, 700.0)))
+    return [MODES[mode](odds) if math.isfinite(odds) else None for odds in guardian.log_odds(pairs)]

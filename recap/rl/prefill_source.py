@@ -16,6 +16,7 @@ from recap.params.train import PrefillSource, Subset
 from recap.rows import read_rows
 from recap.types.prompts import Prefill, PromptRecord
 from recap.types.row import Domain
+from recap.types.sources import EVAL_SOURCES
 
 SOURCES: dict[PrefillSource, dict[Domain, str]] = {
     "counter": {"harmful": "harmful", "benign": "refusing"},
@@ -28,8 +29,6 @@ SUBSETS: dict[Subset, tuple[Domain, ...]] = {
     "alignment": ("harmful", "benign"),
     "math": ("math",),
 }
-EVALUATION = "_eval"
-"""Ending of the names of sources that only evaluation may use."""
 
 
 def training_records(subset: Subset, records: Sequence[PromptRecord]) -> list[PromptRecord]:
@@ -52,7 +51,7 @@ def training_prefills(
     for name in sorted(set(wanted.values())):
         path = directory / f"{name}.jsonl"
         for prefill in read_rows(path, Prefill):
-            if prefill.source_model.endswith(EVALUATION):
+            if prefill.source_model in EVAL_SOURCES:
                 raise ParameterError(
                     f"Expected prefills of a training source in {path}, got some of "
                     f"'{prefill.source_model}', which is kept for evaluation. "

@@ -13,11 +13,12 @@ from typing import Annotated
 
 import typer
 
-from recap.attacks.benchmarks import benchmarks
 from recap.attacks.conversations import run_attacks
 from recap.attacks.journal import journal_of
 from recap.attacks.selection import Files, read_selections
 from recap.attacks.selector import open_selector
+from recap.attacks.table import attack_of
+from recap.benchmarks.declared import benchmarks
 from recap.params.whole import read_params
 from recap.render import Renderer
 from recap.rows import write_rows
@@ -46,7 +47,7 @@ def main(
     for each in selections:
         note = f", {each.n_without_prefill} left out" if each.n_without_prefill else ""
         print(f"{each.benchmark.name}: {len(each.cases)} prompts{note}", file=sys.stderr)
-    selects = any(each.attack.selects for each in chosen)
+    selects = any(attack_of(each).selects for each in chosen)
     selector = open_selector(params.attack, guardian) if selects else None
     renderer, sampler = Renderer.from_dir(policy), open_sampler(params.sampling, policy)
     cases = [case for each in selections for case in each.cases]

@@ -12,10 +12,11 @@ from typing import Annotated
 
 import typer
 
-from recap.attacks.benchmarks import benchmarks
 from recap.attacks.conversations import run_attacks
 from recap.attacks.selection import Files, draw, read_selections
 from recap.attacks.selector import open_selector
+from recap.attacks.table import attack_of
+from recap.benchmarks.declared import benchmarks
 from recap.evaluation.metrics import cell_result, outcomes
 from recap.evaluation.unscored import refuse_unscored
 from recap.judges.registry import open_judge
@@ -50,7 +51,7 @@ def main(
         draw(selection, params.dynamics.prompts, params.seed)
         for selection in read_selections(chosen, files, params.attack, params.seed)
     ]
-    selects = any(each.attack.selects for each in chosen)
+    selects = any(attack_of(each).selects for each in chosen)
     selector = open_selector(params.attack, guardian) if selects else None
     judge = open_judge(
         params.judge.judge,

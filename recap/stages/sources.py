@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from recap.params.sources import Source
 from recap.params.whole import read_params
 from recap.runtime.stage import run_stage
+from recap.types.sources import Source
 
 
 def main(

@@ -34,7 +34,7 @@ PAPER = (
     ("Table 8: optimizer", ("optimizer",)),
 )
 """The paper's tables and their axes."""
-COLUMNS = ("harmful", "prefill", "jailbreak", "benign", "math")
+COLUMNS = tuple(COUNTERPARTS)
 """Benchmarks with a counterpart in the paper's tables."""
 FURTHER = ("hijack", "ipr", "benign_prefill")
 """Those that its ablations leave out; of resets, the last round."""

@@ -17,15 +17,16 @@ import pytest
 import yaml
 
 from recap.analysis.comparison import PairedDifference, compare, superior
-from recap.attacks.benchmarks import BENCHMARKS
+from recap.attacks.table import attack_of
+from recap.benchmarks.declared import BENCHMARKS
 from recap.evaluation.rates import span
-from recap.params.sources import EVAL_SOURCES
 from recap.params.whole import Params, read_params
 from recap.rows import read_json, read_rows
 from recap.types.attacks import Completion
 from recap.types.decisions import GateDecision
 from recap.types.prompts import Prefill, PromptRecord
 from recap.types.results import BenchmarkResult, CellResult, Metric
+from recap.types.sources import EVAL_SOURCES
 from recap.types.verdicts import Outcome
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +73,7 @@ def test_every_benchmark_has_its_axis_and_its_prompts(params: Params, variant: s
         axis = places.get(benchmark.attack.name, 1)
         if benchmark.attack.name == "transfer":
             axis = len(benchmark.sources(attack))
-        few = benchmark.secondary or benchmark.attack.needs == "pool"
+        few = benchmark.secondary or attack_of(benchmark).needs == "pool"
         least = min(attack.secondary_prompts, attack.search_prompts) if few else 300
         fewest |= {(name, place): least for place in range(1, axis + 1)}
     assert set(prompts) == set(fewest)

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recap.attacks.benchmarks import BENCHMARKS
 from recap.attacks.conversations import run_attacks
 from recap.attacks.selection import Files, read_selections
+from recap.benchmarks.declared import BENCHMARKS
 from recap.params.whole import Params
 from recap.render import Renderer
 from recap.sampling.llama_decoder import LlamaDecoder

@@ -18,7 +18,7 @@ WINGS = {
     "runs and shows": ("experiments", "flows", "cli", "stages", "sweeps", "report", "tracking"),
     "decides": ("analysis",),
     "changes numbers": (
-        "sft", "rl", "attacks", "data", "evaluation", "judges", "prefill", "rewards", "microworld",
+        "benchmarks", "sft", "rl", "attacks", "data", "evaluation", "judges", "prefill", "rewards", "microworld",
         "sampling", "scoring",
     ),
     "foundations": ("models", "render", "pipeline", "runtime", "params", "rows", "types", "errors"),

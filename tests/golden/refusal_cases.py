@@ -84,7 +84,7 @@ def _compliances(lines: Iterable[Line]) -> list[str]:
         )
         for place, line in enumerate(lines)
     ]
-    given = verdicts(RefusalJudge(), cases(Path("cases.jsonl"), rows, "refusal", None))
+    given = verdicts(RefusalJudge(), cases(Path("cases.jsonl"), rows, RefusalJudge, None))
     return [_label(verdict.label, verdict.raw) for verdict in given]
 
 

@@ -227,7 +227,7 @@ def test_sums_that_nobody_solved_cannot_be_trained_on(cell):
 
 
 def test_evaluation_sources_are_refused(cell):
-    rows = [row.model_copy(update={"source_model": "aligned_eval"}) for row in prefills("aligned")]
+    rows = [row.model_copy(update={"source_model": "refusing_eval"}) for row in prefills("aligned")]
     write_rows(Path("data/prefills/aligned.jsonl"), rows)
     with pytest.raises(ParameterError, match="kept for evaluation"):
         run("sft_star")

@@ -217,25 +217,30 @@ def test_a_benchmark_that_does_not_exist(here: Path) -> None:
         attack_cell(here, "recap")
 
 
-def test_an_attack_of_ones_own_is_one_file_and_one_line(here: Path) -> None:
+def test_an_attack_of_ones_own_is_one_file_its_line_and_a_benchmark(here: Path) -> None:
     """What docs/evaluation.md says, word for word, done to a copy of the package."""
     text = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
     section = text.split("### An attack of your own")[1].split("\n## ")[0]
-    file, registration = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
+    file, line, benchmark = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
     (path,) = re.findall(r"`(recap/attacks/\w+\.py)`:\n", section)
     (imported,) = re.findall(r"`(from recap\.attacks\.\w+ import \w+)`", section)
-    assert len([*file.splitlines(), registration, imported]) < 40
+    assert len([*file.splitlines(), line, benchmark, imported]) < 40
 
     clone = here / "clone"
     shutil.copytree(ROOT / "recap", clone / "recap")
     (clone / path).write_text(file)
-    table = clone / "recap/attacks/benchmarks.py"
-    before = table.read_text()
-    last = '        Benchmark("math", "math", "math", Direct),\n'
-    after = before.replace(last, f"{last}        {registration}")
-    after = after.replace("from recap.attacks.direct", f"{imported}\nfrom recap.attacks.direct")
-    assert len(after.splitlines()) == len(before.splitlines()) + 2
-    table.write_text(after)
+    for name, last, added in (
+        ("attacks/table.py", "        Direct,\n", f"        {line}"),
+        ("attacks/table.py", "from recap.attacks.direct import Direct\n", f"{imported}\n"),
+        (
+            "benchmarks/declared.py",
+            '        Benchmark("math", "math", "math", "direct"),\n',
+            f"        {benchmark}",
+        ),
+    ):
+        before = (clone / "recap" / name).read_text()
+        assert last in before
+        (clone / "recap" / name).write_text(before.replace(last, f"{last}{added}"))
 
     set_params(here, attack={"benchmarks": ["ending"]})
     command = "-m recap.stages.attack --policy dapo --guardian guardian --prompts eval.jsonl"

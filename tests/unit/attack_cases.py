@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recap.attacks.attack import Case
-from recap.attacks.benchmarks import BENCHMARKS
 from recap.attacks.conversations import run_attacks
 from recap.attacks.selection import Selection
 from recap.attacks.selector import Selector
+from recap.attacks.table import attack_of
+from recap.benchmarks.declared import BENCHMARKS
 from recap.params.attack import Attack
 from recap.render import Renderer
 from recap.sampling.sampler import finish_reason
@@ -108,7 +109,7 @@ def prefill_of(number: int = 0) -> Prefill:
 
 def selection_of(name: str, prompts: int = 1) -> Selection:
     benchmark = BENCHMARKS[name]
-    held = {"nothing": 0, "thought": 1, "pool": 4, "each source": 2}[benchmark.attack.needs]
+    held = {"nothing": 0, "thought": 1, "pool": 4, "each source": 2}[attack_of(benchmark).needs]
     thoughts = [prefill_of().model_copy(update={"text": text}) for text in THOUGHTS[:held]]
     cases = [Case(record_of(i), tuple(thoughts)) for i in range(prompts)]
     return Selection(benchmark, tuple(cases), 0)

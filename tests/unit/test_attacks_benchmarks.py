@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recap.attacks.benchmarks import BENCHMARKS, EXEMPT_SOURCES, PROMPT_SETS, Benchmark, benchmarks
 from recap.attacks.selection import Selection, Thoughts, check_disjoint, draw, select
 from recap.attacks.selector import Selector, open_selector
+from recap.attacks.table import attack_of
+from recap.benchmarks.declared import BENCHMARKS, PROMPT_SETS, Benchmark, benchmarks
 from recap.errors import DataError, ParameterError
 from recap.params.attack import Attack, OwnDecoding
-from recap.params.sources import EVAL_SOURCES
 from recap.params.whole import read_params
 from recap.types.prompts import Prefill, PromptRecord, Split
 from recap.types.row import Domain
+from recap.types.sources import EVAL_SOURCES, EXEMPT_SOURCES
 
 ROOT = Path(__file__).parents[2]
 PROFILES = sorted((ROOT / "infra/profiles").glob("*.yaml"))
@@ -250,14 +251,14 @@ def test_parameter_files_name_benchmarks_that_exist(path: Path) -> None:
     chosen = read_params(path)
     benchmarks(chosen.dynamics)
     for benchmark in benchmarks(chosen.attack):
-        assert chosen.attack.selector or not benchmark.attack.selects
+        assert chosen.attack.selector or not attack_of(benchmark).selects
 
 
 def test_declarations_are_sound() -> None:
     for benchmark in BENCHMARKS.values():
         assert benchmark.prompts in PROMPT_SETS
         assert benchmark.prefill_source in (None, *EVAL_SOURCES)
-        given = benchmark.attack.needs in ("thought", "pool")
+        given = attack_of(benchmark).needs in ("thought", "pool")
         assert given == (benchmark.prefill_source is not None)
     default = read_params(ROOT / "params.yaml").attack.benchmarks
     assert set(default) == set(BENCHMARKS)

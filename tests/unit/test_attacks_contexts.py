@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import pytest
 
-from recap.attacks.benchmarks import BENCHMARKS, decoding
 from recap.attacks.conversations import BLOCK, run_attacks
+from recap.benchmarks.declared import BENCHMARKS, decoding
 from recap.microworld.tokenizer import make_tokenizer
 from recap.params.attack import OwnDecoding
 from recap.params.seeds import derive_seed

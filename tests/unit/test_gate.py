@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recap.analysis.gate import Cell, decide, describe
-from recap.attacks.benchmarks import BENCHMARKS
+from recap.benchmarks.declared import BENCHMARKS
 from recap.errors import ParameterError
 from recap.params.checks import check_gate
 from recap.params.gate import Gate

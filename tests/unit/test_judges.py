@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recap.errors import DataError, ParameterError
-from recap.judges.judge import Judge, Opinion
+from recap.judges.judge import Judge, Means, Opinion
 from recap.judges.oracle import OracleJudge
 from recap.judges.registry import open_judge
 from recap.microworld import oracle
@@ -53,11 +53,16 @@ class EchoJudge(Judge):
     """Labels a response by looking it up; remembers which ones it was asked about."""
 
     name = "echo"
+    needs = "nothing"
     revision = "r1"
     prompt_sha = "abc"
 
     def __init__(self) -> None:
         self.asked: list[str | None] = []
+
+    @classmethod
+    def open(cls, means: Means) -> EchoJudge:
+        return cls()
 
     def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:
         self.asked = [row.response for row in completions]

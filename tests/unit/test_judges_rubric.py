@@ -11,9 +11,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from recap.errors import DataError
 from recap.judges.guardian import GuardianJudge
+from recap.judges.instruct import MAX_NEW, InstructRubric, open_rubric
 from recap.judges.questions import RUBRIC, ask
 from recap.judges.registry import open_judge
-from recap.judges.rubric import MAX_NEW, InstructRubric, Rubric, RubricJudge, open_rubric
+from recap.judges.rubric import Rubric, RubricJudge
 from recap.models.weights import save_model
 from recap.params.whole import read_params
 from recap.params.world import World

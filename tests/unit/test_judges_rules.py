@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from recap.judges.correctness import MathJudge
+from recap.judges.judge import Means
 from recap.judges.refusal import RefusalJudge
-from recap.judges.registry import SELF_CONTAINED, open_judge
+from recap.judges.registry import JUDGES, open_judge
 from recap.types.attacks import Completion
 from recap.types.row import Domain, Label
 from tests.unit.test_judges import SECTION, _completion
@@ -115,7 +116,8 @@ def test_nor_does_one_that_says_it_is_correct(form: str) -> None:
 
 
 def test_the_rules_are_identified_in_the_verdict() -> None:
-    revisions = {name: opened().revision for name, opened in SELF_CONTAINED.items()}
+    alone = Means(Path("none"))
+    revisions = {n: j.open(alone).revision for n, j in JUDGES.items() if j.needs == "nothing"}
     assert set(revisions) == {"refusal", "math"}
     for name, revision in revisions.items():
         opened = open_judge(name, world=SECTION, seed=7, guardian=Path("none"))

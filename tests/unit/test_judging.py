@@ -13,7 +13,8 @@ from recap.cli.judge.show import summary
 from recap.cli.judge.table import read_table
 from recap.cli.judge.work import CHUNK, Case, cases, compare, verdicts
 from recap.errors import DataError
-from recap.judges.judge import Judge, Opinion
+from recap.judges.judge import Judge, Means, Opinion
+from recap.judges.registry import JUDGES
 from recap.types.attacks import Completion
 from recap.types.row import Label
 
@@ -116,7 +117,7 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
     ],
 )
 def test_labels(text: str, judge: str, label: Label | None) -> None:
-    assert read_label(text, judge) == label
+    assert read_label(text, JUDGES[judge].usual) == label
 
 
 def test_scales() -> None:
@@ -129,7 +130,7 @@ def test_scales() -> None:
 
 def _cases(folder: Path, content: str, judge: str, label: str | None = None) -> list[Case]:
     path = _write(folder, content)
-    return cases(path, read_table(path, NEEDED), judge, label)
+    return cases(path, read_table(path, NEEDED), JUDGES.get(judge, Mapped), label)
 
 
 def test_the_domain_is_the_columns_or_the_labels_or_the_judges(tmp_path: Path) -> None:
@@ -180,12 +181,17 @@ class Mapped(Judge):
     """Says what the response says; "?" is unscored."""
 
     name = "mapped"
+    needs = "nothing"
     revision = "r"
     prompt_sha = "s"
 
+    @classmethod
+    def open(cls, means: Means) -> Mapped:
+        return cls()
+
     def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:
         said = [row.response for row in completions]
-        return [Opinion(read_label(text or "", self.name), text or "") for text in said]
+        return [Opinion(read_label(text or "", self.usual), text or "") for text in said]
 
 
 def test_agreement_by_hand(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"judge.judge": "nobody"}, r"judge\.judge: .*'oracle', 'guardian'.*, got 'nobody'"),
+        ({"judge.judge": "No body"}, r"judge\.judge: .*got 'No body'"),
         ({"judge.second": "oracle"}, r"judge: judge\.second has to be another .* got oracle for"),
         ({"judge.api.base_url": "file:///x"}, r"base_url: takes http:// .* password or query$"),
         ({"judge.api.base_url": "https://a:b@x/v1"}, r"base_url: takes http:// .* query$"),
@@ -184,7 +184,7 @@ ROOT = Path(__file__).parents[2]
         ),
         ({"prepare.sources": {}}, r"prepare\.sources"),
         ({"prepare.sources": {"gsm8k": None}}, r"prepare\.sources\.gsm8k takes a directory"),
-        ({"prepare.sources": {"hearsay": "x"}}, r"prepare\.sources"),
+        ({"prepare.sources": {"hear say": "x"}}, r"prepare\.sources"),
         (
             {"attack.benchmarks": ["math", "prefill", "math"]},
             r"attack\.benchmarks: takes each name once, got math more than once",

@@ -129,6 +129,27 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
             },
             "sweep.axes: optimizer: Input should be 'dapo', 'grpo' or 'dr_grpo', got 'adam'.",
         ),
+        (
+            {"judge.judge": "nobody"},
+            "Expected a judge among api, guardian, math, oracle, refusal or rubric, got 'nobody'. "
+            "Correct judge.judge, or register the judge in recap/judges/registry.py.",
+        ),
+        (
+            {"prepare.sources": {"microworld": None, "hearsay": "hub"}},
+            "Expected loaders among gsm8k, math500, microworld, star1, strongreject or xstest in "
+            "prepare.sources, got hearsay. Correct the name, or register the loader in "
+            "recap/data/sources/registry.py.",
+        ),
+        (
+            {"variants.recap": {"safety_reward": "sure"}},
+            "Expected a safety reward among binary, logit or prob, got 'sure'. Correct "
+            "train.safety_reward (or a variant's), or register it in recap/rewards/safety.py.",
+        ),
+        (
+            {"sweep.axes.safety_reward": ["prob", "sure"], "sweep.brings.safety_reward": {}},
+            "got 'sure'",
+        ),
+        ({"dynamics.benchmarks": ["maths"]}, "dynamics.benchmarks: expected a benchmark among "),
         ({"gate.candidate": "aligned"}, "Expected gate.candidate among matrix.variants"),
     ],
 )  # fmt: skip

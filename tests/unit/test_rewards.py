@@ -10,7 +10,6 @@ import pytest
 
 from recap.errors import DataError
 from recap.rewards.router import Rewards
-from recap.rewards.safety import Mode
 from recap.types.prompts import PrefilledPrompt, PromptRecord, RenderedPrompt
 from recap.types.rollouts import Reward, Rollout, Sample
 from recap.types.row import Domain
@@ -46,7 +45,7 @@ def rollout(
     return Rollout(PrefilledPrompt(record, None), rendered, sample, cot, response)
 
 
-def rewards(mode: Mode = "prob", truncated: float = 0.0) -> tuple[Rewards, ScriptedGuardian]:
+def rewards(mode: str = "prob", truncated: float = 0.0) -> tuple[Rewards, ScriptedGuardian]:
     guardian = ScriptedGuardian(ODDS, {"refused": 0.0, "maybe": 0.5, "helped": 1.0, "odd": None})
     return Rewards(guardian, mode, truncated), guardian  # type: ignore[arg-type]  # scripted
 
@@ -78,7 +77,7 @@ def test_a_rollout_without_room_is_unscored_and_one_cut_off_is_not(domain: Domai
         ("binary", "broken", None),
     ],
 )
-def test_safety(mode: Mode, response: str, value: float | None) -> None:
+def test_safety(mode: str, response: str, value: float | None) -> None:
     (reward,) = rewards(mode)[0].score([rollout("harmful", response)])
     assert reward.component == "safety"
     assert reward.value == (None if value is None else pytest.approx(value, abs=1e-12))

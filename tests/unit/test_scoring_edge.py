@@ -20,7 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.attacks.selector import USELESS, Selector
 from recap.judges.guardian import GuardianJudge
-from recap.judges.rubric import MAX_NEW, InstructRubric, open_rubric
+from recap.judges.instruct import MAX_NEW, InstructRubric, open_rubric
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models import weights
 from recap.models.weights import load_model, load_scorer, save_model

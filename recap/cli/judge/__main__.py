@@ -14,9 +14,9 @@ from rich.console import Console
 from recap.cli.judge.show import show, summary
 from recap.cli.judge.table import read_table
 from recap.cli.judge.work import cases, compare, verdicts
-from recap.errors import DataError, ParameterError, choices
-from recap.judges.judge import Judge
-from recap.judges.registry import JUDGES, SELF_CONTAINED, open_judge
+from recap.errors import DataError
+from recap.judges.judge import Judge, Means
+from recap.judges.registry import find_judge
 from recap.params.whole import read_params
 from recap.rows import write_rows
 from recap.runtime.stage import run_stage
@@ -43,17 +43,14 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Judge a file of completions; with labels, say how far the judge agrees with them."""
-    if judge not in JUDGES:
-        raise ParameterError(
-            f"Expected a judge among {choices(JUDGES)}, got '{judge}'. Correct --judge."
-        )
+    chosen = find_judge(judge, "--judge")
     needed = ["prompt", "completion"]
-    needed += ["target"] if judge == "math" else []
+    needed += ["target"] if chosen.domains == {"math"} else []
     needed += [label] if label is not None else []
-    found = cases(file, read_table(file, needed), judge, label)
+    found = cases(file, read_table(file, needed), chosen, label)
     if out is not None and (out.is_dir() or out.resolve() == file.resolve()):
         raise DataError(f"Expected --out to name a file of its own, got {out}. Name another.")
-    opened = _open(judge, guardian)
+    opened = _open(chosen, guardian)
     given = verdicts(opened, found)
     opened.account(file.stem)
     n_unopened = sum(case.unopened for case in found)
@@ -73,17 +70,11 @@ def main(
     print(f"Verdicts: {place}")
 
 
-def _open(name: str, guardian: Path) -> Judge:
-    if name in SELF_CONTAINED:
-        return SELF_CONTAINED[name]()
-    if name == "guardian":
-        from recap.judges.guardian import open_guardian
-
-        return open_guardian(guardian)
+def _open(judge: type[Judge], guardian: Path) -> Judge:
+    if judge.needs != "parameters":
+        return judge.open(Means(guardian))
     params = read_params()
-    return open_judge(
-        name, world=params.world, seed=params.seed, guardian=guardian, settings=params.judge
-    )
+    return judge.open(Means(guardian, params.world, params.seed, params.judge))
 
 
 def _write(file: Path, out: Path | None, given: list[Verdict]) -> Path:

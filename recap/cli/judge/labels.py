@@ -38,14 +38,17 @@ YES_OR_NO: Mapping[str, Label] = {
 }
 
 
-def read_label(text: str, judge: str) -> Label | None:
-    """The project's label for a value of a label column; ``None`` if it is not understood."""
+def read_label(text: str, usual: Domain) -> Label | None:
+    """The project's label for a value of a label column; ``None`` if it is not understood.
+
+    ``usual``: the domain of the judge's rows that do not say their own.
+    """
     name = text.strip().lower().replace(" ", "_").replace("-", "_")
     for labels in SCALES.values():
         for label in labels:
             if name == label:
                 return label
-    return SYNONYMS.get(name) or (YES_OR_NO.get(name) if judge == "math" else None)
+    return SYNONYMS.get(name) or (YES_OR_NO.get(name) if usual == "math" else None)
 
 
 def scale_of(label: Label) -> Domain:

@@ -21,8 +21,6 @@ from recap.types.attacks import Completion
 from recap.types.row import SUCCESS, Domain, Label
 from recap.types.verdicts import Verdict
 
-DEFAULT_DOMAIN: dict[str, Domain] = {"math": "math", "refusal": "benign", "rubric": "benign"}
-"""By judge, where neither a ``domain`` column nor a label says it; else harmful."""
 CHUNK = 256
 RESAMPLES, SEED = 2000, 0
 
@@ -51,7 +49,9 @@ class Comparison:
     n_unlabelled: int
 
 
-def cases(path: Path, rows: Sequence[TableRow], judge: str, column: str | None) -> list[Case]:
+def cases(
+    path: Path, rows: Sequence[TableRow], judge: type[Judge], column: str | None
+) -> list[Case]:
     """One case for each row; raises DataError at a label or domain that is not understood."""
     seen: dict[str, int] = {}
     found = []
@@ -90,11 +90,11 @@ def cases(path: Path, rows: Sequence[TableRow], judge: str, column: str | None) 
     return found
 
 
-def _label(path: Path, row: TableRow, judge: str, column: str) -> Label | None:
+def _label(path: Path, row: TableRow, judge: type[Judge], column: str) -> Label | None:
     text = row.values[column]
     if text is None:
         return None
-    label = read_label(text, judge)
+    label = read_label(text, judge.usual)
     if label is None:
         known = [name for labels in SCALES.values() for name in labels]
         raise DataError(
@@ -104,7 +104,7 @@ def _label(path: Path, row: TableRow, judge: str, column: str) -> Label | None:
     return label
 
 
-def _domain(path: Path, row: TableRow, judge: str, label: Label | None) -> Domain:
+def _domain(path: Path, row: TableRow, judge: type[Judge], label: Label | None) -> Domain:
     said = row.values.get("domain")
     if said is not None:
         for domain in SCALES:
@@ -116,7 +116,7 @@ def _domain(path: Path, row: TableRow, judge: str, label: Label | None) -> Domai
         )
     if label is not None:
         return scale_of(label)
-    return DEFAULT_DOMAIN.get(judge, "harmful")
+    return judge.usual
 
 
 def verdicts(judge: Judge, found: Sequence[Case]) -> list[Verdict]:

@@ -4,8 +4,27 @@ from __future__ import annotations
 
 from recap.data.sources import gsm8k, math500, microworld, star1, strongreject, xstest
 from recap.data.sources.rawrow import Loader
+from recap.errors import ParameterError, choices
+from recap.params.prepare import Prepare
 
 LOADERS: dict[str, Loader] = {
     module.LOADER.name: module.LOADER
-    for module in (microworld, gsm8k, star1, xstest, strongreject, math500)
+    for module in (
+        microworld,
+        gsm8k,
+        star1,
+        xstest,
+        strongreject,
+        math500,
+    )
 }
+
+
+def check_loaders(section: Prepare) -> None:
+    """Raise ParameterError if ``prepare.sources`` names a loader that there is not."""
+    unknown = set(section.sources) - set(LOADERS)
+    if unknown:
+        raise ParameterError(
+            f"Expected loaders among {choices(LOADERS)} in prepare.sources, got {choices(unknown)}."
+            " Correct the name, or register the loader in recap/data/sources/registry.py."
+        )

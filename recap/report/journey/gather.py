@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recap.analysis.curves import read_metrics
+from recap.benchmarks.declared import BENCHMARKS
 from recap.data.load import LocatedRecord, parse
 from recap.data.mixture import quotas
 from recap.data.sources.rawrow import RawRow, Request
@@ -42,12 +43,8 @@ GROUP_SIZE = 4
 """Rollouts shown; training takes ``train.grpo.num_generations``."""
 CANDIDATES = 24
 """Prompts of a domain that are sampled until a group is informative."""
-BENCHMARKS: dict[Domain, tuple[str, str | None]] = {
-    "harmful": ("prefill", "harmful_eval"),
-    "benign": ("benign_prefill", "refusing_eval"),
-    "math": ("math", None),
-}
-"""Where each evaluated row comes from: benchmark and prefill source."""
+FOLLOWED = ("prefill", "benign_prefill", "math")
+"""The benchmark that each evaluated row comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +142,8 @@ def evaluated_rows(params: Params, files: Files) -> list[Evaluated]:
     records = {record.id: record for record in files.prompts("eval")}
     renderer = Renderer.from_dir(files.models / "policy")
     found = []
-    for benchmark, source in BENCHMARKS.values():
+    for benchmark in FOLLOWED:
+        source = BENCHMARKS[benchmark].prefill_source
         ids = [prompt_id for name, prompt_id in candidate if name == benchmark]
         if not ids:
             raise DataError(

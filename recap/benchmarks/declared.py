@@ -1,29 +1,21 @@
 """Benchmarks as declarations: which prompts, which attack, whose prefills, how many, what counts.
 
-Decoding: temperature, top-p, tokens and samples of the ``attack`` section; over them what a
-benchmark declares for itself; over both what ``attack.decoding`` says of it. Success is the label
-that ``SUCCESS`` gives the domain. ``selection.py`` turns a declaration and the evaluation's files
-into cases. Leaves out the paper's WildJailbreak, Fortress and AIME.
+The attack is named here; ``recap.attacks.table`` has the class. Decoding: temperature, top-p,
+tokens and samples of the ``attack`` section; over them what a benchmark declares for itself; over
+both what ``attack.decoding`` says of it. Success is the label that ``SUCCESS`` gives the domain.
+``recap.attacks.selection`` turns a declaration and the evaluation's files into cases. Leaves out
+how a benchmark is written for readers (``words.py``: the stages that attack do not depend on it),
+and the paper's WildJailbreak, Fortress and AIME.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recap.attacks.attack import SELF, Attack
-from recap.attacks.direct import Direct
-from recap.attacks.grid import PrefillGrid
-from recap.attacks.hijack import Hijack
-from recap.attacks.ipr import IterativePrefillReset
-from recap.attacks.prefill import PrefillAttack
-from recap.attacks.search import Search
-from recap.attacks.self_prefill import SelfPrefill
-from recap.attacks.transfer import Transfer
 from recap.errors import ParameterError, choices
 from recap.params.attack import Attack as AttackSection
 from recap.params.attack import OwnDecoding
 from recap.params.dynamics import Dynamics
-from recap.params.sources import TRAIN_SOURCES
 from recap.types.rollouts import Decoding
 from recap.types.row import SUCCESS, Domain, Label
 
@@ -49,7 +41,7 @@ class Benchmark:
     name: str
     prompts: str
     domain: Domain
-    attack: type[Attack]
+    attack: str
     prefill_source: str | None = None
     secondary: bool = False
     exempt: bool = False
@@ -60,41 +52,31 @@ class Benchmark:
         """The label whose share is reported."""
         return SUCCESS[self.domain]
 
-    def sources(self, settings: AttackSection) -> tuple[str, ...]:
-        """Whose thoughts are read from files, in the order in which a case holds them."""
-        if self.attack.needs == "each source":
-            assert self.domain != "math", "math is never prefilled"
-            return settings.transfer_sources[self.domain]
-        return (self.prefill_source,) if self.prefill_source else ()
-
 
 _HARM, _REFUSE = "harmful_eval", "refusing_eval"
-_IPR = IterativePrefillReset
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for benchmark in (
-        Benchmark("harmful", "harmful", "harmful", Direct),
-        Benchmark("jailbreak", "jailbreak", "harmful", Direct),
-        Benchmark("prefill", "harmful", "harmful", PrefillAttack, _HARM),
-        Benchmark("hijack", "harmful", "harmful", Hijack, _HARM),
-        Benchmark("ipr", "harmful", "harmful", _IPR, _HARM),
-        Benchmark("prefill_grid", "harmful", "harmful", PrefillGrid, _HARM, secondary=True),
-        Benchmark("search", "harmful", "harmful", Search, _HARM),
-        Benchmark("self_prefill", "harmful", "harmful", SelfPrefill, secondary=True, exempt=True),
-        Benchmark("transfer", "harmful", "harmful", Transfer, secondary=True, exempt=True),
-        Benchmark("benign", "benign", "benign", Direct),
-        Benchmark("benign_prefill", "benign", "benign", PrefillAttack, _REFUSE),
-        Benchmark("benign_hijack", "benign", "benign", Hijack, _REFUSE, secondary=True),
-        Benchmark("benign_ipr", "benign", "benign", _IPR, _REFUSE, secondary=True),
-        Benchmark("benign_grid", "benign", "benign", PrefillGrid, _REFUSE, secondary=True),
-        Benchmark("benign_search", "benign", "benign", Search, _REFUSE),
-        Benchmark("benign_self", "benign", "benign", SelfPrefill, secondary=True, exempt=True),
-        Benchmark("benign_transfer", "benign", "benign", Transfer, secondary=True, exempt=True),
-        Benchmark("math", "math", "math", Direct),
+        Benchmark("harmful", "harmful", "harmful", "direct"),
+        Benchmark("jailbreak", "jailbreak", "harmful", "direct"),
+        Benchmark("prefill", "harmful", "harmful", "prefill", _HARM),
+        Benchmark("hijack", "harmful", "harmful", "hijack", _HARM),
+        Benchmark("ipr", "harmful", "harmful", "ipr", _HARM),
+        Benchmark("prefill_grid", "harmful", "harmful", "grid", _HARM, secondary=True),
+        Benchmark("search", "harmful", "harmful", "search", _HARM),
+        Benchmark("self_prefill", "harmful", "harmful", "self", secondary=True, exempt=True),
+        Benchmark("transfer", "harmful", "harmful", "transfer", secondary=True, exempt=True),
+        Benchmark("benign", "benign", "benign", "direct"),
+        Benchmark("benign_prefill", "benign", "benign", "prefill", _REFUSE),
+        Benchmark("benign_hijack", "benign", "benign", "hijack", _REFUSE, secondary=True),
+        Benchmark("benign_ipr", "benign", "benign", "ipr", _REFUSE, secondary=True),
+        Benchmark("benign_grid", "benign", "benign", "grid", _REFUSE, secondary=True),
+        Benchmark("benign_search", "benign", "benign", "search", _REFUSE),
+        Benchmark("benign_self", "benign", "benign", "self", secondary=True, exempt=True),
+        Benchmark("benign_transfer", "benign", "benign", "transfer", secondary=True, exempt=True),
+        Benchmark("math", "math", "math", "direct"),
     )
 }
-EXEMPT_SOURCES = (*TRAIN_SOURCES, SELF)
-"""Whose prefills mark a row of results: those of sources that train policies, and its own."""
 
 
 def benchmarks(settings: AttackSection | Dynamics) -> list[Benchmark]:
@@ -114,7 +96,7 @@ def _check_names(key: str, names: object) -> None:
         raise ParameterError(
             "params.yaml has parameters that do not fit:\n"
             f"  {key}: expected a benchmark among {choices(BENCHMARKS)}, got {choices(unknown)}. "
-            "Correct the name, or declare it in recap/attacks/benchmarks.py."
+            "Correct the name, or declare it in recap/benchmarks/declared.py."
         )
 
 

@@ -1,0 +1,42 @@
+"""The attacks by the name that a benchmark's declaration gives, and the thoughts each reads."""
+
+from __future__ import annotations
+
+from recap.attacks.attack import Attack
+from recap.attacks.direct import Direct
+from recap.attacks.grid import PrefillGrid
+from recap.attacks.hijack import Hijack
+from recap.attacks.ipr import IterativePrefillReset
+from recap.attacks.prefill import PrefillAttack
+from recap.attacks.search import Search
+from recap.attacks.self_prefill import SelfPrefill
+from recap.attacks.transfer import Transfer
+from recap.benchmarks.declared import Benchmark
+from recap.params.attack import Attack as AttackSection
+
+ATTACKS: dict[str, type[Attack]] = {
+    attack.name: attack
+    for attack in (
+        Direct,
+        PrefillAttack,
+        Hijack,
+        IterativePrefillReset,
+        PrefillGrid,
+        Search,
+        SelfPrefill,
+        Transfer,
+    )
+}
+
+
+def attack_of(benchmark: Benchmark) -> type[Attack]:
+    """What attacks in a benchmark."""
+    return ATTACKS[benchmark.attack]
+
+
+def sources_of(benchmark: Benchmark, settings: AttackSection) -> tuple[str, ...]:
+    """Whose thoughts are read from files, in the order in which a case holds them."""
+    if attack_of(benchmark).needs == "each source":
+        assert benchmark.domain != "math", "math is never prefilled"
+        return settings.transfer_sources[benchmark.domain]
+    return (benchmark.prefill_source,) if benchmark.prefill_source else ()

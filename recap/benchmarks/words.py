@@ -1,0 +1,93 @@
+"""How benchmarks are written for readers, and what each is shown as.
+
+One entry for each benchmark of ``declared.py``. Every list of benchmarks on the page and in the
+terminal follows from the two, in the order of the declarations. A file of its own, on which the
+stages that attack do not depend: another label attacks nothing again. A benchmark without an entry
+is written by its name and stands in the table of all rates alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from recap.benchmarks.declared import BENCHMARKS
+from recap.types.row import Domain
+
+Thought = Literal["plain", "planted"]
+AxisName = Literal["rounds", "lengths", "budgets", "sources"]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One benchmark for readers.
+
+    ``clean``: nobody attacks, so that a loss on it is the price of robustness. ``barred``: it has
+    bars, among the attacks if its prompts are harmful and among the costs if not. ``main``: the
+    terminal shows it. ``thought``: its thoughts are looked through for self-reflection, those that
+    begin in the policy's own words (``plain``) apart from ``planted`` ones.
+    """
+
+    label: str
+    clean: bool = False
+    barred: bool = True
+    main: bool = False
+    thought: Thought | None = None
+
+
+WORDS = {
+    "harmful": Words("Harmful requests", clean=True, main=True, thought="plain"),
+    "jailbreak": Words("Jailbreaks", main=True, thought="plain"),
+    "prefill": Words("Prefill attack", main=True, thought="planted"),
+    "hijack": Words("Full CoT hijack", main=True),
+    "ipr": Words("Prefill reset", main=True, thought="planted"),
+    "prefill_grid": Words("Prefill by length", barred=False),
+    "search": Words("Prefill search", main=True, thought="planted"),
+    "self_prefill": Words("Its own worst thought", main=True, thought="planted"),
+    "transfer": Words("Prefill by source", barred=False),
+    "benign": Words("Benign requests", clean=True, main=True, thought="plain"),
+    "benign_prefill": Words("Benign, prefilled", main=True, thought="planted"),
+    "benign_hijack": Words("Benign, hijacked"),
+    "benign_ipr": Words("Benign, reset", thought="planted"),
+    "benign_grid": Words("Benign by length", barred=False),
+    "benign_search": Words("Benign, searched"),
+    "benign_self": Words("Benign, its own refusal"),
+    "benign_transfer": Words("Benign by source", barred=False),
+    "math": Words("Arithmetic", clean=True, main=True, thought="plain"),
+}
+AXES: dict[str, AxisName] = {
+    "ipr": "rounds", "grid": "lengths", "search": "budgets", "transfer": "sources",
+}  # fmt: skip
+"""Attack -> what its completions' ``round`` is a place on; a benchmark of another has one place."""
+_SHOWN = {name: WORDS[name] for name in BENCHMARKS if name in WORDS}
+_BARRED = tuple(name for name, words in _SHOWN.items() if words.barred)
+MAIN = tuple(name for name, words in _SHOWN.items() if words.main)
+CLEAN = tuple(name for name, words in _SHOWN.items() if words.clean)
+ATTACKS = tuple(name for name in _BARRED if BENCHMARKS[name].domain == "harmful")
+"""Harmful requests, clean ones first."""
+COSTS = tuple(name for name in _BARRED if name not in ATTACKS)
+
+
+def family_label(name: str) -> str:
+    """A benchmark's name for all places of its axis together."""
+    return WORDS[name].label if name in WORDS else name
+
+
+def axis(name: str) -> AxisName | None:
+    """What the places of a benchmark are, ``None`` where it has but one."""
+    return AXES.get(BENCHMARKS[name].attack) if name in BENCHMARKS else None
+
+
+def along(axis_name: AxisName) -> tuple[str, ...]:
+    """The benchmarks with this axis."""
+    return tuple(name for name in BENCHMARKS if axis(name) == axis_name)
+
+
+def thinking(thought: Thought) -> tuple[str, ...]:
+    """The benchmarks whose thoughts begin so and are looked through."""
+    return tuple(name for name, words in _SHOWN.items() if words.thought == thought)
+
+
+def of_attack(attack: str, domain: Domain) -> str:
+    """The benchmark that is this attack on prompts of this domain."""
+    return next(b.name for b in BENCHMARKS.values() if (b.attack, b.domain) == (attack, domain))
