@@ -18,8 +18,8 @@ WINGS = {
     "runs and shows": ("experiments", "flows", "cli", "stages", "sweeps", "report", "tracking"),
     "decides": ("analysis",),
     "changes numbers": (
-        "benchmarks", "sft", "rl", "attacks", "data", "evaluation", "judges", "prefill", "rewards", "microworld",
-        "sampling", "scoring",
+        "sft", "rl", "attacks", "data", "evaluation", "judges", "prefill", "rewards", "benchmarks",
+        "microworld", "sampling", "scoring",
     ),
     "foundations": ("models", "render", "pipeline", "runtime", "params", "rows", "types", "errors"),
 }  # fmt: skip

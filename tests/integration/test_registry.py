@@ -390,8 +390,9 @@ def test_the_stage_register_needs_no_registry(project: Path) -> None:
         )
         return (project / "results/again.json").read_bytes(), done.stderr
 
-    with_store, said = run(f"sqlite:///{project / 'mlflow.db'}")
-    assert f"{NAME} version 1 (challenger)" in said
-    without, said = run(DOWN)
-    assert "Warning: not registered yet. Expected the tracking store" in said
+    with_store, said = run(f"sqlite:///{project / 'other.db'}")
+    without, _ = run(DOWN)
     assert with_store == without
+    fingerprint = json.loads(with_store)["fingerprint"]
+    assert said.splitlines()[-1] == f"{NAME}: manifest {fingerprint}"
+    assert not (project / "other.db").exists()
