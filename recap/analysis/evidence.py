@@ -20,7 +20,7 @@ from recap.params.seeds import derive_seed
 from recap.types.attacks import Completion
 from recap.types.verdicts import Outcome
 
-Cell = tuple[str, int]
+CellKey = tuple[str, int]
 """A variant and its training seed."""
 
 
@@ -36,8 +36,8 @@ class Lengths:
 class Evidence:
     """Outcomes of all cells, and their generated tokens, for paired comparisons."""
 
-    outcomes: Mapping[Cell, Mapping[Key, Sequence[Outcome]]]
-    lengths: Mapping[Cell, Mapping[tuple[Key, str], Lengths]]
+    outcomes: Mapping[CellKey, Mapping[Key, Sequence[Outcome]]]
+    lengths: Mapping[CellKey, Mapping[tuple[Key, str], Lengths]]
     resamples: int
     seed: int
 

@@ -30,7 +30,7 @@ from recap.types.verdicts import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CellOutcomes:
     """What every prompt came to with one trained policy; ``name`` is ``recap-0``."""
 
     name: str
@@ -38,7 +38,12 @@ class Cell:
 
 
 def decide(
-    candidate: Cell, others: Mapping[str, Cell], gate: Gate, *, resamples: int, seed: int
+    candidate: CellOutcomes,
+    others: Mapping[str, CellOutcomes],
+    gate: Gate,
+    *,
+    resamples: int,
+    seed: int,
 ) -> GateDecision:
     """The decision on the candidate; ``others`` are the cells it is compared with, by variant."""
     checks = []
@@ -101,7 +106,13 @@ def paired_check(
 
 
 def _floor(
-    benchmark: str, at: int, cell: Cell, floor: float, min_rows: int, resamples: int, seed: int
+    benchmark: str,
+    at: int,
+    cell: CellOutcomes,
+    floor: float,
+    min_rows: int,
+    resamples: int,
+    seed: int,
 ) -> GateCheck:
     """By the lower end of the wider interval, with what was not scored counted as failed."""
     name = f"{_place(benchmark, at)} at least {floor:.1%}"

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from recap.rows import atomic_path
 from recap.runtime.locks import exclusive
-from recap.runtime.scratch import folder_of, sweep
+from recap.runtime.scratch import folder_of, remove_finished
 from recap.types.attacks import Completion
 from recap.types.row import Row
 
@@ -98,4 +98,4 @@ def journal_of(root: Path, cell: str, run: Mapping[str, str]) -> Iterator[Journa
         if len(journal):
             print(f"continuing after {len(journal)} finished blocks", file=sys.stderr)
         yield journal
-        sweep(folder, cell)
+        remove_finished(folder, cell)

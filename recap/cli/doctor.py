@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.metadata
 import os
 import re
@@ -24,7 +23,7 @@ from recap.pipeline.cache import examine_cache
 from recap.pipeline.graph import read_pipeline
 from recap.pipeline.lock import read_commit, read_lineage
 from recap.runtime.child import start
-from recap.runtime.locks import STATE
+from recap.runtime.locks import STATE, holder
 from recap.tracking.store import database
 
 PYTHON = (3, 11)
@@ -153,15 +152,8 @@ def _space(root: Path) -> Finding:
 
 
 def _lock(root: Path) -> Finding:
-    path = root / STATE / "run.lock"
-    if path.is_file():
-        with path.open("a+", encoding="utf-8") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                stream.seek(0)
-                holder = stream.read().strip()
-                return Finding("run", f"process {holder} is at it", "Wait for it, or end it.")
+    if pid := holder(root / STATE / "run.lock"):
+        return Finding("run", f"process {pid} is at it", "Wait for it, or end it.")
     if at_work := [str(ours) for ours in _processes(root)]:
         listed = "; ".join(at_work)
         return Finding("run", f"without the clone's lock: {listed}", "Wait for it, or end it.")

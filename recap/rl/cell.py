@@ -40,7 +40,7 @@ from recap.types.prompts import Prefill, PromptRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CellInputs:
     """Everything that the weights of one trained policy are a function of."""
 
     name: str
@@ -55,13 +55,13 @@ class Cell:
 
 
 def train_cell(
-    cell: Cell,
+    cell: CellInputs,
     *,
     out: Path,
     metrics: Path,
     snapshots: Path,
     scratch: Path,
-    trainer_of: Callable[[Cell, Path], Trainer],
+    trainer_of: Callable[[CellInputs, Path], Trainer],
 ) -> None:
     """Train, then put the policy's directory, its metrics and its snapshots in place.
 
@@ -81,8 +81,8 @@ def train_cell(
 
 
 def _train(
-    cell: Cell,
-    trainer_of: Callable[[Cell, Path], Trainer],
+    cell: CellInputs,
+    trainer_of: Callable[[CellInputs, Path], Trainer],
     out: Path,
     metrics: Path,
     snapshots: Path,
@@ -111,7 +111,7 @@ def _train(
         checkpoints.remove()
 
 
-def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
+def make_trainer(cell: CellInputs, output_dir: Path) -> RecapTrainer:
     """The trainer of a cell on its base policy, before the first update."""
     renderer = Renderer.from_dir(cell.policy)
     policy = load_model(cell.policy)
@@ -148,7 +148,7 @@ def make_trainer(cell: Cell, output_dir: Path) -> RecapTrainer:
     )
 
 
-def identity(cell: Cell) -> dict[str, str]:
+def identity(cell: CellInputs) -> dict[str, str]:
     """Every parameter, input, program and library that the result depends on, by name."""
     parameters = {
         f"train.{name}": value for name, value in cell.train.model_dump(mode="json").items()

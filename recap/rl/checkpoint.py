@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from recap.errors import CheckpointError, SpaceError
 from recap.rl.metrics import Metrics
 from recap.rows import read_rows
-from recap.runtime.scratch import folder_of, sweep
+from recap.runtime.scratch import folder_of, remove_finished
 from recap.types.prompts import Prefill
 from recap.types.rollouts import RolloutGroup
 
@@ -131,7 +131,7 @@ class CheckpointFolder:
 
     def remove(self) -> None:
         """Delete all states: the run's outputs are in place, and its cell's lock is held."""
-        sweep(self.path, self._cell)
+        remove_finished(self.path, self._cell)
 
     def _complete(self) -> list[Path]:
         return sorted(p for p in self.path.glob("update-*") if not p.name.endswith(".broken"))

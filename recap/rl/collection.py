@@ -18,7 +18,7 @@ from recap.params.seeds import derive_seed
 from recap.params.train import Train
 from recap.render import Renderer
 from recap.rl import curriculum, processes
-from recap.rl.dynamic_sampling import Fate, judge_group
+from recap.rl.dynamic_sampling import Fate, filter_group
 from recap.rl.prompt_stream import PromptStream
 from recap.rl.self_prefill import SelfPrefills
 from recap.sampling.sampler import Sampler
@@ -111,7 +111,7 @@ class Collector:
             prompts = self.stream.take(self._round_size(missing, result))
             seed = derive_seed(self._seed, "rollouts", update, result.rounds)
             for group in self._roll(prompts, update, seed, result):
-                fate = judge_group(
+                fate = filter_group(
                     group.rewards, tau=self._train.tau, epsilon=self._train.reward_epsilon
                 )
                 result.groups.append(group)

@@ -20,7 +20,7 @@ STD_EPSILON = 1e-4
 """TRL adds this to the group's standard deviation."""
 
 
-def judge_group(rewards: Sequence[Reward], *, tau: float, epsilon: float) -> Fate:
+def filter_group(rewards: Sequence[Reward], *, tau: float, epsilon: float) -> Fate:
     """The fate of a group by its scored rewards.
 
     ``unscored``: fewer than two members have a score, so that there is no contrast to speak of.

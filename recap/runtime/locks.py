@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from recap.errors import BusyError
 
@@ -22,17 +23,25 @@ def exclusive(path: Path, *, busy: str | None = None) -> Iterator[None]:
     holder's process id.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-        except BlockingIOError as error:
-            stream.seek(0)
-            raise BusyError((busy or "").format(pid=stream.read().strip() or "unknown")) from error
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+    try:
+        held = _lock(path).acquire(timeout=0 if busy else -1)
+    except Timeout as error:
+        raise BusyError((busy or "").format(pid=_written(path))) from error
+    with held:
+        path.write_text(str(os.getpid()), encoding="utf-8")
         yield
-        stream.truncate(0)
+        path.write_text("", encoding="utf-8")
+
+
+def holder(path: Path) -> str | None:
+    """The process id of the lock's holder; ``None`` when nobody holds it."""
+    if not path.is_file():
+        return None
+    try:
+        with _lock(path).acquire(timeout=0):
+            return None
+    except Timeout:
+        return _written(path)
 
 
 def sole_run(root: Path) -> contextlib.AbstractContextManager[None]:
@@ -42,3 +51,13 @@ def sole_run(root: Path) -> contextlib.AbstractContextManager[None]:
         busy="Expected no other run in this clone, but process {pid} is at it. Wait for it, end "
         "it, or use a second clone with a shared DVC cache.",
     )
+
+
+def _lock(path: Path) -> FileLock:
+    """Of the kernel and nothing else; one thread may take it and another give it back."""
+    return FileLock(path, fallback_to_soft=False, thread_local=False)
+
+
+def _written(path: Path) -> str:
+    """The process id in the file; its holder may not have written it yet."""
+    return path.read_text(encoding="utf-8").strip() or "unknown"

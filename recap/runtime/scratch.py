@@ -30,7 +30,7 @@ def folder_of(root: Path, cell: str, run: Mapping[str, str]) -> Path:
     return root / f"{cell}-{digest[:12]}"
 
 
-def sweep(folder: Path, cell: str) -> None:
+def remove_finished(folder: Path, cell: str) -> None:
     """Delete a finished run's folder.
 
     Of this cell's runs with other parameters or inputs, which were never finished, the

@@ -9,7 +9,7 @@ from pathlib import Path
 from recap.models.weights import device, load_model
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
-from recap.rl.cell import Cell
+from recap.rl.cell import CellInputs
 from recap.sampling.torch_sampler import TorchSampler
 from recap.sft.documents import DocumentStream, render
 from recap.sft.traces import check_domains, own_solutions, safety_traces
@@ -17,7 +17,7 @@ from recap.sft.trainer import SftTrainer
 from recap.types.rollouts import Decoding
 
 
-def make_sft_trainer(cell: Cell, output_dir: Path) -> SftTrainer:
+def make_sft_trainer(cell: CellInputs, output_dir: Path) -> SftTrainer:
     """The trainer of a supervised cell, before the first update; nothing goes to ``output_dir``.
 
     The base policy's solutions are sampled here, anew whenever the run goes on: the same call

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from recap.analysis.gate import Cell, decide
+from recap.analysis.gate import CellOutcomes, decide
 from recap.params.checks import check_gate
 from recap.params.whole import read_params
 from recap.rows import read_rows, write_json
@@ -25,9 +25,9 @@ def main(
     gate = params.gate
     check_gate(gate, params.matrix, params.attack)
 
-    def cell(variant: str) -> Cell:
+    def cell(variant: str) -> CellOutcomes:
         name = f"{variant}-{gate.seed}"
-        return Cell(name, read_rows(outcomes / f"{name}.jsonl", Outcome))
+        return CellOutcomes(name, read_rows(outcomes / f"{name}.jsonl", Outcome))
 
     others = {gate.baseline, *(check.against for check in gate.checks if check.against)}
     decision = decide(

@@ -49,10 +49,10 @@ def main(
         needing = [record for record in records if train.alphas.get(record.domain)]
         check_coverage(needing, given, train.max_missing_prefills)
 
-    from recap.rl.cell import Cell, make_trainer, train_cell
+    from recap.rl.cell import CellInputs, make_trainer, train_cell
     from recap.sft.cell import make_sft_trainer
 
-    cell = Cell(
+    cell = CellInputs(
         name=f"{variant}-{seed}",
         train=train,
         # Not the variant's: in one world DAPO and RECAP meet the same prompts in the same order.

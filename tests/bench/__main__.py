@@ -15,7 +15,7 @@ import torch
 from recap.errors import RecapError
 from recap.params.seeds import derive_seed
 from recap.params.whole import read_params
-from recap.rl.cell import Cell
+from recap.rl.cell import CellInputs
 from recap.rl.prefill_source import training_prefills
 from recap.rows import read_rows
 from recap.types.prompts import PromptRecord
@@ -63,12 +63,12 @@ def measure(updates: int) -> str:
     return "\n\n".join(map(str, [*parts, summary([faster, *targets, start_target(ROOT)])]))
 
 
-def open_cell(root: Path) -> Cell:
+def open_cell(root: Path) -> CellInputs:
     """The default policy, guardian, prompts, prefills and parameters of a finished run."""
     params = read_params(root / "params.yaml")
     train = params.for_variant(VARIANT)
     records = read_rows(root / "data/prompts/train.jsonl", PromptRecord)
-    return Cell(
+    return CellInputs(
         name=f"{VARIANT}-bench",
         train=train,
         seed=derive_seed(params.seed, "train", 0),

@@ -11,7 +11,7 @@ import torch
 
 from recap.models.weights import load_model
 from recap.render import Renderer
-from recap.rl.cell import Cell
+from recap.rl.cell import CellInputs
 from recap.sampling.torch_sampler import TorchSampler
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding
@@ -21,7 +21,7 @@ WANTED = 3.0
 
 
 def rollout_table(
-    cell: Cell, prompts: int = 12, samples: int = 16, runs: int = 5
+    cell: CellInputs, prompts: int = 12, samples: int = 16, runs: int = 5
 ) -> tuple[Table, Target]:
     """Medians of ``runs`` runs of each; a token counts until its rollout's end."""
     model, renderer = load_model(cell.policy), Renderer.from_dir(cell.policy)

@@ -3,7 +3,7 @@
 Both start from the same policy, meet the same stream of rendered prompts (prefills in them), are
 rewarded by the same guardian, decode alike and take the same optimizer steps with the same loss.
 Stock TRL draws with ``transformers.generate`` and learns from whatever it gets; ours draws with
-TorchSampler and refills. A rollout is informative if its group passes our rule (``judge_group``):
+TorchSampler and refills. A rollout is informative if its group passes our rule (``filter_group``):
 the others have no or next to no advantage. TRL's own loop drives: whenever it has ended an update,
 ours makes one, so that what else the machine does hits both.
 """
@@ -25,8 +25,8 @@ from recap.errors import DataError
 from recap.models.weights import load_model
 from recap.render import Renderer
 from recap.rewards.router import Rewards
-from recap.rl.cell import Cell, make_trainer
-from recap.rl.dynamic_sampling import judge_group
+from recap.rl.cell import CellInputs, make_trainer
+from recap.rl.dynamic_sampling import filter_group
 from recap.rl.grpo import GRPOConfig, GRPOTrainer
 from recap.rl.metrics import PARTS, with_speed
 from recap.rl.trainer import RecapTrainer
@@ -95,7 +95,7 @@ class StockRewards:
 
     __name__ = "rewards"
 
-    def __init__(self, cell: Cell, renderer: Renderer, race: Race) -> None:
+    def __init__(self, cell: CellInputs, renderer: Renderer, race: Race) -> None:
         """Rewards with a guardian of its own, so that neither loop warms it up for the other."""
         train = cell.train
         self._scorer = Rewards(
@@ -115,7 +115,7 @@ class StockRewards:
         rewards = self._scorer.score(rollouts)
         size, train = self._train.grpo.num_generations, self._train
         kept = [
-            judge_group(rewards[i : i + size], tau=train.tau, epsilon=train.reward_epsilon)
+            filter_group(rewards[i : i + size], tau=train.tau, epsilon=train.reward_epsilon)
             == "kept"
             for i in range(0, len(rewards), size)
         ]
@@ -158,7 +158,7 @@ class InTurn(TrainerCallback):
         race.stock.start()
 
 
-def run_race(cell: Cell, updates: int, scratch: Path) -> Race:
+def run_race(cell: CellInputs, updates: int, scratch: Path) -> Race:
     """Train both for so many updates of a run of the cell's full length."""
     race, train = Race(), cell.train
     renderer = Renderer.from_dir(cell.policy)
@@ -186,7 +186,7 @@ def run_race(cell: Cell, updates: int, scratch: Path) -> Race:
     return race
 
 
-def stock_config(cell: Cell, scratch: Path) -> GRPOConfig:
+def stock_config(cell: CellInputs, scratch: Path) -> GRPOConfig:
     """TRL's options for the same update: cache on, nothing recomputed, logged or saved.
 
     An optimizer step is taken in ``MICRO_BATCHES`` parts, which changes no gradient.
@@ -230,7 +230,9 @@ def stock_prompts(renderer: Renderer, prompts: Sequence[PrefilledPrompt]) -> lis
     return texts
 
 
-def training_tables(cell: Cell, updates: int, scratch: Path) -> tuple[list[Table], list[Target]]:
+def training_tables(
+    cell: CellInputs, updates: int, scratch: Path
+) -> tuple[list[Table], list[Target]]:
     """The race, and where the time of our updates went."""
     race = run_race(cell, updates, scratch)
     size = cell.train.grpo.num_generations

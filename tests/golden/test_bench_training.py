@@ -16,7 +16,7 @@ from recap.models.weights import save_model
 from recap.params.prefill import Prefilling
 from recap.params.train import Train
 from recap.render import Renderer
-from recap.rl.cell import Cell
+from recap.rl.cell import CellInputs
 from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord
 from recap.types.rollouts import Reward
 from tests.bench import training
@@ -46,7 +46,7 @@ PREFILLS = {
 
 
 @pytest.fixture(scope="module")
-def cell(tmp_path_factory) -> Cell:
+def cell(tmp_path_factory) -> CellInputs:
     folder = tmp_path_factory.mktemp("bench")
     for seed, name in enumerate(("policy", "guardian")):
         save_model(tiny_policy(seed), TOKENIZER, folder / name)
@@ -55,7 +55,7 @@ def cell(tmp_path_factory) -> Cell:
     prefilling = Prefilling(
         temperature=1.0, top_p=1.0, max_tokens=8, attempts=1, guardian_threshold=0.5
     )
-    return Cell(
+    return CellInputs(
         "tiny", train, 3, folder / "policy", folder / "guardian", RECORDS, PREFILLS, prefilling
     )
 

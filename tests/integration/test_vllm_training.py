@@ -28,7 +28,7 @@ from recap.params.prefill import Prefilling
 from recap.params.train import Train
 from recap.params.whole import read_params
 from recap.rl import cell as cells
-from recap.rl.cell import Cell
+from recap.rl.cell import CellInputs
 from recap.rl.checkpoint import CheckpointFolder
 from recap.rl.trainer import RecapTrainer
 from recap.sampling.policy_sampler import CANARY_PROMPTS, PolicySampler
@@ -112,7 +112,7 @@ def cell(model_dir):
     prefilling = Prefilling(
         temperature=1.0, top_p=1.0, max_tokens=8, attempts=1, guardian_threshold=0.5
     )
-    return Cell("recap-0", train, 0, model_dir, model_dir, records, {}, prefilling)
+    return CellInputs("recap-0", train, 0, model_dir, model_dir, records, {}, prefilling)
 
 
 @contextmanager

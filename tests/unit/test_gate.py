@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recap.analysis.gate import Cell, decide, describe
+from recap.analysis.gate import CellOutcomes, decide, describe
 from recap.benchmarks.declared import BENCHMARKS
 from recap.errors import ParameterError
 from recap.params.checks import check_gate
@@ -50,8 +50,8 @@ def pairs(n: int, lost: int, won: int) -> tuple[list[bool], list[bool]]:
 def decided(
     found: Gate, ours: Sequence[Outcome], theirs: Mapping[str, Sequence[Outcome]]
 ) -> GateDecision:
-    others = {variant: Cell(f"{variant}-0", own) for variant, own in theirs.items()}
-    return decide(Cell("recap-0", ours), others, found, resamples=2000, seed=1)
+    others = {variant: CellOutcomes(f"{variant}-0", own) for variant, own in theirs.items()}
+    return decide(CellOutcomes("recap-0", ours), others, found, resamples=2000, seed=1)
 
 
 def checked(

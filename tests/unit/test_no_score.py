@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recap.analysis.evidence import Evidence, by_key
-from recap.analysis.gate import Cell, decide
+from recap.analysis.gate import CellOutcomes, decide
 from recap.analysis.headline import headline
 from recap.analysis.replicates import replicates
 from recap.analysis.tables import DASH, tables
@@ -84,7 +84,7 @@ def test_rates(cells: Cells) -> None:
 
 def test_the_gate_passes_nothing(cells: Cells) -> None:
     """Even with every floor at its lowest."""
-    mine, theirs = (Cell(result.variant, found) for result, found in cells)
+    mine, theirs = (CellOutcomes(result.variant, found) for result, found in cells)
     decision = decide(mine, {"dapo": theirs}, GATE, resamples=10, seed=0)
     assert len(decision.checks) == 12
     assert not decision.passed

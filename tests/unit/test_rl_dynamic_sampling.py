@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recap.rl.dynamic_sampling import group_advantages, judge_group
+from recap.rl.dynamic_sampling import filter_group, group_advantages
 from recap.types.rollouts import Reward
 
 TAU, EPSILON = 0.9, 1e-6
@@ -41,13 +41,13 @@ def rewards(values):
     ],
 )
 def test_fate_of_a_group(values, fate):
-    assert judge_group(rewards(values), tau=TAU, epsilon=EPSILON) == fate
+    assert filter_group(rewards(values), tau=TAU, epsilon=EPSILON) == fate
 
 
 def test_a_higher_tau_keeps_what_a_lower_one_discards():
     values = rewards([0.91, 0.99])
-    assert judge_group(values, tau=0.9, epsilon=EPSILON) == "solved"
-    assert judge_group(values, tau=0.95, epsilon=EPSILON) == "kept"
+    assert filter_group(values, tau=0.9, epsilon=EPSILON) == "solved"
+    assert filter_group(values, tau=0.95, epsilon=EPSILON) == "kept"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.report.journey.rows import DOMAINS, Evaluated, Story, Trained
 from recap.rewards.router import Rewards
-from recap.rl.dynamic_sampling import judge_group
+from recap.rl.dynamic_sampling import filter_group
 from recap.rl.prefill_source import training_prefills, training_records
 from recap.rl.prompt_stream import PromptStream
 from recap.rows import read_json, read_rows
@@ -120,7 +120,7 @@ def trained_rows(params: Params, files: Files) -> list[Trained]:
             )
         groups = roll(chosen, domain)
         fates = [
-            judge_group(group.rewards, tau=train.tau, epsilon=train.reward_epsilon)
+            filter_group(group.rewards, tau=train.tau, epsilon=train.reward_epsilon)
             for group in groups
         ]
         place = fates.index("kept") if "kept" in fates else 0
