@@ -42,7 +42,8 @@ def tell(story: Story) -> str:
             [row.group.rollouts[0].rendered for row in story.trained],
             "`RenderedPrompt`",
             "The rendered prompt is the chat template up to the open think tag, then the prefill, "
-            "as token ids. The loss starts at **t0**: the policy did not write the tokens before it.",
+            "as token ids. The loss starts at **t0**: the policy did not write the tokens before "
+            "it.",
         ),
         groups(story),
         weights(story),
