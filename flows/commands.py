@@ -26,9 +26,9 @@ app = typer.Typer(cls=Guarded, add_completion=False, pretty_exceptions_enable=Fa
 
 @app.command("reproduce")
 def reproduce_command(
-    workers: Annotated[int, typer.Option(min=1, help="Stages side by side.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Number of stages in parallel.")] = 2,
 ) -> None:
-    """Bring every stage up to date."""
+    """Run every stale stage."""
     wait_until_up = start_api()
     from flows.reproduce import reproduce
 
@@ -39,11 +39,11 @@ def reproduce_command(
 
 @app.command("sweep")
 def sweep_command(
-    workers: Annotated[int, typer.Option(min=1, help="Cells side by side.")] = 2,
-    axis: Annotated[list[str] | None, typer.Option(help="Only this axis; may be repeated.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of cells in parallel.")] = 2,
+    axis: Annotated[list[str] | None, typer.Option(help="Use only this axis; repeatable.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Use only this seed; repeatable.")] = None,
 ) -> None:
-    """Run the cells of the ablation that are not recorded."""
+    """Run every cell of the sweep without a record."""
     wait_until_up = start_api()
     from flows.sweep import sweep
 
@@ -54,14 +54,14 @@ def sweep_command(
 
 @app.command("sweep-pool")
 def sweep_pool_command(
-    pool: Annotated[str, typer.Option(help="A work pool of the server in PREFECT_API_URL.")],
-    axis: Annotated[list[str] | None, typer.Option(help="Only this axis; may be repeated.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Only this seed; repeatable.")] = None,
+    pool: Annotated[str, typer.Option(help="Work pool of the server in PREFECT_API_URL.")],
+    axis: Annotated[list[str] | None, typer.Option(help="Use only this axis; repeatable.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Use only this seed; repeatable.")] = None,
     lease: Annotated[
-        float, typer.Option(min=5, help="Seconds until a silent worker counts as dead.")
+        float, typer.Option(min=5, help="Seconds without a heartbeat after which a worker is dead.")
     ] = 60.0,
 ) -> None:
-    """Have the sweep's cells done by a pool's workers, then restored here."""
+    """Run the sweep's cells on the workers of a pool, and restore the results here."""
     if not os.environ.get("PREFECT_API_URL"):
         raise PipelineError(
             "Expected PREFECT_API_URL to name the Prefect server whose pool shall work, got "
@@ -79,10 +79,14 @@ def sweep_pool_command(
 
 @app.command("promote")
 def promote_command(
-    version: Annotated[str | None, typer.Option(help="A version; default: the challenger.")] = None,
-    override: Annotated[str | None, typer.Option(help="Why, though it would be refused.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version to promote. Default: the challenger.")
+    ] = None,
+    override: Annotated[
+        str | None, typer.Option(help="Promote despite a refusal, for this reason.")
+    ] = None,
 ) -> None:
-    """Make a version that passed its gate the champion."""
+    """Make a version the champion if it passed its gate and is no worse than the champion."""
     check_store(Path())
     wait_until_up = start_api()
     from flows.promote import promote
@@ -94,7 +98,7 @@ def promote_command(
 
 @app.command("rollback")
 def rollback_command() -> None:
-    """Bring the champion before this one back."""
+    """Restore the previous champion."""
     check_store(Path())
     wait_until_up = start_api()
     from flows.promote import rollback

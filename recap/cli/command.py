@@ -24,7 +24,7 @@ ROOT = Path()
 
 Follow = Annotated[
     bool,
-    typer.Option("--follow", help="Mirror live metrics until standard input ends; then this."),
+    typer.Option("--follow", help="Mirror live metrics until standard input ends, then publish."),
 ]
 
 

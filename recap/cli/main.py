@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Train a reasoning model to catch bad thoughts, attack it, gate it, register it.",
+    help="Train a reasoning model to recover from flawed thoughts, attack, gate and register it.",
 )
 app.add_typer(sweep_app, name="sweep")
 
@@ -38,11 +38,11 @@ app.add_typer(sweep_app, name="sweep")
 @app.command()
 def run(
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Write this seed into params.yaml first.")
+        int | None, typer.Option(min=0, help="Write this seed into params.yaml before the run.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Stages side by side.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Number of stages in parallel.")] = 2,
 ) -> None:
-    """Bring every stage up to date, publish, and show the results."""
+    """Run every stale stage, publish to MLflow, and show the results."""
     from recap.cli.preflight import check_run
     from recap.pipeline.graph import read_pipeline
     from recap.pipeline.lock import read_commit
@@ -65,7 +65,7 @@ def run(
 
 @app.command()
 def plan() -> None:
-    """Show what has changed, and what `recap run` runs after it if the results change too."""
+    """Show which stages changed, and which may run after them."""
     from rich.console import Console
     from rich.table import Table
 
@@ -89,9 +89,9 @@ def plan() -> None:
 
 @app.command()
 def report(
-    browse: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    browse: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
 ) -> None:
-    """Show the last run's results and where the page lies; writes nothing."""
+    """Show the last results and the path of the report; writes nothing."""
     from recap.cli.publish import last_receipt
     from recap.cli.summary import PAGE
 
@@ -103,13 +103,14 @@ def report(
 @app.command()
 def export(
     inspect: Annotated[
-        Path, typer.Option("--inspect", help="A new folder for logs of Inspect AI (mode 0700).")
+        Path, typer.Option("--inspect", help="New folder for Inspect AI logs (mode 0700).")
     ],
     cell: Annotated[
-        list[str] | None, typer.Option(help="A cell, e.g. recap-0; default: the whole matrix.")
+        list[str] | None,
+        typer.Option(help="Export only this cell, e.g. recap-0; repeatable. Default: all."),
     ] = None,
 ) -> None:
-    """Write every sample with its verdict where `inspect view --log-dir` opens it."""
+    """Write every sample with its verdict as logs for `inspect view --log-dir`."""
     from recap.cli.inspect_log import export_matrix
 
     logs = export_matrix(ROOT, inspect, cell or [])
@@ -124,7 +125,7 @@ def export(
 def publish(
     live: Follow = False,
 ) -> None:
-    """Make MLflow hold what the files say (idempotent)."""
+    """Write runs and the candidate's version to MLflow from the files (idempotent)."""
     from recap.cli import publish as publishing
 
     if live:
@@ -137,10 +138,10 @@ def publish(
 
 @app.command()
 def lineage(
-    target: Annotated[str, typer.Argument(help="A version, an alias, a cell or a run's id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    target: Annotated[str, typer.Argument(help="Version number, alias, cell or run id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show where a version or a run comes from: model, data, code, parameters, prefills."""
+    """Show the model, data, code, parameters and prefills behind a version or a run."""
     from recap.tracking.lineage import told, trace
 
     found = trace(ROOT, target)
@@ -149,13 +150,17 @@ def lineage(
 
 @app.command()
 def promote(
-    version: Annotated[str | None, typer.Option(help="A version; default: the challenger.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version to promote. Default: the challenger.")
+    ] = None,
     override: Annotated[
         str | None,
-        typer.Option(metavar="REASON", help="Though it would be refused; the history says why."),
+        typer.Option(
+            metavar="REASON", help="Promote despite a refusal; the history records the reason."
+        ),
     ] = None,
 ) -> None:
-    """Make a version that passed its gate, and is not worse, the champion."""
+    """Make a version the champion if it passed its gate and is no worse than the champion."""
     chosen = [f"--version={version}"] if version else []
     chosen += [f"--override={override}"] if override is not None else []
     run_python("-m", "flows", "promote", *chosen)
@@ -163,34 +168,37 @@ def promote(
 
 @app.command()
 def rollback() -> None:
-    """Bring the champion before this one back."""
+    """Restore the previous champion."""
     run_python("-m", "flows", "rollback")
 
 
 @app.command()
 def journey() -> None:
-    """Write docs/a-rows-journey.md: real rows at every step from raw record to gate."""
+    """Write docs/a-rows-journey.md: real rows at every step from raw row to gate."""
     run_python("-m", "recap.report.journey", "--out", "docs/a-rows-journey.md")
 
 
 @app.command()
 def judge(
     file: Annotated[
-        Path, typer.Argument(help="CSV or JSON Lines with prompt and completion (math: target).")
+        Path, typer.Argument(help="CSV or JSON Lines with prompt, completion, and target for math.")
     ],
-    judge: Annotated[str, typer.Option(help="refusal, math, guardian, oracle, ...")],
+    judge: Annotated[
+        str, typer.Option(help="Name of the judge: refusal, math, guardian, oracle, ...")
+    ],
     label: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Compare with the labels of this column.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="Measure agreement with the labels in this column."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Verdicts; default: FILE.verdicts.jsonl beside the file.")
+        Path | None, typer.Option(help="File for the verdicts. Default: FILE.verdicts.jsonl.")
     ] = None,
     guardian: Annotated[
-        Path, typer.Option(help="Directory of the guardian (judge: guardian).")
+        Path, typer.Option(help="Directory of the guardian model, for --judge guardian.")
     ] = Path("models/guardian"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Judge a file of completions, and check a judge against labels before trusting it."""
+    """Judge a file of completions, and measure agreement with your labels."""
     arguments = [f"--judge={judge}", f"--guardian={guardian}"]
     arguments += [f"--label={label}"] if label is not None else []
     arguments += [f"--out={out}"] if out is not None else []
@@ -200,7 +208,7 @@ def judge(
 
 @app.command()
 def doctor() -> None:
-    """Look for the usual reasons why a run cannot start; exit code 1 if there is one."""
+    """Find problems of this machine or clone and say how to fix them; exit code 1 if any."""
     from rich.console import Console
 
     from recap.cli.doctor import examine

@@ -1,4 +1,4 @@
-"""``recap sweep``: what is recorded, what is left; run, show, publish it; repeat a cell."""
+"""``recap sweep``: plan, run, report and publish the ablation; repeat a cell."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from recap.sweeps.ledger import Ledger
     from recap.sweeps.project import Project
 
-sweep_app = typer.Typer(cls=Guarded, no_args_is_help=True, help="Ablations: plan, run, results.")
+sweep_app = typer.Typer(cls=Guarded, no_args_is_help=True, help="Plan, run and report ablations.")
 
-Axes = Annotated[list[str] | None, typer.Option("--axis", help="Only this axis; repeatable.")]
-Seeds = Annotated[str | None, typer.Option(help="Only these, e.g. 0,2; default: sweep.seeds.")]
+Axes = Annotated[list[str] | None, typer.Option("--axis", help="Use only this axis; repeatable.")]
+Seeds = Annotated[
+    str | None, typer.Option(help="Use only these seeds, e.g. 0,2. Default: sweep.seeds.")
+]
 
 
 @sweep_app.command("plan")
 def sweep_plan(axis: Axes = None, seeds: Seeds = None) -> None:
-    """Show the cells of `sweep` in params.yaml, what is recorded, and how long the rest takes."""
+    """Show the cells of the sweep, which are recorded, and how long the rest takes."""
     from rich.console import Console
 
     from recap.pipeline.graph import read_pipeline
@@ -49,12 +51,14 @@ def sweep_plan(axis: Axes = None, seeds: Seeds = None) -> None:
 def sweep_run(
     axis: Axes = None,
     seeds: Seeds = None,
-    workers: Annotated[int, typer.Option(min=1, help="Cells side by side, here.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Number of cells in parallel on this machine.")
+    ] = 2,
     pool: Annotated[
-        str | None, typer.Option(help="Have a Prefect work pool do it; --workers has no say then.")
+        str | None, typer.Option(help="Run on this Prefect work pool; ignores --workers.")
     ] = None,
 ) -> None:
-    """Run what is not recorded; each finished cell is kept in experiments/records/microworld."""
+    """Run every cell without a record; writes records to experiments/records/microworld."""
     from recap.sweeps.plan import make_plan
 
     project, ledger, cells = _sweep(axis, seeds)
@@ -69,7 +73,7 @@ def sweep_run(
 
 @sweep_app.command("report")
 def sweep_report() -> None:
-    """Write docs/results/microworld.md: tables, pictures, the claims' verdicts, costs."""
+    """Write docs/results/microworld.md: tables, pictures, verdicts on the claims, costs."""
     from recap.sweeps.page import write_page
 
     print(write_page(ROOT))
@@ -79,7 +83,7 @@ def sweep_report() -> None:
 def sweep_publish(
     live: Follow = False,
 ) -> None:
-    """Make MLflow hold the recorded cells, below one run for the sweep (idempotent)."""
+    """Write the recorded cells to MLflow, as child runs of the sweep (idempotent)."""
     from recap.cli import publish as publishing
 
     if live:
@@ -88,8 +92,10 @@ def sweep_publish(
 
 
 @sweep_app.command("repeat")
-def sweep_repeat(cell: Annotated[str, typer.Argument(help="E.g. recap-0.")]) -> None:
-    """Compute a finished cell once more; docs/results/determinism.md says what is bit-equal."""
+def sweep_repeat(
+    cell: Annotated[str, typer.Argument(help="Name of the cell, e.g. recap-0.")],
+) -> None:
+    """Compute a finished cell again; writes docs/results/determinism.md on bit equality."""
     run_python("-m", "experiments.repeat", cell)
 
 

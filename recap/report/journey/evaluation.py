@@ -28,8 +28,8 @@ def completions(story: Story) -> str:
         )
     return chapter(
         "`Completion`",
-        "What the trained policies wrote, with the same random numbers. The planted words are not "
-        "repeated here.",
+        "The trained policies wrote these texts with the same random numbers. The planted words "
+        "are not repeated.",
         *blocks,
     )
 
@@ -46,8 +46,8 @@ def verdicts(story: Story) -> str:
             )  # fmt: skip
     return chapter(
         "`Verdict` → `Outcome`",
-        "A judge labels prompt and response; the outcome is whether the label is the one that "
-        "counts in the domain, and whether the generated thought turned round. No label is `None`, "
+        "A judge labels prompt and response. The outcome says whether this label is the domain's "
+        "success, and whether the generated thought turned round. A missing label is `None` and "
         "never a failure.",
         table(["", "", "`label`", "`judge`", "`success`", "`reflected`"], rows),
     )
@@ -67,7 +67,7 @@ def metrics(story: Story) -> str:
             )  # fmt: skip
     return chapter(
         "`Metric`",
-        "Each of the rows above is one of the n here.",
+        "Each row above is one of the n completions of a rate.",
         table(["benchmark", "variant", "rate", "95 % Wilson", "clustered", "n", "unscored"], rows),
     )
 
@@ -83,5 +83,5 @@ def decision(story: Story) -> str:
     return chapter(
         "`GateDecision`",
         f"{variant_label(story.candidate)} against {variant_label(story.baseline)}: **{verdict}**.",
-        table(["condition", "measured", "asked", ""], rows),
+        table(["condition", "measured", "required", ""], rows),
     )

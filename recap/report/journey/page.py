@@ -22,18 +22,18 @@ def tell(story: Story) -> str:
     eval_records = [row.record for row in story.evaluated]
     parts = [
         "# A row's journey",
-        "Three rows of a real run, at every step from raw row to gate: a harmful request, a "
-        "benign one that only sounds harmful, and a sum. Each heading names a type of "
-        "`recap/types.py`. The world is made up, and so are its dangers.",
-        "Made by `python -m recap.report.journey --out docs/a-rows-journey.md` from the files of "
-        "the run; the same run gives the same page.",
+        "This page follows three rows of a real run through every step, from raw row to gate: a "
+        "harmful request, a benign request that only sounds harmful, and a sum. Each heading names "
+        "types of `recap/types/`. The world and its dangers are invented.",
+        "`python -m recap.report.journey --out docs/a-rows-journey.md` makes this page from the "
+        "files of a run. The same run gives the same page.",
         MAP,
         "# In training",
         records("`RawRow` → `PromptRecord`", "train", story, train_records),
         prefills(
             [row.whole for row in story.trained],
-            "Another model's whole thought, for this prompt. It is used only if it is "
-            "*counter-aligned*: the source's own answer is unsafe (or, for a benign prompt, a "
+            "A prefill is another model's whole thought about this prompt. It is used only if it "
+            "is *counter-aligned*: the source's own answer is unsafe (or, for a benign prompt, a "
             "refusal). Math is never prefilled.",
         ),
         prefilled(story),
@@ -41,25 +41,26 @@ def tell(story: Story) -> str:
             story.renderer,
             [row.group.rollouts[0].rendered for row in story.trained],
             "`RenderedPrompt`",
-            "The chat template up to the open think tag, then the prefill, as token ids. Loss "
-            "starts at **t0**: whatever stands before it was not written by the policy.",
+            "The rendered prompt is the chat template up to the open think tag, then the prefill, "
+            "as token ids. The loss starts at **t0**: the policy did not write the tokens before "
+            "it.",
         ),
         groups(story),
         weights(story),
         "# In evaluation",
-        "Three other rows: nothing is measured on what was trained on. Where there is one, the "
-        f"first row is taken on which {variant_label(story.candidate)} succeeds and "
-        f"{variant_label(story.baseline)} does not.",
+        "Evaluation uses other rows than training. In each domain the page shows the first row on "
+        f"which {variant_label(story.candidate)} succeeds and {variant_label(story.baseline)} does "
+        "not, if there is one.",
         records("`RawRow` → `PromptRecord`", "eval", story, eval_records),
         prefills(
             [row.whole for row in story.evaluated],
-            "The attacker's material comes from models that training never saw.",
+            "The attacker's prefills come from models that training never uses.",
         ),
         rendered(
             story.renderer,
             [row.rendered for row in story.evaluated],
             "`AttackedPrompt`",
-            "As in training, the planted words open the thought; the policy has to go on.",
+            "As in training, the planted words open the thought, and the policy continues it.",
         ),
         completions(story),
         verdicts(story),

@@ -20,8 +20,8 @@ def records(title: str, split: Split, story: Story, found: Sequence[PromptRecord
         rows.append([f"`{name}`", *(value(getattr(record, name)) for record in found)])
     return chapter(
         title,
-        f"A loader maps each raw row to a record, or quarantines it with its place and a reason. "
-        f"`data/prompts/{split}.jsonl`:",
+        f"A loader turns each raw row into a record, or quarantines it with its place and a "
+        f"reason. `data/prompts/{split}.jsonl`:",
         table(["", *(f"**{record.domain}**" for record in found)], rows),
     )
 

@@ -24,8 +24,7 @@ def prefilled(story: Story) -> str:
         "`PrefilledPrompt`",
         f"{at_first} share of {share} (alpha) of harmful and of benign prompts gets a "
         f"prefill, drawn anew each epoch and cut to its first {length} {train.prefill_unit}. "
-        f"Words and tokens are both carried: the length is set in {train.prefill_unit}, t0 counts "
-        "tokens.",
+        f"The record has both lengths: the limit is in {train.prefill_unit}, and t0 counts tokens.",
         table(
             HEADER,
             [
@@ -43,7 +42,7 @@ def groups(story: Story) -> str:
     scaled = story.train.optimizer != "dr_grpo"
     paid = story.train.turn_reward
     extra = (
-        f", but for {paid:g} more where a good answer turns round from a prefill" if paid else ""
+        f", except for {paid:g} more if a good answer turns round from a prefill" if paid else ""
     )
     for row in story.trained:
         group = row.group
@@ -72,12 +71,12 @@ def groups(story: Story) -> str:
         )
     return chapter(
         "`Rollout` → `Reward` → `RolloutGroup` → advantages",
-        "The policy before its first update goes on from t0, a few times. The reward reads prompt "
-        f"and response alone, never the thought{extra}. An advantage is a reward's distance from "
+        "Before its first update the policy continues from t0 several times. The reward reads only "
+        f"prompt and response, never the thought{extra}. An advantage is a reward's distance from "
         f"its own group's mean{', in standard deviations' if scaled else ''}. "
-        f"Training takes {story.train.grpo.num_generations} "
-        f"rollouts, here are {len(story.trained[0].group.rewards)}. "
-        "Shown is the first group of each domain that dynamic sampling keeps, if one does.",
+        f"Training samples {story.train.grpo.num_generations} rollouts, and this page shows "
+        f"{len(story.trained[0].group.rewards)}. "
+        "It shows the first group of each domain that dynamic sampling keeps, if there is one.",
         *blocks,
     )
 
@@ -89,7 +88,7 @@ def weights(story: Story) -> str:
     rows = [[f"`{name}`", value(first.get(name)), value(last.get(name))] for name in names]
     return chapter(
         "Weights",
-        "Every optimised token of a rollout carries its advantage into the clipped objective. "
+        "Each optimised token of a rollout has the rollout's advantage in the clipped objective. "
         f"After {len(story.metrics)} updates {variant_label(story.candidate)} is trained:",
         table(["", "first update", "last update"], rows),
     )
