@@ -1,1 +1,1 @@
-"""Studies made of flows: other worlds, other methods, the same cell twice."""
+"""Studies beside the pipeline: other worlds, other methods, the same cell computed twice."""

@@ -26,7 +26,7 @@ Rows = list[dict[str, Any]]
 
 HEADLINES = ("harmful", "jailbreak", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math")
 ROUNDS = 3
-"""Of resets, in all tables that these flows have written so far."""
+"""Of resets, in all tables that the experiments have written so far."""
 MADE = ".made"
 """In a cell's folder, what each finished stage was made with."""
 

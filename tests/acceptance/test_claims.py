@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from recap.analysis.comparison import PairedDifference, compare, superior
-from recap.attacks.table import attack_of
+from recap.attacks.table import attack_of, sources_of
 from recap.benchmarks.declared import BENCHMARKS
 from recap.evaluation.rates import span
 from recap.params.whole import Params, read_params
@@ -70,9 +70,9 @@ def test_every_benchmark_has_its_axis_and_its_prompts(params: Params, variant: s
     fewest = {}
     for name in attack.benchmarks:
         benchmark = BENCHMARKS[name]
-        axis = places.get(benchmark.attack.name, 1)
-        if benchmark.attack.name == "transfer":
-            axis = len(benchmark.sources(attack))
+        axis = places.get(benchmark.attack, 1)
+        if benchmark.attack == "transfer":
+            axis = len(sources_of(benchmark, attack))
         few = benchmark.secondary or attack_of(benchmark).needs == "pool"
         least = min(attack.secondary_prompts, attack.search_prompts) if few else 300
         fewest |= {(name, place): least for place in range(1, axis + 1)}
