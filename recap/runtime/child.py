@@ -23,6 +23,8 @@ from typing import Any
 PR_SET_PDEATHSIG = 1
 STARTER = "RECAP_STARTER"
 """Environment variable: process id of whoever called ``start``; grandchildren inherit it."""
+AGAIN = 0.5
+"""Seconds between two signals to a main thread that has not heard one."""
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # two spinning OpenMP threads on shared cores are slower than one
     "MKL_NUM_THREADS": "1",
@@ -140,23 +142,31 @@ def end_with_parent(patience: float) -> None:
     if os.getppid() != parent or (parent == 1 and os.getpgid(1) != os.getpgrp()):
         raise ParentEnded
     if watched is not None:
-        signal.signal(signal.SIGUSR1, _parent_ended)
-        threading.Thread(target=_end_after, args=(watched, patience), daemon=True).start()
+        told = threading.Event()
+
+        def tell(*_: object) -> None:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            told.set()
+            raise ParentEnded
+
+        signal.signal(signal.SIGUSR1, tell)
+        arguments = (watched, patience, told)
+        threading.Thread(target=_end_after, args=arguments, daemon=True).start()
 
 
-def _parent_ended(*_: object) -> None:
-    raise ParentEnded
-
-
-def _end_after(watched: int, patience: float) -> None:
+def _end_after(watched: int, patience: float, told: threading.Event) -> None:
     select.select([watched], [], [])  # a pidfd is readable once its process has ended
     # A line into the dead parent's pipe would end us before we have reported (rich does so).
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    # A signal of the main thread's own wakes it from the lock that it may wait in.
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-    time.sleep(patience)
+    # A signal of the main thread's own wakes it from the lock that it may wait in. One that comes
+    # just before the wait begins wakes nobody, so it is sent until it was heard.
+    main, ends = threading.main_thread().ident or 0, time.monotonic() + patience
+    while not told.is_set() and time.monotonic() < ends:
+        signal.pthread_kill(main, signal.SIGUSR1)
+        told.wait(AGAIN)
+    time.sleep(max(0.0, ends - time.monotonic()))
     os._exit(1)
 
 

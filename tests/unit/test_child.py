@@ -64,8 +64,8 @@ subprocess.Popen([sys.executable, "-c", '''
 import pathlib, queue
 from recap.runtime.child import ParentEnded, end_with_parent
 end_with_parent(60)
-print("waits", flush=True)
 try:
+    print("waits", flush=True)
     queue.SimpleQueue().get()
 except ParentEnded as ended:
     print("nobody reads this", flush=True)
@@ -86,8 +86,9 @@ def test_who_watches_its_parent_reports_before_it_ends(tmp_path: Path) -> None:
     parent.stdout.close()  # a line into this pipe is a signal or an error from here on
     parent.kill()
     parent.wait()
-    until(lambda: (tmp_path / "said").exists() and (tmp_path / "said").read_text() != "")
-    assert (tmp_path / "said").read_text() == "the process that started this one has ended"
+    said = tmp_path / "said"
+    until(lambda: said.exists() and said.read_text() != "", seconds=120)
+    assert said.read_text() == "the process that started this one has ended"
 
 
 HERE = "127.0.0.1,localhost,::1"
