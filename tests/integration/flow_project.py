@@ -17,6 +17,7 @@ from pathlib import Path
 import yaml
 
 from recap.runtime.child import environment, start
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 CHAIN = """\
@@ -55,7 +56,7 @@ def make_project(folder: Path, stages: str = CHAIN) -> Path:
 
 
 def call(
-    folder: Path, *arguments: str, timeout: float = 120, **variables: str
+    folder: Path, *arguments: str, timeout: float = PATIENCE, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python ARGUMENTS…`` in the project to its end."""
     return subprocess.run(

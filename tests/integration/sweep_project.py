@@ -17,6 +17,7 @@ import yaml
 
 from recap.sweeps.project import SHARED_STAGES
 from tests.integration.flow_project import ROOT, child_environment, make_project
+from tests.waiting import PATIENCE
 
 SWEEP = {
     "around": "recap",
@@ -107,7 +108,7 @@ def start_recap(folder: Path, *arguments: str, **variables: str) -> subprocess.P
 def recap(folder: Path, *arguments: str, code: int = 0, **variables: str) -> str:
     """What ``recap ARGUMENTS…`` says; it has to end with ``code``."""
     process = start_recap(folder, *arguments, **variables)
-    said, _ = process.communicate(timeout=600)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, said
     return said
 
