@@ -3,7 +3,8 @@
 Departures from stock DAPO and GRPO, each with the file that holds it:
 
 1. Counter-aligned prefills. A share alpha of the prompts starts inside a flawed thought. The
-   prefill belongs to the prompt's ids, so that no loss falls on it (``prompt_stream.py``, ``batch.py``).
+   prefill belongs to the prompt's ids, so that no loss falls on it (``prompt_stream.py``,
+   ``batch.py``).
 2. Dynamic sampling on continuous rewards. A group is discarded if no reward exceeds epsilon, if all
    exceed tau, or if they do not differ by more than epsilon. DAPO asks for an accuracy strictly
    between 0 and 1 (``dynamic_sampling.py``).
