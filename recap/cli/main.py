@@ -206,6 +206,16 @@ def judge(
     run_python("-m", "recap.cli.judge", *arguments, "--", str(file))
 
 
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def exp(
+    arguments: Annotated[list[str], typer.Argument(help="What follows `dvc exp`.")],
+) -> None:
+    """Run `dvc exp ARGUMENTS` beside this clone, with its files, last run and cache."""
+    from recap.cli.exp import experiment
+
+    raise typer.Exit(experiment(ROOT, tuple(arguments)))
+
+
 @app.command()
 def doctor() -> None:
     """Find problems of this machine or clone and say how to fix them; exit code 1 if any."""

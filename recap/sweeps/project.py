@@ -9,7 +9,6 @@ flight; a later run takes the new code. Leaves out running anything: flows/sweep
 
 from __future__ import annotations
 
-import configparser
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import yaml
 
 from recap.params.document import read_document, refuse_conflicts
 from recap.params.whole import Params, read_params
+from recap.pipeline.derived import derived_config
 from recap.pipeline.lock import digest, trained_with
 from recap.rows import atomic_path
 from recap.runtime.locks import STATE, exclusive
@@ -132,7 +132,7 @@ def write_project(project: Project) -> Path:
             shutil.rmtree(path)
     _copy_code(project.root / CODE, folder / CODE)
     _write(folder / ".dvcignore", (project.root / ".dvcignore").read_text(encoding="utf-8"))
-    _write(folder / ".dvc" / "config", _config(project.root))
+    _write(folder / ".dvc" / "config", derived_config(project.root, no_scm=True))
     return folder
 
 
@@ -208,27 +208,6 @@ def _copy_code(source: Path, target: Path) -> None:
     for folder in sorted((p for p in target.rglob("*") if p.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             shutil.rmtree(folder)
-
-
-def _config(root: Path) -> str:
-    """The clone's own DVC settings, remotes and all, with its cache; git is not asked."""
-    config = configparser.ConfigParser(interpolation=None)
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    for section in ("core", "cache"):
-        if not config.has_section(section):
-            config.add_section(section)
-    config["core"]["no_scm"] = "true"
-    if "dir" not in config["cache"]:
-        config["cache"]["dir"] = "cache"
-    config["cache"]["dir"] = str((root / ".dvc" / config["cache"]["dir"]).resolve())
-    for name in config.sections():
-        url = config[name].get("url", "")
-        if name.startswith("'remote ") and url and "://" not in url:
-            config[name]["url"] = str((root / ".dvc" / url).resolve())
-    lines = []
-    for name in config.sections():
-        lines += [f"[{name}]", *(f"    {key} = {value}" for key, value in config[name].items())]
-    return "\n".join(lines) + "\n"
 
 
 def _yaml(values: Mapping[str, Any]) -> str:
