@@ -11,7 +11,7 @@ import re
 import sys
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -41,8 +41,17 @@ def run(
         int | None, typer.Option(min=0, help="Write this seed into params.yaml before the run.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of stages in parallel.")] = 2,
+    profile: Annotated[
+        Literal["debug"] | None,
+        typer.Option(help="debug: overfit one small batch beside the clone and trace an update."),
+    ] = None,
 ) -> None:
     """Run every stale stage, publish to MLflow, and show the results."""
+    if profile == "debug":
+        if seed is not None:
+            raise ParameterError("Expected --profile debug without --seed: it has params.yaml's.")
+        run_python("-m", "recap.cli.debug")
+        return
     from recap.cli.preflight import check_run
     from recap.pipeline.graph import read_pipeline
     from recap.pipeline.lock import read_commit

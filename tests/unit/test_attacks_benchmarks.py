@@ -22,7 +22,7 @@ from recap.types.row import Domain
 from recap.types.sources import EVAL_SOURCES, EXEMPT_SOURCES
 
 ROOT = Path(__file__).parents[2]
-PROFILES = sorted((ROOT / "infra/profiles").glob("*.yaml"))
+PROFILES = [ROOT / "infra/profiles/paper.yaml"]
 
 
 def _record(
