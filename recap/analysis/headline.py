@@ -1,9 +1,9 @@
-"""The finding in words, generated from the numbers and honest when the claim fails.
+"""The headline finding as sentences generated from the numbers, also if the claim fails.
 
-The claim (paper, Tables 2 and 4): RECAP is safer than DAPO under prefill, hijack and resets. It
-counts as shown on an attack when the paired difference's interval lies above 0 in every training,
-by the comparison that the gate decides by. How many trainings that were is said. Leaves out
-relative changes against a rate near 0, which have no meaning.
+The claim (paper, Tables 2 and 4): RECAP is safer than DAPO under prefill, hijack and resets. It is
+shown on an attack if the interval of the paired difference lies above 0 in every training. The gate
+uses the same comparison. The text states the number of trainings. Leaves out relative changes
+against a rate near 0, because they have no meaning.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from recap.evaluation.rates import span
 from recap.types.results import CellResult
 
 MOSTLY = 0.9
-"""Safety from which on a policy is said to *still* answer safely."""
+"""From this rate on, the text says that a policy *still* answers safely."""
 Standing = Literal["ahead", "level", "behind"]
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """Candidate against baseline on one benchmark: means over the trainings, and how they stand.
+    """Candidate against baseline on one benchmark: means over the trainings, and their comparison.
 
-    ``floor``: the lowest end of the baseline's intervals.
+    ``floor``: the lowest lower end of the baseline's intervals.
     """
 
     key: Key
@@ -52,14 +52,14 @@ class Contrast:
 
     @property
     def label(self) -> str:
-        """The benchmark's name within a sentence."""
+        """The benchmark's name inside a sentence."""
         label = benchmark_label(*self.key)
         return label[0].lower() + label[1:]
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The sentence on top, what stands below it, and whether the claim was shown."""
+    """The title, the sentences below it, and whether the claim was shown."""
 
     title: str
     points: tuple[str, ...]
@@ -121,7 +121,7 @@ def headline(
     baseline: str,
     axes: Axes = NO_AXES,
 ) -> Headline:
-    """Say what the run showed about ``candidate`` and ``baseline``."""
+    """State the run's finding on ``candidate`` and ``baseline``."""
     mine, theirs = variant_label(candidate), variant_label(baseline)
 
     def contrasts(keys: Iterable[Key]) -> list[Contrast]:
@@ -200,7 +200,7 @@ def _attacks(attacks: list[Contrast], mine: str, theirs: str) -> str:
 
 
 def _harmful(cells: Sequence[CellResult], candidate: str) -> list[Key]:
-    """All that was measured of the candidate on harmful requests."""
+    """All benchmarks of harmful requests that were measured for the candidate."""
     return list(
         dict.fromkeys(
             key
@@ -213,7 +213,7 @@ def _harmful(cells: Sequence[CellResult], candidate: str) -> list[Key]:
 
 
 def _weakest(compared: list[Contrast], mine: str, theirs: str, axes: Axes) -> list[str]:
-    """Where the candidate is worst."""
+    """The attack under which the candidate is worst."""
     if not compared:
         return []
     worst = min(compared, key=lambda found: found.candidate)
@@ -225,13 +225,13 @@ def _weakest(compared: list[Contrast], mine: str, theirs: str, axes: Axes) -> li
 
 
 def _price(calm: list[Contrast], mine: str) -> str:
-    """What the headline must not leave out: a clear loss where nobody attacks."""
+    """A clear loss without an attack, which the headline must name; empty if there is none."""
     lost = [found.label for found in calm if found.standing == "behind"]
     return f" ({mine} does clearly worse on {' and '.join(lost)})" if lost else ""
 
 
 def _cost(calm: list[Contrast], mine: str, theirs: str) -> list[str]:
-    """What changed where nobody attacks; empty when nothing of it was measured."""
+    """The changes without an attack; empty if none was measured."""
     if not calm:
         return []
     changes = ", ".join(
