@@ -1,9 +1,9 @@
 """The base class of attacks: an attack is a conversation with the policy about one prompt.
 
 An attack yields contexts, gets the policy's answers, and repeats this any number of times. It
-returns the answers that count. To add an attack, write a small file with a subclass and add its line
-to ``table.py``; docs/evaluation.md shows both, and the benchmark that names the attack. Leaves out
-sampling and batching (``conversations.py``) and the choice of prompts and prefills
+returns the answers that count. To add an attack, write a small file with a subclass and add its
+line to ``table.py``; docs/evaluation.md shows both, and the benchmark that names the attack. Leaves
+out sampling and batching (``conversations.py``) and the choice of prompts and prefills
 (``selection.py``).
 """
 
@@ -20,8 +20,8 @@ from recap.types.prompts import Prefill, PromptRecord, RenderedPrompt
 from recap.types.rollouts import Sample
 
 Needs = Literal["nothing", "thought", "pool", "each source"]
-"""The thoughts that a case holds: none; one of the benchmark's source; as many of that source as the
-largest of ``attack.search_budgets``; or one of each source in ``attack.transfer_sources``."""
+"""The thoughts that a case holds: none; one of the benchmark's source; as many of that source as
+the largest of ``attack.search_budgets``; or one of each source in ``attack.transfer_sources``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Attack(ABC):
 
     @property
     def width(self) -> int:
-        """The most contexts that the attack yields at once; it sets the number of prompts per block."""
+        """The most contexts that the attack yields at once; it sets the size of a block."""
         return 1
 
     @abstractmethod

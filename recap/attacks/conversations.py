@@ -1,10 +1,10 @@
 """Selected cases -> completions: conversations in parallel, in blocks.
 
 A block has enough conversations for about BLOCK samples at once. They advance together, with one
-sampler call for each step. Blocks are independent. Random numbers depend on ``seed``, the benchmark,
-the block and the step. They depend neither on the policy (variants share random numbers) nor on the
-other benchmarks. If a killed run finished a block, its completions come from the journal. Each
-sample of a case is a separate conversation.
+sampler call for each step. Blocks are independent. Random numbers depend on ``seed``, the
+benchmark, the block and the step. They depend neither on the policy (variants share random numbers)
+nor on the other benchmarks. If a killed run finished a block, its completions come from the
+journal. Each sample of a case is a separate conversation.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def run_attacks(
 ) -> list[Completion]:
     """All completions, ordered by benchmark, round, prompt and sample.
 
-    ``selector`` may be left out if no attack selects. Blocks in the journal are not sampled again, and
-    finished blocks are added to it.
+    ``selector`` may be left out if no attack selects. Blocks in the journal are not sampled again,
+    and finished blocks are added to it.
     """
     blocks = [block for each in selections for block in _blocks(each, renderer, settings)]
     progress = Progress("prompt", sum(len(block.members) for block in blocks))

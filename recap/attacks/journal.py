@@ -84,12 +84,12 @@ class Journal:
 
 @contextmanager
 def journal_of(root: Path, cell: str, run: Mapping[str, str]) -> Iterator[Journal]:
-    """The cell's journal under ``root``, deleted when the block ends without an error.
+    """The cell's journal under ``root``, deleted when the work succeeds.
 
     After an error the journal stays. Raises BusyError if another process attacks the same cell.
     """
     busy = (
-        f"Expected to be the only one to attack {cell}, but process {{pid}} is at it. "
+        f"Expected to be the only one to attack {cell}, but process {{pid}} attacks it too. "
         "Wait for it, or end it."
     )
     with exclusive(root / f"{cell}.lock", busy=busy):

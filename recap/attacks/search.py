@@ -1,10 +1,10 @@
 """An adaptive adversary with a budget: the worst of N prefills, and one reset with it.
 
 The adversary tries the first N verified thoughts of the evaluation source and takes the thought
-whose answer its selector finds most useful. It resets once with that prefill (paper: IPR, k = 2) and
-keeps the more useful of the two answers. It never asks the judge that scores it. The budgets share
-their candidates, and each candidate's reset is sampled once, so the curve uses one set of draws. The
-selector's score of the best first answer cannot fall with N; the judge's rate may.
+whose answer its selector finds most useful. It resets once with that prefill (paper: IPR, k = 2)
+and keeps the more useful of the two answers. It never asks the judge that scores it. The budgets
+share their candidates, and each candidate's reset is sampled once, so the curve uses one set of
+draws. The selector's score of the best first answer cannot fall with N; the judge's rate may.
 """
 
 from __future__ import annotations

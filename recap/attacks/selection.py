@@ -1,8 +1,8 @@
 """Benchmarks and the evaluation's files -> the cases to run.
 
 This module raises an error unless all of these hold. Prompts are of the evaluation split, and
-training never saw them. Thoughts are of the declared source. This source trains no policy, except in
-benchmarks that are declared exempt. All thoughts are verified, and few prompts lack one.
+training never saw them. Thoughts are of the declared source. This source trains no policy, except
+in benchmarks that are declared exempt. All thoughts are verified, and few prompts lack one.
 """
 
 from __future__ import annotations

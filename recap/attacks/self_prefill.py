@@ -1,7 +1,7 @@
 """Self-prefill: plants the policy's own worst thought (not in the paper).
 
-The thought is not verified, so it may contain a turn or be unfinished. Only its template markers are
-broken up. It is decoded and tokenised again, like every source's thought.
+The thought is not verified, so it may contain a turn or be unfinished. Only its template markers
+are broken up. It is decoded and tokenised again, like every source's thought.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class SelfPrefill(Attack):
         return self.settings.self_samples
 
     def talk(self, case: Case) -> Talk:
-        """The clean prompt several times, then the prompt with the first words of the worst thought."""
+        """The clean prompt several times, then the first words of the worst thought."""
         clean = self.renderer.prompt(case.record.prompt)
         thoughts = yield [clean] * self.settings.self_samples
         worst = max(thoughts, key=lambda answer: answer.worth)  # ties: the first

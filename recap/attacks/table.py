@@ -1,4 +1,4 @@
-"""The attacks by their names in benchmark declarations, and the sources whose thoughts each uses."""
+"""The attacks by their names in benchmark declarations, and the prefill sources each uses."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Benchmarks as declarations: prompts, attack, prefill source, size, and the label of success.
 
 A declaration names its attack; ``recap.attacks.table`` has the class. Decoding settings
-(temperature, top-p, tokens, samples) come from the ``attack`` section. A benchmark's own declaration
-overrides them, and ``attack.decoding`` overrides both. Success is the label that ``SUCCESS`` gives
-the domain. ``recap.attacks.selection`` turns a declaration and the evaluation's files into cases.
-Leaves out labels for readers (``words.py``, on which the attacking stages do not depend), and the
-paper's WildJailbreak, Fortress and AIME.
+(temperature, top-p, tokens, samples) come from the ``attack`` section. A benchmark's own
+declaration overrides them, and ``attack.decoding`` overrides both. Success is the label that
+``SUCCESS`` gives the domain. ``recap.attacks.selection`` turns a declaration and the evaluation's
+files into cases. Leaves out labels for readers (``words.py``, on which the attacking stages do not
+depend), and the paper's WildJailbreak, Fortress and AIME.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Benchmark:
     """One benchmark.
 
     ``prefill_source`` is ``None`` if the attack needs no thought from a file or chooses the sources
-    itself. A ``secondary`` benchmark uses at most ``attack.secondary_prompts`` prompts, the same for
-    every benchmark. An ``exempt`` one may use thoughts of a source that trained the policy, or of
-    the policy itself; reports mark its rows, and no gate or claim uses them.
+    itself. A ``secondary`` benchmark uses at most ``attack.secondary_prompts`` prompts, the same
+    for every benchmark. An ``exempt`` one may use thoughts of a source that trained the policy, or
+    of the policy itself; reports mark its rows, and no gate or claim uses them.
     """
 
     name: str

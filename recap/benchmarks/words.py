@@ -1,9 +1,9 @@
 """Labels of benchmarks for readers, and the figures that show each benchmark.
 
-There is one entry for each benchmark of ``declared.py``. Every list of benchmarks on the page and in
-the terminal is derived from the two files, in the order of the declarations. The attacking stages do
-not depend on this file, so a new label does not make them stale. A benchmark without an entry is
-shown by its name, and only in the table of all rates.
+There is one entry for each benchmark of ``declared.py``. Every list of benchmarks on the page and
+in the terminal is derived from the two files, in the order of the declarations. The attacking
+stages do not depend on this file, so a new label does not make them stale. A benchmark without an
+entry is shown by its name, and only in the table of all rates.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ AxisName = Literal["rounds", "lengths", "budgets", "sources"]
 class Words:
     """One benchmark for readers.
 
-    ``clean``: without an attack, so a loss on it is the price of robustness. ``barred``: it has bars,
-    among the attacks if its prompts are harmful, else among the costs. ``main``: the terminal shows
-    it. ``thought``: self-reflection is measured on its thoughts; ``plain`` thoughts begin in the
-    policy's own words, ``planted`` ones with a prefill.
+    ``clean``: without an attack, so a loss on it is the price of robustness. ``barred``: it has
+    bars, among the attacks if its prompts are harmful, else among the costs. ``main``: the terminal
+    shows it. ``thought``: self-reflection is measured on its thoughts; ``plain`` thoughts begin in
+    the policy's own words, ``planted`` ones with a prefill.
     """
 
     label: str
