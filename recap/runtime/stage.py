@@ -72,8 +72,8 @@ def _of_one_version(main: Callable[..., None]) -> Callable[..., None]:
             raise DataError(
                 f"Expected code and parameters to stay as they were while {address} ran, but "
                 f"{', '.join(changed[:4])}{more} changed. The result is discarded, because it "
-                "would be recorded as a result of the new version. Run again, and edit between runs "
-                "or in a second clone."
+                "would be recorded as a result of the new version. Run again, and edit between "
+                "runs or in a second clone."
             )
 
     return watched

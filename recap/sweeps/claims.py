@@ -1,7 +1,8 @@
-"""The paper's claims as Markdown: what each asks, written down before, and what was found here.
+"""The paper's claims as Markdown: the conditions, fixed before the sweep, and the findings.
 
-A claim that does not hold stays in, with its likely cause from a file written by hand; one without
-a cause says so. Leaves out the tests themselves (recap/analysis/claims.py, parts.py, verdicts.py).
+A claim that does not hold stays on the page, with its likely cause from a file written by hand, or
+a note that no cause is known. Leaves out the tests (recap/analysis/claims.py, parts.py,
+verdicts.py).
 """
 
 from __future__ import annotations
@@ -27,14 +28,13 @@ SAID = {
     "clean jailbreaks by update": "DAPO's interval above RECAP's in every training at some update, "
     "RECAP's above DAPO's at later ones alone"
 }
-"""What is asked of a part that is not one difference."""
+"""The conditions of parts that are not a single difference."""
 
 
 def read_causes(path: Path, claims: Collection[int]) -> Causes:
-    """Why a claim fails here, by its number, and why trainings differ, under ``trainings``.
+    """The causes why claims fail, by number, and why trainings differ, under ``trainings``.
 
-    Empty where nobody has written any. Raises DataError for a claim that there is not, or a cause
-    that is no text.
+    Empty without the file. Raises DataError for an unknown claim, or a cause that is not text.
     """
     if not path.is_file():
         return {}
@@ -46,7 +46,7 @@ def read_causes(path: Path, claims: Collection[int]) -> Causes:
         where = error.errors()[0]["loc"]
         raise DataError(
             f"{path}: expected a claim's number (or `{TRAININGS}`) and a text for each entry, e.g. "
-            f"`3: why`, got another thing at {where[0] if where else 'the top'}."
+            f"`3: why`, got something else at {where[0] if where else 'the top'}."
         ) from None
     for number in found:
         if number != TRAININGS and number not in claims:
@@ -111,7 +111,7 @@ def claims_page(claims: Sequence[Claim]) -> str:
 
 
 def verdicts(claims: Sequence[Claim]) -> list[str]:
-    """How many hold, and a line for each."""
+    """The numbers of verdicts, and a table row for each claim."""
     return [
         f"{_counted(claims)} (by paired 95 % intervals in every training seed; what is asked of "
         "each was [written down before](claims.md)):",
@@ -123,7 +123,7 @@ def verdicts(claims: Sequence[Claim]) -> list[str]:
 
 
 def findings(claims: Sequence[Claim], seeds: Sequence[int], causes: Causes) -> list[str]:
-    """Every claim with the numbers that decide, and why it fails."""
+    """Every claim with its numbers, and the cause if it fails."""
     parts = []
     for claim in claims:
         parts += [
