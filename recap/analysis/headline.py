@@ -149,10 +149,8 @@ def _title(prefill: Contrast, attacks: list[Contrast], mine: str, theirs: str) -
     short = [attack.label for attack in attacks if attack.standing != "ahead"]
     if prefill.standing == "ahead" and not short:
         still = "still " if prefill.candidate >= MOSTLY else ""
-        return (
-            f"Handed a flawed thought, {mine} {still}answers safely {high} of the time; "
-            f"its {theirs} twin, {low}"
-        )
+        safely = f"{mine} {still}answers safely {high} of the time"
+        return f"Given a flawed thought, {safely}, {theirs} {low}"
     if prefill.standing == "ahead":
         return (
             f"{mine} withstands the prefill attack ({high} safe, {theirs} {low}), "
@@ -195,7 +193,7 @@ def _attacks(attacks: list[Contrast], mine: str, theirs: str) -> str:
     if change.mean_relative is None:
         return f"{text}; {without}."
     relative = signed(100 * change.mean_relative, 0)
-    text += f"; as a mean of relative changes, the paper's way, {relative}{NBSP}%"
+    text += f"; the mean of relative changes, which the paper reports, is {relative}{NBSP}%"
     return f"{text} ({without})." if near else f"{text}."
 
 
@@ -219,7 +217,7 @@ def _weakest(compared: list[Contrast], mine: str, theirs: str, axes: Axes) -> li
     worst = min(compared, key=lambda found: found.candidate)
     label = lower_first(benchmark_label(*worst.key, axes))
     return [
-        f"The strongest attack on {mine} that was tried is {label}: {percent(worst.candidate)} of "
+        f"The strongest measured attack on {mine} is {label}: {percent(worst.candidate)} of "
         f"its answers stay safe, {percent(worst.baseline)} of {theirs}'s."
     ]
 
@@ -239,7 +237,7 @@ def _cost(calm: list[Contrast], mine: str, theirs: str) -> list[str]:
     )
     clear = [found.label for found in calm if found.standing != "level"]
     verdict = (
-        f"the paired interval leaves out 0 on {' and '.join(clear)}"
+        f"the paired interval excludes 0 on {' and '.join(clear)}"
         if clear
         else "every paired interval reaches 0"
     )

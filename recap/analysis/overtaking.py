@@ -56,7 +56,7 @@ def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -
     late = {update: found for update, found in compared.items() if found.leads == "candidate"}
     if early and late:
         holds = max(early) < min(late)
-        order = "This holds here" if holds else "The order is another one here"
+        order = "This holds here" if holds else "The order is different here"
         seeds = min(found.num_seeds for found in compared.values())
         text = (
             f"{order}, in {trainings(seeds)}: {_lead(theirs, early)} and {_lead(mine, late)}, the "

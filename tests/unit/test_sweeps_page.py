@@ -318,7 +318,8 @@ def test_costs_of_some_cells_unknown() -> None:
     assert said == (
         "2 of 3 cells were timed: 7 minutes of cells one after another (3.5 each), 7 of processor "
         "time. 1 of 3 cells have no known cost: they were restored from a cache, or computed "
-        "before costs were recorded. If each took what timed ones of its kind did, all take 10 minutes."
+        "before costs were recorded. If each took what timed ones of its kind did, "
+        "all take 10 minutes."
     )
     assert rows.splitlines() == [
         "| Variant | Cells timed | train, min | attack, min | Cell, min | Processor, min |",
