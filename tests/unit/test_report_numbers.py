@@ -300,8 +300,8 @@ def test_nothing_is_relative_to_a_rate_near_0() -> None:
     cells = [attacked("dapo", 0.01, 0.5, 0.05), attacked("recap", 0.98, 0.75, 0.9)]
     assert plain(said(cells).points[0]).split(" That is ")[1] == (
         "+69.0 points on average; the mean of relative changes, which the paper reports, is +50 % "
-        "(no relative change is given where DAPO's interval reaches below 5 %: prefill attack, prefill "
-        "reset, round 3)."
+        "(no relative change is given where DAPO's interval reaches below 5 %: prefill attack, "
+        "prefill reset, round 3)."
     )
     nowhere = [attacked("dapo", 0.01, 0.0, 0.0), attacked("recap", 0.98, 0.75, 0.9)]
     assert plain(said(nowhere).points[0]).split("on average")[1] == (
