@@ -281,7 +281,7 @@ def test_claims_are_counted() -> None:
         ("1: 5", r"causes\.yaml: expected a claim's number .*, got something else at 1"),
         ("1: '  '", r"got something else at 1"),
         ("one: why", r"got something else at one"),
-        ("[why]", r"got another thing at the top"),
+        ("[why]", r"got something else at the top"),
         ("1: [", r"causes\.yaml is not valid YAML"),
         ("1: a\n1: b", r"causes\.yaml"),
     ],
@@ -328,7 +328,7 @@ def test_costs_of_some_cells_unknown() -> None:
     ]
     assert costs(cells[2:]) == [
         "1 of 1 cells have no known cost: they were restored from a cache, or computed before "
-        "costs were kept."
+        "costs were recorded."
     ]
 
 
