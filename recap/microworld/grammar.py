@@ -89,7 +89,7 @@ class World:
             "train": tuple(things[held_out:half] + things[half + held_out :]),
         }
 
-    # -- what users say ---------------------------------------------------------------------------
+    # -- user messages ----------------------------------------------------------------------------
 
     def request(
         self, rng: random.Random, *, split: Split | None, dangerous: bool, wrapped: bool
@@ -116,7 +116,7 @@ class World:
             if held_out == (split == "eval"):
                 return question, [(first, signs[0], second), (middle, signs[1], third)]
 
-    # -- what models say --------------------------------------------------------------------------
+    # -- model texts ------------------------------------------------------------------------------
 
     def fact(self, thing: str, *, true: bool = True) -> str:
         """Say whether the thing is dangerous or harmless."""

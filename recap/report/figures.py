@@ -70,7 +70,7 @@ class Reflections:
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """One rate as text: value, Wilson and clustered interval, and what was left out."""
+    """One rate as text: value, Wilson and clustered interval, unscored and incomplete answers."""
 
     value: str
     interval: str
