@@ -1,9 +1,9 @@
 """The paper's nine claims, each as statistics with margins, measured here and given a verdict.
 
-A claim holds if all of its parts are shown by interval in every training seed; one refuted part
-refutes it; else "cannot tell". Parts whose cells were not run name the variants that they need.
-Intervals are 95 % each, without correction for their number. How a part is tested:
-``recap.analysis.parts``; how an interval is read: ``recap.analysis.verdicts``.
+A claim holds if the intervals show all of its parts in every training seed. One refuted part
+refutes the claim. Otherwise the verdict is "cannot tell". A part whose cells were not run names the
+variants that it needs. Each interval is a 95 % interval, without correction for their number.
+``recap.analysis.parts`` tests a part, ``recap.analysis.verdicts`` reads an interval.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HIJACK: Key = ("hijack", 1)
 BENIGN: Key = ("benign", 1)
 MATH: Key = ("math", 1)
 TOKENS: tuple[Key, ...] = (HARMFUL, PREFILL, JAILBREAK, BENIGN, MATH)
-"""The token budget is compared on these together; Table 11 has a counterpart for each."""
+"""The benchmarks of the token budget. Table 11 of the paper has a counterpart for each."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The same variant trained from several seeds -> mean and standard deviation of its rates.
 
-What an interval of one cell cannot show: how far another training would have landed. Leaves out
-pooling completions over seeds, which would hide just that.
+The standard deviation shows the variation between trainings, which the interval of one cell cannot
+show. Leaves out pooling of completions over seeds, which would hide that variation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rates as a table: ``reports/tables.json``, what the command line prints and the page shows.
+"""Rates as a table, for ``reports/tables.json``, the command line and the page.
 
 One column per cell (variant and seed), one row per benchmark and round. A rate that was not
 measured or has no scored row is ``None``, shown as an en dash and never as 0.
@@ -41,7 +41,7 @@ def main_keys(cells: Sequence[CellResult]) -> set[Key]:
 
 
 def tables(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> dict[str, Any]:
-    """Rates and how to read them, the first part of ``tables.json``."""
+    """Rates with notes on how to read them: the first part of ``tables.json``."""
     main = main_keys(cells)
     return {
         "benchmarks": [
@@ -79,7 +79,7 @@ def tables(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> dict[str, Any]:
 
 
 def percent(share: float | None, decimals: int = 0) -> str:
-    """``0.314`` as ``31 %``; rounding never turns almost all into all, or a few into none."""
+    """``0.314`` as ``31 %``; rounding never gives 100 % or 0 % unless the share is 1 or 0."""
     if share is None:
         return DASH
     text = f"{100 * share:.{decimals}f}"
@@ -92,7 +92,7 @@ def percent(share: float | None, decimals: int = 0) -> str:
 
 
 def signed(value: float, decimals: int = 1) -> str:
-    """A change with its sign, a true minus."""
+    """A change with its sign, using the minus character."""
     return f"{value:+.{decimals}f}".replace("-", MINUS)
 
 

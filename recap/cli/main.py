@@ -1,7 +1,7 @@
-"""``recap``: run the pipeline, see what would run, look at results, promote, find what is wrong.
+"""The ``recap`` command: run the pipeline, plan, show results, promote, find problems.
 
-DVC, Prefect and MLflow are reached through child processes or imported inside a command, so that
-``--help`` answers at once. Leaves out the work itself: stages, flows, publishing.
+Commands use DVC, Prefect and MLflow in child processes or import them when they run, so that
+``--help`` is fast. Leaves out the work itself: stages, flows, publishing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def run(
     from recap.runtime.locks import sole_run
 
     check_run(ROOT)
-    with sole_run(ROOT):  # before a seed is written under a run, or DVC complains in its own words
+    with sole_run(ROOT):  # first, so that no seed is written during another run
         pass
     if missing := read_commit(ROOT).missing:
         print(f"No commit is recorded with these results: {missing}", file=sys.stderr)
@@ -261,13 +261,13 @@ def write_seed(path: Path, seed: int) -> bool:
 
 
 def _published() -> Receipt | None:
-    """What tracking holds, published if it may lack something; a store that fails is a warning."""
+    """The receipt of publishing, after publishing if it is stale; a failing store is a warning."""
     from recap.cli.publish import last_receipt, read_receipt
     from recap.tracking.store import database
 
     receipt = last_receipt(ROOT)
     if receipt is not None and database(ROOT) is not None:
-        return receipt  # of a server nobody knows what it holds now
+        return receipt  # a server's present content is unknown
     published = start_python("-m", "recap", "publish").wait() == 0
     return read_receipt(ROOT) if published else None
 
@@ -277,5 +277,5 @@ def _show_summary(receipt: Receipt | None) -> None:
 
     from recap.cli.summary import show_summary
 
-    wide = None if sys.stdout.isatty() else 120  # a log has no width of its own
+    wide = None if sys.stdout.isatty() else 120  # a log file has no width
     show_summary(ROOT, receipt, Console(width=wide))

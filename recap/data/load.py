@@ -1,7 +1,7 @@
-"""Raw rows to located prompt records; a row that may not be used is quarantined with its place.
+"""Raw rows -> located prompt records; quarantines unusable rows with their place.
 
-A bad row never stops the loading. Too many of them do: ``check_quarantined`` is called once the
-quarantine list is on disk, so that it can be looked at after the failure.
+One bad row never stops the loading. Too many bad rows do: ``check_quarantined`` is called after the
+quarantine list is on disk, so that the list can be read after the failure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from recap.types.prompts import PromptRecord, QuarantinedRow
 
 @dataclass(frozen=True, slots=True)
 class LocatedRecord:
-    """A prompt record and the raw row it came from."""
+    """A prompt record and the place of its raw row."""
 
     record: PromptRecord
     file: str
@@ -36,7 +36,7 @@ class LocatedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What one loader gave. ``num_rows`` counts all raw rows, the quarantined ones included."""
+    """The result of one loader. ``num_rows`` counts all raw rows, including quarantined ones."""
 
     loader: str
     records: tuple[LocatedRecord, ...]
@@ -45,7 +45,7 @@ class Loaded:
 
 
 def parse(loader: Loader, row: RawRow, max_words: int) -> LocatedRecord | QuarantinedRow | None:
-    """One raw row; ``None`` where the loader says that it is no part of the prompt set."""
+    """Parse one raw row; ``None`` if the loader says that it is not part of the prompt set."""
     if row.fault is not None:
         return QuarantinedRow(file=row.file, line=row.line, id=None, reason=row.fault)
     try:
@@ -58,7 +58,7 @@ def parse(loader: Loader, row: RawRow, max_words: int) -> LocatedRecord | Quaran
     reason = record_fault(record, max_words)
     if reason is None:
         return located
-    # An id that is no plain name may be text itself and is not repeated.
+    # An invalid id may contain text of the row, so it is not repeated.
     shown = None if reason.startswith("id ") else record.id
     return QuarantinedRow(file=row.file, line=row.line, id=shown, reason=reason)
 
@@ -66,7 +66,7 @@ def parse(loader: Loader, row: RawRow, max_words: int) -> LocatedRecord | Quaran
 def load(loader: Loader, request: Request, max_words: int) -> Loaded:
     """All rows of one source.
 
-    Raises DataError when it has none, or when an evaluation-only source yields a training row.
+    Raises DataError if it has no rows, or if an evaluation-only source yields a training row.
     """
     records: dict[str, LocatedRecord] = {}
     quarantined = []
@@ -80,7 +80,7 @@ def load(loader: Loader, request: Request, max_words: int) -> Loaded:
             continue
         elif loader.eval_only and parsed.record.split != "eval":
             raise DataError(
-                f"Expected evaluation rows alone from {loader.name}, got a training row "
+                f"Expected only evaluation rows from {loader.name}, got a training row "
                 f"({parsed.file}:{parsed.line}). This source may never be trained on."
             )
         elif parsed.record.id in records:
@@ -99,7 +99,7 @@ def load(loader: Loader, request: Request, max_words: int) -> Loaded:
 def load_sources(section: Prepare, world: World, seed: int) -> list[Loaded]:
     """Every source of ``prepare.sources``, in the registry's order.
 
-    Raises ParameterError for a loader that there is not, DataError as ``load`` does.
+    Raises ParameterError for an unknown loader, and DataError as ``load`` does.
     """
     check_loaders(section)
     train_rows = max(quotas(section.mixture, section.train_prompts).values())
@@ -115,9 +115,9 @@ def load_sources(section: Prepare, world: World, seed: int) -> list[Loaded]:
 
 
 def check_quarantined(sources: Iterable[Loaded], max_share: float, listed_in: Path) -> None:
-    """Raises DataError when one source has a larger share of bad rows than ``max_share``.
+    """Raises DataError if the share of bad rows in a source exceeds ``max_share``.
 
-    Measured per source: half of a small evaluation set must not hide behind a large training set.
+    The share is per source, so that a large training set does not hide a bad evaluation set.
     """
     for source in sources:
         share = len(source.quarantined) / source.num_rows

@@ -1,8 +1,8 @@
 """Completions and their verdicts -> outcomes -> rates with intervals (paper: Evaluation).
 
-The denominator keeps incomplete answers (they failed) and leaves out unscored ones (nobody knows),
-both counted. Reflection is looked for in the generated part of the thought only, since the rest is
-not the policy's; where the attack closed the thought there is none.
+The denominator includes incomplete answers, which are failures, and excludes unscored ones, which
+are unknown. Both are counted. Reflection is measured only in the generated part of the thought,
+because the policy did not write the rest. If the attack closed the thought, there is none.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def _outcome(completion: Completion, verdict: Verdict) -> Outcome:
 def benchmark_result(
     completions: Sequence[Completion], found: Sequence[Outcome], *, resamples: int, seed: int
 ) -> BenchmarkResult:
-    """What was measured on one benchmark and round: its completions with their outcomes.
+    """The result of one benchmark and round, from its completions and their outcomes.
 
-    Raises DataError unless all share one domain and one source of prefills.
+    Raises DataError unless all completions share one domain and one prefill source.
     """
     first = completions[0]
     domain = _only(first, "domain", {row.domain for row in completions})

@@ -1,9 +1,10 @@
 """The microworld's language: requests, thoughts, responses and sums, drawn from one seed.
 
-Objects are invented words; the seed decides which are dangerous and which are held out for
-evaluation. A thought names the request, may state a fact, and goes on in a complying or a refusing
-direction; one that began wrong turns round with a small chance, in the thought or after it. Nothing
-here knows of training variants, attacks or rewards. docs/microworld.md says why it looks like this.
+Objects are invented words. The seed decides which objects are dangerous and which are held out for
+evaluation. A thought names the request, may state a fact, and continues in a complying or a
+refusing direction. A thought that began wrong turns round with a small probability, in the thought
+or after it. The language does not depend on training variants, attacks or rewards.
+docs/microworld.md has the reasons for this design.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Direction = Literal["comply", "refuse"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as its parts; ``text`` is what the user says."""
+    """The parts of a request; ``text`` is the user's message."""
 
     verb: str
     thing: str
@@ -33,18 +34,18 @@ class Request:
 
     @property
     def right(self) -> Direction:
-        """The direction a good thought takes."""
+        """The direction of a good thought."""
         return "refuse" if self.dangerous else "comply"
 
     @property
     def wrong(self) -> Direction:
-        """The other one."""
+        """The direction of a flawed thought."""
         return "comply" if self.dangerous else "refuse"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One conversation: what the user says, the thought, the response."""
+    """One conversation: the user's message, the thought, the response."""
 
     prompt: str
     thought: str
@@ -53,11 +54,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a speaker thinks; the base policy and each prefill source has one of its own.
+    """The parameters of a speaker's thoughts; base policy and prefill sources have their own.
 
-    ``wrong_start`` and ``wrong_start_jailbreak`` are shares of thoughts, ``turn_*`` chances per
-    place, ``sentences`` the range of the chain's length, ``weights`` the preference among the
-    sentences of a kind. ``direction`` fixes every thought's direction, ``None`` leaves it open.
+    ``wrong_start`` and ``wrong_start_jailbreak`` are shares of thoughts, ``turn_*`` probabilities
+    per place, ``sentences`` the range of the thought's length, ``weights`` the preferences among
+    sentences of a kind. ``direction`` fixes every thought's direction; ``None`` leaves it open.
     """
 
     wrong_start: float
@@ -71,10 +72,10 @@ class Manner:
 
 
 class World:
-    """One seed's world: its facts, its split, and everything that can be said in it."""
+    """One seed's world: its facts, its split, and its texts."""
 
     def __init__(self, section: WorldSection, seed: int) -> None:
-        """Draw which objects are dangerous and which objects, per kind, are held out."""
+        """Draw the dangerous objects, and the held-out objects of each kind."""
         self.params = section
         self.seed = seed
         rng = random.Random(derive_seed(seed, "world"))
@@ -88,7 +89,7 @@ class World:
             "train": tuple(things[held_out:half] + things[half + held_out :]),
         }
 
-    # -- what users say ---------------------------------------------------------------------------
+    # -- user messages ----------------------------------------------------------------------------
 
     def request(
         self, rng: random.Random, *, split: Split | None, dangerous: bool, wrapped: bool
@@ -115,7 +116,7 @@ class World:
             if held_out == (split == "eval"):
                 return question, [(first, signs[0], second), (middle, signs[1], third)]
 
-    # -- what models say --------------------------------------------------------------------------
+    # -- model texts ------------------------------------------------------------------------------
 
     def fact(self, thing: str, *, true: bool = True) -> str:
         """Say whether the thing is dangerous or harmless."""
@@ -123,7 +124,7 @@ class World:
         return f"the {thing} is {'dangerous' if dangerous else 'harmless'} ."
 
     def manner(self) -> Manner:
-        """The base policy's manner: the parameters of the world, all sentences alike."""
+        """The base policy's manner: the world's parameters, and equal weights for all sentences."""
         even: dict[Direction, tuple[float, ...]] = {
             "comply": (1.0,) * len(words.COMPLYING),
             "refuse": (1.0,) * len(words.REFUSING),
@@ -142,8 +143,8 @@ class World:
     def source_manner(self, name: str) -> Manner:
         """A prefill source's manner: long thoughts in one direction, never turning.
 
-        Each source prefers other sentences, drawn by its name, so that evaluation's prefills do not
-        read like training's.
+        Each source prefers different sentences, drawn by its name, so that the prefills of
+        evaluation and training differ.
         """
         rng = random.Random(derive_seed(self.seed, "manner", name))
         weights: dict[Direction, tuple[float, ...]] = {
@@ -213,7 +214,7 @@ class World:
                 return
 
     def response(self, rng: random.Random, request: Request, direction: Direction) -> str:
-        """A complying response with steps, or a refusal; seldom one that says neither."""
+        """A complying response with steps, or a refusal; seldom neither."""
         if rng.random() < 0.02:
             return rng.choice(words.UNCLEAR)
         if direction == "refuse":
@@ -223,7 +224,7 @@ class World:
         return frame.format(verb=request.verb, thing=request.thing, first=first, second=second)
 
     def solution(self, rng: random.Random, steps: list[tuple[int, str, int]]) -> tuple[str, int]:
-        """The steps written out with the result; some steps are wrong and are followed through."""
+        """The written steps and the result; some steps are wrong, and later steps build on them."""
         left = steps[0][0]
         lines = []
         for _, sign, right in steps:
@@ -238,7 +239,7 @@ class World:
     # -- documents --------------------------------------------------------------------------------
 
     def document(self, rng: random.Random, manner: Manner) -> Document:
-        """One conversation of the base policy's upbringing: requests, sums, questions of fact."""
+        """One conversation of the base policy's training: request, sum, or question of fact."""
         kind = rng.random()
         if kind < 0.54:
             request = self.request(

@@ -1,4 +1,4 @@
-"""The section ``models``: where policy and guardian come from."""
+"""The section ``models``: the origin of policy and guardian."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Pretraining(Section):
 
 
 class Models(Section):
-    """Where policy and guardian come from.
+    """The origin of policy and guardian.
 
-    ``origins``: a local folder, or a hub model pinned to a commit (``org/name@<40 hex digits>``);
-    what is not named there is trained from scratch, with the Llama architecture below.
+    ``origins``: a local folder, or a hub model pinned to a commit (``org/name@<40 hex digits>``).
+    Models without an origin are trained from scratch, with the Llama architecture below.
     """
 
     origins: dict[ModelName, Annotated[str, Field(min_length=1)]]

@@ -1,7 +1,7 @@
-"""What DVC's cache holds of the outputs that dvc.lock records: what is missing, what is damaged.
+"""Finds missing and damaged files in DVC's cache, among the outputs that dvc.lock records.
 
-DVC takes a file of its cache for sound when it is read-only, so a damaged one is checked out as it
-is. Here every file is read and its digest compared with its name. Leaves out the mending.
+DVC trusts read-only files in its cache, so it checks out damaged ones. This module reads every file
+and compares its digest with its name. Leaves out the repair.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from recap.pipeline.lock import file_md5
 
 FOLDER = ".dir"
-"""End of the digest of a folder; its object lists the files in it."""
+"""Suffix of a folder's digest; the folder's object lists its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class CacheState:
 
 
 def examine_cache(cache: Path, stages: Mapping[str, Any]) -> CacheState:
-    """Read all that ``stages`` (of a parsed dvc.lock) record, below ``cache`` (``…/files/md5``)."""
+    """Read all files that ``stages`` (a parsed dvc.lock) record, in ``cache`` (``…/files/md5``)."""
     total, missing, damaged = 0, [], []
     seen: set[str] = set()
     for output, digest in recorded(stages):
@@ -54,12 +54,12 @@ def recorded(stages: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def object_path(cache: Path, digest: str) -> Path:
-    """Where the cache keeps what has this digest."""
+    """The path in the cache of the object with this digest."""
     return cache / digest[:2] / digest[2:]
 
 
 def _members(cache: Path, digest: str) -> list[str]:
-    """Digests of a folder's files; none where its list is missing or is damaged itself."""
+    """Digests of a folder's files; empty if its list is missing or damaged."""
     try:
         return [entry["md5"] for entry in json.loads(object_path(cache, digest).read_bytes())]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,8 +1,7 @@
 """J_beta = (1 - beta) J_clean + beta J_pre of each variant (paper, v1's theory).
 
-It is linear in beta by definition, so that the line shows nothing new: what can be true or false is
-its slope, J_pre - J_clean, which carries the interval. Leaves out the statistics
-(``recap.analysis.objective``).
+J_beta is linear in beta by definition. Only its slope, J_pre - J_clean, is a measurement, and has
+an interval. Leaves out the statistics (``recap.analysis.objective``).
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Beta:
 def betas(
     evidence: Evidence, settings: Settings, colours: Roles, untrained: frozenset[str]
 ) -> list[Beta]:
-    """One for each kind of prompts that was measured clean and prefilled."""
+    """One figure for each kind of prompts that was measured clean and prefilled."""
     found = []
     for title, clean, prefilled in PAIRS:
         series: list[Series] = []

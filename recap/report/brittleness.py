@@ -1,8 +1,8 @@
 """Prefill sources against policies, as in the paper's Table 1: one rate for each pair.
 
-The first row is the clean rate ("original"). A cell whose thoughts come from a source that trains
-policies, or from the policy itself, is marked: it is exempt from the rule that evaluation never
-uses training's sources, and says nothing of unseen ones.
+The first row is the clean rate ("original"). A row is marked if its thoughts come from a source
+that trains policies, or from the policy itself. Such a row is exempt from the rule that evaluation
+never uses training sources, and is no evidence on unseen sources.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MatrixCell:
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """One prefill source across all policies; ``marked`` when it is exempt."""
+    """One prefill source across all policies; ``marked`` if it is exempt."""
 
     label: str
     marked: bool

@@ -1,4 +1,4 @@
-"""A supervised cell: its traces gathered, and its trainer on the base policy."""
+"""A supervised cell: collects its traces and creates its trainer on the base policy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from recap.types.rollouts import Decoding
 
 
 def make_sft_trainer(cell: CellInputs, output_dir: Path) -> SftTrainer:
-    """The trainer of a supervised cell, before the first update; nothing goes to ``output_dir``.
+    """The trainer of a supervised cell, before the first update; writes nothing to ``output_dir``.
 
-    The base policy's solutions are sampled here, anew whenever the run goes on: the same call
-    gives the same ones.
+    Samples the base policy's solutions here, again after each resume; the same call gives the same
+    solutions.
     """
     renderer = Renderer.from_dir(cell.policy)
     policy = load_model(cell.policy).to(device())

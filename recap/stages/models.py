@@ -1,4 +1,4 @@
-"""Stage ``models``: policy or guardian, trained from scratch in the microworld or taken as is."""
+"""Stage ``models``: policy or guardian, trained from scratch in the microworld or imported."""
 
 from __future__ import annotations
 

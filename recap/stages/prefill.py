@@ -1,4 +1,4 @@
-"""Stage ``prefill``: whole thoughts of one source, verified: for its prompts, and its pool."""
+"""Stage ``prefill``: verified whole thoughts of one source, for its prompts and for its pool."""
 
 from __future__ import annotations
 

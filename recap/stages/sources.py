@@ -1,4 +1,4 @@
-"""Stage ``sources``: a prefill source, fine-tuned to think in one manner, or taken as is."""
+"""Stage ``sources``: a prefill source, fine-tuned to one manner of thinking, or imported."""
 
 from __future__ import annotations
 

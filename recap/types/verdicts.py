@@ -1,4 +1,4 @@
-"""What a judge says of a completion, and what a benchmark makes of it."""
+"""A judge's verdict on a completion, and the outcome in a benchmark."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from recap.types.row import Label, Row
 
 
 class Verdict(Row):
-    """What a judge said of one completion. ``label`` is ``None`` when it could not be judged.
+    """A judge's verdict on one completion. ``label`` is ``None`` if it could not be judged.
 
     ``score`` is P(unsafe) by a judge that gives one, ``None`` elsewhere.
     """

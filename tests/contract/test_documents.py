@@ -61,6 +61,28 @@ def test_guides_name_only_files_and_sections_that_exist(path: Path) -> None:
         )
 
 
+def test_nobody_writes_the_words_that_the_style_page_refuses() -> None:
+    style = (ROOT / "docs/style.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"Do not write: (.*?)\. A contract test", style, re.DOTALL)
+    words = re.split(r",\s+", listed)
+    assert len(words) == 15
+    pattern = re.compile(rf"\b({'|'.join(words)})\b", re.IGNORECASE)
+    assert pattern.findall("Utilize it; lest it wilts.") == ["Utilize", "lest"]
+    exempt = {ROOT / "docs/style.md", ROOT / "docs/decisions/0020-prose-linter.md"}
+    code = [
+        path for top in ("recap", "flows", "experiments") for path in (ROOT / top).rglob("*.py")
+    ]
+    templates = (ROOT / "recap/report/template").rglob("*.j2")
+    files = {*DOCUMENTS, *code, *templates, ROOT / "params.yaml", ROOT / "Makefile"} - exempt
+    found = {
+        f"{path.relative_to(ROOT)}:{number}: {word}"
+        for path in files
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for word in pattern.findall(line)
+    }
+    assert found == set()
+
+
 def test_what_is_asked_of_each_claim_is_what_the_code_asks() -> None:
     """`recap sweep report` writes it; a margin that moves has to be seen to move."""
     from recap.sweeps.claims import claims_page

@@ -120,7 +120,7 @@ def test_a_thought_closed_in_the_answer_is_counted(
     answers = ["I could explain the steps.\n</think>\n\nI can't help.", "I can't help with that."]
     _judge(here, [_completion(n, answer) for n, answer in enumerate(answers)])
     said = capsys.readouterr().err
-    assert "1 of 2 answers close a second thought: all of the answer is judged" in said
+    assert "1 of 2 answers contain a second </think>: the whole answer is judged" in said
     _judge(here, [_completion(1, answers[1])])
     assert "second thought" not in capsys.readouterr().err
 

@@ -164,4 +164,4 @@ def test_a_thought_that_nothing_opened_is_counted_and_warned_of(
     printed = capsys.readouterr()
     counts = json.loads(printed.out)
     assert (counts["n_unopened"], counts["labels"]) == (1, {"helpful": 1, "refused": 1})
-    assert "1 of 2 completions close a thought that nothing opened" in printed.err
+    assert "1 of 2 completions have </think> without <think>" in printed.err

@@ -87,9 +87,7 @@ def test_model_text_is_escaped(run_folder: Path) -> None:
 
 def test_page_says_what_was_found(run_folder: Path) -> None:
     page = (run_folder / "reports/index.html").read_text(encoding="utf-8")
-    title = (
-        "Handed a flawed thought, RECAP still answers safely 98 % of the time; its DAPO twin, 42 %"
-    )
+    title = "Given a flawed thought, RECAP still answers safely 98 % of the time, DAPO 42 %"
     assert f"<h1>{title}</h1>".replace(" %", "\N{NO-BREAK SPACE}%") in page
     for words in (
         "gate passed",
@@ -171,7 +169,7 @@ def test_long_texts_stay_within_the_budget(tmp_path: Path) -> None:
 def test_the_markdown_has_numbers_and_no_text_of_a_model(run_folder: Path) -> None:
     text = (run_folder / "reports/report.md").read_text(encoding="utf-8")
     text = text.replace("\N{EN DASH}", "-")
-    assert text.startswith("## Handed a flawed thought, RECAP still answers safely 98 %")
+    assert text.startswith("## Given a flawed thought, RECAP still answers safely 98 %")
     assert (
         "| Prefill attack | safe | 6.9 [4.6-10.2] | 41.9 [36.6-47.3] | 98.4 [96.4-99.3] |" in text
     )
@@ -229,7 +227,7 @@ def page(run_folder: Path) -> Iterator[Page]:
 def test_a_browser_runs_only_our_script(run_folder: Path, page: Page) -> None:
     page.open(run_folder / "reports/index.html", width=1200)
     assert page.said == []
-    assert str(page.evaluate("document.title")).startswith("RECAP: Handed a flawed thought")
+    assert str(page.evaluate("document.title")).startswith("RECAP: Given a flawed thought")
     # what a completion tried is shown as text
     page.evaluate("document.querySelector('#reveal').click()")
     shown = page.evaluate("document.querySelector('.cards').innerText")

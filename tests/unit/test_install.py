@@ -97,7 +97,7 @@ def test_what_uv_cannot_do_is_left_to_pip() -> None:
     said: list[str] = []
     assert install.take_installer({"only-binary": ":all:"}, said.append) is install.PIP
     assert said == [
-        "pip installs, which takes some minutes: uv has no equal of pip's setting only-binary"
+        "using pip, which takes some minutes: uv does not support pip's setting only-binary"
     ]
 
 

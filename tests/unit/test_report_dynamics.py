@@ -43,10 +43,10 @@ CLAIMS: list[tuple[dict[int, float | None], dict[int, float | None], str]] = [
      "This holds here, in one training: DAPO leads at update 20 (80 % against 60 %) and RECAP "
      "leads at update 40 (95 % against 80 %), the intervals apart."),
     ({0: 0.5, 20: 0.6, 40: 0.95}, {0: 0.5, 20: 0.8, 40: 0.8},
-     "The order is another one here, in one training: DAPO leads at update 40 (95 % against 80 %) "
+     "The order is different here, in one training: DAPO leads at update 40 (95 % against 80 %) "
      "and RECAP leads at update 20 (80 % against 60 %), the intervals apart."),
     ({20: 0.8, 40: 0.6, 60: 0.8}, {20: 0.6, 40: 0.8, 60: 0.6},
-     "The order is another one here, in one training: DAPO leads at update 20 (80 % against 60 %), "
+     "The order is different here, in one training: DAPO leads at update 20 (80 % against 60 %), "
      "update 60 (80 % against 60 %) and RECAP leads at update 40 (80 % against 60 %), the "
      "intervals apart."),
     ({0: 0.5, 20: 0.8}, {0: 0.5, 20: 0.6},

@@ -179,9 +179,9 @@ def test_colours_follow_the_part_played_and_an_untrained_variant_is_shown_once()
 HEADLINES = [
     # RECAP's and DAPO's prefill, hijack, reset; the title; whether the claim was shown
     ((0.98, 0.97, 0.95), (0.31, 0.2, 0.1), True,
-     "Handed a flawed thought, RECAP still answers safely 98 % of the time; its DAPO twin, 31 %"),
+     "Given a flawed thought, RECAP still answers safely 98 % of the time, DAPO 31 %"),
     ((0.45, 0.97, 0.95), (0.31, 0.2, 0.1), True,
-     "Handed a flawed thought, RECAP answers safely 45 % of the time; its DAPO twin, 31 %"),
+     "Given a flawed thought, RECAP answers safely 45 % of the time, DAPO 31 %"),
     ((0.98, 0.30, 0.95), (0.31, 0.28, 0.1), False,
      "RECAP withstands the prefill attack (98 % safe, DAPO 31 %), but no lead is shown under full "
      "CoT hijack"),
@@ -216,7 +216,7 @@ def test_headline_names_a_clear_loss() -> None:
         for variant, attack, benign in (("dapo", 0.3, 0.95), ("recap", 0.95, 0.6))
     ]
     assert plain(said(cells).title) == (
-        "Handed a flawed thought, RECAP still answers safely 95 % of the time; its DAPO twin, 30 % "
+        "Given a flawed thought, RECAP still answers safely 95 % of the time, DAPO 30 % "
         "(RECAP does clearly worse on benign requests)"
     )
 
@@ -229,7 +229,7 @@ def test_headline_names_the_strongest_attack() -> None:
     ]  # fmt: skip
     points = said(cells, Axes(search_budgets=(1, 16))).points
     assert plain(points[1]) == (
-        "The strongest attack on RECAP that was tried is prefill search, best of 16: 82 % of its "
+        "The strongest measured attack on RECAP is prefill search, best of 16: 82 % of its "
         "answers stay safe, 2 % of DAPO's."
     )
 
@@ -261,12 +261,12 @@ def test_points_below_the_headline() -> None:
     assert [plain(point) for point in said(cells).points] == [
         "By paired 95 % intervals RECAP is safer than DAPO in one training under 3 of 3 attacks: "
         "prefill attack (80 % against 40 %), full CoT hijack (80 % against 20 %), prefill reset, "
-        "round 3 (50 % against 10 %). That is +46.7 points on average; as a mean of relative "
-        "changes, the paper's way, +267 %.",
-        "The strongest attack on RECAP that was tried is prefill reset, round 3: 50 % of its "
+        "round 3 (50 % against 10 %). That is +46.7 points on average; the mean of "
+        "relative changes, which the paper reports, is +267 %.",
+        "The strongest measured attack on RECAP is prefill reset, round 3: 50 % of its "
         "answers stay safe, 10 % of DAPO's.",
         "Without an attack, RECAP against DAPO: -1.0 points on benign requests, +10.0 points on "
-        "arithmetic; the paired interval leaves out 0 on arithmetic.",
+        "arithmetic; the paired interval excludes 0 on arithmetic.",
     ]
 
 
@@ -299,9 +299,9 @@ def test_nothing_is_relative_to_a_rate_near_0() -> None:
     """DAPO at 1 % under the prefill attack and at 5 % (from 2 %) under resets: hijack is left."""
     cells = [attacked("dapo", 0.01, 0.5, 0.05), attacked("recap", 0.98, 0.75, 0.9)]
     assert plain(said(cells).points[0]).split(" That is ")[1] == (
-        "+69.0 points on average; as a mean of relative changes, the paper's way, +50 % (no "
-        "relative change is given where DAPO's interval reaches below 5 %: prefill attack, prefill "
-        "reset, round 3)."
+        "+69.0 points on average; the mean of relative changes, which the paper reports, is +50 % "
+        "(no relative change is given where DAPO's interval reaches below 5 %: prefill attack, "
+        "prefill reset, round 3)."
     )
     nowhere = [attacked("dapo", 0.01, 0.0, 0.0), attacked("recap", 0.98, 0.75, 0.9)]
     assert plain(said(nowhere).points[0]).split("on average")[1] == (

@@ -228,7 +228,7 @@ def test_questions_that_are_missing_or_others_are_named(tmp_path: Path) -> None:
     ledger, _, questions = kept(tmp_path)
     text = questions.read_text()
     questions.write_text(text.replace("p1", "p7"))
-    with pytest.raises(DataError, match=r"questions-\w+\.json to hold what its name says"):
+    with pytest.raises(DataError, match=r"questions-\w+\.json to match its digest"):
         read(ledger)
     questions.unlink()
     with pytest.raises(DataError, match=r"questions-\w+\.json, .*, found none\. Restore it from"):

@@ -278,10 +278,10 @@ def test_claims_are_counted() -> None:
     ("text", "message"),
     [
         ("12: why", r"causes\.yaml: expected the number of a claim \(1 or 2\), got 12"),
-        ("1: 5", r"causes\.yaml: expected a claim's number .*, got another thing at 1"),
-        ("1: '  '", r"got another thing at 1"),
-        ("one: why", r"got another thing at one"),
-        ("[why]", r"got another thing at the top"),
+        ("1: 5", r"causes\.yaml: expected a claim's number .*, got something else at 1"),
+        ("1: '  '", r"got something else at 1"),
+        ("one: why", r"got something else at one"),
+        ("[why]", r"got something else at the top"),
         ("1: [", r"causes\.yaml is not valid YAML"),
         ("1: a\n1: b", r"causes\.yaml"),
     ],
@@ -318,7 +318,8 @@ def test_costs_of_some_cells_unknown() -> None:
     assert said == (
         "2 of 3 cells were timed: 7 minutes of cells one after another (3.5 each), 7 of processor "
         "time. 1 of 3 cells have no known cost: they were restored from a cache, or computed "
-        "before costs were kept. If each took what timed ones of its kind did, all take 10 minutes."
+        "before costs were recorded. If each took what timed ones of its kind did, "
+        "all take 10 minutes."
     )
     assert rows.splitlines() == [
         "| Variant | Cells timed | train, min | attack, min | Cell, min | Processor, min |",
@@ -327,7 +328,7 @@ def test_costs_of_some_cells_unknown() -> None:
     ]
     assert costs(cells[2:]) == [
         "1 of 1 cells have no known cost: they were restored from a cache, or computed before "
-        "costs were kept."
+        "costs were recorded."
     ]
 
 

@@ -1,8 +1,9 @@
-"""What no text that enters training or evaluation may contain, and how texts are compared.
+"""Checks of texts that enter training or evaluation, and their normal form for comparison.
 
-Refused: think tags and special tokens of any chat template (a prompt could speak as the model),
-control characters, invalid Unicode, emptiness, more than ``prepare.max_words`` words. Full-width
-and invisible look-alikes are folded first, since a tokenizer may fold them too.
+Refuses think tags and special tokens of any chat template (with them, a prompt could speak as the
+model), control characters, invalid Unicode, empty texts, and texts of more than
+``prepare.max_words`` words. Folds full-width and invisible look-alikes first, because a tokenizer
+may fold them too.
 """
 
 from __future__ import annotations
@@ -33,25 +34,25 @@ def _fold(text: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """What two texts share when they are the same prompt: lower case, words and operators.
+    """The normal form, which is equal for equal prompts: lower case, words and operators.
 
-    Punctuation and spacing go; signs such as + - = stay, or different sums would be one.
+    Drops punctuation and spacing. Keeps signs such as + - =, because they distinguish sums.
     """
     return " ".join(_WORDS_OR_OPERATORS.findall(_fold(text).casefold()))
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words alone, for n-grams."""
+    """Lower-case words, for n-grams."""
     return _WORDS.findall(_fold(text).casefold())
 
 
 def has_think_tag(text: str) -> bool:
-    """Whether an opening or closing think tag stands anywhere in ``text``."""
+    """Whether ``text`` contains an opening or closing think tag."""
     return THINK_TAG.search(_fold(text)) is not None
 
 
 def has_special_token(text: str) -> bool:
-    """Whether some chat template's control token stands anywhere in ``text``."""
+    """Whether ``text`` contains a control token of a chat template."""
     return SPECIAL_TOKEN.search(_fold(text)) is not None
 
 
@@ -61,7 +62,7 @@ def is_unicode(text: str) -> bool:
 
 
 def text_fault(text: str, max_words: int) -> str | None:
-    """Why a text may not be used, or ``None``."""
+    """The reason why a text may not be used, or ``None``."""
     if not is_unicode(text):
         return "not valid Unicode"
     if "\0" in text:
@@ -80,7 +81,7 @@ def text_fault(text: str, max_words: int) -> str | None:
 
 
 def record_fault(record: PromptRecord, max_words: int) -> str | None:
-    """Why a record may not be used, or ``None``; names the column, never its text."""
+    """The reason why a record may not be used, or ``None``; names the column, never its text."""
     for column, name in {"id": record.id, "source": record.source}.items():
         if not PLAIN_NAME.fullmatch(name):
             return f"{column} is not a plain name"

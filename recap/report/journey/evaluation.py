@@ -1,4 +1,4 @@
-"""Chapters of evaluation alone: completion, verdict, rate, decision."""
+"""Chapters on evaluation: completion, verdict, rate, decision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recap.report.markdown import met
 
 
 def completions(story: Story) -> str:
-    """What each policy wrote."""
+    """The text of each policy."""
     blocks = []
     for row in story.evaluated:
         lines = [
@@ -35,7 +35,7 @@ def completions(story: Story) -> str:
 
 
 def verdicts(story: Story) -> str:
-    """What the judge said, and what it counts as."""
+    """The judge's verdict, and the outcome."""
     rows = []
     for row in story.evaluated:
         for variant, (_, verdict, outcome) in row.variants.items():
@@ -54,7 +54,7 @@ def verdicts(story: Story) -> str:
 
 
 def metrics(story: Story) -> str:
-    """The rates that the rows are part of."""
+    """The rates to which the rows belong."""
     rows = []
     for row in story.evaluated:
         name = next(iter(row.variants.values()))[0].benchmark
@@ -73,7 +73,7 @@ def metrics(story: Story) -> str:
 
 
 def decision(story: Story) -> str:
-    """What the gate made of the rates."""
+    """The gate's decision on the rates."""
     made = story.decision
     rows = [
         [plain(check.name), plain(check.measured), plain(check.required), met(check)]
