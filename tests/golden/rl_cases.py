@@ -162,7 +162,6 @@ class ScriptedCollector:
 def make_trainer(
     policy: LlamaForCausalLM,
     script: Callable[[int], list[RolloutGroup]],
-    tmp_path: object,
     **changes: object,
 ) -> RecapTrainer:
     """Our trainer on a scripted collector."""
@@ -171,7 +170,6 @@ def make_trainer(
         TOKENIZER,
         ScriptedCollector(script),  # type: ignore[arg-type]  # same two members
         train_section(**changes),
-        output_dir=str(tmp_path),
         seed=7,
     )
 

@@ -100,17 +100,17 @@ def test_both_loops_make_the_same_updates_on_the_same_prompts(cell, tmp_path, mo
         return scored(self, completion_ids, number, **rest)
 
     monkeypatch.setattr(training.StockRewards, "__call__", watched)
-    collect = training.RecapTrainer._generate_and_score_completions
+    collect = training.RecapTrainer.collect
 
-    def listened(self, inputs):
-        batch = collect(self, inputs)
+    def listened(self):
+        batch = collect(self)
         met.extend(
             TOKENIZER.decode(list(group.rollouts[0].rendered.token_ids))
             for group in self._collection.groups
         )
         return batch
 
-    monkeypatch.setattr(training.RecapTrainer, "_generate_and_score_completions", listened)
+    monkeypatch.setattr(training.RecapTrainer, "collect", listened)
     race = training.run_race(cell, 2, tmp_path)
     assert race.stock.drawn == [3, 3]
     assert [line["update"] for line in race.lines] == [1, 2]

@@ -125,7 +125,7 @@ def trainer(tmp_path, own=False, base=None, **changes) -> RecapTrainer:
     collector = Collector(
         stream, sampler, CountsWanted(), renderer, section, 12, thoughts if own else None
     )
-    return RecapTrainer(policy, TOKENIZER, collector, section, output_dir=str(tmp_path), seed=13)
+    return RecapTrainer(policy, TOKENIZER, collector, section, seed=13)
 
 
 def run(tmp_path, name, one=None, updates=UPDATES):
@@ -265,7 +265,7 @@ def test_a_killed_run_with_a_kl_term_keeps_the_base_as_its_reference(tmp_path):
     assert_same(run(tmp_path, "broken", resumed), whole)
     start = load_model(base).state_dict()
     for one in (made, resumed):
-        kept = one.accelerator.unwrap_model(one.ref_model).state_dict()
+        kept = one.reference.state_dict()
         assert kept.keys() == start.keys()
         assert all(torch.equal(kept[name], start[name]) for name in start)
         assert not torch.equal(one.policy.lm_head.weight, start["lm_head.weight"])
@@ -369,8 +369,8 @@ def test_the_curriculum_survives_a_kill(tmp_path):
 
 
 def test_a_run_with_nothing_left_to_learn_ends_early(tmp_path, capsys):
-    one = make_trainer(tiny_policy(), lambda _: [], tmp_path)
-    empty, _ = make_trainer(tiny_policy(), hopeless, tmp_path).update(1)
+    one = make_trainer(tiny_policy(), lambda _: [])
+    empty, _ = make_trainer(tiny_policy(), hopeless).update(1)
 
     one.update = lambda number: (
         {**empty, "update": number, "groups_kept": 0}, Speed(gemm_peak=None, total=1.0),

@@ -160,13 +160,8 @@ def undisturbed(cell, engine, tmp_path_factory):
     def watched(trainer, batch):
         if trainer._update not in watch.off_policy:
             with torch.no_grad():
-                logps, _, _ = trainer._get_per_token_logps_and_entropies(
-                    trainer._prepared,
-                    torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-                    torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-                    batch["completion_ids"].shape[1],
-                )
-            off = (logps - batch["old_per_token_logps"]).exp() - 1
+                logprobs, _ = trainer.token_logprobs(trainer.policy, batch)
+            off = (logprobs - batch["sampling_logprobs"]).exp() - 1
             watch.off_policy[trainer._update] = (off * batch["completion_mask"]).abs().max().item()
         return optimise(trainer, batch)
 
