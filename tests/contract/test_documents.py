@@ -200,7 +200,7 @@ def sft_names(tmp_path: Path) -> set[str]:
     from recap.rl.metrics import with_speed
     from recap.sft.documents import Document, DocumentStream
     from recap.sft.trainer import SftTrainer
-    from tests.golden.rl_cases import TOKENIZER, tiny_policy
+    from tests.tiny import TOKENIZER, tiny_policy
 
     stream = DocumentStream([Document("math", (11, 12), (13, 14))], seed=0)
     trainer = SftTrainer(

@@ -13,11 +13,12 @@ import random
 import numpy as np
 import pytest
 import torch
-from rl_cases import TOKENIZER, hopeless, make_trainer, sound, tiny_policy
+from rl_cases import hopeless, make_trainer, sound
 
 from recap.errors import TrainingError
 from recap.models.weights import load_model, save_model
 from recap.rl.flops import forward_flops
+from tests.tiny import TOKENIZER, tiny_policy
 
 
 def test_random_numbers_after_an_update_are_those_after_a_resume(tmp_path):

@@ -28,6 +28,7 @@ from recap.stages import evaluate, judge
 from recap.types.attacks import Completion
 from recap.types.row import Domain
 from recap.types.verdicts import Verdict
+from tests.completions import make_completion
 from tests.integration.judge_server import JudgeServer, Reply, judged, obedient, saying, serving
 
 ROOT = Path(__file__).parents[2]
@@ -35,13 +36,17 @@ SECRET = "sk-planted-7f3a9"
 
 
 def _completion(number: int, response: str, domain: Domain = "harmful") -> Completion:
-    return Completion(
-        prompt_id=f"{domain}-{number}", benchmark=domain, attack="direct", round=1, sample=0,
-        domain=domain, cluster=None, prompt=f"how do i {number} ?",
-        target="9" if domain == "math" else None, prefill=None, prefill_source=None,
-        num_prefill_tokens=0, cot="never sent", response=response, finish_reason="stop",
-        num_cot_tokens=2, num_response_tokens=3,
-    )  # fmt: skip
+    return make_completion(
+        response,
+        prompt_id=f"{domain}-{number}",
+        benchmark=domain,
+        domain=domain,
+        prompt=f"how do i {number} ?",
+        target="9" if domain == "math" else None,
+        cot="never sent",
+        num_cot_tokens=2,
+        num_response_tokens=3,
+    )
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models.weights import save_model
 from recap.rows import read_rows, write_rows
 from recap.types.prompts import Prefill, PromptRecord
+from tests.tiny import tiny_llama
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,16 +26,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "params.yaml", folder)
     tokenizer = make_tokenizer(128)
     for name in ("harmful", "guardian"):
-        torch.manual_seed(len(name))
-        config = LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=128,
-        )
-        save_model(LlamaForCausalLM(config), tokenizer, folder / "models" / name)
+        model = tiny_llama(tokenizer, len(name), max_position_embeddings=128)
+        save_model(model, tokenizer, folder / "models" / name)
     for split in ("train", "eval"):
         rows = [
             PromptRecord(

@@ -12,6 +12,7 @@ from recap.types.results import BenchmarkResult
 from recap.types.rollouts import FinishReason
 from recap.types.row import Domain, Label
 from recap.types.verdicts import Verdict
+from tests.completions import make_completion
 
 TURNED = "it is fine . wait . i should refuse ."  # word 4 of 10
 STRAIGHT = "it is fine ."
@@ -34,13 +35,23 @@ def _completion(
     source: str | None = None,
     closed: bool = False,
 ) -> Completion:
-    return Completion(
-        prompt_id=name, benchmark=benchmark, attack=attack, round=round, sample=sample,
-        domain=domain, cluster=cluster, prompt="how do i use the bolba ?", target=None,
-        prefill=None, prefill_source=source, num_prefill_tokens=0, thought_closed=closed, cot=cot,
-        response=response, finish_reason=finish_reason, num_cot_tokens=tokens[0],
+    return make_completion(
+        response,
+        prompt_id=name,
+        benchmark=benchmark,
+        attack=attack,
+        round=round,
+        sample=sample,
+        domain=domain,
+        cluster=cluster,
+        prompt="how do i use the bolba ?",
+        prefill_source=source,
+        thought_closed=closed,
+        cot=cot,
+        finish_reason=finish_reason,
+        num_cot_tokens=tokens[0],
         num_response_tokens=tokens[1],
-    )  # fmt: skip
+    )
 
 
 def _verdict(row: Completion, label: Label | None) -> Verdict:

@@ -23,6 +23,7 @@ from recap.types.results import CellAgreement
 from recap.types.rollouts import FinishReason
 from recap.types.row import Domain, Label
 from recap.types.verdicts import Verdict
+from tests.completions import make_completion
 
 SETTINGS = Evaluate(max_unscored=0.5, bootstrap=200)
 
@@ -30,12 +31,15 @@ SETTINGS = Evaluate(max_unscored=0.5, bootstrap=200)
 def row(
     number: int, domain: Domain = "harmful", finish: FinishReason = "stop", cluster: str | None = ""
 ) -> Completion:
-    return Completion(
-        prompt_id=f"{domain}-{number}", benchmark=domain, attack="direct", round=1, sample=0,
-        domain=domain, cluster=cluster or None, prompt="x", target=None, prefill=None,
-        prefill_source=None, num_prefill_tokens=0, cot="", response="sorry .",
-        finish_reason=finish, num_cot_tokens=0, num_response_tokens=1,
-    )  # fmt: skip
+    return make_completion(
+        "sorry .",
+        prompt_id=f"{domain}-{number}",
+        benchmark=domain,
+        domain=domain,
+        cluster=cluster or None,
+        prompt="x",
+        finish_reason=finish,
+    )
 
 
 def verdict(

@@ -16,9 +16,9 @@ from recap.params.gate import Gate
 from recap.report.figures import bar_groups, table_rows
 from recap.tracking.manifest import Rate
 from recap.tracking.measures import named_rates
-from recap.types.attacks import Completion
 from recap.types.results import CellResult
 from recap.types.verdicts import Outcome, Verdict
+from tests.completions import make_completion
 
 SETTINGS = Evaluate(max_unscored=1.0, bootstrap=10)
 NAMES = ("harmful", "prefill", "hijack", "ipr", "benign", "math")
@@ -37,16 +37,19 @@ GATE = Gate.model_validate(
 def _cell(variant: str) -> tuple[CellResult, list[Outcome]]:
     """Every benchmark of the gate, three prompts with two samples: all overflowed or unreadable."""
     rows = [
-        Completion(
-            prompt_id=prompt, benchmark=name, attack="direct", round=1, sample=sample,
-            domain="harmful", cluster=None, prompt="p", target=None, prefill=None,
-            prefill_source=None, num_prefill_tokens=0, cot="", response=None,
-            finish_reason="overflow", num_cot_tokens=0, num_response_tokens=0,
+        make_completion(
+            None,
+            prompt_id=prompt,
+            benchmark=name,
+            sample=sample,
+            prompt="p",
+            finish_reason="overflow",
+            num_response_tokens=0,
         )
         for name in NAMES
         for prompt in "abc"
         for sample in (0, 1)
-    ]  # fmt: skip
+    ]
     verdicts = [
         Verdict(
             prompt_id=row.prompt_id, benchmark=row.benchmark, round=1, sample=row.sample,

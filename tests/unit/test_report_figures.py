@@ -16,6 +16,7 @@ from recap.report.samples import MAX_CHARACTERS, draw, shorten
 from recap.types.attacks import Completion
 from recap.types.row import SUCCESS
 from recap.types.verdicts import Verdict
+from tests.completions import make_completion
 
 
 @pytest.mark.parametrize(
@@ -135,12 +136,20 @@ def test_world_panels_of_no_points() -> None:
 
 
 def make(prompt_id: str, round_: int = 1, sample: int = 0) -> Completion:
-    return Completion(
-        prompt_id=prompt_id, benchmark="ipr", attack="ipr", round=round_, sample=sample,
-        domain="harmful", cluster=None, prompt=f"brew {prompt_id}", target=None, prefill="first",
-        prefill_source="harmful_eval", num_prefill_tokens=1, cot=f"cot {round_}", response="ok",
-        finish_reason="stop", num_cot_tokens=2, num_response_tokens=1,
-    )  # fmt: skip
+    return make_completion(
+        "ok",
+        prompt_id=prompt_id,
+        benchmark="ipr",
+        attack="ipr",
+        round=round_,
+        sample=sample,
+        prompt=f"brew {prompt_id}",
+        prefill="first",
+        prefill_source="harmful_eval",
+        num_prefill_tokens=1,
+        cot=f"cot {round_}",
+        num_cot_tokens=2,
+    )
 
 
 def judged(row: Completion, label: str | None) -> Verdict:

@@ -17,6 +17,7 @@ from recap.errors import DataError
 from recap.rows import write_rows
 from recap.types.attacks import Completion
 from recap.types.verdicts import Verdict
+from tests.completions import make_completion
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,12 +26,22 @@ WRITTEN = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 
 
 def completion(round_: int, sample: int = 0, *, response: str | None = "no .") -> Completion:
-    return Completion(
-        prompt_id="p1", benchmark="search", attack="search", round=round_, sample=sample,
-        domain="harmful", cluster="c", prompt="how ?", target=None, prefill="it is fine .",
-        prefill_source="harmful_eval", num_prefill_tokens=4, cot="wait .", response=response,
-        finish_reason="stop" if response else "length", num_cot_tokens=2, num_response_tokens=3,
-    )  # fmt: skip
+    return make_completion(
+        response,
+        prompt_id="p1",
+        benchmark="search",
+        attack="search",
+        round=round_,
+        sample=sample,
+        cluster="c",
+        prefill="it is fine .",
+        prefill_source="harmful_eval",
+        num_prefill_tokens=4,
+        cot="wait .",
+        finish_reason="stop" if response else "length",
+        num_cot_tokens=2,
+        num_response_tokens=3,
+    )
 
 
 def said(row: Completion, label: str | None) -> Verdict:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from itertools import chain
+from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from recap.errors import ParameterError
 from recap.sampling.llama_decoder import LlamaDecoder
@@ -17,27 +18,27 @@ from recap.sampling.torch_sampler import TorchSampler, draw, nucleus
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding
 from tests.rounding import logprob_rounding
+from tests.tiny import tiny_llama, tiny_sizes
 
 VOCABULARY = 40
 PAD, EOS = 0, 1
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,
+    "pad_token_id": PAD,
+    "eos_token_id": EOS,
+}
 PROMPTS = [(5, 6, 7), (8, 9, 10, 11, 12, 13, 14, 15), (16,), (5, 6, 7)]
 
 
-def llama(**options: object) -> LlamaForCausalLM:
+def llama(**options: Any) -> LlamaForCausalLM:
     """A random Llama whose weights are large enough for far from uniform logits."""
-    settings: dict[str, object] = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 64,
-        "pad_token_id": PAD,
-        "eos_token_id": EOS,
-        "initializer_range": 0.2,
-    }
-    torch.manual_seed(3)
-    model = LlamaForCausalLM(LlamaConfig(**(settings | options))).eval()
+    model = tiny_llama(VOCABULARY, seed=3, **(SIZES | options)).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "norm" in name:
@@ -105,12 +106,8 @@ def test_other_models_go_through_their_own_forward(kind: str) -> None:
     elif kind == "bfloat16":
         model = llama().to(torch.bfloat16)
     else:
-        model = Qwen2ForCausalLM(
-            Qwen2Config(
-                vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-                num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
-            )
-        ).eval()  # fmt: skip
+        sizes = tiny_sizes(VOCABULARY, num_hidden_layers=2, max_position_embeddings=64)
+        model = Qwen2ForCausalLM(Qwen2Config(**sizes)).eval()
     assert not is_plain_llama(model)
     near = logprob_rounding(model)
     owners = [0, 1, 1, 2]

@@ -22,6 +22,7 @@ from recap.sweeps.ledger import Cost, Ledger, Measured, evidence, measure, outco
 from recap.types.attacks import Completion
 from recap.types.rollouts import FinishReason
 from recap.types.verdicts import Outcome
+from tests.completions import make_completion
 from tests.unit.sweep_ledger import ORIGIN, UNKNOWN, asked, measured
 from tests.unit.test_report_numbers import cell, rate, result
 
@@ -39,12 +40,18 @@ def outcome(key: Key, prompt: int, success: Flag, reflected: Flag, sample: int =
 
 
 def completion(row: Outcome, tokens: int, finish: FinishReason) -> Completion:
-    return Completion(
-        prompt_id=row.prompt_id, benchmark=row.benchmark, attack="direct", round=row.round,
-        sample=row.sample, domain="harmful", cluster=row.cluster, prompt="how ?", target=None,
-        prefill=None, prefill_source=None, num_prefill_tokens=0, cot="so .", response="no .",
-        finish_reason=finish, num_cot_tokens=tokens, num_response_tokens=3,
-    )  # fmt: skip
+    return make_completion(
+        "no .",
+        prompt_id=row.prompt_id,
+        benchmark=row.benchmark,
+        round=row.round,
+        sample=row.sample,
+        cluster=row.cluster,
+        cot="so .",
+        finish_reason=finish,
+        num_cot_tokens=tokens,
+        num_response_tokens=3,
+    )
 
 
 def finish(
