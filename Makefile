@@ -67,7 +67,11 @@ types: $(STAMP)  ## mypy on recap and flows
 imports: $(STAMP)  ## who may import whom
 	@lint-imports --no-cache
 
-quick: lint types  ## the checks and the tests for the time between two edits (ARGS= goes to pytest)
+quick: $(STAMP)  ## the checks and the tests for the time between two edits (ARGS= goes to pytest)
+	@$(MAKE) --no-print-directory --jobs 3 lint types brief
+
+.PHONY: brief
+brief:
 	@pytest -n 2 --dist worksteal -m "not slow and not vllm and not integration" $(ARGS)
 
 unit: $(STAMP)  ## the tests that need no finished run (ARGS= goes to pytest)

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.contract.stage_deps import ROOT, stage_names
 
 
+@pytest.mark.slow
 def test_the_picture_is_the_graph() -> None:
     drawn = subprocess.run(
         [sys.executable, "-m", "dvc", "dag", "--md", "--collapse-foreach-matrix"],
