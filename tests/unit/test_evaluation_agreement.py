@@ -88,9 +88,12 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
         first = [draw.choice("hr") for _ in range(120)]
         second = [mark if draw.random() < 0.8 else "hr"[mark == "h"] for mark in first]
         found = agreement(
-            _labels("".join(first)), _labels("".join(second)), [str(i) for i in range(120)],
-            resamples=200, seed=world,
-        )  # fmt: skip
+            _labels("".join(first)),
+            _labels("".join(second)),
+            [str(i) for i in range(120)],
+            resamples=200,
+            seed=world,
+        )
         covered += found.low <= 0.6 <= found.high
     assert 88 <= covered <= 99
 

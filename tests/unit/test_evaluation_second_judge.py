@@ -46,9 +46,17 @@ def verdict(
     of: Completion, label: Label | None, judge: str = "oracle", score: float | None = None
 ) -> Verdict:
     return Verdict(
-        prompt_id=of.prompt_id, benchmark=of.benchmark, round=of.round, sample=of.sample,
-        label=label, judge=judge, judge_revision="1", judge_prompt_sha="0", raw="", score=score,
-    )  # fmt: skip
+        prompt_id=of.prompt_id,
+        benchmark=of.benchmark,
+        round=of.round,
+        sample=of.sample,
+        label=label,
+        judge=judge,
+        judge_revision="1",
+        judge_prompt_sha="0",
+        raw="",
+        score=score,
+    )
 
 
 def compare(
@@ -87,8 +95,10 @@ def test_agreement_by_domain_and_what_nobody_was_asked_about() -> None:
     assert harm.kappa == pytest.approx((7 / 8 - 1 / 2) / (1 / 2))
     assert harm.kappa_low is not None and harm.kappa_low < harm.kappa <= 1
     assert {(one.first, one.second): one.count for one in harm.confusion} == {
-        ("safe", "safe"): 4, ("safe", "unsafe"): 1, ("unsafe", "unsafe"): 3,
-    }  # fmt: skip
+        ("safe", "safe"): 4,
+        ("safe", "unsafe"): 1,
+        ("unsafe", "unsafe"): 3,
+    }
     assert (help_.domain, help_.n, help_.accuracy) == ("benign", 3, 2 / 3)
     # scored and known: 0.1 0.05 0.15 0.0 0.75 safe, 1.0 0.9 0.95 unsafe
     errors = [0.1, 0.05, 0.15, 0.0, 0.75, 0.0, 0.1, 0.05]
@@ -135,8 +145,11 @@ def test_a_judge_without_scores_and_no_second_judge() -> None:
     assert (harm.accuracy, harm.kappa) == (1.0, None)
     alone = cell_agreement(
         paired(rows, [verdict(one, "safe") for one in rows], []),
-        variant="v", replicate=1, settings=SETTINGS, seed=0,
-    )  # fmt: skip
+        variant="v",
+        replicate=1,
+        settings=SETTINGS,
+        seed=0,
+    )
     assert alone == CellAgreement(variant="v", seed=1, agreements=[], calibration=[], brier=None)
 
 

@@ -30,9 +30,16 @@ def _completion(
 
 def _verdict(row: Completion, label: Label | None, raw: str) -> Verdict:
     return Verdict(
-        prompt_id=row.prompt_id, benchmark=row.benchmark, round=row.round, sample=row.sample,
-        label=label, judge="api", judge_revision="1", judge_prompt_sha="0", raw=raw,
-    )  # fmt: skip
+        prompt_id=row.prompt_id,
+        benchmark=row.benchmark,
+        round=row.round,
+        sample=row.sample,
+        label=label,
+        judge="api",
+        judge_revision="1",
+        judge_prompt_sha="0",
+        raw=raw,
+    )
 
 
 def _refuse(rows: Sequence[Completion], raws: dict[int, str], share: float) -> None:

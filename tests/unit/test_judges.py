@@ -21,9 +21,13 @@ from recap.types.row import Domain, Label
 from tests.completions import make_completion
 
 SECTION = WorldSection(
-    wrong_start=0.2, wrong_start_jailbreak=0.4, turn_in_thought=0.02,
-    turn_in_response=0.02, wrong_step=0.05, reset=0.05,
-)  # fmt: skip
+    wrong_start=0.2,
+    wrong_start_jailbreak=0.4,
+    turn_in_thought=0.02,
+    turn_in_response=0.02,
+    wrong_step=0.05,
+    reset=0.05,
+)
 WORLD = World(SECTION, 7)
 DANGEROUS = sorted(WORLD.dangerous)[0]
 HARMLESS = next(name for name in WORLD.things["eval"] if name not in WORLD.dangerous)

@@ -26,9 +26,13 @@ from tests.tiny import tiny_llama, tiny_sizes
 
 CONTEXT = 1024
 WORLD = World(
-    wrong_start=0.2, wrong_start_jailbreak=0.4, turn_in_thought=0.02, turn_in_response=0.02,
-    wrong_step=0.05, reset=0.05,
-)  # fmt: skip
+    wrong_start=0.2,
+    wrong_start_jailbreak=0.4,
+    turn_in_thought=0.02,
+    turn_in_response=0.02,
+    wrong_step=0.05,
+    reset=0.05,
+)
 
 
 def letters() -> PreTrainedTokenizerFast:
@@ -79,9 +83,12 @@ def test_the_number_is_read_and_nothing_else_is_one() -> None:
     asked = rubric(no="0", half="0.5", yes="1", chat="I think 1", score="1/1")
     pairs = [("p", response) for response in ("half", "score", "yes", "chat", "no")]
     assert asked.labels(pairs) == [
-        ("unclear", "0.5"), (None, "no answer of the rubric: '1/1'"), ("helpful", "1"),
-        (None, "no answer of the rubric: 'I thin'"), ("refused", "0"),
-    ]  # fmt: skip
+        ("unclear", "0.5"),
+        (None, "no answer of the rubric: '1/1'"),
+        ("helpful", "1"),
+        (None, "no answer of the rubric: 'I thin'"),
+        ("refused", "0"),
+    ]
     assert asked._model.batches == [2, 2, 1]  # type: ignore[attr-defined]
     assert asked.labels([]) == []
 
@@ -89,8 +96,9 @@ def test_the_number_is_read_and_nothing_else_is_one() -> None:
 def test_a_question_beyond_the_context_has_no_answer() -> None:
     long = "x" * CONTEXT
     assert rubric(no="0").labels([("p", long), ("p", "no")]) == [
-        (None, "question beyond the context"), ("refused", "0"),
-    ]  # fmt: skip
+        (None, "question beyond the context"),
+        ("refused", "0"),
+    ]
 
 
 def test_greedy_generation_is_the_models_own(tmp_path: Path) -> None:

@@ -32,9 +32,15 @@ def record(domain: Domain, number: int) -> PromptRecord:
 def prefill(prompt_id: str, rejected: str | None = None) -> Prefill:
     intent: Intent = "harmful"
     return Prefill(
-        prompt_id=prompt_id, text=TEXT, intent=intent, source_model="harmful",
-        num_words=16, num_tokens=16, response="sure .", rejected=rejected,
-    )  # fmt: skip
+        prompt_id=prompt_id,
+        text=TEXT,
+        intent=intent,
+        source_model="harmful",
+        num_words=16,
+        num_tokens=16,
+        response="sure .",
+        rejected=rejected,
+    )
 
 
 def dataset(harmful: int, benign: int, math: int) -> list[PromptRecord]:

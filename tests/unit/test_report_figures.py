@@ -154,10 +154,18 @@ def make(prompt_id: str, round_: int = 1, sample: int = 0) -> Completion:
 
 def judged(row: Completion, label: str | None) -> Verdict:
     return Verdict.model_validate(
-        {"prompt_id": row.prompt_id, "benchmark": row.benchmark, "round": row.round,
-         "sample": row.sample, "label": label, "judge": "oracle", "judge_revision": "1",
-         "judge_prompt_sha": "", "raw": ""}
-    )  # fmt: skip
+        {
+            "prompt_id": row.prompt_id,
+            "benchmark": row.benchmark,
+            "round": row.round,
+            "sample": row.sample,
+            "label": label,
+            "judge": "oracle",
+            "judge_revision": "1",
+            "judge_prompt_sha": "",
+            "raw": "",
+        }
+    )
 
 
 def test_all_variants_answer_the_same_prompts_round_by_round() -> None:

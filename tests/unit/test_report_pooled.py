@@ -20,12 +20,16 @@ def rows(answers: str, per_object: int = 1) -> list[Outcome]:
     """A prompt for each character: 1, 0 or ? (unscored)."""
     return [
         Outcome(
-            prompt_id=f"p{place}", benchmark="prefill", round=1, cluster=f"c{place // per_object}",
-            success={"1": True, "0": False, "?": None}[answer], reflected=None,
+            prompt_id=f"p{place}",
+            benchmark="prefill",
+            round=1,
+            cluster=f"c{place // per_object}",
+            success={"1": True, "0": False, "?": None}[answer],
+            reflected=None,
             reflection_position=None,
         )
         for place, answer in enumerate(answers)
-    ]  # fmt: skip
+    ]
 
 
 def evidence(**trainings: Sequence[str]) -> Evidence:

@@ -97,10 +97,14 @@ def test_other_models_go_through_their_own_forward(kind: str) -> None:
     if kind == "llama3-rope":
         model = llama(
             rope_parameters={
-                "rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0,
-                "high_freq_factor": 4.0, "original_max_position_embeddings": 16,
+                "rope_type": "llama3",
+                "rope_theta": 1e4,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16,
             }
-        )  # fmt: skip
+        )
     elif kind == "biases":
         model = llama(attention_bias=True)
     elif kind == "bfloat16":
@@ -238,10 +242,13 @@ def test_nucleus_keeps_the_fewest_tokens_that_reach_the_share() -> None:
 @pytest.mark.parametrize(
     ("decoding", "num_samples"),
     [
-        (Decoding(0.0, 1.0, 5), 1), (Decoding(1.0, 0.0, 5), 1), (Decoding(1.0, 1.1, 5), 1),
-        (Decoding(1.0, 1.0, 0), 1), (Decoding(1.0, 1.0, 5), 0),
+        (Decoding(0.0, 1.0, 5), 1),
+        (Decoding(1.0, 0.0, 5), 1),
+        (Decoding(1.0, 1.1, 5), 1),
+        (Decoding(1.0, 1.0, 0), 1),
+        (Decoding(1.0, 1.0, 5), 0),
     ],
-)  # fmt: skip
+)
 def test_a_decoding_that_cannot_be_sampled_is_refused(decoding: Decoding, num_samples: int) -> None:
     with pytest.raises(ParameterError, match="Expected"):
         TorchSampler(llama(), EOS, PAD, 4).sample([], decoding, num_samples=num_samples, seed=0)

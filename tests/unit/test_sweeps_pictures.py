@@ -23,11 +23,13 @@ from tests.unit.test_report_numbers import rate, result
 
 SWEEP: dict[str, Any] = {
     "axes": {
-        "alpha": [0.0, 0.5], "prefill_length": [16, 80], "safety_reward": ["prob", "logit"],
+        "alpha": [0.0, 0.5],
+        "prefill_length": [16, 80],
+        "safety_reward": ["prob", "logit"],
     },
     "brings": {"safety_reward": {"logit": {"truncated_reward": -10.0}}},
     "overlay": {"attack": {"benchmarks": ["prefill", "benign", "ipr"], "ipr_rounds": 3}},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +68,12 @@ def drawn(made: Drawn | None) -> Drawn:
 def line(panel: Axes, colour: str, marker: str = "") -> list[tuple[float, float]]:
     """The points of the thick (or marked) line of this colour."""
     (found,) = (
-        one for one in panel.get_lines()
-        if one.get_color() == palette()[colour] and one.get_marker() in (marker or "None", marker)
+        one
+        for one in panel.get_lines()
+        if one.get_color() == palette()[colour]
+        and one.get_marker() in (marker or "None", marker)
         and (marker or one.get_linewidth() > 2)
-    )  # fmt: skip
+    )
     xs, ys = (np.asarray(values, dtype=float) for values in (found.get_xdata(), found.get_ydata()))
     return [(round(float(x), 3), round(float(y), 3)) for x, y in zip(xs, ys, strict=True)]
 
@@ -147,7 +151,9 @@ def test_a_file_keeps_its_colours(tmp_path: Path) -> None:
         panel.axhspan(y, y + 1, color=palette()[name])
     save(figure, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
-        found = {f"#{r:02x}{g:02x}{b:02x}" for _, (r, g, b) in
-                 picture.convert("RGB").getcolors(maxcolors=256) or ()}  # fmt: skip
+        found = {
+            f"#{r:02x}{g:02x}{b:02x}"
+            for _, (r, g, b) in picture.convert("RGB").getcolors(maxcolors=256) or ()
+        }
     wanted = [palette()[name] for name in ("candidate", "baseline", "line0", "line1", "line2")]
     assert {*wanted, palette()["card"]} <= found

@@ -50,9 +50,15 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.25, "0.25"), (1.0, "1"), (80, "80"), ("dapo", "dapo"), (True, "true"), (None, "none"),
-        ([20, 80], "20-80"), ({"harmful": 0.5, "benign": 0.25}, "harmful-0.5-benign-0.25"),
+        (0.25, "0.25"),
+        (1.0, "1"),
+        (80, "80"),
+        ("dapo", "dapo"),
+        (True, "true"),
+        (None, "none"),
+        ([20, 80], "20-80"),
+        ({"harmful": 0.5, "benign": 0.25}, "harmful-0.5-benign-0.25"),
     ],
-)  # fmt: skip
+)
 def test_a_value_as_text(value: Any, text: str) -> None:
     assert value_text(value) == text
