@@ -120,8 +120,14 @@ def test_two_clusters_by_hand() -> None:
 
 
 def test_clustered_against_enumeration() -> None:
-    members = {"a": [1.0, 1.0, 1.0, 0.0], "b": [0.0, 0.0], "c": [1.0], "d": [1.0, 0.0, 1.0],
-               "e": [0.0, 1.0], "f": [1.0] * 5}  # fmt: skip
+    members = {
+        "a": [1.0, 1.0, 1.0, 0.0],
+        "b": [0.0, 0.0],
+        "c": [1.0],
+        "d": [1.0, 0.0, 1.0],
+        "e": [0.0, 1.0],
+        "f": [1.0] * 5,
+    }
     interval = clustered(*_flat(members), resamples=40_000, seed=3)
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx(_enumerated(members), abs=0.02)
