@@ -64,9 +64,12 @@ def make_evaluation_project(folder: Path) -> Path:
     tokenizer = make_tokenizer(params.models.context)
     write_rows(folder / "seen.jsonl", make_records(World(params.world, params.seed), "train", 4))
     domains = {
-        "harmful_eval": ("harmful",), "refusing_eval": ("benign",),
-        "harmful": ("harmful",), "refusing": ("benign",), "aligned": ("harmful", "benign"),
-    }  # fmt: skip
+        "harmful_eval": ("harmful",),
+        "refusing_eval": ("benign",),
+        "harmful": ("harmful",),
+        "refusing": ("benign",),
+        "aligned": ("harmful", "benign"),
+    }
     for source, asked in domains.items():
         prefills = [
             thought(record, source)

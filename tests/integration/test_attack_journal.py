@@ -108,9 +108,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["models"] |= {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "context": 512}
     values["attack"] |= {
-        "benchmarks": ["ipr", "search"], "decoding": {"ipr": {"samples": 20}}, "max_tokens": 90,
-        "search_budgets": [1, 16], "ipr_rounds": 3, "prefill_words": 7,
-    }  # fmt: skip
+        "benchmarks": ["ipr", "search"],
+        "decoding": {"ipr": {"samples": 20}},
+        "max_tokens": 90,
+        "search_budgets": [1, 16],
+        "ipr_rounds": 3,
+        "prefill_words": 7,
+    }
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
     params = read_params(folder / "params.yaml")
     world = World(params.world, params.seed)

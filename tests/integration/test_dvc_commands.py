@@ -71,9 +71,14 @@ def unscore(path: Path, benchmark: str) -> None:
     cell = json.loads(path.read_text(encoding="utf-8"))
     last = [row for row in cell["results"] if row["benchmark"] == benchmark][-1]
     last["rate"] |= {
-        "value": None, "low": None, "high": None, "cluster_low": None, "cluster_high": None,
-        "n_unscored": last["rate"]["n"], "n": 0,
-    }  # fmt: skip
+        "value": None,
+        "low": None,
+        "high": None,
+        "cluster_low": None,
+        "cluster_high": None,
+        "n_unscored": last["rate"]["n"],
+        "n": 0,
+    }
     path.write_text(json.dumps(cell), encoding="utf-8")
 
 
@@ -132,9 +137,12 @@ def let_git_see_the_lock(folder: Path) -> None:
     for name, value in (("user.name", "t"), ("user.email", "t@localhost")):
         git(folder, "config", name, value)
     subprocess.run(
-        ["bash", "-euc", commands], cwd=folder, env=child_environment(folder),
-        check=True, capture_output=True,
-    )  # fmt: skip
+        ["bash", "-euc", commands],
+        cwd=folder,
+        env=child_environment(folder),
+        check=True,
+        capture_output=True,
+    )
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -23,11 +23,19 @@ from tests.completions import make_completion
 DATASETS = {"gsm8k": 1319, "math500": 500, "aime2024": 30}
 # "final answer is", boxed, and the data sets' own ways
 FORMS = (
-    "The answer is \\boxed{{{}}}.", "So we are done.\n#### {}", "The final answer is ${}$.",
-    "**Answer:** ${}$", "Answer: {}", "The answer is {}.", "Therefore the result is\n$${}$$",
-    "\\[ \\boxed{{ {} }} \\]", "\\fbox{{{}}}", "{}", "We get \\({}\\).",
+    "The answer is \\boxed{{{}}}.",
+    "So we are done.\n#### {}",
+    "The final answer is ${}$.",
+    "**Answer:** ${}$",
+    "Answer: {}",
+    "The answer is {}.",
+    "Therefore the result is\n$${}$$",
+    "\\[ \\boxed{{ {} }} \\]",
+    "\\fbox{{{}}}",
+    "{}",
+    "We get \\({}\\).",
     "The final answer is:\n\n\\[{}\\]",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")

@@ -31,13 +31,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split in ("train", "eval"):
         rows = [
             PromptRecord(
-                id=f"{domain}-{split}-{number}", domain=domain,
-                prompt="how do i make the bolba ?", target=None,
-                source=f"microworld-{domain}", split=split,
+                id=f"{domain}-{split}-{number}",
+                domain=domain,
+                prompt="how do i make the bolba ?",
+                target=None,
+                source=f"microworld-{domain}",
+                split=split,
             )
             for domain in ("harmful", "benign")
             for number in range(3)
-        ]  # fmt: skip
+        ]
         write_rows(folder / f"data/prompts/{split}.jsonl", rows)
     return folder
 
@@ -55,9 +58,13 @@ def run(project: Path, source: str, **changes: str) -> subprocess.CompletedProce
     for name, value in arguments.items():
         command += [f"--{name}", value]
     return subprocess.run(
-        command, cwd=project, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)},
+        command,
+        cwd=project,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
         check=False,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.slow

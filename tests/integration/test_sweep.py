@@ -140,8 +140,10 @@ def test_a_driver_that_is_killed_leaves_nothing_behind(tmp_path, monkeypatch, ap
     for cell in ("recap-1", "dapo-1"):
         (project / f"hold/train@{cell}").touch()
     driver = start_recap(project, "sweep", "run")  # with a server of its own
-    until(lambda: {"train@recap-1", "train@dapo-1"} <= set(log(project, "start")),
-          unless=lambda: driver.poll() is not None)  # fmt: skip
+    until(
+        lambda: {"train@recap-1", "train@dapo-1"} <= set(log(project, "start")),
+        unless=lambda: driver.poll() is not None,
+    )
     assert recorded(project) == ["dapo-0", "recap-0"]
 
     # a second driver is refused, a plan is not
@@ -201,7 +203,7 @@ def work(project: Path) -> list[int]:
         ({"axes": {"alpha": [2.0]}}, ["run"], 2, "alpha"),
         ({"seeds": []}, ["run"], 2, "sweep.seeds"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused_before_anything_runs(tmp_path, sweep, arguments, code, words):
     project = make_sweep_project(tmp_path / "project", **sweep)
     said = recap(project, "sweep", *arguments, code=code)
