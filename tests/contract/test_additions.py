@@ -217,9 +217,13 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Python in the copy, with the copy's package."""
     env = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=env, capture_output=True, text=True,
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
 
 
 def insert(path: Path, place: str, text: str, *, before: bool = False) -> None:
