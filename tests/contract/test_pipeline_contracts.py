@@ -136,22 +136,6 @@ def test_every_section_is_read_by_a_stage_or_says_which_cells_there_are() -> Non
     assert sections - read == {"sweep"}
 
 
-def test_the_sweep_is_the_papers_ablation() -> None:
-    """Tables 12, 7 and 8, with reward and optimizer without prefills as well."""
-    design = sweep_design(read_params(ROOT / "params.yaml"))
-    assert len(design.cells()) == 23 * 3 and len(set(design.cells())) == 23 * 3
-    assert {axis: len(values) for axis, values in design.axes.items()} == {
-        "alpha": 5,
-        "prefill_length": 4,
-        "prefill_source": 4,
-        "safety_reward": 3,
-        "optimizer": 3,
-        "subset": 3,
-        "curriculum": 2,
-    }
-    assert {"logit_clean", "binary_clean", "grpo_clean", "dr_grpo_clean"} <= set(design.variants)
-
-
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)
 def test_every_parameter_file_loads(path: Path) -> None:
     read_params(path)

@@ -123,3 +123,11 @@ def record(
     benchmarks: dict[Key, str] = {("prefill", 1): prefill, ("benign", 1): benign}
     own = fingerprint or read_project(root).fingerprints()[cell]
     Ledger(root / LEDGER).write(measured(cell, benchmarks, own, cost), asked(benchmarks))
+
+
+def extend(root: Path, cell: Cell, **more: Any) -> None:
+    """Lay fields over those of a recorded cell."""
+    ledger = Ledger(root / LEDGER)
+    found = ledger.read(cell)
+    assert found is not None
+    ledger.write(found.model_copy(update=more), ledger.questions(found.questions))

@@ -20,6 +20,7 @@ def design(**changes: Any) -> Design:
 
 
 def test_the_projects_own_sweep() -> None:
+    """Tables 12, 7 and 8, with reward and optimizer without prefills as well."""
     found = sweep_design(read_params(ROOT / "params.yaml"))
     assert found.axes["alpha"] == {
         "0": "dapo",
@@ -45,6 +46,10 @@ def test_the_projects_own_sweep() -> None:
         "optimizer": {"dapo": "dapo", "grpo": "grpo_clean", "dr_grpo": "dr_grpo_clean"},
     }
     assert found.axes["curriculum"] == {"none": "recap", "adaptive": "curriculum"}
+    assert list(found.axes["safety_reward"]) == ["prob", "logit", "binary"]
+    assert list(found.axes["optimizer"]) == ["dapo", "grpo", "dr_grpo"]
+    assert list(found.axes["subset"]) == ["all", "alignment", "math"]
+    assert len(found.axes) == 7
     assert found.named == ("base", "recap_range")
     assert (len(found.variants), len(found.cells())) == (23, 69)
     assert found.left_out == ()

@@ -15,11 +15,11 @@ from recap.errors import DataError, ParameterError
 from recap.sweeps.claims import findings, read_causes, verdicts
 from recap.sweeps.costs import costs
 from recap.sweeps.design import Cell
-from recap.sweeps.ledger import LEDGER, Cost, Ledger
+from recap.sweeps.ledger import LEDGER, Cost
 from recap.sweeps.page import write_page
 from recap.sweeps.paper import paper_words, published
-from recap.types.results import CellResult, DynamicsResult, SnapshotResult
-from tests.unit.sweep_ledger import ROOT, clone, measured, record, set_sweep
+from recap.types.results import DynamicsResult, SnapshotResult
+from tests.unit.sweep_ledger import ROOT, clone, extend, measured, record, set_sweep
 from tests.unit.test_report_numbers import cell, rate, result
 
 pytestmark = pytest.mark.slow  # all of them together
@@ -178,19 +178,15 @@ def test_a_page_of_nothing_has_every_cell_missing_and_no_picture(tmp_path: Path)
 
 
 def test_pictures_are_small_narrow_and_the_same_each_time(root: Path) -> None:
-    ledger = Ledger(root / LEDGER)
+    snapshot = SnapshotResult(update=20, results=[result("jailbreak", rate(0.5))])
     for seed in (0, 1):
-        at = Cell("recap", seed)
-        found = ledger.read(at)
-        assert found is not None
-        snapshot = SnapshotResult(update=20, results=[result("jailbreak", rate(0.5))])
-        resets = cell("recap", result("ipr", rate(0.9)), seed=seed)
-        more = {
-            "curve": {"reward": [0.1 * n for n in range(10)], "reward_prefilled": [None, 0.5]},
-            "dynamics": DynamicsResult(variant="recap", seed=seed, snapshots=[snapshot]),
-            "result": CellResult(variant="recap", seed=seed, results=resets.results),
-        }
-        ledger.write(found.model_copy(update=more), ledger.questions(found.questions))
+        extend(
+            root,
+            Cell("recap", seed),
+            curve={"reward": [0.1 * n for n in range(10)], "reward_prefilled": [None, 0.5]},
+            dynamics=DynamicsResult(variant="recap", seed=seed, snapshots=[snapshot]),
+            result=cell("recap", result("ipr", rate(0.9)), seed=seed),
+        )
     lines = page(root)
     pictures = {path.name: path.read_bytes() for path in (root / "docs/results").glob("*.png")}
     assert set(pictures) == {

@@ -14,11 +14,10 @@ from recap.sweeps.curves import over_time, training
 from recap.sweeps.design import Cell
 from recap.sweeps.dials import dials, trainings
 from recap.sweeps.drawing import Drawn, blank, palette, save, styled
-from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.results import Results, read_results
 from recap.sweeps.tables import Tables
 from recap.types.results import CellResult, DynamicsResult, SnapshotResult
-from tests.unit.sweep_ledger import clone, record
+from tests.unit.sweep_ledger import clone, extend, record
 from tests.unit.test_report_numbers import rate, result
 
 SWEEP: dict[str, Any] = {
@@ -36,7 +35,6 @@ SWEEP: dict[str, Any] = {
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """RECAP twice, DAPO and `logit` once each; curves of ten updates; nothing of the length 16."""
     root = clone(tmp_path_factory.mktemp("pictures") / "clone", **SWEEP)
-    ledger = Ledger(root / LEDGER)
     for at, prefill, reward in (
         (Cell("recap", 0), "1111", 0.5),
         (Cell("recap", 1), "1110", 0.7),
@@ -44,19 +42,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         (Cell("logit", 0), "11", 2.5),
     ):
         record(root, at, prefill, "1" * len(prefill))
-        found = ledger.read(at)
-        assert found is not None
         snapshots = [
             SnapshotResult(update=update, results=[result("jailbreak", rate(update / 100))])
             for update in (20, 40)
         ]
         rates = [result("ipr", rate(reward / 5), round_=place) for place in (1, 2)]
-        more = {
-            "curve": {"reward": [reward] * 10, "reward_prefilled": [None] * 4 + [reward] * 6},
-            "dynamics": DynamicsResult(variant=at.variant, seed=at.seed, snapshots=snapshots),
-            "result": CellResult(variant=at.variant, seed=at.seed, results=rates),
-        }
-        ledger.write(found.model_copy(update=more), ledger.questions(found.questions))
+        extend(
+            root,
+            at,
+            curve={"reward": [reward] * 10, "reward_prefilled": [None] * 4 + [reward] * 6},
+            dynamics=DynamicsResult(variant=at.variant, seed=at.seed, snapshots=snapshots),
+            result=CellResult(variant=at.variant, seed=at.seed, results=rates),
+        )
     return read_results(root)
 
 
