@@ -14,6 +14,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("recap", deadline=None, max_examples=60)
+settings.load_profile("recap")  # a busy machine is no failure
 
 TESTS = Path(__file__).parent
 QUICK = tuple(TESTS / name for name in ("unit", "contract", "golden"))

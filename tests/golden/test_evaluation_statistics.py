@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.evaluation import statistics
@@ -156,7 +156,6 @@ ROWS = st.lists(
 ).filter(lambda rows: len({name for _, name in rows}) > 1)
 
 
-@settings(max_examples=60, deadline=None)
 @given(ROWS, st.integers(0, 1000))
 def test_clustered_properties(rows: list[tuple[bool, str]], seed: int) -> None:
     values, clusters = [float(value) for value, _ in rows], [name for _, name in rows]

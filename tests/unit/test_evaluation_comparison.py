@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.analysis.comparison import (
@@ -77,7 +77,6 @@ PAIRS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(PAIRS, st.integers(0, 99))
 def test_exchange_mirrors_and_order_does_not_matter(
     pairs: list[tuple[str, str, str]], seed: int

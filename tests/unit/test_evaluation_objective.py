@@ -110,7 +110,7 @@ def test_interval_against_a_slow_bootstrap_over_clusters() -> None:
 MARKS = st.lists(st.text("+-?", min_size=4, max_size=4), min_size=2, max_size=25)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(MARKS, st.integers(0, 99))
 def test_exchange_turns_the_sign(marks: list[str], seed: int) -> None:
     columns = ["".join(column) for column in zip(*marks, strict=True)]

@@ -211,7 +211,7 @@ def test_what_is_measured_beside_the_gate_does_not_matter() -> None:
     assert not decided(carried(rows()), carried(rows(), attack=own)).passed
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from([True, False, None]), min_size=1, max_size=30), st.integers(0, 3))
 def test_outcomes_travel_unchanged(successes: list[bool | None], sample: int) -> None:
     """What promotion compares is what was measured: a version against itself differs in nothing."""

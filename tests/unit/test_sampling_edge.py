@@ -125,7 +125,7 @@ def ending(call: dict[str, object], model: PreTrainedModel, decoding: Decoding) 
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(call=calls())
 def test_rows_are_drawn_as_if_alone(name: str, call: dict) -> None:  # type: ignore[type-arg]
     model = MODELS[name]
@@ -151,7 +151,7 @@ def test_rows_are_drawn_as_if_alone(name: str, call: dict) -> None:  # type: ign
                 assert len(sample.token_ids) == max(room, 0) < decoding.max_tokens
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(call=calls(), cut=st.integers(1, CONTEXT), name=st.sampled_from(["fused", "forward"]))
 def test_a_conversations_calls_are_too(call: dict, cut: int, name: str) -> None:  # type: ignore[type-arg]
     model = MODELS[name]

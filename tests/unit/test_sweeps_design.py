@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.errors import ParameterError
@@ -201,7 +201,6 @@ VALUES = {
 }
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(["one_at_a_time", "grid"]))
 def test_no_two_variants_train_alike_and_order_changes_none(data: st.DataObject, kind: str) -> None:
     names = data.draw(
