@@ -58,6 +58,7 @@ def test_what_a_stage_declares(project: Path, monkeypatch: pytest.MonkeyPatch) -
     assert read_declared("gone") == {}
 
 
+@pytest.mark.slow  # all of them together
 @pytest.mark.parametrize(
     ("path", "text", "changed"),
     [

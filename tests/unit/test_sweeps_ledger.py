@@ -140,7 +140,7 @@ answers = st.tuples(flags, flags, st.integers(0, 60), st.sampled_from(["stop", "
 KEYS: tuple[Key, ...] = (*TOKENS, ("ipr", 1), ("ipr", 3))
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(
     cells=st.lists(
         st.lists(st.lists(answers, min_size=6, max_size=6), min_size=7, max_size=7),

@@ -20,6 +20,8 @@ from recap.types.results import CellResult, DynamicsResult, SnapshotResult
 from tests.unit.sweep_ledger import clone, extend, record
 from tests.unit.test_report_numbers import rate, result
 
+pytestmark = pytest.mark.slow  # all of them together
+
 SWEEP: dict[str, Any] = {
     "axes": {
         "alpha": [0.0, 0.5],
