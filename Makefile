@@ -68,7 +68,11 @@ types: $(STAMP)  ## check types with mypy
 imports: $(STAMP)  ## check that each package imports only the packages it may (import-linter)
 	@lint-imports --no-cache
 
-quick: lint types  ## lint, types and the fast tests, for use between two edits (ARGS= goes to pytest)
+quick: $(STAMP)  ## lint, types and the fast tests, for use between two edits (ARGS= goes to pytest)
+	@$(MAKE) --no-print-directory --jobs 3 lint types brief
+
+.PHONY: brief
+brief:
 	@pytest -n 2 --dist worksteal -m "not slow and not vllm and not integration" $(ARGS)
 
 unit: $(STAMP)  ## run the tests that need no finished run (ARGS= goes to pytest)

@@ -171,10 +171,14 @@ def _live(first: Path, second: Path, name: str) -> list[str] | None:
     if not all(path.is_file() for path in paths):
         return None
     lines = [_rows(path) for path in paths]
-    return sorted({
-        key for one, other in zip(*lines, strict=False)
-        for key in one.keys() | other.keys() if one.get(key) != other.get(key)
-    })  # fmt: skip
+    return sorted(
+        {
+            key
+            for one, other in zip(*lines, strict=False)
+            for key in one.keys() | other.keys()
+            if one.get(key) != other.get(key)
+        }
+    )
 
 
 def _page(name: str, found: list[Compared], live: list[str] | None) -> str:

@@ -173,9 +173,13 @@ def small_torch(installer: Installer, settings: Mapping[str, str], torch: str) -
     try:
         asked = subprocess.run(
             [*command, "--python", sys.executable, "-"],
-            input=torch, text=True, capture_output=True, timeout=PROBE_SECONDS, check=False,
+            input=torch,
+            text=True,
+            capture_output=True,
+            timeout=PROBE_SECONDS,
+            check=False,
             env={**os.environ, **installer.variables},
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         return []
     return ["--torch-backend", "cpu"] if asked.returncode == 0 else []

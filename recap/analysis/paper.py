@@ -36,8 +36,10 @@ COUNTERPARTS = {
 }
 """Our benchmark -> its counterpart in the paper's Table 2."""
 FAMILIES: tuple[tuple[str, Domain], ...] = (
-    ("Safety", "harmful"), ("Helpfulness", "benign"), ("Math", "math"),
-)  # fmt: skip
+    ("Safety", "harmful"),
+    ("Helpfulness", "benign"),
+    ("Math", "math"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,13 @@ def _counterparts(
     table, hijack = numbers()["table2_main"], numbers()["table3_full_cot_hijack"]
     resets = numbers()["table4_iterative_prefill_reset"]
     found: list[tuple[Key, str, tuple[Side | None, ...]]] = [
-        ((ours, 1), theirs, tuple(_side(table[m]["DAPO"][theirs], table[m]["RECAP"][theirs])
-                                  for m in MODELS))
+        (
+            (ours, 1),
+            theirs,
+            tuple(_side(table[m]["DAPO"][theirs], table[m]["RECAP"][theirs]) for m in MODELS),
+        )
         for ours, theirs in COUNTERPARTS.items()
-    ]  # fmt: skip
+    ]
     both = tuple(_side(hijack[model]["DAPO"], hijack[model]["RECAP"]) for model in MODELS)
     found.append((("hijack", 1), "full CoT hijack", both))
     measured = sorted({key[1] for cell in cells for key in index(cell) if key[0] == "ipr"})

@@ -72,9 +72,14 @@ class Tester:
         return self.part(label, asked, found, paper, needs=f"the benchmark {key[0]}")
 
     def pair(
-        self, what: str, first: str | None, second: str | None, key: Key, paper: Sequence[float],
+        self,
+        what: str,
+        first: str | None,
+        second: str | None,
+        key: Key,
+        paper: Sequence[float],
         needs: str,
-    ) -> Part:  # fmt: skip
+    ) -> Part:
         """One variant above another; both have to be defined and measured."""
         if first is None or second is None:
             return self.part(what, "more", (), paper, needs=needs)
@@ -87,12 +92,23 @@ class Tester:
         return self.part(what, "more", found, paper, needs=f"the benchmark {key[0]}")
 
     def part(
-        self, what: str, asked: Asked, estimates: Sequence[Estimate], paper: Sequence[float] = (),
-        *, relative: bool = False, needs: str | None = None,
-    ) -> Part:  # fmt: skip
+        self,
+        what: str,
+        asked: Asked,
+        estimates: Sequence[Estimate],
+        paper: Sequence[float] = (),
+        *,
+        relative: bool = False,
+        needs: str | None = None,
+    ) -> Part:
         """The part with its verdict; ``needs`` counts only where nothing was measured."""
         said = verdict(asked, estimates, TOKEN_MARGIN if relative else MARGIN)
         return Part(
-            what, asked, tuple(estimates), said, tuple(paper), relative,
+            what,
+            asked,
+            tuple(estimates),
+            said,
+            tuple(paper),
+            relative,
             needs if said == "not measured" else None,
-        )  # fmt: skip
+        )

@@ -47,8 +47,10 @@ def pooled_rate(evidence: Evidence, variant: str, key: Key) -> Pooled | None:
     The interval is the wider of the bootstrap's and Wilson's for one training's prompts. Near 0 and
     100 % resamples hardly differ, so the bootstrap's interval is too narrow there.
     """
-    scored = {seed: _scored(evidence.outcomes[variant, seed][key])
-              for seed in evidence.seeds((variant, key))}  # fmt: skip
+    scored = {
+        seed: _scored(evidence.outcomes[variant, seed][key])
+        for seed in evidence.seeds((variant, key))
+    }
     found = _pooled(scored, derive_seed(evidence.seed, "report", "pooled", *key), evidence)
     if found is None:
         return None
@@ -60,8 +62,9 @@ def pooled_difference(evidence: Evidence, first: str, second: str, key: Key) -> 
     """First minus second on the same prompts and training seeds; ``None`` without a pair."""
     scored = {}
     for seed in evidence.seeds((first, key), (second, key)):
-        ours, theirs = (_scored(evidence.outcomes[variant, seed][key])
-                        for variant in (first, second))  # fmt: skip
+        ours, theirs = (
+            _scored(evidence.outcomes[variant, seed][key]) for variant in (first, second)
+        )
         scored[seed] = {
             question: (name, value - theirs[question][1])
             for question, (name, value) in ours.items()

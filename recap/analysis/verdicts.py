@@ -16,9 +16,13 @@ from recap.evaluation.statistics import Interval
 
 Asked = Literal["more", "no less", "same"]
 Verdict = Literal[
-    "holds", "seen in two trainings", "seen in one training", "does not hold", "cannot tell",
+    "holds",
+    "seen in two trainings",
+    "seen in one training",
+    "does not hold",
+    "cannot tell",
     "not measured",
-]  # fmt: skip
+]
 SHOWN: tuple[Verdict, ...] = ("seen in one training", "seen in two trainings", "holds")
 """The positive verdict for one, two, and three or more trainings."""
 

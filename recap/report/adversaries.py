@@ -97,6 +97,7 @@ def _place(axes: Axes, name: str, round_: int) -> tuple[float, str]:
 def _point(x: float, rate: Metric, *, flipped: bool) -> Point:
     if not flipped:
         return Point(x, rate.value, rate.low, rate.high)
-    value, low, high = (None if share is None else 1 - share for share in
-                        (rate.value, rate.high, rate.low))  # fmt: skip
+    value, low, high = (
+        None if share is None else 1 - share for share in (rate.value, rate.high, rate.low)
+    )
     return Point(x, value, low, high)

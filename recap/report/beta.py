@@ -54,18 +54,27 @@ def betas(
                 name = f"{label} · {place + 1}" if len(slopes) > 1 else label
                 rows.append(
                     SlopeRow(
-                        name, colours[variant], f"{100 * slope.clean:.1f}",
-                        f"{100 * slope.prefilled:.1f}", signed(100 * slope.value),
+                        name,
+                        colours[variant],
+                        f"{100 * slope.clean:.1f}",
+                        f"{100 * slope.prefilled:.1f}",
+                        signed(100 * slope.value),
                         _span(slope.low, slope.high),
                     )
-                )  # fmt: skip
+                )
         pair = settings.candidate, settings.baseline
         for difference in evidence.gap_change(*pair, clean, prefilled):
             label = f"{variant_label(pair[0])} less {variant_label(pair[1])}"
             rows.append(
-                SlopeRow(label, "", "", "", signed(100 * difference.value),
-                         _span(difference.low, difference.high))
-            )  # fmt: skip
+                SlopeRow(
+                    label,
+                    "",
+                    "",
+                    "",
+                    signed(100 * difference.value),
+                    _span(difference.low, difference.high),
+                )
+            )
         drawn = panel(
             title, series, x_title="β", scale="whole", x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0]
         )

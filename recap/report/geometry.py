@@ -130,23 +130,26 @@ def panel(
     return Panel(
         title,
         x_title,
-        tuple(
-            Mark(to_x(x), HEIGHT - BOTTOM, text) for x, text in zip(ticks, texts, strict=True)
-        ),
+        tuple(Mark(to_x(x), HEIGHT - BOTTOM, text) for x, text in zip(ticks, texts, strict=True)),
         tuple(Mark(LEFT, to_y(y), _number(y, share)) for y in y_ticks),
         tuple(Path(_band(line, to_x, to_y), line.colour) for line in series if _has_band(line)),
-        tuple(
-            Path(_line(line, to_x, to_y), line.colour, line.thin) for line in series if line.line
-        )
+        tuple(Path(_line(line, to_x, to_y), line.colour, line.thin) for line in series if line.line)
         + tuple(Path(_whiskers(line, to_x, to_y), line.colour) for line in series if line.whiskers),
         tuple(
-            Mark(to_x(point.x), to_y(point.y), f"{line.label}: {_number(point.y, share)}",
-                 line.colour)
-            for line in series if line.dots for point in line.points if point.y is not None
+            Mark(
+                to_x(point.x),
+                to_y(point.y),
+                f"{line.label}: {_number(point.y, share)}",
+                line.colour,
+            )
+            for line in series
+            if line.dots
+            for point in line.points
+            if point.y is not None
         ),
         _labels(series, to_x, to_y),
         Mark(to_x(rule[0]), TOP, rule[1]) if rule else None,
-    )  # fmt: skip
+    )
 
 
 def smoothed(points: Sequence[Point], window: int = 7) -> tuple[Point, ...]:

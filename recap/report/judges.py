@@ -143,8 +143,14 @@ SMALLEST = 30
 FEWEST = 3
 """Fewest dots of a policy; a judge that is always sure has only two, at 0 and 1."""
 LABEL_ORDER: tuple[Label, ...] = (
-    "safe", "unsafe", "helpful", "unclear", "refused", "correct", "incorrect",
-)  # fmt: skip
+    "safe",
+    "unsafe",
+    "helpful",
+    "unclear",
+    "refused",
+    "correct",
+    "incorrect",
+)
 
 
 def _calibration(cells: Sequence[CellAgreement], colours: Roles) -> Panel | None:
@@ -163,9 +169,12 @@ def _calibration(cells: Sequence[CellAgreement], colours: Roles) -> Panel | None
     if len(series) == 1:
         return None
     return panel(
-        "Unsafe by the first judge", series, x_title="P(unsafe) by the second judge",
-        scale="whole", x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0],
-    )  # fmt: skip
+        "Unsafe by the first judge",
+        series,
+        x_title="P(unsafe) by the second judge",
+        scale="whole",
+        x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0],
+    )
 
 
 def merged(bins: Sequence[CalibrationBin]) -> tuple[Point, ...]:

@@ -44,8 +44,7 @@ def markdown(
         f"**Gate: {passed}** ({candidate} against {baseline})",
         table(
             ["Condition", "Measured", "Asked", ""],
-            [[c.name, c.measured, c.required, met(c)]
-             for c in decision.checks],
+            [[c.name, c.measured, c.required, met(c)] for c in decision.checks],
         ),
         "### Rates",
         "Percent of scored prompts with 95 % Wilson intervals; "
@@ -55,7 +54,7 @@ def markdown(
         f"By paired 95 % intervals in {trainings(findings.trainings)}; what one or two show was "
         "seen there and does not hold yet. Directions compare, levels do not.",
         _claims(findings),
-    ]  # fmt: skip
+    ]
     if findings.aggregates:
         parts += ["### Two ways to average", _aggregates(findings)]
     return "\n\n".join(parts).replace(NBSP, " ") + "\n"

@@ -86,12 +86,18 @@ def pareto(
             height = max(height, other.label.y + LABEL_GAP) if abs(other.y - y) < 40 else height
         dots.append(
             Dot(
-                x, y, to_x(low), to_x(high), to_y(safety.high), to_y(safety.low),
+                x,
+                y,
+                to_x(low),
+                to_x(high),
+                to_y(safety.high),
+                to_y(safety.low),
                 Mark(round(x - 9 if start else x + 9, 1), round(max(height, TOP), 1), name),
-                "end" if start else "start", colours[cell.variant],
+                "end" if start else "start",
+                colours[cell.variant],
                 f"{name}: {percent(safety.value)} safe under attack, {percent(value)} helpful",
             )
-        )  # fmt: skip
+        )
     return Pareto(
         tuple(benchmark_label(*key, axes) for key in keys),
         tuple(Mark(to_x(x), HEIGHT - BOTTOM, f"{100 * x:g} %") for x in x_ticks),

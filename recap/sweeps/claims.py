@@ -100,12 +100,15 @@ def claims_page(claims: Sequence[Claim]) -> str:
             table(
                 ["Statistic", "Asked", "The paper's own (points)"],
                 [
-                    [part.what, SAID.get(part.what) or part_words(part).asked,
-                     part_words(part).paper or DASH]
+                    [
+                        part.what,
+                        SAID.get(part.what) or part_words(part).asked,
+                        part_words(part).paper or DASH,
+                    ]
                     for part in claim.parts
                 ],
             ),
-        ]  # fmt: skip
+        ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -158,8 +158,16 @@ def _lines(
 ) -> None:
     """Thin lines for trainings; a thick line for their mean, with a gap if one has no value."""
     for own in curves:
-        panel.plot(list(own), list(own.values()), color=colour, alpha=0.45, linewidth=0.9,
-                   marker="o" if dots else "", markersize=4, markeredgewidth=0)  # fmt: skip
+        panel.plot(
+            list(own),
+            list(own.values()),
+            color=colour,
+            alpha=0.45,
+            linewidth=0.9,
+            marker="o" if dots else "",
+            markersize=4,
+            markeredgewidth=0,
+        )
     places = sorted({x for own in curves for x in own})
     means = [
         fmean(own[x] for own in curves) if all(x in own for own in curves) else float("nan")

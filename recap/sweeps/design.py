@@ -22,9 +22,14 @@ from recap.params.whole import Params
 from recap.sweeps.section import Sweep, sweep_section, value_text
 
 PREFILLING = (
-    "alpha_mode", "prefill_source", "prefill_length", "prefill_unit", "self_prefill_updates",
-    "self_prefill_prompts", "turn_reward",
-)  # fmt: skip
+    "alpha_mode",
+    "prefill_source",
+    "prefill_length",
+    "prefill_unit",
+    "self_prefill_updates",
+    "self_prefill_prompts",
+    "turn_reward",
+)
 """Settings without an effect if no prompt is prefilled."""
 
 

@@ -134,8 +134,15 @@ def trainings(results: Results, tables: Tables) -> Drawn | None:
             values = [100 * value for value in found.values.values()] if found else []
             if values:
                 panel.plot([min(values), max(values)], [y, y], color=hue, linewidth=1.4, alpha=0.6)
-            panel.plot(values, [y] * len(values), "o", color=hue, alpha=0.75, markersize=7,
-                       markeredgewidth=0)  # fmt: skip
+            panel.plot(
+                values,
+                [y] * len(values),
+                "o",
+                color=hue,
+                alpha=0.75,
+                markersize=7,
+                markeredgewidth=0,
+            )
         label = benchmark_label(*key, results.axes)
         panel.set_title("\n".join(label.split(" ", 1)), fontsize=13)
         panel.set_xticks([0, 50, 100])

@@ -64,10 +64,15 @@ def styled() -> Iterator[None]:
     """Draw and save in this context: matplotlib reads settings when it creates an artist."""
     hues = palette()
     colours: dict[Any, Any] = {
-        "text.color": hues["ink"], "axes.titlecolor": hues["ink"], "axes.facecolor": hues["card"],
-        "axes.labelcolor": hues["muted"], "xtick.color": hues["muted"],
-        "ytick.color": hues["muted"], "axes.edgecolor": hues["rule"], "grid.color": hues["rule"],
-    }  # fmt: skip
+        "text.color": hues["ink"],
+        "axes.titlecolor": hues["ink"],
+        "axes.facecolor": hues["card"],
+        "axes.labelcolor": hues["muted"],
+        "xtick.color": hues["muted"],
+        "ytick.color": hues["muted"],
+        "axes.edgecolor": hues["rule"],
+        "grid.color": hues["rule"],
+    }
     with matplotlib.rc_context({**STYLE, **colours}):
         yield
 

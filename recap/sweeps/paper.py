@@ -16,9 +16,12 @@ MODEL = MODELS[0]
 """The paper's ablations use its smaller model."""
 CENTRE_WORDS = 500
 ALPHAS = {
-    "0": "alpha=0 (DAPO)", "0.25": "alpha=0.25", "0.5": "alpha=0.50", "0.75": "alpha=0.75",
+    "0": "alpha=0 (DAPO)",
+    "0.25": "alpha=0.25",
+    "0.5": "alpha=0.50",
+    "0.75": "alpha=0.75",
     "1": "alpha=1.00",
-}  # fmt: skip
+}
 NONE: Mapping[str, float] = {}
 
 

@@ -64,9 +64,10 @@ def test_every_benchmark_has_its_axis_and_its_prompts(params: Params, variant: s
     for row in completions:
         prompts.setdefault((row.benchmark, row.round), set()).add(row.prompt)
     places = {
-        "ipr": attack.ipr_rounds, "grid": len(attack.grid_words),
+        "ipr": attack.ipr_rounds,
+        "grid": len(attack.grid_words),
         "search": len(attack.search_budgets),
-    }  # fmt: skip
+    }
     fewest = {}
     for name in attack.benchmarks:
         benchmark = BENCHMARKS[name]
@@ -101,9 +102,13 @@ def test_evaluation_shares_no_object_with_training_and_has_other_sources(params:
 
 def _difference(first: str, second: str, benchmark: str, round_: int = 1) -> PairedDifference:
     compared = compare(
-        benchmark, round_, _outcomes(first, benchmark), _outcomes(second, benchmark),
-        resamples=2000, seed=0,
-    )  # fmt: skip
+        benchmark,
+        round_,
+        _outcomes(first, benchmark),
+        _outcomes(second, benchmark),
+        resamples=2000,
+        seed=0,
+    )
     assert compared.difference is not None, compared.missing
     return compared.difference
 

@@ -138,8 +138,13 @@ def test_make_refuses_a_python_that_is_too_old(version: str, code: int, tmp_path
     )
     stub.chmod(0o755)
     (tmp_path / "infra").mkdir()
-    for name in ("Makefile", "constraints.txt", "constraints.gpu.txt", "pyproject.toml",
-                 "infra/install.py"):  # fmt: skip
+    for name in (
+        "Makefile",
+        "constraints.txt",
+        "constraints.gpu.txt",
+        "pyproject.toml",
+        "infra/install.py",
+    ):
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"))
     done = subprocess.run(
         ["make", "install", f"PYTHON={stub}"], cwd=tmp_path, capture_output=True, text=True
@@ -152,8 +157,16 @@ def test_make_refuses_a_python_that_is_too_old(version: str, code: int, tmp_path
 
 def test_every_number_of_training_is_documented_and_no_other(tmp_path) -> None:
     names = {*rl_names(), *sft_names(tmp_path)}
-    patterns = documented("Rewards", "Groups", "The step", "Rollouts", "The policy's own",
-                          "The curriculum", "Supervised cells", "The machine's")  # fmt: skip
+    patterns = documented(
+        "Rewards",
+        "Groups",
+        "The step",
+        "Rollouts",
+        "The policy's own",
+        "The curriculum",
+        "Supervised cells",
+        "The machine's",
+    )
     assert {name for name in names if not matching(name, patterns)} == set()
     assert {one for one in patterns if not any(matching(name, [one]) for name in names)} == set()
 
@@ -170,14 +183,27 @@ def test_every_number_of_evaluation_is_documented() -> None:
     )
 
     rate = Metric(
-        value=0.5, low=0.4, high=0.6, cluster_low=0.3, cluster_high=0.7,
-        n=9, n_unscored=1, n_incomplete=2,
-    )  # fmt: skip
+        value=0.5,
+        low=0.4,
+        high=0.6,
+        cluster_low=0.3,
+        cluster_high=0.7,
+        n=9,
+        n_unscored=1,
+        n_incomplete=2,
+    )
     row = BenchmarkResult(
-        benchmark="prefill", round=1, domain="harmful", score="safe", rate=rate, reflection=rate,
+        benchmark="prefill",
+        round=1,
+        domain="harmful",
+        score="safe",
+        rate=rate,
+        reflection=rate,
         pass_at_k=[PassAtK(k=2, value=0.7, low=0.6, high=0.8, n_prompts=3)],
-        mean_reflection_position=0.5, mean_cot_tokens=3.0, mean_response_tokens=2.0,
-    )  # fmt: skip
+        mean_reflection_position=0.5,
+        mean_cot_tokens=3.0,
+        mean_response_tokens=2.0,
+    )
     pool = ReflectionSummary(domain="benign", prefilled=True, rate=rate, mean_position=0.5)
     names = {name for name, _ in (*named_rates([row]), *named_reflection([pool]))}
     names |= {name for name, _ in named_rates([row, row.model_copy(update={"round": 2})])}
@@ -222,7 +248,7 @@ def sft_names(tmp_path: Path) -> set[str]:
     from recap.rl.metrics import with_speed
     from recap.sft.documents import Document, DocumentStream
     from recap.sft.trainer import SftTrainer
-    from tests.golden.rl_cases import TOKENIZER, tiny_policy
+    from tests.tiny import TOKENIZER, tiny_policy
 
     stream = DocumentStream([Document("math", (11, 12), (13, 14))], seed=0)
     trainer = SftTrainer(

@@ -18,9 +18,10 @@ import torch
 from recap.errors import TrainingError
 from recap.rl.metrics import with_speed
 from recap.rl.trainer import MICRO_BATCH_TOKENS
-from tests.golden.rl_cases import group, make_trainer, tiny_policy
+from tests.golden.rl_cases import group, make_trainer
 from tests.integration.flow_project import child_environment
 from tests.rounding import adam_rounding, relative_gap
+from tests.tiny import tiny_policy
 
 ON_CPU = RuntimeError(
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import pytest
-from rl_cases import TOKENIZER, tiny_policy, train_section
+from rl_cases import train_section
 
 from recap.errors import DataError
 from recap.models.weights import save_model
@@ -20,6 +20,7 @@ from recap.rl.cell import CellInputs
 from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord
 from recap.types.rollouts import Reward
 from tests.bench import training
+from tests.tiny import TOKENIZER, tiny_policy
 
 pytestmark = pytest.mark.integration
 

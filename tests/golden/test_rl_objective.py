@@ -18,12 +18,13 @@ import statistics
 
 import pytest
 import torch
-from rl_cases import group, make_trainer, random_ids, tiny_policy
+from rl_cases import group, make_trainer, random_ids
 from torch.nn.utils import parameters_to_vector
 
 from recap.rl.batch import to_batch
 from recap.types.rollouts import Rollout, RolloutGroup
 from tests.rounding import adam_rounding, gradient_rounding, relative_gap
+from tests.tiny import tiny_policy
 
 LOW, HIGH = 0.2, 0.28
 LONGEST = 12

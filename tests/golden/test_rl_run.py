@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rl_cases import TOKENIZER, hopeless, make_trainer, tiny_policy, train_section
+from rl_cases import hopeless, make_trainer, train_section
 
 from recap.models.weights import load_model, save_model
 from recap.params.prefill import Prefilling
@@ -35,6 +35,7 @@ from recap.rl.training import run_updates
 from recap.sampling.torch_sampler import TorchSampler
 from recap.types.prompts import Prefill, PromptRecord
 from recap.types.rollouts import Reward
+from tests.tiny import TOKENIZER, tiny_policy
 
 pytestmark = pytest.mark.integration
 

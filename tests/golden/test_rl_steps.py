@@ -13,10 +13,11 @@ import random
 import numpy as np
 import pytest
 import torch
-from rl_cases import hopeless, make_trainer, sound, tiny_policy
+from rl_cases import hopeless, make_trainer, sound
 
 from recap.errors import TrainingError
 from recap.rl.flops import forward_flops
+from tests.tiny import tiny_policy
 
 
 def test_random_numbers_after_an_update_are_those_after_a_resume():

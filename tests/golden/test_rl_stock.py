@@ -16,7 +16,7 @@ import random
 import pytest
 import torch
 from datasets import Dataset
-from rl_cases import TOKENIZER, group, make_trainer, random_ids, tiny_policy, train_section
+from rl_cases import group, make_trainer, random_ids, train_section
 from torch.nn.utils import parameters_to_vector
 from transformers import TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
@@ -31,6 +31,7 @@ from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, RolloutGroup
 from tests.rounding import adam_rounding, logprob_rounding, relative_gap
 from tests.stock import GRPOTrainer
+from tests.tiny import TOKENIZER, tiny_policy
 
 pytestmark = pytest.mark.integration
 

@@ -70,9 +70,14 @@ def unscore(path: Path, benchmark: str) -> None:
     cell = json.loads(path.read_text(encoding="utf-8"))
     last = [row for row in cell["results"] if row["benchmark"] == benchmark][-1]
     last["rate"] |= {
-        "value": None, "low": None, "high": None, "cluster_low": None, "cluster_high": None,
-        "n_unscored": last["rate"]["n"], "n": 0,
-    }  # fmt: skip
+        "value": None,
+        "low": None,
+        "high": None,
+        "cluster_low": None,
+        "cluster_high": None,
+        "n_unscored": last["rate"]["n"],
+        "n": 0,
+    }
     path.write_text(json.dumps(cell), encoding="utf-8")
 
 

@@ -52,8 +52,13 @@ def test_agreement_with_labels(csv: Path) -> None:
     verdicts = read_rows(csv.parent / "rows.csv.verdicts.jsonl", Verdict)
     assert Path(said["verdicts"]).name == "rows.csv.verdicts.jsonl"
     assert [verdict.label for verdict in verdicts] == [
-        "helpful", "refused", "unclear", "refused", "helpful", None,
-    ]  # fmt: skip
+        "helpful",
+        "refused",
+        "unclear",
+        "refused",
+        "helpful",
+        None,
+    ]
     assert verdicts[2].prompt_id == "line-4" and verdicts[3].prompt_id == "line-6"
 
 

@@ -150,8 +150,11 @@ def test_what_was_not_measured_does_not_show(tmp_path: Path) -> None:
     assert "Prefill search" not in page and "Its own worst thought" not in page
     claims = json.loads((tmp_path / "reports/tables.json").read_text(encoding="utf-8"))["claims"]
     assert [claim["verdict"] for claim in claims][2:6] == [
-        "not measured", "not measured", "cannot tell", "not measured",
-    ]  # fmt: skip
+        "not measured",
+        "not measured",
+        "cannot tell",
+        "not measured",
+    ]
 
 
 def test_long_texts_stay_within_the_budget(tmp_path: Path) -> None:
@@ -184,9 +187,12 @@ def test_tables_carry_the_claims_and_slopes(run_folder: Path) -> None:
     assert [claim["number"] for claim in tables["claims"]] == list(range(1, 10))
     search = [row for row in tables["benchmarks"] if row["name"] == "search"]
     assert [(row["place"], row["main"]) for row in search] == [
-        ("best of 1", False), ("best of 2", False), ("best of 4", False), ("best of 8", False),
+        ("best of 1", False),
+        ("best of 2", False),
+        ("best of 4", False),
+        ("best of 8", False),
         ("best of 16", True),
-    ]  # fmt: skip
+    ]
     assert {row["variant"] for row in tables["slopes"]} == {"base", "dapo", "recap"}
     assert tables["replicates"] == []
 

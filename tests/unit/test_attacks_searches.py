@@ -41,8 +41,10 @@ def test_a_grid_gives_one_thought_at_each_length(renderer: Renderer) -> None:
         f"{HEAD} {THOUGHT}",  # 17 words of 40
     ]
     assert [(row.round, row.num_prefill_tokens, row.response) for row in completions] == [
-        (1, 2, "sorry ."), (2, 5, "sorry ."), (3, 17, "sure ."),
-    ]  # fmt: skip
+        (1, 2, "sorry ."),
+        (2, 5, "sorry ."),
+        (3, 17, "sure ."),
+    ]
 
 
 def test_a_transfer_gives_each_sources_thought(renderer: Renderer) -> None:

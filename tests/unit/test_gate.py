@@ -34,11 +34,16 @@ FLOOR = {"benchmark": "math", "kind": "floor", "floor": 0.95}
 def rows(successes: Sequence[bool | None], benchmark: str = "math", at: int = 1) -> list[Outcome]:
     return [
         Outcome(
-            prompt_id=f"{benchmark}{place}", benchmark=benchmark, round=at, success=success,
-            cluster=None, reflected=None, reflection_position=None,
+            prompt_id=f"{benchmark}{place}",
+            benchmark=benchmark,
+            round=at,
+            success=success,
+            cluster=None,
+            reflected=None,
+            reflection_position=None,
         )
         for place, success in enumerate(successes)
-    ]  # fmt: skip
+    ]
 
 
 def pairs(n: int, lost: int, won: int) -> tuple[list[bool], list[bool]]:
@@ -220,9 +225,15 @@ def test_other_prompts_do_not_pass() -> None:
 
 def test_describe_names_unscored() -> None:
     metric = Metric(
-        value=0.5, low=0.25, high=0.75, cluster_low=0.2, cluster_high=0.7,
-        n=10, n_unscored=2, n_incomplete=1,
-    )  # fmt: skip
+        value=0.5,
+        low=0.25,
+        high=0.75,
+        cluster_low=0.2,
+        cluster_high=0.7,
+        n=10,
+        n_unscored=2,
+        n_incomplete=1,
+    )
     assert describe(metric) == "50.0% [20.0, 75.0], n = 10, 2 unscored"
 
 

@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 import yaml
 
+from recap.cli import preflight
+from recap.cli.names import check_names
 from recap.cli.preflight import check_run
 from recap.errors import ParameterError
+from recap.params.whole import read_params
 from tests.parameters import write_params
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +49,11 @@ def make_model(folder: Path, template: str | None, *, inside: bool = False) -> P
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with models; the names are checked in this process, which spares a child each."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        preflight, "_check_registered", lambda root: check_names(read_params(root / "params.yaml"))
+    )
     make_model(Path("hub/thinks"), OPENS)
     make_model(Path("hub/inside"), OPENS, inside=True)
     make_model(Path("hub/strange"), STRANGE)
@@ -158,6 +165,12 @@ def test_what_is_not_there_is_refused(changes: dict[str, Any], said: str, here: 
     with pytest.raises(ParameterError) as caught:
         check_run(here)
     assert said in str(caught.value)
+
+
+def test_a_child_looks_at_the_registered_names(tmp_path: Path) -> None:
+    write_params(tmp_path, {"judge.second": "nobody"})
+    with pytest.raises(ParameterError, match=r"judge\.second"):
+        check_run(tmp_path)
 
 
 def test_all_that_is_missing_is_said_at_once(here: Path) -> None:

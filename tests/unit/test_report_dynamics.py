@@ -14,13 +14,26 @@ DAPO, RECAP = "dapo", "recap"
 def measured(name: str, value: float | None, half: float = 0.05) -> BenchmarkResult:
     low, high = (None, None) if value is None else (value - half, value + half)
     rate = Metric(
-        value=value, low=low, high=high, cluster_low=low, cluster_high=high,
-        n=0 if value is None else 100, n_unscored=0, n_incomplete=0,
-    )  # fmt: skip
+        value=value,
+        low=low,
+        high=high,
+        cluster_low=low,
+        cluster_high=high,
+        n=0 if value is None else 100,
+        n_unscored=0,
+        n_incomplete=0,
+    )
     return BenchmarkResult(
-        benchmark=name, round=1, domain="harmful", score="safe", rate=rate, reflection=rate,
-        mean_reflection_position=None, mean_cot_tokens=1.0, mean_response_tokens=1.0,
-    )  # fmt: skip
+        benchmark=name,
+        round=1,
+        domain="harmful",
+        score="safe",
+        rate=rate,
+        reflection=rate,
+        mean_reflection_position=None,
+        mean_cot_tokens=1.0,
+        mean_response_tokens=1.0,
+    )
 
 
 def cell(

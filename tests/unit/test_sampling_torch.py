@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from itertools import chain
+from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from recap.errors import ParameterError
 from recap.sampling.llama_decoder import LlamaDecoder
@@ -17,27 +18,27 @@ from recap.sampling.torch_sampler import TorchSampler, draw, nucleus
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding
 from tests.rounding import logprob_rounding
+from tests.tiny import tiny_llama, tiny_sizes
 
 VOCABULARY = 40
 PAD, EOS = 0, 1
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,
+    "pad_token_id": PAD,
+    "eos_token_id": EOS,
+}
 PROMPTS = [(5, 6, 7), (8, 9, 10, 11, 12, 13, 14, 15), (16,), (5, 6, 7)]
 
 
-def llama(**options: object) -> LlamaForCausalLM:
+def llama(**options: Any) -> LlamaForCausalLM:
     """A random Llama whose weights are large enough for far from uniform logits."""
-    settings: dict[str, object] = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 64,
-        "pad_token_id": PAD,
-        "eos_token_id": EOS,
-        "initializer_range": 0.2,
-    }
-    torch.manual_seed(3)
-    model = LlamaForCausalLM(LlamaConfig(**(settings | options))).eval()
+    model = tiny_llama(VOCABULARY, seed=3, **(SIZES | options)).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "norm" in name:
@@ -96,21 +97,21 @@ def test_other_models_go_through_their_own_forward(kind: str) -> None:
     if kind == "llama3-rope":
         model = llama(
             rope_parameters={
-                "rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0,
-                "high_freq_factor": 4.0, "original_max_position_embeddings": 16,
+                "rope_type": "llama3",
+                "rope_theta": 1e4,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16,
             }
-        )  # fmt: skip
+        )
     elif kind == "biases":
         model = llama(attention_bias=True)
     elif kind == "bfloat16":
         model = llama().to(torch.bfloat16)
     else:
-        model = Qwen2ForCausalLM(
-            Qwen2Config(
-                vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-                num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
-            )
-        ).eval()  # fmt: skip
+        sizes = tiny_sizes(VOCABULARY, num_hidden_layers=2, max_position_embeddings=64)
+        model = Qwen2ForCausalLM(Qwen2Config(**sizes)).eval()
     assert not is_plain_llama(model)
     near = logprob_rounding(model)
     owners = [0, 1, 1, 2]
@@ -241,10 +242,13 @@ def test_nucleus_keeps_the_fewest_tokens_that_reach_the_share() -> None:
 @pytest.mark.parametrize(
     ("decoding", "num_samples"),
     [
-        (Decoding(0.0, 1.0, 5), 1), (Decoding(1.0, 0.0, 5), 1), (Decoding(1.0, 1.1, 5), 1),
-        (Decoding(1.0, 1.0, 0), 1), (Decoding(1.0, 1.0, 5), 0),
+        (Decoding(0.0, 1.0, 5), 1),
+        (Decoding(1.0, 0.0, 5), 1),
+        (Decoding(1.0, 1.1, 5), 1),
+        (Decoding(1.0, 1.0, 0), 1),
+        (Decoding(1.0, 1.0, 5), 0),
     ],
-)  # fmt: skip
+)
 def test_a_decoding_that_cannot_be_sampled_is_refused(decoding: Decoding, num_samples: int) -> None:
     with pytest.raises(ParameterError, match="Expected"):
         TorchSampler(llama(), EOS, PAD, 4).sample([], decoding, num_samples=num_samples, seed=0)
@@ -257,7 +261,7 @@ def test_nothing_to_sample_gives_nothing() -> None:
 
 @pytest.mark.parametrize("parts", [[(0, 2), (2, 4)], [(0, 1), (1, 1), (1, 4)]])
 def test_parts_of_a_call_are_drawn_as_in_the_whole(parts: list[tuple[int, int]]) -> None:
-    sampler = TorchSampler(llama(), EOS, PAD, batch_size=8)
+    sampler, near = TorchSampler(llama(), EOS, PAD, batch_size=8), logprob_rounding(llama())
     decoding = Decoding(1.0, 1.0, 12)
     whole = sampler.sample(rendered(PROMPTS), decoding, num_samples=3, seed=7)
     drawn = [
@@ -271,9 +275,7 @@ def test_parts_of_a_call_are_drawn_as_in_the_whole(parts: list[tuple[int, int]])
     for mine, other in zip(chain(*drawn), chain(*whole), strict=True):
         assert mine.token_ids == other.token_ids
         # Other rows stand in the batch: the logits are rounded differently.
-        assert mine.sampling_logprobs == pytest.approx(
-            other.sampling_logprobs, abs=logprob_rounding(llama())
-        )
+        assert mine.sampling_logprobs == pytest.approx(other.sampling_logprobs, abs=near)
 
 
 def test_samples_of_a_prompt_are_all_distinct_on_one_rank_and_on_two() -> None:

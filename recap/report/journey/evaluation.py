@@ -41,9 +41,15 @@ def verdicts(story: Story) -> str:
         for variant, (_, verdict, outcome) in row.variants.items():
             reflected = value(outcome.reflected)
             rows.append(
-                [row.record.domain, variant_label(variant), f"**{verdict.label}**",
-                 f"`{verdict.judge}`", value(outcome.success), reflected]
-            )  # fmt: skip
+                [
+                    row.record.domain,
+                    variant_label(variant),
+                    f"**{verdict.label}**",
+                    f"`{verdict.judge}`",
+                    value(outcome.success),
+                    reflected,
+                ]
+            )
     return chapter(
         "`Verdict` → `Outcome`",
         "A judge labels prompt and response. The outcome says whether this label is the domain's "
@@ -61,10 +67,16 @@ def metrics(story: Story) -> str:
         for variant, result in story.results.items():
             rate = index(result)[name, 1].rate
             rows.append(
-                [benchmark_label(name, 1), variant_label(variant), percent(rate.value, 1),
-                 interval(rate.low, rate.high), interval(rate.cluster_low, rate.cluster_high),
-                 f"{rate.n}", f"{rate.n_unscored}"]
-            )  # fmt: skip
+                [
+                    benchmark_label(name, 1),
+                    variant_label(variant),
+                    percent(rate.value, 1),
+                    interval(rate.low, rate.high),
+                    interval(rate.cluster_low, rate.cluster_high),
+                    f"{rate.n}",
+                    f"{rate.n_unscored}",
+                ]
+            )
     return chapter(
         "`Metric`",
         "Each row above is one of the n completions of a rate.",
@@ -78,7 +90,7 @@ def decision(story: Story) -> str:
     rows = [
         [plain(check.name), plain(check.measured), plain(check.required), met(check)]
         for check in made.checks
-    ]  # fmt: skip
+    ]
     verdict = "passed" if made.passed else "did not pass"
     return chapter(
         "`GateDecision`",
