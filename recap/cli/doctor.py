@@ -12,17 +12,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import PIPE
 
 from packaging.requirements import Requirement
 
 from recap.cli.imports import HEAVY, MEND, broken, installed
 from recap.cli.preflight import check_run
 from recap.errors import DataError, RecapError, choices
-from recap.pipeline.cache import examine_cache
+from recap.pipeline.cache import cache_folder, examine_cache
 from recap.pipeline.graph import read_pipeline
 from recap.pipeline.lock import read_commit, read_lineage
-from recap.runtime.child import start
 from recap.runtime.locks import STATE, holder
 from recap.tracking.store import database
 
@@ -227,11 +225,10 @@ def _cache(root: Path) -> Finding:
         return Finding("cache", "dvc.lock cannot be read", str(error))
     if not stages:
         return Finding("cache", "nothing recorded yet; the first run does it")
-    asked = start(["-m", "dvc", "cache", "dir"], cwd=root, stdout=PIPE, stderr=PIPE)
-    place, said = asked.communicate()
-    if asked.returncode != 0:
-        return Finding("cache", "DVC does not tell where it is", said.strip())
-    state = examine_cache(Path(place.strip()) / "files/md5", stages)
+    try:
+        state = examine_cache(cache_folder(root), stages)
+    except RecapError as error:
+        return Finding("cache", "DVC does not tell where it is", str(error))
     if state.damaged:
         return Finding(
             "cache",

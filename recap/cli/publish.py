@@ -23,7 +23,7 @@ from recap.sweeps.ledger import LEDGER
 from recap.sweeps.project import read_project
 from recap.sweeps.tracked import TrackedSweep, read_tracked_sweep, sweep_id
 from recap.tracking.live import STEP, Line, LiveFiles, numbers, spooled
-from recap.tracking.manifest import Manifest
+from recap.tracking.manifest import Manifest, Provenance
 from recap.tracking.measures import snapshot_lines
 from recap.tracking.registry import aliases_of, ensure_registered
 from recap.tracking.runs import (
@@ -148,6 +148,7 @@ def _record_sweep(
         client,
         sweep_run(client, experiment, sweep.id),
         sweep.tags,
+        sweep.design,
         sweep.artifacts,
         recorded=len(sweep.records),
         cells=sweep.cells,
@@ -301,15 +302,11 @@ def _dynamics(path: Path) -> list[dict[str, float]]:
     return snapshot_lines(read_json(path, DynamicsResult)) if path.is_file() else []
 
 
-def _provenance(params: Params, lineage: Lineage, candidate: str) -> dict[str, str]:
-    """Tags of a version that do not follow from its content."""
+def _provenance(params: Params, lineage: Lineage, candidate: str) -> Provenance:
+    """Where a candidate comes from, with all parameters as it was trained."""
     train = params.for_variant(candidate.rsplit("-", 1)[0])
     whole = params.model_dump(mode="json", by_alias=True) | {"train": train.model_dump(mode="json")}
-    return {
-        **lineage.tags(candidate),
-        "params": json.dumps(dict(flat(whole)), sort_keys=True),  # 10 kB; MLflow allows 100
-        "data": json.dumps(lineage.data(), sort_keys=True),
-    }
+    return Provenance(tags=lineage.tags(candidate), params=dict(flat(whole)), data=lineage.data())
 
 
 def _state(root: Path, lineage: Lineage) -> str:

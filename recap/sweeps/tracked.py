@@ -5,10 +5,10 @@ Leaves out MLflow (recap/tracking/runs.py) and the publication (recap/cli/publis
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recap.params.whole import Params
 from recap.pipeline.lock import digest
@@ -26,13 +26,14 @@ RESULTS = ("microworld.md", "claims.md")
 class TrackedSweep:
     """``records`` of the current cells; ``cells`` is the number of all cells.
 
-    ``tags`` and ``artifacts`` belong to the sweep's own run.
+    ``tags``, ``design`` and ``artifacts`` belong to the sweep's own run.
     """
 
     id: str
     cells: int
     records: Sequence[CellRecord]
     tags: Mapping[str, str]
+    design: Mapping[str, Any]
     artifacts: Sequence[Path]
 
 
@@ -63,7 +64,8 @@ def read_tracked_sweep(root: Path) -> TrackedSweep:
         id=sweep_id(project),
         cells=len(prints),
         records=records,
-        tags={"design": json.dumps(design), "around": project.design.around, "models": models},
+        tags={"around": project.design.around, "models": models},
+        design=design,
         artifacts=[path for path in (*pages, *pictures) if path.is_file()],
     )
 

@@ -7,7 +7,10 @@ registry (recap/tracking/registry.py) and everything that differs between two cl
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import Field
 
 from recap.errors import DataError, ModelError
 from recap.pipeline.lock import digest, file_md5
@@ -50,6 +53,27 @@ class Manifest(Row):
     decision: GateDecision
     lineage: dict[str, str]
     evidence: str | None = None
+
+
+class Provenance(Row):
+    """Where a version comes from, as far as its content does not imply it.
+
+    ``tags`` are commit, lock and stages; ``params`` all parameters, flat; ``data`` the md5 of every
+    data file.
+    """
+
+    tags: dict[str, str] = Field(default_factory=dict)
+    params: dict[str, str] = Field(default_factory=dict)
+    data: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All that a version is made of; ``evidence`` is the content of the file of that name."""
+
+    manifest: Manifest
+    evidence: bytes
+    provenance: Provenance
 
 
 def build_manifest(

@@ -123,16 +123,20 @@ def write_answers(root: Path, cell: str, safe: float, prompts: int) -> None:
 def register(
     root: Path,
     *,
-    weights: str,
+    weights: str | None,
     passed: bool = True,
     safe: float = 0.98,
     prompts: int = 100,
     data: str = "eval-1",
 ) -> Manifest:
-    """Write the manifest of a candidate with these ``weights``, measured on ``prompts`` prompts."""
+    """Write the manifest of a candidate with these ``weights``, measured on ``prompts`` prompts.
+
+    ``None`` takes the model that lies there.
+    """
     policy = root / "models/trained/recap-0"
-    policy.mkdir(parents=True, exist_ok=True)
-    (policy / "model.safetensors").write_text(weights)
+    if weights is not None:
+        policy.mkdir(parents=True, exist_ok=True)
+        (policy / "model.safetensors").write_text(weights)
     check = GateCheck(name="prefill", passed=passed, measured="98 %", required="above DAPO")
     decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=passed, checks=[check])
     measured = result("recap-0", safe)

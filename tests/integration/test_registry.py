@@ -28,7 +28,9 @@ from recap.params.whole import read_params
 from recap.runtime.child import environment
 from recap.tracking import registry
 from recap.tracking.history import Move, champions
+from recap.tracking.manifest import Provenance
 from recap.tracking.runs import open_store, owner, start_run
+from recap.tracking.versions import read_provenance
 from tests.integration.registry_project import (
     CELLS,
     NAME,
@@ -100,15 +102,27 @@ def test_publishing_twice_changes_nothing(project: Path) -> None:
     }  # fmt: skip
     assert run.data.params["train.alpha"] == "0.5"
     assert {"git_commit", "dvc_lock", "stage.train", "stage.prepare"} <= run.data.tags.keys()
-    assert {"gate", "git_commit", "dvc_lock", "params", "data", "rates"} <= version.tags.keys()
+    assert run.info.run_name == f"recap-0-{run.data.tags['fingerprint'][:8]}"
+    assert {"gate", "git_commit", "dvc_lock", "stage.train"} <= version.tags.keys()
     assert version.tags["gate"] == "passed"
-    settings = json.loads(version.tags["params"])
+    provenance = read_provenance(version)
+    settings = provenance.params
     assert {key.split(".")[0] for key in settings} == set(
         yaml.safe_load((ROOT / "params.yaml").read_text())
     )
     assert settings["train.alpha"] == "0.5" and settings["gate.baseline"] == "dapo"
     assert settings["attack.max_tokens"] == "96" and settings["models.policy.updates"] == "1050"
-    assert json.loads(version.tags["data"]) == {"data/prompts/eval.jsonl": "eval-1"}
+    assert provenance.data == {"data/prompts/eval.jsonl": "eval-1"}
+
+
+def test_a_run_of_earlier_times_gets_a_name_of_its_own(project: Path) -> None:
+    run = publishing.publish(project).runs["recap-0"]
+    with open_store(project) as client:
+        name = client.get_run(run).info.run_name
+        client.update_run(run, name="recap-0")
+    assert publishing.publish(project).runs["recap-0"] == run
+    with open_store(project) as client:
+        assert client.get_run(run).info.run_name == name != "recap-0"
 
 
 def test_a_lost_store_is_made_anew(project: Path) -> None:
@@ -264,8 +278,9 @@ def test_a_version_of_plain_dvc_repro_is_compared_all_the_same(project: Path) ->
     manifest = register(project, weights="two", safe=0.05)
     with open_store(project) as client:
         evidence = project / publishing.EVIDENCE
-        assert registry.ensure_registered(client, project, manifest, evidence, {}) == "2"
-        assert "data" not in client.get_model_version(NAME, "2").tags
+        number = registry.ensure_registered(client, project, manifest, evidence, Provenance())
+        assert number == "2"
+        assert read_provenance(client.get_model_version(NAME, "2")) == Provenance()
     with pytest.raises(GateError, match=r"5\.0% against 98\.0%"):
         promote(project)
 

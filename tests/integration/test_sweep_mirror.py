@@ -32,7 +32,7 @@ from tests.integration.sweep_project import (
     make_sweep_project,
     recap,
 )
-from tests.integration.sweep_store import cells, history, runs
+from tests.integration.sweep_store import cells, history, names, runs
 from tests.waiting import until
 
 DOWN = "http://127.0.0.1:9"  # nothing listens on the discard port
@@ -84,7 +84,7 @@ def test_a_cell_is_completed_as_soon_as_it_is_recorded(clone: Path) -> None:
 
     publishing.follow_sweep(clone, stopped, pytest.fail)
     (run,) = cells(runs(clone)).values()
-    assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
+    assert (names([run]), run.info.status) == (["dapo-1"], "FINISHED")
     assert run.data.metrics["prefill/safe"] == 0.75
 
 
@@ -104,7 +104,7 @@ def test_lines_that_come_with_the_record_make_no_run_of_their_own(
     monkeypatch.setattr(publishing, "_mirror", sending)
     publishing.follow_sweep(clone, lambda: next(looks), pytest.fail)
     (run,) = cells(runs(clone)).values()
-    assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
+    assert (names([run]), run.info.status) == (["dapo-1"], "FINISHED")
     assert run.data.metrics["tokens_per_second"] == 8.0 and "prefill/safe" in run.data.metrics
 
 
