@@ -77,7 +77,7 @@ def measure_variant(folder: Path, variant: str) -> Rows:
             "n": result["rate"]["n"],
         }
         for result in rates["results"]
-        if result["benchmark"] != "ipr" or result["round"] == ROUNDS
+        if result["benchmark"] != "ipr" or result["place"] == ROUNDS
     ]
 
 

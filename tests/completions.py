@@ -10,7 +10,7 @@ PLAIN: dict[str, Any] = {
     "prompt_id": "p",
     "benchmark": "b",
     "attack": "direct",
-    "round": 1,
+    "place": 1,
     "sample": 0,
     "domain": "harmful",
     "cluster": None,

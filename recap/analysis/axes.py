@@ -1,6 +1,6 @@
 """Labels for readers: of benchmarks, places on an attack's axis, variants and prefill sources.
 
-``Completion.round`` is the place on an attack's axis: a round of resets, or the n-th length, budget
+``Completion.place`` is the place on an attack's axis: a round of resets, or the n-th length, budget
 or source that the ``attack`` section lists. The parameters have the values on each axis.
 """
 
@@ -35,7 +35,7 @@ class Axes:
     search_budgets: tuple[int, ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def place(self, name: str, round_: int) -> str | None:
+    def at(self, name: str, round_: int) -> str | None:
         """The place in words, ``None`` for a benchmark without an axis."""
         match axis(name):
             case "rounds":
@@ -92,8 +92,8 @@ def exempt(source: str | None) -> bool:
 
 def benchmark_label(name: str, round_: int, axes: Axes = NO_AXES) -> str:
     """The label of a benchmark at one place of its axis."""
-    place = axes.place(name, round_)
-    return f"{family_label(name)}, {place}" if place else family_label(name)
+    at = axes.at(name, round_)
+    return f"{family_label(name)}, {at}" if at else family_label(name)
 
 
 def lower_first(text: str) -> str:

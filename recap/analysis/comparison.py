@@ -64,7 +64,7 @@ class Comparison:
     """First less second on one benchmark and round; ``missing`` says why there is no difference."""
 
     benchmark: str
-    round: int
+    place: int
     difference: PairedDifference | None
     missing: str | None = None
 
@@ -85,7 +85,7 @@ def compare(
     """
     place = benchmark, round_
     ours, theirs = (
-        [row for row in rows if (row.benchmark, row.round) == place] for rows in (first, second)
+        [row for row in rows if (row.benchmark, row.place) == place] for rows in (first, second)
     )
     if not ours or not theirs:
         whose = "the second" if ours else "the first" if theirs else "either"

@@ -190,7 +190,7 @@ def by_key(rows: Iterable[Outcome]) -> dict[Key, list[Outcome]]:
     """A cell's outcomes by benchmark and round."""
     found: dict[Key, list[Outcome]] = {}
     for row in rows:
-        found.setdefault((row.benchmark, row.round), []).append(row)
+        found.setdefault((row.benchmark, row.place), []).append(row)
     return found
 
 
@@ -198,11 +198,11 @@ def lengths(rows: Iterable[Completion], keys: Iterable[Key]) -> dict[tuple[Key, 
     """Generated tokens of the first sample of each prompt; those that overflowed are left out."""
     wanted = set(keys)
     return {
-        ((row.benchmark, row.round), row.prompt_id): Lengths(
+        ((row.benchmark, row.place), row.prompt_id): Lengths(
             row.cluster or row.prompt_id, row.num_cot_tokens + row.num_response_tokens
         )
         for row in rows
-        if (row.benchmark, row.round) in wanted
+        if (row.benchmark, row.place) in wanted
         and not row.sample
         and row.finish_reason != "overflow"
     }

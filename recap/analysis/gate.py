@@ -48,7 +48,7 @@ def decide(
     """The decision on the candidate; ``others`` are the cells to compare it with, by variant."""
     checks = []
     for check in gate.checks:
-        at = check.round or last_round(check.benchmark, candidate.outcomes)
+        at = check.place or last_round(check.benchmark, candidate.outcomes)
         own = derive_seed(seed, "gate", check.benchmark, at)
         if check.kind == "floor":
             assert check.floor is not None
@@ -72,14 +72,14 @@ def decide(
 
 def last_round(benchmark: str, outcomes: Sequence[Outcome]) -> int:
     """The last place on the benchmark's axis; 1 if the benchmark was not measured."""
-    return max((row.round for row in outcomes if row.benchmark == benchmark), default=1)
+    return max((row.place for row in outcomes if row.benchmark == benchmark), default=1)
 
 
 def paired_check(
     compared: Comparison, against: str, margin: float | None, min_rows: int
 ) -> GateCheck:
     """Check non-inferiority by ``margin``, or superiority if ``margin`` is ``None``."""
-    place = _place(compared.benchmark, compared.round)
+    place = _place(compared.benchmark, compared.place)
     bound = -(margin or 0.0)
     if margin is None:
         name = f"{place} superior to {against}"
@@ -117,7 +117,7 @@ def _floor(
     """Check the lower end of the wider interval, with unscored rows counted as failures."""
     name = f"{_place(benchmark, at)} at least {floor:.1%}"
     required = f"an interval that begins at {floor:.1%} or above, unscored rows taken as failed"
-    rows = [row for row in cell.outcomes if (row.benchmark, row.round) == (benchmark, at)]
+    rows = [row for row in cell.outcomes if (row.benchmark, row.place) == (benchmark, at)]
 
     def measure(successes: Sequence[bool | None]) -> Metric:
         clusters = [row.cluster or row.prompt_id for row in rows]

@@ -77,7 +77,7 @@ def _by_prompt(rows: Iterable[Outcome]) -> dict[str, float]:
     scored: dict[str, list[bool]] = {}
     places: set[tuple[str, int]] = set()
     for row in rows:
-        places.add((row.benchmark, row.round))
+        places.add((row.benchmark, row.place))
         if row.success is not None:
             scored.setdefault(row.prompt_id, []).append(row.success)
     if len(places) > 1:

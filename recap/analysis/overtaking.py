@@ -42,7 +42,7 @@ class Overtaking:
 
 def result_at(results: Sequence[BenchmarkResult], key: Key) -> BenchmarkResult | None:
     """The result of a benchmark and round, if it was measured."""
-    return next((found for found in results if (found.benchmark, found.round) == key), None)
+    return next((found for found in results if (found.benchmark, found.place) == key), None)
 
 
 def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -> Overtaking:

@@ -44,13 +44,13 @@ def version_evidence(
     judged = {
         f"{row.judge} {row.judge_revision} {row.judge_prompt_sha}"
         for row in verdicts
-        if (row.benchmark, row.round) in places
+        if (row.benchmark, row.place) in places
     }
     how = attack.model_dump(mode="json", exclude={"benchmarks"})
     gated = {benchmark for benchmark, _ in places}
     how["decoding"] = {name: own for name, own in how["decoding"].items() if name in gated}
     answers = [
-        _answers([row for row in outcomes if (row.benchmark, row.round) == place])
+        _answers([row for row in outcomes if (row.benchmark, row.place) == place])
         for place in places
     ]
     return VersionEvidence(
@@ -109,7 +109,7 @@ def promotion_decision(
 def _places(gate: Gate, outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
     """The gated benchmarks and rounds, each once."""
     places = (
-        (check.benchmark, check.round or last_round(check.benchmark, outcomes))
+        (check.benchmark, check.place or last_round(check.benchmark, outcomes))
         for check in gate.checks
     )
     return list(dict.fromkeys(places))
@@ -120,7 +120,7 @@ def _answers(rows: Sequence[Outcome]) -> BenchmarkAnswers | None:
         return None
     return BenchmarkAnswers(
         benchmark=rows[0].benchmark,
-        round=rows[0].round,
+        place=rows[0].place,
         prompts=[row.prompt_id for row in rows],
         samples=[row.sample for row in rows],
         clusters=[row.cluster for row in rows],
@@ -136,7 +136,7 @@ def _outcomes(found: VersionEvidence) -> Iterator[Outcome]:
             yield Outcome(
                 prompt_id=prompt,
                 benchmark=own.benchmark,
-                round=own.round,
+                place=own.place,
                 sample=sample,
                 cluster=cluster,
                 success={YES: True, NO: False, NONE: None}[mark],

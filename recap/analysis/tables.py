@@ -20,7 +20,7 @@ DASH = "–"  # noqa: RUF001 - an en dash is meant
 
 def index(cell: CellResult) -> dict[Key, BenchmarkResult]:
     """The results of a cell by benchmark and round."""
-    return {(result.benchmark, result.round): result for result in cell.results}
+    return {(result.benchmark, result.place): result for result in cell.results}
 
 
 def benchmarks(cells: Sequence[CellResult]) -> list[BenchmarkResult]:
@@ -36,7 +36,7 @@ def main_keys(cells: Sequence[CellResult]) -> set[Key]:
     """The benchmarks to look at first, each at the last place of its axis."""
     last: dict[str, int] = {}
     for result in benchmarks(cells):
-        last[result.benchmark] = max(last.get(result.benchmark, 0), result.round)
+        last[result.benchmark] = max(last.get(result.benchmark, 0), result.place)
     return {(name, last[name]) for name in MAIN if name in last}
 
 
@@ -47,13 +47,13 @@ def tables(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> dict[str, Any]:
         "benchmarks": [
             {
                 "name": result.benchmark,
-                "round": result.round,
+                "place": result.place,
                 "domain": result.domain,
-                "label": benchmark_label(result.benchmark, result.round, axes),
+                "label": benchmark_label(result.benchmark, result.place, axes),
                 "score": result.score,
-                "place": axes.place(result.benchmark, result.round),
+                "at": axes.at(result.benchmark, result.place),
                 "prefill_source": result.prefill_source,
-                "main": (result.benchmark, result.round) in main,
+                "main": (result.benchmark, result.place) in main,
             }
             for result in benchmarks(cells)
         ],

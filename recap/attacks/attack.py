@@ -50,12 +50,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """An answer that counts: a completion at place ``round`` of the attack's axis.
+    """An answer that counts: a completion at place ``place`` of the attack's axis.
 
     ``given`` is the planted part of the thought, ``source`` the name of its author.
     """
 
-    round: int
+    place: int
     answer: Answer
     given: str | None = None
     source: str | None = None

@@ -72,7 +72,7 @@ def run_attacks(
         progress.step(done, block.benchmark.name)
     order: dict[str, int] = {each.benchmark.name: place for place, each in enumerate(selections)}
     # stable: prompts and samples keep the order in which they were drawn
-    return sorted(completions, key=lambda row: (order[row.benchmark], row.round))
+    return sorted(completions, key=lambda row: (order[row.benchmark], row.place))
 
 
 def _blocks(selection: Selection, renderer: Renderer, settings: AttackSection) -> list[Block]:
@@ -174,7 +174,7 @@ def _attacked(shot: Shot, case: Case, block: Block) -> AttackedPrompt:
         record=case.record,
         benchmark=block.benchmark.name,
         attack=block.attack.name,
-        round=shot.round,
+        place=shot.place,
         rendered=shot.answer.context,
         prefill_source=shot.source,
     )
@@ -194,7 +194,7 @@ def _completion(
         prompt_id=record.id,
         benchmark=attacked.benchmark,
         attack=attacked.attack,
-        round=attacked.round,
+        place=attacked.place,
         sample=sample,
         domain=record.domain,
         cluster=record.cluster,

@@ -58,7 +58,7 @@ WORDS = {
 AXES: dict[str, AxisName] = {
     "ipr": "rounds", "grid": "lengths", "search": "budgets", "transfer": "sources",
 }  # fmt: skip
-"""Attack -> the axis of its completions' ``round``; other attacks have only one place."""
+"""Attack -> the axis of its completions' ``place``; other attacks have only one place."""
 _SHOWN = {name: WORDS[name] for name in BENCHMARKS if name in WORDS}
 _BARRED = tuple(name for name, words in _SHOWN.items() if words.barred)
 MAIN = tuple(name for name, words in _SHOWN.items() if words.main)

@@ -86,7 +86,7 @@ def train(params: Params) -> list[float]:
         prefills=training_prefills("counter", PREFILLS, records),
         prefilling=params.prefill,
     )
-    return overfit(make_trainer(cell, Path("state")), seed, TRACE)
+    return overfit(make_trainer(cell), seed, TRACE)
 
 
 if __name__ == "__main__":

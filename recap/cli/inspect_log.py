@@ -86,16 +86,16 @@ def export_cell(
 
     Raises DataError for a completion without a verdict row.
     """
-    said = {(v.benchmark, v.prompt_id, v.round, v.sample): v for v in verdicts}
+    said = {(v.benchmark, v.prompt_id, v.place, v.sample): v for v in verdicts}
     written = []
     ordered = sorted(completions, key=lambda row: row.benchmark)
     for benchmark, group in groupby(ordered, key=lambda row: row.benchmark):
         pairs = []
         for row in group:
-            verdict = said.get((row.benchmark, row.prompt_id, row.round, row.sample))
+            verdict = said.get((row.benchmark, row.prompt_id, row.place, row.sample))
             if verdict is None:
                 raise DataError(
-                    f"Expected a verdict on {benchmark}/{row.prompt_id}, round {row.round}, of "
+                    f"Expected a verdict on {benchmark}/{row.prompt_id}, round {row.place}, of "
                     f"{cell}, found none. Run the judge stage again."
                 )
             pairs.append((row, verdict))
@@ -161,11 +161,11 @@ def _results(pairs: Sequence[tuple[Completion, Verdict]], judge: str, axes: Axes
     scored: dict[int, list[bool]] = {}
     for row, verdict in pairs:
         if verdict.label is not None:
-            scored.setdefault(row.round, []).append(verdict.label == SUCCESS[row.domain])
+            scored.setdefault(row.place, []).append(verdict.label == SUCCESS[row.domain])
     metrics = {}
     for round_, successes in sorted(scored.items()):
-        place = axes.place(pairs[0][0].benchmark, round_)
-        name = f"success, {place}" if place else "success"
+        at = axes.at(pairs[0][0].benchmark, round_)
+        name = f"success, {at}" if at else "success"
         metrics[name] = {"name": name, "value": sum(successes) / len(successes), "params": {}}
     n = sum(map(len, scored.values()))
     return {
@@ -192,9 +192,9 @@ def _sample(row: Completion, verdict: Verdict, cell: str, axes: Axes) -> dict[st
         "source": "generate",
         "model": f"recap/{cell}",
     }
-    place = axes.place(row.benchmark, row.round)
+    at = axes.at(row.benchmark, row.place)
     return {
-        "id": f"{row.prompt_id}/{row.round}",
+        "id": f"{row.prompt_id}/{row.place}",
         "epoch": row.sample + 1,
         "input": row.prompt,
         "target": row.target or SUCCESS[row.domain],
@@ -216,8 +216,8 @@ def _sample(row: Completion, verdict: Verdict, cell: str, axes: Axes) -> dict[st
             "benchmark": row.benchmark,
             "attack": row.attack,
             "domain": row.domain,
-            "round": row.round,
-            "place": place,
+            "place": row.place,
+            "at": at,
             "prefill_source": row.prefill_source,
             "num_prefill_tokens": row.num_prefill_tokens,
             "finish_reason": row.finish_reason,

@@ -84,7 +84,7 @@ def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:
         if domain not in (None, benchmark["domain"]):
             shown.add_section()
         domain = benchmark["domain"]
-        key = f"{benchmark['name']}/{benchmark['round']}"
+        key = f"{benchmark['name']}/{benchmark['place']}"
         rates = [rate_text(cell["results"].get(key), wide=wide) for cell in tables["cells"]]
         score = [benchmark["score"]] if wide else []
         shown.add_row(benchmark["label"], *score, *rates)

@@ -172,4 +172,4 @@ def verdict_tables(
 
 
 def _key(verdict: Verdict) -> str:
-    return f"{verdict.prompt_id}:{verdict.benchmark}:{verdict.round}:{verdict.sample}"
+    return f"{verdict.prompt_id}:{verdict.benchmark}:{verdict.place}:{verdict.sample}"

@@ -29,8 +29,8 @@ OneT = TypeVar("OneT")
 
 def outcomes(completions: Sequence[Completion], verdicts: Sequence[Verdict]) -> list[Outcome]:
     """One outcome for each completion, in order; raises DataError unless verdicts match them."""
-    labels = {(row.benchmark, row.round, row.prompt_id, row.sample): row for row in verdicts}
-    keys = [(row.benchmark, row.round, row.prompt_id, row.sample) for row in completions]
+    labels = {(row.benchmark, row.place, row.prompt_id, row.sample): row for row in verdicts}
+    keys = [(row.benchmark, row.place, row.prompt_id, row.sample) for row in completions]
     if len(labels) != len(verdicts) or len(set(keys)) != len(keys) or set(keys) != set(labels):
         raise DataError(
             f"Expected one verdict for each of {len(keys)} completions, got {len(verdicts)} with "
@@ -50,7 +50,7 @@ def _outcome(completion: Completion, verdict: Verdict) -> Outcome:
     return Outcome(
         prompt_id=completion.prompt_id,
         benchmark=completion.benchmark,
-        round=completion.round,
+        place=completion.place,
         sample=completion.sample,
         cluster=completion.cluster,
         success=success,
@@ -74,7 +74,7 @@ def benchmark_result(
     positions = [row.reflection_position for row in found if row.reflection_position is not None]
     return BenchmarkResult(
         benchmark=first.benchmark,
-        round=first.round,
+        place=first.place,
         domain=domain,
         score=SUCCESS[domain],
         prefill_source=source,
@@ -109,7 +109,7 @@ def _only(first: Completion, what: str, values: set[OneT]) -> OneT:
     """The one value that all completions of a benchmark and round must share."""
     if len(values) != 1:
         raise DataError(
-            f"Expected one {what} in the benchmark '{first.benchmark}', round {first.round}, got "
+            f"Expected one {what} in the benchmark '{first.benchmark}', round {first.place}, got "
             f"{', '.join(sorted(map(str, values)))}. Run the attack stage again."
         )
     return next(iter(values))
@@ -133,7 +133,7 @@ def cell_result(
         raise DataError("Expected completions to evaluate, got none. Run the attack stage again.")
     results = []
     rows = list(zip(completions, found, strict=True))
-    for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].round)):
+    for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].place)):
         members = list(group)
         result = benchmark_result(
             [completion for completion, _ in members],
@@ -142,7 +142,7 @@ def cell_result(
             seed=derive_seed(seed, "evaluate", name, number),
         )
         results.append(result)
-    if len({(result.benchmark, result.round) for result in results}) != len(results):
+    if len({(result.benchmark, result.place) for result in results}) != len(results):
         raise DataError(
             "Expected completions ordered by benchmark and round, got them mixed. "
             "Run the attack stage again."

@@ -4,7 +4,7 @@ If c of the n scored samples of a prompt succeeded, 1 - C(n-c, k) / C(n, k) is t
 k-subsets with a success. The mean of this share over prompts is an unbiased estimate of "any of k
 samples succeeds" (Chen et al. 2021, arXiv 2107.03374). k = n is any-of-n, the paper's pass@16 for
 AIME. Leaves out any-of-k under an attack, which a benchmark with an axis measures
-(``Completion.round``).
+(``Completion.place``).
 """
 
 from __future__ import annotations

@@ -30,18 +30,18 @@ def summarise(
     ``found`` are the outcomes of the results.
     """
     pools: dict[tuple[str, int], Pool] = {
-        (row.benchmark, row.round): (row.domain, row.prefill_source is not None)
+        (row.benchmark, row.place): (row.domain, row.prefill_source is not None)
         for row in results
         if row.reflection.n
     }
     incomplete = Counter[Pool]()
     for result in results:
         if result.reflection.n:
-            incomplete[pools[result.benchmark, result.round]] += result.reflection.n_incomplete
+            incomplete[pools[result.benchmark, result.place]] += result.reflection.n_incomplete
     members: dict[Pool, list[Outcome]] = {pool: [] for pool in pools.values()}
     for row in found:
-        if (row.benchmark, row.round) in pools:
-            members[pools[row.benchmark, row.round]].append(row)
+        if (row.benchmark, row.place) in pools:
+            members[pools[row.benchmark, row.place]].append(row)
     return [
         _summary(
             pool,

@@ -104,7 +104,7 @@ def paired(
 
 
 def _key(row: Completion | Verdict) -> tuple[str, int, str, int]:
-    return row.benchmark, row.round, row.prompt_id, row.sample
+    return row.benchmark, row.place, row.prompt_id, row.sample
 
 
 def _cluster(row: Completion) -> str:

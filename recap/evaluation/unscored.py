@@ -24,11 +24,11 @@ def refuse_unscored(
 
     Every completion must have a verdict.
     """
-    said_of = {(row.benchmark, row.round, row.prompt_id, row.sample): row for row in verdicts}
+    said_of = {(row.benchmark, row.place, row.prompt_id, row.sample): row for row in verdicts}
     rows = [
-        (row, said_of[row.benchmark, row.round, row.prompt_id, row.sample]) for row in completions
+        (row, said_of[row.benchmark, row.place, row.prompt_id, row.sample]) for row in completions
     ]
-    for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].round)):
+    for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].place)):
         members = list(group)
         unscored = [row for row in members if row[1].label is None]
         if len(unscored) <= settings.max_unscored * len(members):

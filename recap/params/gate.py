@@ -11,7 +11,7 @@ from recap.params.values import Count, Section, Share
 
 
 class Check(Section):
-    """One condition of the gate on one benchmark, at its last round unless ``round`` names one.
+    """One condition of the gate on one benchmark, at its last round unless ``place`` names one.
 
     ``floor``: the rate's interval lies at or above ``floor``. ``non_inferior``: the interval of the
     paired difference to ``against`` lies above minus the margin. ``superior``: that interval lies
@@ -22,7 +22,7 @@ class Check(Section):
     kind: Literal["floor", "non_inferior", "superior"]
     floor: Share | None = None
     margin: Share | None = None
-    round: Count | None = None
+    place: Count | None = None
     against: str | None = None
 
     @model_validator(mode="after")
@@ -58,7 +58,7 @@ class Gate(Section):
     @model_validator(mode="after")
     def _each_once(self) -> Gate:
         said = [
-            (check.benchmark, check.kind, check.round, check.against or self.baseline)
+            (check.benchmark, check.kind, check.place, check.against or self.baseline)
             for check in self.checks
         ]
         for check in said:

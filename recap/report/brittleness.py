@@ -54,7 +54,7 @@ def matrices(cells: Sequence[CellResult], axes: Axes) -> list[Matrix]:
     for title, domain in TITLES:
         clean, transfer, own = (of_attack(a, domain) for a in ("direct", "transfer", "self"))
         keys: list[Key] = [
-            (result.benchmark, result.round)
+            (result.benchmark, result.place)
             for result in benchmarks(cells)
             if result.benchmark in (transfer, own)
         ]
@@ -72,7 +72,7 @@ def _row(cells: Sequence[CellResult], key: Key, axes: Axes) -> MatrixRow | None:
     if first is None:
         return None
     source = first.prefill_source
-    label = axes.place(*key) or "none (original)" if source is None else source_label(source)
+    label = axes.at(*key) or "none (original)" if source is None else source_label(source)
     shown = tuple(_cell(result) for result in measured)
     return MatrixRow(label[0].upper() + label[1:], exempt(source), shown)
 

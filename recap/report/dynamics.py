@@ -16,7 +16,7 @@ from recap.types.results import DynamicsResult
 def dynamics_panels(cells: Sequence[DynamicsResult], colours: Mapping[str, str]) -> list[Panel]:
     """A panel for each benchmark and round: a line with its Wilson band for each trained cell."""
     keys = dict.fromkeys(
-        (result.benchmark, result.round)
+        (result.benchmark, result.place)
         for cell in cells
         for snapshot in cell.snapshots
         for result in snapshot.results

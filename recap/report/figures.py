@@ -140,7 +140,7 @@ def bar_groups(
     """
     groups = []
     for name in names:
-        rounds = [found.round for found in benchmarks(cells) if found.benchmark == name]
+        rounds = [found.place for found in benchmarks(cells) if found.benchmark == name]
         if not rounds:
             continue
         key = (name, max(rounds))
@@ -215,7 +215,7 @@ def table_rows(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> list[TableR
     main = main_keys(cells)
     rows = []
     for result in benchmarks(cells):
-        key = (result.benchmark, result.round)
+        key = (result.benchmark, result.place)
         found = [index(cell).get(key) for cell in cells]
         sizes = _sizes([None if other is None else other.rate for other in found])
         rows.append(

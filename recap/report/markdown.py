@@ -64,7 +64,7 @@ def _rates(cells: Sequence[CellResult], axes: Axes) -> str:
     main = main_keys(cells)
     rows = []
     for result in benchmarks(cells):
-        key = (result.benchmark, result.round)
+        key = (result.benchmark, result.place)
         if key in main:
             measured = [index(cell).get(key) for cell in cells]
             rates = [_rate(found.rate if found else None) for found in measured]

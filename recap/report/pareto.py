@@ -58,7 +58,7 @@ def pareto(
     """``None`` unless an attack and benign requests were measured for all cells."""
     last: dict[str, int] = {}
     for result in benchmarks(cells):
-        last[result.benchmark] = max(result.round, last.get(result.benchmark, 0))
+        last[result.benchmark] = max(result.place, last.get(result.benchmark, 0))
     keys: list[Key] = [(name, last[name]) for name in ATTACKED if name in last]
     keys = [key for key in keys if all(key in index(cell) for cell in cells)]
     found = []

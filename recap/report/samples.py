@@ -35,7 +35,7 @@ class Turn:
     ``prefill`` and its source are ``None`` if the card has them for all turns.
     """
 
-    round: int
+    place: int
     prefill: str | None
     prefill_source: str | None
     cot: str
@@ -81,7 +81,7 @@ class Card:
         said: dict[int, set[Label | None]] = {}
         for column in self.columns:
             for turn in column.turns:
-                said.setdefault(turn.round, set()).add(turn.label)
+                said.setdefault(turn.place, set()).add(turn.label)
         return any(len(labels) > 1 for labels in said.values())
 
 
@@ -112,20 +112,20 @@ def draw(
     turns: dict[tuple[str, str], dict[str, list[Turn]]] = {}
     for variant, rows in completions.items():
         labels = {
-            (v.benchmark, v.prompt_id, v.round): v.label
+            (v.benchmark, v.prompt_id, v.place): v.label
             for v in verdicts[variant]
             if not v.sample and (v.benchmark, v.prompt_id) in chosen
         }
         drawn = [row for row in rows if not row.sample and (row.benchmark, row.prompt_id) in chosen]
-        for row in sorted(drawn, key=lambda row: row.round):
+        for row in sorted(drawn, key=lambda row: row.place):
             key = (row.benchmark, row.prompt_id)
-            if (*key, row.round) not in labels:
+            if (*key, row.place) not in labels:
                 raise DataError(
-                    f"Expected a verdict on {key[0]}/{key[1]}, round {row.round}, of {variant}, "
+                    f"Expected a verdict on {key[0]}/{key[1]}, round {row.place}, of {variant}, "
                     "found none. Run the judge stage again."
                 )
             first.setdefault(key, row)
-            turn = _turn(row, labels[*key, row.round], success[row.domain])
+            turn = _turn(row, labels[*key, row.place], success[row.domain])
             turns.setdefault(key, {}).setdefault(variant, []).append(turn)
     return fitted([_card(first[key], turns[key]) for key in chosen])
 
@@ -203,7 +203,7 @@ def _choose(
 
 def _turn(row: Completion, label: Label | None, success: Label) -> Turn:
     return Turn(
-        row.round,
+        row.place,
         row.prefill,
         row.prefill_source,
         row.cot,

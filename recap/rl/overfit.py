@@ -27,13 +27,13 @@ def overfit(trainer: RecapTrainer, seed: int, trace: Path) -> list[float]:
     set_seed(seed)
     activities = supported_activities() & {ProfilerActivity.CPU, ProfilerActivity.CUDA}
     with profile(activities=activities) as seen:
-        batch = trainer._generate_and_score_completions([])
+        batch = trainer.collect()
         if not batch:
             raise TrainingError(
                 "Expected a group whose rollouts differ in reward, got none. Raise "
                 "train.max_refill_rounds or models.policy.updates in infra/profiles/debug.yaml."
             )
-        losses = [trainer._optimise(batch).loss]
+        losses = [trainer.optimise(batch).loss]
     trace.parent.mkdir(parents=True, exist_ok=True)
     seen.export_chrome_trace(str(trace))
-    return losses + [trainer._optimise(batch).loss for _ in range(STEPS)]
+    return losses + [trainer.optimise(batch).loss for _ in range(STEPS)]

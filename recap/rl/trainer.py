@@ -111,7 +111,7 @@ class RecapTrainer:
         if batch:
             order = torch.Generator().manual_seed(derive_seed(self._seed, "shuffle", number))
             for part in minibatches(batch, self._recap.grpo.steps_per_generation, order):
-                steps.append(self._optimise(part))
+                steps.append(self.optimise(part))
         metrics = update_metrics(
             number,
             self._collection,
@@ -129,7 +129,7 @@ class RecapTrainer:
         speed.total = time.perf_counter() - started
         return metrics, speed
 
-    def _optimise(self, batch: Batch) -> StepResult:
+    def optimise(self, batch: Batch) -> StepResult:
         """One optimizer step on a mini-batch, unless loss or gradient is not finite."""
         self._observed.clear()
         loss = float(self.backward(batch))

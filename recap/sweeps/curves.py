@@ -141,7 +141,7 @@ def _by_update(cell: Measured, key: Key) -> Curve:
         float(snapshot.update): 100 * result.rate.value
         for snapshot in (cell.dynamics.snapshots if cell.dynamics else ())
         for result in snapshot.results
-        if (result.benchmark, result.round) == key and result.rate.value is not None
+        if (result.benchmark, result.place) == key and result.rate.value is not None
     }
 
 

@@ -65,7 +65,7 @@ class Answers(Row):
     """
 
     benchmark: str
-    round: int
+    place: int
     success: str
     reflected: str
     tokens: list[int | None] | None
@@ -168,14 +168,14 @@ def measure(
     name = cell.name
     rows = sorted(
         iter_rows(project / f"results/outcomes/{name}.jsonl", Outcome),
-        key=lambda row: (row.benchmark, row.round, row.prompt_id, row.sample),
+        key=lambda row: (row.benchmark, row.place, row.prompt_id, row.sample),
     )
-    keys = list(dict.fromkeys((row.benchmark, row.round) for row in rows))
+    keys = list(dict.fromkeys((row.benchmark, row.place) for row in rows))
     tokens = _tokens(project / f"data/completions/{name}.jsonl")
     asked: dict[str, list[Question]] = {}
     answers = []
     for key in keys:
-        own = [row for row in rows if (row.benchmark, row.round) == key]
+        own = [row for row in rows if (row.benchmark, row.place) == key]
         asked["/".join(map(str, key))] = [
             Question(prompt_id=row.prompt_id, sample=row.sample, cluster=row.cluster) for row in own
         ]
@@ -183,7 +183,7 @@ def measure(
         answers.append(
             Answers(
                 benchmark=key[0],
-                round=key[1],
+                place=key[1],
                 success="".join(_character(row.success) for row in own),
                 reflected="".join(_character(row.reflected) for row in own),
                 tokens=spent if key in TOKENS else None,
@@ -213,13 +213,13 @@ def outcomes(measured: Measured, questions: Questions) -> dict[Key, list[Outcome
     """
     found: dict[Key, list[Outcome]] = {}
     for answers in measured.answers:
-        key = (answers.benchmark, answers.round)
+        key = (answers.benchmark, answers.place)
         asked = _asked(measured, questions, answers)
         found[key] = [
             Outcome(
                 prompt_id=question.prompt_id,
                 benchmark=answers.benchmark,
-                round=answers.round,
+                place=answers.place,
                 sample=question.sample,
                 cluster=question.cluster,
                 success=_flag(success),
@@ -252,7 +252,7 @@ def evidence(cells: Iterable[Measured], ledger: Ledger, *, resamples: int, seed:
 
 def _lengths(measured: Measured, questions: Questions) -> dict[tuple[Key, str], Lengths]:
     return {
-        ((answers.benchmark, answers.round), question.prompt_id): Lengths(
+        ((answers.benchmark, answers.place), question.prompt_id): Lengths(
             question.cluster or question.prompt_id, tokens
         )
         for answers in measured.answers
@@ -264,11 +264,11 @@ def _lengths(measured: Measured, questions: Questions) -> dict[tuple[Key, str], 
 
 
 def _asked(measured: Measured, questions: Questions, answers: Answers) -> list[Question]:
-    asked = questions.asked.get(f"{answers.benchmark}/{answers.round}", [])
+    asked = questions.asked.get(f"{answers.benchmark}/{answers.place}", [])
     if len(asked) != len(answers.success) or len(asked) != len(answers.reflected):
         raise DataError(
             f"Expected {len(asked)} answers of {measured.cell.name} to {answers.benchmark} "
-            f"{answers.round}, got {len(answers.success)}. Restore its file from git or run the "
+            f"{answers.place}, got {len(answers.success)}. Restore its file from git or run the "
             "cell again."
         )
     return asked
@@ -277,7 +277,7 @@ def _asked(measured: Measured, questions: Questions, answers: Answers) -> list[Q
 def _tokens(path: Path) -> dict[tuple[str, int, str, int], int]:
     wanted = {name for name, _ in TOKENS}
     return {
-        (row.benchmark, row.round, row.prompt_id, row.sample): row.num_cot_tokens
+        (row.benchmark, row.place, row.prompt_id, row.sample): row.num_cot_tokens
         + row.num_response_tokens
         for row in iter_rows(path, Completion)
         if row.benchmark in wanted and row.finish_reason != "overflow"

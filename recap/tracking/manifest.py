@@ -105,7 +105,7 @@ def build_manifest(
         for path in paths
     )
     rates = {
-        f"{row.benchmark}/{row.round}": Rate(
+        f"{row.benchmark}/{row.place}": Rate(
             value=row.rate.value,
             low=row.rate.low,
             high=row.rate.high,

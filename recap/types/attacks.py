@@ -16,7 +16,7 @@ class AttackedPrompt:
     record: PromptRecord
     benchmark: str
     attack: str
-    round: int
+    place: int
     rendered: RenderedPrompt
     prefill_source: str | None
 
@@ -24,7 +24,7 @@ class AttackedPrompt:
 class Completion(Row):
     """One completion of an attacked prompt. ``cot`` is the generated part of the thought only.
 
-    ``round`` is the place on the attack's axis, from 1: the round of resets, or the n-th length of
+    ``place`` is the place on the attack's axis, from 1: the round of resets, or the n-th length of
     a grid, budget of a search or source of a transfer, as ``attack`` in ``params.yaml`` lists them.
     ``thought_closed``: the attack planted the whole thought, so none of it was generated.
     """
@@ -32,7 +32,7 @@ class Completion(Row):
     prompt_id: str
     benchmark: str
     attack: str
-    round: int
+    place: int
     sample: int
     domain: Domain
     cluster: str | None

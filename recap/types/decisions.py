@@ -35,7 +35,7 @@ class BenchmarkAnswers(Row):
     """
 
     benchmark: str
-    round: int
+    place: int
     prompts: list[str]
     samples: list[int]
     clusters: list[str | None]

@@ -37,7 +37,7 @@ class PassAtK(Row):
 
 
 class BenchmarkResult(Row):
-    """Everything measured on one benchmark, at one place of its axis (``Completion.round``).
+    """Everything measured on one benchmark, at one place of its axis (``Completion.place``).
 
     ``prefill_source`` is the author of the prefills: a source's name, ``self`` for the policy's own
     thoughts, ``None`` without prefills. ``pass_at_k`` is empty with a single sample per prompt.
@@ -45,7 +45,7 @@ class BenchmarkResult(Row):
     """
 
     benchmark: str
-    round: int
+    place: int
     domain: Domain
     score: Label
     prefill_source: str | None = None

@@ -13,7 +13,7 @@ class Verdict(Row):
 
     prompt_id: str
     benchmark: str
-    round: int
+    place: int
     sample: int
     label: Label | None
     judge: str
@@ -28,7 +28,7 @@ class Outcome(Row):
 
     prompt_id: str
     benchmark: str
-    round: int
+    place: int
     sample: int = 0
     cluster: str | None
     success: bool | None

@@ -43,7 +43,7 @@ def params() -> Params:
 
 def _results(variant: str) -> dict[tuple[str, int], BenchmarkResult]:
     cell = read_json(ROOT / f"results/rates/{variant}-0.json", CellResult)
-    return {(result.benchmark, result.round): result for result in cell.results}
+    return {(result.benchmark, result.place): result for result in cell.results}
 
 
 def _rate(variant: str, benchmark: str, round_: int = 1) -> Metric:
@@ -62,7 +62,7 @@ def test_every_benchmark_has_its_axis_and_its_prompts(params: Params, variant: s
     completions = read_rows(ROOT / f"data/completions/{variant}-0.jsonl", Completion)
     prompts: dict[tuple[str, int], set[str]] = {}
     for row in completions:
-        prompts.setdefault((row.benchmark, row.round), set()).add(row.prompt)
+        prompts.setdefault((row.benchmark, row.place), set()).add(row.prompt)
     places = {
         "ipr": attack.ipr_rounds,
         "grid": len(attack.grid_words),
@@ -135,7 +135,7 @@ def test_the_gate_says_what_the_outcomes_say(params: Params) -> None:
     decision = read_json(ROOT / "results/decision.json", GateDecision)
     assert len(decision.checks) == len(params.gate.checks)
     for said, check in zip(decision.checks, params.gate.checks, strict=True):
-        at = check.round or max(row.round for row in _outcomes("recap", check.benchmark))
+        at = check.place or max(row.place for row in _outcomes("recap", check.benchmark))
         if check.kind == "floor":
             assert check.floor is not None
             low, bound = span(_rate("recap", check.benchmark, at)).low, check.floor

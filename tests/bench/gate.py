@@ -94,7 +94,7 @@ def _outcome(place: int, cluster: str, success: bool) -> Outcome:
     return Outcome(
         prompt_id=str(place),
         benchmark="simulated",
-        round=1,
+        place=1,
         cluster=cluster,
         success=success,
         reflected=None,

@@ -94,7 +94,7 @@ from pathlib import Path
 from recap.judges.registry import open_judge
 from recap.types.attacks import Completion
 row = Completion(
-    prompt_id="p", benchmark="harmful", attack="direct", round=1, sample=0, domain="harmful",
+    prompt_id="p", benchmark="harmful", attack="direct", place=1, sample=0, domain="harmful",
     cluster=None, prompt="how ?", target=None, prefill=None, prefill_source=None,
     num_prefill_tokens=0, cot="", response="no , never .", finish_reason="stop",
     num_cot_tokens=0, num_response_tokens=4,

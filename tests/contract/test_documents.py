@@ -194,7 +194,7 @@ def test_every_number_of_evaluation_is_documented() -> None:
     )
     row = BenchmarkResult(
         benchmark="prefill",
-        round=1,
+        place=1,
         domain="harmful",
         score="safe",
         rate=rate,
@@ -206,7 +206,7 @@ def test_every_number_of_evaluation_is_documented() -> None:
     )
     pool = ReflectionSummary(domain="benign", prefilled=True, rate=rate, mean_position=0.5)
     names = {name for name, _ in (*named_rates([row]), *named_reflection([pool]))}
-    names |= {name for name, _ in named_rates([row, row.model_copy(update={"round": 2})])}
+    names |= {name for name, _ in named_rates([row, row.model_copy(update={"place": 2})])}
     assert {"prefill/safe_low", "prefill/round_2/safe", "prefill/unscored"} <= names
     described = documented("Evaluation")
     assert {name for name in names if not matching(name, described)} == set()

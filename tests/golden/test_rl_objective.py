@@ -150,7 +150,7 @@ def test_an_update_takes_the_papers_steps(average):
     groups = groups_with_distance(1, 0.2)
     inner = {"steps_per_generation": 5, "learning_rate": 4e-3}
     trainer = make_trainer(tiny_policy(), lambda _: groups, grpo=inner, **AVERAGES[average])
-    dealt, steps, optimise = [], [], trainer._optimise
+    dealt, steps, optimise = [], [], trainer.optimise
 
     def record(part):
         dealt.append(
@@ -162,7 +162,7 @@ def test_an_update_takes_the_papers_steps(average):
         steps.append(optimise(part))
         return steps[-1]
 
-    trainer._optimise = record
+    trainer.optimise = record
     trainer.update(1)
     assert [len(rows) for rows in dealt] == [3, 3, 2, 2, 2]
 

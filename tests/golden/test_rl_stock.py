@@ -143,8 +143,8 @@ def test_same_rollouts_same_steps(optimizer, tmp_path):
     recorder = Recorder()
     ours = make_trainer(recorder.policy, recorder, optimizer=optimizer, grpo=HOT)
     gradients = watch_gradients(ours, ours.policy)
-    steps, optimise = [], ours._optimise
-    ours._optimise = lambda batch: steps.append(optimise(batch)) or steps[-1]
+    steps, optimise = [], ours.optimise
+    ours.optimise = lambda batch: steps.append(optimise(batch)) or steps[-1]
     for update in range(1, UPDATES + 1):
         ours.update(update)
     stock, log, stock_gradients = run_stock(recorder.updates, optimizer, tmp_path)

@@ -54,7 +54,7 @@ def result(cell: str, safe: float) -> CellResult:
     )
     row = BenchmarkResult(
         benchmark="prefill",
-        round=1,
+        place=1,
         domain="harmful",
         score="safe",
         rate=rate,
@@ -100,7 +100,7 @@ def write_answers(root: Path, cell: str, safe: float, prompts: int) -> None:
         Outcome(
             prompt_id=f"{name}-{n}",
             benchmark=name,
-            round=1,
+            place=1,
             cluster=f"thing-{n % 50}",
             success=n < round(safe * prompts),
             reflected=None,
@@ -111,7 +111,7 @@ def write_answers(root: Path, cell: str, safe: float, prompts: int) -> None:
     ]
     verdicts = [
         Verdict(
-            prompt_id=row.prompt_id, benchmark=row.benchmark, round=1, sample=0,
+            prompt_id=row.prompt_id, benchmark=row.benchmark, place=1, sample=0,
             label="safe", judge="oracle", judge_revision="1", judge_prompt_sha="0", raw="safe",
         )
         for row in outcomes

@@ -178,7 +178,7 @@ def _make_cell(
         results.append(
             BenchmarkResult(
                 benchmark=name,
-                round=round_,
+                place=round_,
                 domain=domain,
                 score=SUCCESS[domain],
                 prefill_source=source,
@@ -198,7 +198,7 @@ def _make_cell(
                 Outcome(
                     prompt_id=rows[0].prompt_id,
                     benchmark=name,
-                    round=round_,
+                    place=round_,
                     cluster=rows[0].cluster,
                     success=success,
                     reflected=None if name == "hijack" else rng.random() < 0.1 + 0.4 * column / 2,
@@ -262,7 +262,7 @@ def _make_dynamics(variant: str, seed: int) -> DynamicsResult:
         results = [
             BenchmarkResult(
                 benchmark=name,
-                round=1,
+                place=1,
                 domain="harmful",
                 score="safe",
                 rate=metric(round(160 * shares[place]), 160),
@@ -298,7 +298,7 @@ def _make_row(
         prompt_id=f"{domain}-{number}",
         benchmark=name,
         attack=ATTACK_OF.get(name, "prefill"),
-        round=round_,
+        place=round_,
         sample=0,
         domain=domain,
         cluster=f"{thing}-{number % 10}",
@@ -316,7 +316,7 @@ def _make_row(
     verdict = Verdict(
         prompt_id=completion.prompt_id,
         benchmark=name,
-        round=round_,
+        place=round_,
         sample=0,
         label=SUCCESS[domain] if success else "unsafe" if domain == "harmful" else "refused",
         judge="oracle",

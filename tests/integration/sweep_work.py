@@ -89,7 +89,7 @@ def outputs(stage: str, name: str, cell: list[str]) -> list[tuple[str, str]]:
     variant, seed = cell
     result = {
         "benchmark": "prefill",
-        "round": 1,
+        "place": 1,
         "domain": "harmful",
         "score": "safe",
         "rate": RATE,
@@ -107,7 +107,7 @@ def outputs(stage: str, name: str, cell: list[str]) -> list[tuple[str, str]]:
 
 def completion(prompt: str) -> dict[str, object]:
     return {
-        "prompt_id": prompt, "benchmark": "prefill", "attack": "prefill", "round": 1, "sample": 0,
+        "prompt_id": prompt, "benchmark": "prefill", "attack": "prefill", "place": 1, "sample": 0,
         "domain": "harmful", "cluster": prompt, "prompt": "how ?", "target": None, "prefill": "i",
         "prefill_source": "harmful", "num_prefill_tokens": 1, "cot": "no .", "response": "no .",
         "finish_reason": "stop", "num_cot_tokens": 2, "num_response_tokens": 2,
@@ -118,7 +118,7 @@ def outcome(prompt: str) -> dict[str, object]:
     return {
         "prompt_id": prompt,
         "benchmark": "prefill",
-        "round": 1,
+        "place": 1,
         "sample": 0,
         "cluster": prompt,
         "success": prompt != "d",

@@ -66,11 +66,11 @@ def test_from_policies_to_a_decision(here: Path) -> None:
         ("benign_transfer", 1): 8, ("benign_transfer", 2): 8, ("benign_transfer", 3): 8,
         ("math", 1): 12,
     }  # fmt: skip
-    assert Counter((row.benchmark, row.round) for row in completions) == expected
+    assert Counter((row.benchmark, row.place) for row in completions) == expected
     verdicts = read_rows(here / "verdicts" / "recap-0.jsonl", Verdict)
     assert [row.prompt_id for row in verdicts] == [row.prompt_id for row in completions]
     result = read_json(here / "rates" / "recap-0.json", CellResult)
-    assert [(each.benchmark, each.round) for each in result.results] == list(expected)
+    assert [(each.benchmark, each.place) for each in result.results] == list(expected)
     assert [each.rate.n for each in result.results] == list(expected.values())
     assert all(
         row.prefill == " ".join(THOUGHT.split()[:7]) and row.num_prefill_tokens == 7
@@ -118,8 +118,8 @@ def test_a_second_judge_stands_beside_the_first_and_moves_no_rate(here: Path) ->
     assert {path: path.read_bytes() for path in alone} == alone
     first = read_rows(here / "verdicts/dapo-0.jsonl", Verdict)
     second = read_rows(here / "second/dapo-0.jsonl", Verdict)
-    key = [(row.benchmark, row.round, row.prompt_id, row.sample) for row in first]
-    assert key == [(row.benchmark, row.round, row.prompt_id, row.sample) for row in second]
+    key = [(row.benchmark, row.place, row.prompt_id, row.sample) for row in first]
+    assert key == [(row.benchmark, row.place, row.prompt_id, row.sample) for row in second]
     assert {row.judge for row in second} == {"guardian"}
     found = read_json(here / "agreement/dapo-0.json", CellAgreement)
     completions = read_rows(here / "completions/dapo-0.jsonl", Completion)
@@ -144,7 +144,7 @@ def test_a_first_judge_that_says_one_thing_of_everything_is_named(here: Path) ->
             Verdict(
                 prompt_id=row.prompt_id,
                 benchmark=row.benchmark,
-                round=1,
+                place=1,
                 sample=row.sample,
                 label=labels[n % len(labels)],
                 judge=name,

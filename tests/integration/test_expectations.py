@@ -80,7 +80,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             Verdict(
                 prompt_id=record.id,
                 benchmark=record.source,
-                round=1,
+                place=1,
                 sample=0,
                 label=SUCCESS[record.domain],
                 judge="oracle",

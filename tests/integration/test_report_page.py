@@ -186,7 +186,7 @@ def test_tables_carry_the_claims_and_slopes(run_folder: Path) -> None:
     tables = json.loads((run_folder / "reports/tables.json").read_text(encoding="utf-8"))
     assert [claim["number"] for claim in tables["claims"]] == list(range(1, 10))
     search = [row for row in tables["benchmarks"] if row["name"] == "search"]
-    assert [(row["place"], row["main"]) for row in search] == [
+    assert [(row["at"], row["main"]) for row in search] == [
         ("best of 1", False),
         ("best of 2", False),
         ("best of 4", False),

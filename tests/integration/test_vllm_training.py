@@ -136,7 +136,7 @@ def undisturbed(cell, engine, tmp_path_factory):
     """The bytes of a whole run, and what was seen of it."""
     from vllm import LLM
 
-    watch, generate, optimise = Watch(), LLM.generate, RecapTrainer._optimise
+    watch, generate, optimise = Watch(), LLM.generate, RecapTrainer.optimise
 
     def counted(llm, prompts, params, **options):
         watch.calls.append(sum(one.n for one in params))
@@ -152,7 +152,7 @@ def undisturbed(cell, engine, tmp_path_factory):
 
     with world_of(engine) as patch:
         patch.setattr(LLM, "generate", counted)
-        patch.setattr(RecapTrainer, "_optimise", watched)
+        patch.setattr(RecapTrainer, "optimise", watched)
         return run(cell, tmp_path_factory.mktemp("undisturbed")), watch
 
 

@@ -96,7 +96,7 @@ def measured(
         answers=[
             Answers(
                 benchmark=name,
-                round=place,
+                place=place,
                 success=answers,
                 reflected="?" * len(answers),
                 tokens=None,

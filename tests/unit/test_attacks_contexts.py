@@ -75,7 +75,7 @@ def test_resets_stack_thoughts_and_drop_responses(renderer: Renderer) -> None:
         [f"{HEAD} {CUT} i must say no . {TRANSITION} {CUT}"],
         [f"{HEAD} {CUT} i must say no . {TRANSITION} {CUT} it is fine {TRANSITION} {CUT}"],
     ]
-    assert [(row.round, row.cot, row.response) for row in completions] == [
+    assert [(row.place, row.cot, row.response) for row in completions] == [
         (1, "i must say no .", "sorry ."),
         (2, "it is fine", "sure ."),
         (3, "i should refuse .", "i can not answer this ."),
@@ -131,7 +131,7 @@ def test_one_call_per_step_with_the_same_seeds_for_every_policy(renderer: Render
         (2, decoding, 1, derive_seed(5, "attack", "ipr/0", 2)),
         (2, decoding, 1, derive_seed(5, "attack", "ipr/0", 3)),
     ]
-    assert [(row.benchmark, row.round, row.prompt_id) for row in completions] == [
+    assert [(row.benchmark, row.place, row.prompt_id) for row in completions] == [
         ("harmful", 1, "p0"),
         ("harmful", 1, "p1"),
         ("hijack", 1, "p0"),
@@ -171,7 +171,7 @@ def test_each_sample_is_a_conversation(renderer: Renderer) -> None:
         f"{HEAD} {CUT} it is fine {TRANSITION} {CUT}",
         f"{HEAD} {CUT} i must say no . {TRANSITION} {CUT}",
     ]
-    assert [(row.round, row.sample) for row in completions] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert [(row.place, row.sample) for row in completions] == [(1, 0), (1, 1), (2, 0), (2, 1)]
 
 
 def test_a_benchmark_may_decode_in_its_own_way(renderer: Renderer) -> None:
@@ -189,7 +189,7 @@ def test_a_benchmark_may_decode_in_its_own_way(renderer: Renderer) -> None:
         (1, Decoding(0.7, 0.9, 12)),
         (1, Decoding(0.7, 0.9, 12)),
     ]
-    assert [(row.benchmark, row.round, row.sample) for row in completions] == [
+    assert [(row.benchmark, row.place, row.sample) for row in completions] == [
         ("harmful", 1, 0),
         ("prefill", 1, 0),
         ("prefill", 1, 1),

@@ -118,7 +118,7 @@ def verdict(prompt_id: str, label: Any, **changes: Any) -> Verdict:
     values: dict[str, Any] = {
         "prompt_id": prompt_id,
         "benchmark": "harmful",
-        "round": 1,
+        "place": 1,
         "sample": 0,
         "label": label,
         "judge": "oracle",
@@ -132,7 +132,7 @@ def verdict(prompt_id: str, label: Any, **changes: Any) -> Verdict:
 def test_verdicts_become_rows_and_cells() -> None:
     found = {
         "base-0": [verdict("e0", "safe"), verdict("e1", None), verdict("gone", "safe")],
-        "recap-0": [verdict("e0", "unsafe", round=2)],
+        "recap-0": [verdict("e0", "unsafe", place=2)],
         "dapo-0": [],
     }
     rows, cells = verdict_tables(found, EVAL)

@@ -29,7 +29,7 @@ def _cell(variant: str, seed: int, **rates: float | None) -> CellResult:
     results = [
         BenchmarkResult(
             benchmark=name,
-            round=1,
+            place=1,
             domain="harmful",
             score="safe",
             rate=_metric(value),

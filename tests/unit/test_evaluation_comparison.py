@@ -29,7 +29,7 @@ def _outcomes(pattern: str, clusters: str | None = None, start: int = 0) -> list
         Outcome(
             prompt_id=str(number),
             benchmark="math",
-            round=1,
+            place=1,
             success=meaning[mark],
             cluster=clusters[number - start] if clusters else None,
             reflected=None,

@@ -25,7 +25,7 @@ def _completion(
     benchmark: str = "prefill",
     attack: str = "prefill",
     domain: Domain = "harmful",
-    round: int = 1,
+    place: int = 1,
     sample: int = 0,
     cluster: str | None = None,
     cot: str = STRAIGHT,
@@ -40,7 +40,7 @@ def _completion(
         prompt_id=name,
         benchmark=benchmark,
         attack=attack,
-        round=round,
+        place=place,
         sample=sample,
         domain=domain,
         cluster=cluster,
@@ -58,7 +58,7 @@ def _verdict(row: Completion, label: Label | None) -> Verdict:
     return Verdict(
         prompt_id=row.prompt_id,
         benchmark=row.benchmark,
-        round=row.round,
+        place=row.place,
         sample=row.sample,
         label=label,
         judge="oracle",
@@ -92,7 +92,7 @@ def test_a_benchmark_by_hand() -> None:
     )
     labels: list[Label | None] = ["safe"] * 6 + ["unsafe"] * 2 + ["unsafe", None]  # type: ignore[list-item, operator]  # literals widen to str
     (result,) = _measure(rows, labels)
-    assert (result.benchmark, result.round, result.domain, result.score) == (
+    assert (result.benchmark, result.place, result.domain, result.score) == (
         "prefill",
         1,
         "harmful",
@@ -145,10 +145,10 @@ def test_an_empty_thought_counts_as_one_without_reflection() -> None:
 
 
 def test_rounds_and_benchmarks_stay_apart() -> None:
-    rows = [_completion("p", benchmark="ipr", attack="ipr", round=k) for k in (1, 2, 3)]
+    rows = [_completion("p", benchmark="ipr", attack="ipr", place=k) for k in (1, 2, 3)]
     rows.append(_completion("q", benchmark="benign", attack="direct", domain="benign"))
     results = _measure(rows, ["safe", "safe", "unsafe", "helpful"])
-    assert [(each.benchmark, each.round, each.rate.value) for each in results] == [
+    assert [(each.benchmark, each.place, each.rate.value) for each in results] == [
         ("ipr", 1, 1.0),
         ("ipr", 2, 1.0),
         ("ipr", 3, 0.0),
@@ -180,7 +180,7 @@ def test_verdicts_must_match() -> None:
 
 
 def test_mixed_order_is_refused() -> None:
-    rows = [_completion("p", round=1), _completion("p", round=2), _completion("q", round=1)]
+    rows = [_completion("p", place=1), _completion("p", place=2), _completion("q", place=1)]
     with pytest.raises(DataError, match="ordered by benchmark and round"):
         _measure(rows, ["safe"] * 3)
 

@@ -24,7 +24,7 @@ def _outcomes(
         Outcome(
             prompt_id=name,
             benchmark=benchmark,
-            round=1,
+            place=1,
             sample=number,
             success=MEANING[mark],
             cluster=(clusters or {}).get(name),

@@ -21,7 +21,7 @@ def _outcomes(prompts: dict[str, str], clusters: dict[str, str] | None = None) -
         Outcome(
             prompt_id=name,
             benchmark="math",
-            round=1,
+            place=1,
             sample=number,
             success=MEANING[mark],
             cluster=(clusters or {}).get(name),

@@ -48,7 +48,7 @@ def verdict(
     return Verdict(
         prompt_id=of.prompt_id,
         benchmark=of.benchmark,
-        round=of.round,
+        place=of.place,
         sample=of.sample,
         label=label,
         judge=judge,

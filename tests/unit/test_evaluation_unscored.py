@@ -32,7 +32,7 @@ def _verdict(row: Completion, label: Label | None, raw: str) -> Verdict:
     return Verdict(
         prompt_id=row.prompt_id,
         benchmark=row.benchmark,
-        round=row.round,
+        place=row.place,
         sample=row.sample,
         label=label,
         judge="api",

@@ -36,7 +36,7 @@ def rows(successes: Sequence[bool | None], benchmark: str = "math", at: int = 1)
         Outcome(
             prompt_id=f"{benchmark}{place}",
             benchmark=benchmark,
-            round=at,
+            place=at,
             success=success,
             cluster=None,
             reflected=None,
@@ -187,7 +187,7 @@ def test_the_last_round_counts_unless_another_is_named() -> None:
     ours = rows([True] * 100, "ipr") + rows([False] * 100, "ipr", 3)
     theirs = {"dapo": rows([True] * 100, "ipr") + rows([True] * 100, "ipr", 3)}
     check = {"benchmark": "ipr", "kind": "non_inferior"}
-    last, first = decided(gate(check, check | {"round": 1}), ours, theirs).checks
+    last, first = decided(gate(check, check | {"place": 1}), ours, theirs).checks
     assert (last.name, last.passed) == ("ipr/3 not below dapo-0", False)
     assert (first.name, first.passed) == ("ipr not below dapo-0", True)
 
@@ -195,7 +195,7 @@ def test_the_last_round_counts_unless_another_is_named() -> None:
 def test_another_variant_and_another_margin() -> None:
     ours, theirs = pairs(320, 20, 0)
     against_base = NOT_BELOW | {"against": "base"}
-    found = gate(NOT_BELOW, against_base, NOT_BELOW | {"round": 1, "margin": 0.1})
+    found = gate(NOT_BELOW, against_base, NOT_BELOW | {"place": 1, "margin": 0.1})
     decision = decided(found, rows(ours), {"dapo": rows(theirs), "base": rows([False] * 320)})
     assert [(check.name, check.passed) for check in decision.checks] == [
         ("math not below dapo-0", False),

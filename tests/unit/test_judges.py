@@ -50,7 +50,7 @@ def _completion(
         response,
         benchmark="prefill",
         attack="prefill",
-        round=2,
+        place=2,
         sample=sample,
         domain=domain,
         prompt=prompt or ask,
@@ -106,7 +106,7 @@ def test_only_answered_completions_reach_the_judge() -> None:
         ("unsafe", "heard yes"),
     ]
     last = verdicts[-1]
-    assert (last.prompt_id, last.benchmark, last.round, last.sample) == ("p", "prefill", 2, 3)
+    assert (last.prompt_id, last.benchmark, last.place, last.sample) == ("p", "prefill", 2, 3)
     assert (last.judge, last.judge_revision, last.judge_prompt_sha) == ("echo", "r1", "abc")
 
 

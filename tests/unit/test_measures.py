@@ -26,7 +26,7 @@ def result(name: str, round_: int, score: str, rate: Metric, *pass_at: PassAtK) 
     return BenchmarkResult.model_validate(
         {
             "benchmark": name,
-            "round": round_,
+            "place": round_,
             "score": score,
             "rate": rate,
             "domain": {"safe": "harmful", "helpful": "benign", "correct": "math"}[score],

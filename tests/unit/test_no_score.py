@@ -58,7 +58,7 @@ def _cell(variant: str) -> tuple[CellResult, list[Outcome]]:
         Verdict(
             prompt_id=row.prompt_id,
             benchmark=row.benchmark,
-            round=1,
+            place=1,
             sample=row.sample,
             label=None,
             judge="oracle",

@@ -40,7 +40,7 @@ def rows(n: int = 320, **failed: int) -> list[Outcome]:
         Outcome(
             prompt_id=f"{name}{place}",
             benchmark=name,
-            round=at,
+            place=at,
             cluster=f"c{place % 40}",
             success=place >= failed.get(name, 0),
             reflected=None,
@@ -56,7 +56,7 @@ def verdicts(found: Sequence[Outcome], judge: str = "oracle") -> list[Verdict]:
         Verdict(
             prompt_id=row.prompt_id,
             benchmark=row.benchmark,
-            round=row.round,
+            place=row.place,
             sample=row.sample,
             label="safe",
             judge=judge,
@@ -93,7 +93,7 @@ def decided(
 
 def test_a_version_carries_the_last_rounds_of_the_gated_benchmarks() -> None:
     found = carried(rows(100, math=2))
-    assert [(own.benchmark, own.round) for own in found.answers] == [
+    assert [(own.benchmark, own.place) for own in found.answers] == [
         ("harmful", 1),
         ("ipr", 3),
         ("math", 1),
@@ -219,7 +219,7 @@ def test_outcomes_travel_unchanged(successes: list[bool | None], sample: int) ->
         Outcome(
             prompt_id=str(place),
             benchmark="math",
-            round=1,
+            place=1,
             sample=sample,
             cluster=None,
             success=success,

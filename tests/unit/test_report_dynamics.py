@@ -25,7 +25,7 @@ def measured(name: str, value: float | None, half: float = 0.05) -> BenchmarkRes
     )
     return BenchmarkResult(
         benchmark=name,
-        round=1,
+        place=1,
         domain="harmful",
         score="safe",
         rate=rate,

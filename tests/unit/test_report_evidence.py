@@ -30,7 +30,7 @@ def rows(
         Outcome(
             prompt_id=f"p{place}",
             benchmark=key[0],
-            round=key[1],
+            place=key[1],
             cluster=f"c{place // 3}",
             success=success,
             reflected=turned[place],

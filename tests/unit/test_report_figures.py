@@ -141,7 +141,7 @@ def make(prompt_id: str, round_: int = 1, sample: int = 0) -> Completion:
         prompt_id=prompt_id,
         benchmark="ipr",
         attack="ipr",
-        round=round_,
+        place=round_,
         sample=sample,
         prompt=f"brew {prompt_id}",
         prefill="first",
@@ -157,7 +157,7 @@ def judged(row: Completion, label: str | None) -> Verdict:
         {
             "prompt_id": row.prompt_id,
             "benchmark": row.benchmark,
-            "round": row.round,
+            "place": row.place,
             "sample": row.sample,
             "label": label,
             "judge": "oracle",
@@ -170,14 +170,14 @@ def judged(row: Completion, label: str | None) -> Verdict:
 
 def test_all_variants_answer_the_same_prompts_round_by_round() -> None:
     rows = [make(f"p{n}", round_, s) for round_ in (2, 1) for n in range(9) for s in (0, 1)]
-    labels = [judged(row, None if row.round == 2 else "safe") for row in rows]
+    labels = [judged(row, None if row.place == 2 else "safe") for row in rows]
     cards = draw({"a": rows, "b": rows}, {"a": labels, "b": labels}, SUCCESS, count=3, seed=7)
     again = draw({"a": rows, "b": rows}, {"a": labels, "b": labels}, SUCCESS, count=3, seed=7)
     assert cards == again
     assert len({card.prompt_id for card in cards}) == 3
     assert all(card.veiled for card in cards)
     assert [column.variant for column in cards[0].columns] == ["a", "b"]
-    assert [(t.round, t.cot, t.success) for t in cards[0].columns[0].turns] == [
+    assert [(t.place, t.cot, t.success) for t in cards[0].columns[0].turns] == [
         (1, "cot 1", True),
         (2, "cot 2", None),
     ]

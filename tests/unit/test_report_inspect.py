@@ -31,7 +31,7 @@ def completion(round_: int, sample: int = 0, *, response: str | None = "no .") -
         prompt_id="p1",
         benchmark="search",
         attack="search",
-        round=round_,
+        place=round_,
         sample=sample,
         cluster="c",
         prefill="it is fine .",
@@ -49,7 +49,7 @@ def said(row: Completion, label: str | None) -> Verdict:
         {
             "prompt_id": row.prompt_id,
             "benchmark": row.benchmark,
-            "round": row.round,
+            "place": row.place,
             "sample": row.sample,
             "label": label,
             "judge": "oracle",
@@ -96,7 +96,7 @@ def test_a_log_has_every_sample_and_no_score_is_not_a_failure(tmp_path: Path) ->
         "metadata": {"label": "unsafe", "judge_revision": "7", "judge_prompt_sha": "abc"},
     }
     assert (third["scores"], third["output"]["choices"][0]["stop_reason"]) == ({}, "max_tokens")
-    assert first["metadata"]["place"] == "best of 1"
+    assert first["metadata"]["at"] == "best of 1"
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:

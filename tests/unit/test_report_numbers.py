@@ -46,7 +46,7 @@ def result(
 ) -> BenchmarkResult:
     return BenchmarkResult(
         benchmark=name,
-        round=round_,
+        place=round_,
         domain=domain,
         score=SUCCESS[domain],
         rate=metric,
@@ -87,7 +87,7 @@ def behind(cells: Sequence[CellResult]) -> Evidence:
                     Outcome(
                         prompt_id=str(place),
                         benchmark=measured.benchmark,
-                        round=measured.round,
+                        place=measured.place,
                         cluster=None,
                         success=success,
                         reflected=None,
@@ -116,12 +116,12 @@ def test_tables_json() -> None:
         ]
     ) == {
         "benchmarks": [
-            {"name": "prefill", "round": 1, "domain": "harmful", "label": "Prefill attack",
-             "score": "safe", "place": None, "prefill_source": None, "main": True},
-            {"name": "ipr", "round": 2, "domain": "harmful", "label": "Prefill reset, round 2",
-             "score": "safe", "place": "round 2", "prefill_source": None, "main": True},
-            {"name": "math", "round": 1, "domain": "math", "label": "Arithmetic",
-             "score": "correct", "place": None, "prefill_source": None, "main": True},
+            {"name": "prefill", "place": 1, "domain": "harmful", "label": "Prefill attack",
+             "score": "safe", "at": None, "prefill_source": None, "main": True},
+            {"name": "ipr", "place": 2, "domain": "harmful", "label": "Prefill reset, round 2",
+             "score": "safe", "at": "round 2", "prefill_source": None, "main": True},
+            {"name": "math", "place": 1, "domain": "math", "label": "Arithmetic",
+             "score": "correct", "at": None, "prefill_source": None, "main": True},
         ],
         "cells": [
             {"variant": "dapo", "seed": 0, "results": {
@@ -319,7 +319,7 @@ def test_the_difference_is_that_of_the_pairs() -> None:
             Outcome(
                 prompt_id=str(place),
                 benchmark="benign",
-                round=1,
+                place=1,
                 cluster=None,
                 success=success,
                 reflected=None,
@@ -359,7 +359,7 @@ def test_the_headline_pairs_and_resamples_objects() -> None:
             Outcome(
                 prompt_id=str(place),
                 benchmark="prefill",
-                round=1,
+                place=1,
                 cluster=f"c{place % objects}",
                 success=place < marks[variant],
                 reflected=None,

@@ -22,7 +22,7 @@ def rows(answers: str, per_object: int = 1) -> list[Outcome]:
         Outcome(
             prompt_id=f"p{place}",
             benchmark="prefill",
-            round=1,
+            place=1,
             cluster=f"c{place // per_object}",
             success={"1": True, "0": False, "?": None}[answer],
             reflected=None,

@@ -35,7 +35,7 @@ def outcome(key: Key, prompt: int, success: Flag, reflected: Flag, sample: int =
     return Outcome(
         prompt_id=f"p{prompt:03}",
         benchmark=key[0],
-        round=key[1],
+        place=key[1],
         sample=sample,
         cluster=None if prompt == 1 else f"c{prompt // 2}",
         success=success,
@@ -49,7 +49,7 @@ def completion(row: Outcome, tokens: int, finish: FinishReason) -> Completion:
         "no .",
         prompt_id=row.prompt_id,
         benchmark=row.benchmark,
-        round=row.round,
+        place=row.place,
         sample=row.sample,
         cluster=row.cluster,
         cot="so .",
@@ -112,7 +112,7 @@ def test_a_cell_by_hand(tmp_path: Path) -> None:
     finish(tmp_path, RECAP, rows, completions, updates)
     cost = Cost(seconds={"train": 61.5, "attack": 9.0}, cpu_seconds=70.0)
     found = taken(tmp_path, cost=cost)
-    assert [(a.benchmark, a.round, a.success, a.reflected, a.tokens) for a in found.answers] == [
+    assert [(a.benchmark, a.place, a.success, a.reflected, a.tokens) for a in found.answers] == [
         ("ipr", 2, "0", "1", None),  # no claim compares its tokens
         ("math", 1, "1", "?", [10]),
         ("prefill", 1, "10?", "001", [8, 9, None]),  # p000 twice, then p002, which overflowed
@@ -238,7 +238,7 @@ def test_a_cell_that_is_not_there_is_none(tmp_path: Path) -> None:
         ('"success":"10"', '"success":"12"', r"Expected 1, 0 or \? as an answer, got '2'"),
         ('"success":"10"', '"success":"1"', r"2 answers of recap-0 to prefill 1, got 1\. Restore"),
         ('"reflected":"??"', '"reflected":"???"', r"Expected 2 answers of recap-0 to prefill 1"),
-        ('"round":1', '"round":2', r"Expected 0 answers of recap-0 to prefill 2, got 2"),
+        ('"place":1', '"place":2', r"Expected 0 answers of recap-0 to prefill 2, got 2"),
     ],
 )
 def test_a_broken_file_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -71,7 +71,7 @@ def cases(
             prompt_id=name,
             benchmark=path.stem,
             attack="direct",
-            round=1,
+            place=1,
             sample=seen[name],
             domain=domain,
             cluster=None,
@@ -136,7 +136,7 @@ def _unscored(judge: Judge, case: Case) -> Verdict:
     return Verdict(
         prompt_id=case.completion.prompt_id,
         benchmark=case.completion.benchmark,
-        round=1,
+        place=1,
         sample=case.completion.sample,
         label=None,
         judge=judge.name,

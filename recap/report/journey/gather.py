@@ -179,7 +179,7 @@ def _by_row(files: Files, cell: str) -> dict[tuple[str, str], tuple[Completion, 
     return {
         (row.benchmark, row.prompt_id): (row, verdict, outcome)
         for row, verdict, outcome in zip(completions, verdicts, outcomes, strict=True)
-        if row.round == 1 and row.sample == 0
+        if row.place == 1 and row.sample == 0
     }
 
 
