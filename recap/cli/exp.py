@@ -82,9 +82,14 @@ def _git(where: Path, *arguments: str, given: str = "", **variables: str) -> str
     others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=where, env={**others, **variables}, input=given,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            ["git", *arguments],
+            cwd=where,
+            env={**others, **variables},
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     except FileNotFoundError:
         raise DataError("Expected git for experiments, found none. Install git.") from None
     if done.returncode != 0:

@@ -123,8 +123,10 @@ def test_experiments_leave_the_clone_as_it_was(ran: Path) -> None:
     shown = exp(ran, "show", "--drop", ".*", "--keep", kept)
     rows = dict(re.findall(r"\[(\w+)\] +(98.4 +\d+) *$", shown, re.MULTILINE))
     assert {name: row.split() for name, row in rows.items()} == {
-        "beside": ["98.4", "2"], "aside": ["98.4", "80"], "later": ["98.4", "4"],
-    }  # fmt: skip
+        "beside": ["98.4", "2"],
+        "aside": ["98.4", "80"],
+        "later": ["98.4", "4"],
+    }
     assert max(map(len, shown.splitlines())) <= 80
 
     failed = call(ran, "-m", "recap", "exp", "run", "-S", "train.no_such_key=1")
