@@ -104,10 +104,11 @@ house: $(STAMP)  ## draw the picture in docs/architecture.md from the imports
 dag: $(STAMP)  ## draw the stages into docs/pipeline.md
 	@{ printf '# The stages\n\n`make dag` writes this page; [DVC'"'"'s own commands](dvc.md) has the rest.\n\n'; dvc dag --md --collapse-foreach-matrix; } > docs/pipeline.md
 
-deploy: $(STAMP)  ## nightly runs on the Prefect server named by PREFECT_API_URL (infra/prefect.yaml)
+deploy: $(STAMP)  ## nightly runs and promotion on the Prefect server named by PREFECT_API_URL (NOTIFY=type/name of a notification block)
 	@test -n "$${PREFECT_API_URL:-}" || { echo "Expected PREFECT_API_URL to name a Prefect server, got nothing. Start one (prefect server start) and export its URL, e.g. http://127.0.0.1:4200/api" >&2; exit 2; }
 	@prefect work-pool inspect recap >/dev/null 2>&1 || prefect work-pool create --type process recap
-	@prefect --no-prompt deploy --all --prefect-file infra/prefect.yaml
+	@RECAP_CLONE="$(CURDIR)" prefect --no-prompt deploy --all --prefect-file infra/prefect.yaml
+	@python -m flows.notify $(NOTIFY)
 
 clean:  ## outputs and state, not the environment, the DVC cache nor records/ (who was champion)
 	@rm -rf models data results reports dvc_plots .recap mlflow.db mlartifacts
