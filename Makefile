@@ -109,10 +109,11 @@ house: $(STAMP)  ## draw the picture in docs/architecture.md from the imports
 dag: $(STAMP)  ## draw the stage graph in docs/pipeline.md
 	@{ printf '# The stages\n\n`make dag` writes this page; [DVC'"'"'s own commands](dvc.md) has the rest.\n\n'; dvc dag --md --collapse-foreach-matrix; } > docs/pipeline.md
 
-deploy: $(STAMP)  ## schedule nightly runs on the Prefect server at PREFECT_API_URL (infra/prefect.yaml)
+deploy: $(STAMP)  ## deploy nightly runs and promotion to the Prefect server at PREFECT_API_URL (NOTIFY=type/name of a notification block)
 	@test -n "$${PREFECT_API_URL:-}" || { echo "Expected PREFECT_API_URL to name a Prefect server, got nothing. Start one (prefect server start) and export its URL, e.g. http://127.0.0.1:4200/api" >&2; exit 2; }
 	@prefect work-pool inspect recap >/dev/null 2>&1 || prefect work-pool create --type process recap
-	@prefect --no-prompt deploy --all --prefect-file infra/prefect.yaml
+	@RECAP_CLONE="$(CURDIR)" prefect --no-prompt deploy --all --prefect-file infra/prefect.yaml
+	@python -m flows.notify $(NOTIFY)
 
 clean:  ## delete outputs and state; keep .venv, the DVC cache and records/ (the registry's history)
 	@rm -rf models data results reports dvc_plots .recap mlflow.db mlartifacts

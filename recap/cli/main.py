@@ -160,7 +160,7 @@ def lineage(
 @app.command()
 def promote(
     version: Annotated[
-        str | None, typer.Option(help="Version to promote. Default: the challenger.")
+        int | None, typer.Option(min=1, help="Version to promote. Default: the challenger.")
     ] = None,
     override: Annotated[
         str | None,
@@ -168,10 +168,14 @@ def promote(
             metavar="REASON", help="Promote despite a refusal; the history records the reason."
         ),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Promote at once; else a person approves in Prefect's UI.")
+    ] = False,
 ) -> None:
     """Make a version the champion if it passed its gate and is no worse than the champion."""
     chosen = [f"--version={version}"] if version else []
     chosen += [f"--override={override}"] if override is not None else []
+    chosen += ["--yes"] if yes else []
     run_python("-m", "flows", "promote", *chosen)
 
 

@@ -27,7 +27,7 @@ Try next:
   make run SEED=1                  another world, other data, another training
   recap plan                       what an edit of params.yaml changes
   mlflow ui --backend-store-uri sqlite:///mlflow.db"""
-PROMOTE = "recap promote                    the challenger becomes champion"
+PROMOTE = "recap promote --yes              the challenger becomes champion"
 ROLLBACK = "recap rollback                   the champion before this one comes back"
 
 

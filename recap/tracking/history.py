@@ -30,7 +30,8 @@ class Move(Row):
     """A version is registered, or the alias ``champion`` moves to it from ``previous``.
 
     ``by`` is user and machine, ``fingerprint`` the version's content. ``reason`` is why the
-    refusals in ``refused`` were overridden. Moves of earlier times have no more than a version.
+    refusals in ``refused`` were overridden. ``approved`` names who said yes to the promotion in
+    Prefect, and why. Moves of earlier times have no more than a version.
     """
 
     action: Literal["register", "promote", "rollback"]
@@ -41,6 +42,7 @@ class Move(Row):
     fingerprint: str | None = None
     reason: str | None = None
     refused: tuple[str, ...] = ()
+    approved: str | None = None
 
     @property
     def key(self) -> tuple[str, str, str | None]:
@@ -139,6 +141,20 @@ def champions(moves: Sequence[Move]) -> list[str]:
         elif move.action == "promote" and line[-1:] != [move.version]:
             line.append(move.version)  # a move that was cut off is written twice
     return line
+
+
+def move_now(action: str, version: str, fingerprint: str, previous: str | None) -> Move:
+    """What happens now, by this user."""
+    return Move.model_validate(
+        {
+            "action": action,
+            "version": version,
+            "previous": previous,
+            "at": now(),
+            "by": me(),
+            "fingerprint": fingerprint,
+        }
+    )
 
 
 def now() -> str:

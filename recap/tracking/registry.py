@@ -20,7 +20,7 @@ from recap.analysis.promotion import promotion_decision
 from recap.errors import DataError, GateError
 from recap.params.whole import Params
 from recap.runtime.locks import STATE, exclusive
-from recap.tracking.history import History, Move, champions, me, now
+from recap.tracking.history import History, Move, champions, move_now
 from recap.tracking.manifest import Content, Manifest, Provenance, check_version
 from recap.tracking.runs import FINGERPRINT, experiment_id, write_again
 from recap.tracking.store import database, store_name
@@ -67,7 +67,7 @@ def ensure_registered(
         write = partial(_registered, client, root, content)
         number = write_again(write)
         if not any(move.fingerprint == manifest.fingerprint for move in kept.moves()):
-            kept.append(_move("register", number, manifest.fingerprint, None))
+            kept.append(move_now("register", number, manifest.fingerprint, None))
         _remember(client, kept, manifest.name)
     return number
 
@@ -85,35 +85,51 @@ def check_store(root: Path) -> None:
         raise GateError(f"Expected versions in {file}, found no such store. {FIRST}")
 
 
-def promote(
-    client: MlflowClient, root: Path, params: Params, version: str | None, override: str | None
+def propose(
+    client: MlflowClient, params: Params, version: str | None, override: str | None
 ) -> Move:
-    """Make ``version`` (the challenger, when none is named) the champion.
-
-    Raises GateError when there is none or it is champion already; when it did not pass its gate,
-    when it lies below the champion, or when the evidence for either answer is missing or unequal,
-    unless ``override`` says why it shall be champion all the same.
-    """
+    """What ``promote`` would do now; changes nothing, and raises GateError where it would."""
     name = params.registration.name
     if override is not None and not override.strip():
         raise GateError("Expected the reason of the override, got none. Say why in some words.")
+    model = _known(client, name)
+    candidate = _candidate(client, model, version)
+    number, champion = str(candidate.version), _champion(model)
+    if champion == number:
+        raise GateError(f"Version {number} is the champion already; nothing to promote.")
+    refused = _refusals(client, params, candidate, champion)
+    if refused and override is None:
+        raise GateError(
+            f"Expected version {number} to be fit for champion, got: {'; '.join(refused)}. "
+            f"{AS_IT_WAS} Train a better one, or measure both alike; `recap promote --version "
+            f'{number} --override "why"` promotes it all the same, and the history says why.'
+        )
+    move = move_now("promote", number, candidate.tags[FINGERPRINT], champion)
+    if refused:
+        move = move.model_copy(update={"reason": override, "refused": tuple(refused)})
+    return move
+
+
+def promote(
+    client: MlflowClient,
+    root: Path,
+    params: Params,
+    version: str | None,
+    override: str | None,
+    approved: str | None = None,
+) -> Move:
+    """Make ``version`` (the challenger, when none is named) the champion.
+
+    ``approved``: who said yes to it and why. Raises GateError when there is none or it is champion
+    already; when it did not pass its gate, when it lies below the champion, or when the evidence
+    for either answer is missing or unequal, unless ``override`` says why it shall be champion all
+    the same.
+    """
+    name = params.registration.name
     with exclusive(root / STATE / "registry.lock"):
-        model = _known(client, name)
-        candidate = _candidate(client, model, version)
-        number, champion = str(candidate.version), _champion(model)
-        if champion == number:
-            raise GateError(f"Version {number} is the champion already; nothing to promote.")
-        refused = _refusals(client, params, candidate, champion)
-        if refused and override is None:
-            raise GateError(
-                f"Expected version {number} to be fit for champion, got: {'; '.join(refused)}. "
-                f"{AS_IT_WAS} Train a better one, or measure both alike; `recap promote --version "
-                f'{number} --override "why"` promotes it all the same, and the history says why.'
-            )
-        move = _move("promote", number, candidate.tags[FINGERPRINT], champion)
-        if refused:
-            move = move.model_copy(update={"reason": override, "refused": tuple(refused)})
-        return _make(client, History(root, name, store_name(root)), model, move)
+        move = propose(client, params, version, override)
+        move = move.model_copy(update={"approved": approved})
+        return _make(client, History(root, name, store_name(root)), _known(client, name), move)
 
 
 def rollback(client: MlflowClient, root: Path, name: str) -> Move:
@@ -126,7 +142,7 @@ def rollback(client: MlflowClient, root: Path, name: str) -> Move:
                 f"Expected an earlier champion of {name}, found none in its history. Promote first."
             )
         before = client.get_model_version(name, line[-2])
-        move = _move("rollback", line[-2], before.tags[FINGERPRINT], line[-1])
+        move = move_now("rollback", line[-2], before.tags[FINGERPRINT], line[-1])
         return _make(client, History(root, name, store_name(root)), model, move)
 
 
@@ -304,20 +320,6 @@ def _remember(client: MlflowClient, kept: History, name: str) -> None:
             with contextlib.suppress(DataError):  # made without evidence: only its move is told
                 kept.keep(Content(*read_version(version), read_provenance(version)))
         kept.append(told)
-
-
-def _move(action: str, version: str, fingerprint: str, previous: str | None) -> Move:
-    """What happens now, by this user."""
-    return Move.model_validate(
-        {
-            "action": action,
-            "version": version,
-            "previous": previous,
-            "at": now(),
-            "by": me(),
-            "fingerprint": fingerprint,
-        }
-    )
 
 
 def _make(client: MlflowClient, kept: History, model: RegisteredModel, move: Move) -> Move:
