@@ -188,8 +188,8 @@ def test_whole_attacks_are_too(context: int, bias: bool) -> None:
     how = SETTINGS.model_copy(update={"ipr_rounds": 3, "max_tokens": 9, "temperature": 1.0})
     reasons, compared = set(), 0
     for seed in range(3):
-        slow = SlowSampler(model, renderer.eos_id, context)
-        fast = TorchSampler(model, renderer.eos_id, renderer.pad_id, batch_size=16)
+        slow = SlowSampler(model, renderer.turn.end_id, context)
+        fast = TorchSampler(model, renderer.turn.stop_ids, renderer.pad_id, batch_size=16)
         selections = [selection_of("harmful", prompts=2), selection_of("ipr", prompts=4)]
         expected, found = (
             run_attacks(
