@@ -32,7 +32,8 @@ class Turn:
 
     ``opened``: the template's generation prompt opens the thought; else we do, as the model would.
     ``line``: the line break that follows the tags, or nothing. ``end_id`` ends an answer in the
-    template; generation ends at any of ``stop_ids``. ``close_id``: the closing tag, if one token.
+    template; generation ends at any of ``stop_ids``, of which it is one. ``close_id``: the closing
+    tag, if one token.
     """
 
     open: str
@@ -61,18 +62,15 @@ def turn_of(
 
     Raises ModelError where nothing says what ends a turn.
     """
-    known = {tokenizer.eos_token_id, *eos_ids} - {None}
+    question = {"role": "user", "content": "question"}
+    prompt = template_text(tokenizer, [question])
+    end = _end(tokenizer, question)
+    known = {end, tokenizer.eos_token_id, *eos_ids} - {None}
     if not known:
         raise ModelError(
             "Expected a model that says what ends its turn, got none in tokenizer_config.json and "
             "generation_config.json. Name its eos_token in one of them."
         )
-    question = {"role": "user", "content": "question"}
-    prompt = template_text(tokenizer, [question])
-    ending = template_text(
-        tokenizer, [question, {"role": "assistant", "content": "answer"}], prompted=False
-    ).rpartition("answer")[2]
-    first = tokenizer.encode(ending, add_special_tokens=False)[:1]
     own = min(known) if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     close = tokenizer.encode(reasoning.close, add_special_tokens=False)
     return Turn(
@@ -81,9 +79,18 @@ def turn_of(
         opened=opens(prompt, reasoning),
         line="\n" if breaks_line(prompt, str(tokenizer.chat_template), reasoning) else "",
         close_id=close[0] if len(close) == 1 else None,
-        end_id=first[0] if first and first[0] in known else own,
+        end_id=own if end is None else end,
         stop_ids=tuple(sorted(known)),
     )
+
+
+def _end(tokenizer: PreTrainedTokenizerBase, question: dict[str, str]) -> int | None:
+    """The special token that the template writes right after an answer, if it does."""
+    said = {"role": "assistant", "content": "answer"}
+    _, found, rest = template_text(tokenizer, [question, said], prompted=False).rpartition("answer")
+    ids = tokenizer.encode(rest, add_special_tokens=False) if found else []
+    added = tokenizer.added_tokens_decoder
+    return ids[0] if ids and ids[0] in added and added[ids[0]].special else None
 
 
 def template_text(

@@ -17,6 +17,7 @@ from recap.sampling.vllm_sampler import VllmSampler
 from recap.turn import eos_ids, turn_of
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding
+from tests.golden.byte_tokenizer import byte_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,15 @@ def test_the_tokenizers_eos_is_one_of_them() -> None:
     tokenizer = make_tokenizer(64)
     eos = tokenizer.eos_token_id
     assert turn_of(tokenizer, THINK, [eos + 5, eos]).stop_ids == (eos, eos + 5)
+
+
+def test_what_the_template_writes_after_an_answer_is_one_of_them() -> None:
+    """As with SmolLM2 converted from GGUF, whose tokenizer calls its start of turn the EOS."""
+    turns = "{% for m in messages %}<s>{{ m.content }}</s>\n{% endfor %}"
+    turn = turn_of(byte_tokenizer(["<s>", "</s>"], turns, eos_token="<s>"), THINK, [])
+    assert (turn.end_id, turn.stop_ids) == (257, (256, 257))
+    silent = byte_tokenizer(["<s>", "</s>"], "<s>{{ messages[0].content }}", eos_token="</s>")
+    assert turn_of(silent, THINK, []).stop_ids == (257,)
 
 
 def test_a_model_that_never_ends_a_turn_is_refused() -> None:
