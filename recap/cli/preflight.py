@@ -66,7 +66,13 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
         for name, origin in named.items():
             if taken.get(f"{section}@{name}") == origin and (root / "models" / name).is_dir():
                 continue  # DVC has imported it already and does not look again
-            fault = origin_fault(root, origin, reasons=name not in WITHOUT_THOUGHTS)
+            thinks = name not in WITHOUT_THOUGHTS
+            fault = origin_fault(
+                root,
+                origin,
+                params.models.reasoning if thinks else None,
+                _longest(params, name) if thinks else 0,
+            )
             if fault:
                 yield f"{section}.origins.{name}", fault
     for loader, folder in params.prepare.sources.items():
@@ -74,9 +80,26 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
             yield f"prepare.sources.{loader}", f"expected a folder, got '{folder}', which is none"
     rubric = params.judge.rubric
     if rubric is not None and {params.judge.judge, params.judge.second} & set(READERS):
-        fault = origin_fault(root, str(rubric), reasons=False)
+        fault = origin_fault(root, str(rubric))
         if fault:
             yield "judge.rubric", fault
+
+
+def _longest(params: Params, name: str) -> int:
+    """The tokens that may follow a prompt: a prefill of one token a word, and a completion."""
+    thought = params.prefill.max_tokens
+    if name != "policy":
+        return thought
+    trained = [params.for_variant(variant) for variant in params.matrix.variants]
+    prefilled = [each.prefill_lengths[1] for each in trained if any(each.alphas.values())]
+    attack = params.attack
+    given = [attack.prefill_words, *attack.grid_words]
+    own = [each.max_tokens or attack.max_tokens for each in attack.decoding.values()]
+    return max(
+        max(prefilled, default=0) + max(each.grpo.max_completion_length for each in trained),
+        max(given) + max([attack.max_tokens, *own]),
+        thought,
+    )
 
 
 def _taken(root: Path) -> dict[str, str]:

@@ -44,7 +44,9 @@ class Loaded:
     num_rows: int
 
 
-def parse(loader: Loader, row: RawRow, max_words: int) -> LocatedRecord | QuarantinedRow | None:
+def parse(
+    loader: Loader, row: RawRow, max_words: int, tags: Sequence[str] = ()
+) -> LocatedRecord | QuarantinedRow | None:
     """Parse one raw row; ``None`` if the loader says that it is not part of the prompt set."""
     if row.fault is not None:
         return QuarantinedRow(file=row.file, line=row.line, id=None, reason=row.fault)
@@ -55,7 +57,7 @@ def parse(loader: Loader, row: RawRow, max_words: int) -> LocatedRecord | Quaran
     if record is None:
         return None
     located = LocatedRecord(record, row.file, row.line)
-    reason = record_fault(record, max_words)
+    reason = record_fault(record, max_words, tags)
     if reason is None:
         return located
     # An invalid id may contain text of the row, so it is not repeated.
@@ -63,7 +65,7 @@ def parse(loader: Loader, row: RawRow, max_words: int) -> LocatedRecord | Quaran
     return QuarantinedRow(file=row.file, line=row.line, id=shown, reason=reason)
 
 
-def load(loader: Loader, request: Request, max_words: int) -> Loaded:
+def load(loader: Loader, request: Request, max_words: int, tags: Sequence[str] = ()) -> Loaded:
     """All rows of one source.
 
     Raises DataError if it has no rows, or if an evaluation-only source yields a training row.
@@ -73,7 +75,7 @@ def load(loader: Loader, request: Request, max_words: int) -> Loaded:
     num_rows = 0
     for row in loader.rows(request):
         num_rows += 1
-        parsed = parse(loader, row, max_words)
+        parsed = parse(loader, row, max_words, tags)
         if isinstance(parsed, QuarantinedRow):
             quarantined.append(parsed)
         elif parsed is None:
@@ -96,8 +98,10 @@ def load(loader: Loader, request: Request, max_words: int) -> Loaded:
     return Loaded(loader.name, tuple(records.values()), tuple(quarantined), num_rows)
 
 
-def load_sources(section: Prepare, world: World, seed: int) -> list[Loaded]:
-    """Every source of ``prepare.sources``, in the registry's order.
+def load_sources(
+    section: Prepare, world: World, seed: int, tags: Sequence[str] = ()
+) -> list[Loaded]:
+    """Every source of ``prepare.sources``, in the registry's order; ``tags``: no text has them.
 
     Raises ParameterError for an unknown loader, and DataError as ``load`` does.
     """
@@ -108,6 +112,7 @@ def load_sources(section: Prepare, world: World, seed: int) -> list[Loaded]:
             loader,
             Request(section.sources[name], world, seed, train_rows, section.eval_prompts),
             section.max_words,
+            tags,
         )
         for name, loader in LOADERS.items()
         if name in section.sources

@@ -69,7 +69,7 @@ def _request(world: World, rng: random.Random) -> Request:
 
 def _answer(renderer: Renderer, prompt: str, thought: str, response: str) -> Example:
     ids = renderer.document(prompt, thought, response)
-    return Example(ids, ids.index(renderer.open_id) + 1)
+    return Example(ids, len(renderer.prompt(prompt).token_ids))
 
 
 def _labelled_response(world: World, rng: random.Random, request: Request) -> str:

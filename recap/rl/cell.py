@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from recap.models.weights import copy_snapshots, load_model
+from recap.params.models import THINK, Reasoning
 from recap.params.prefill import Prefilling
 from recap.params.seeds import derive_seed
 from recap.params.train import Train
@@ -52,6 +53,8 @@ class CellInputs:
     prefills: Mapping[str, Prefill]
     prefilling: Prefilling
     """How the policy's own thoughts are sampled, where these are the prefills."""
+    reasoning: Reasoning = THINK
+    """The tags of the policy's thoughts."""
 
 
 def train_cell(
@@ -112,7 +115,7 @@ def _train(
 
 def make_trainer(cell: CellInputs) -> RecapTrainer:
     """The trainer of a cell on its base policy, before the first update."""
-    renderer = Renderer.from_dir(cell.policy)
+    renderer = Renderer.from_dir(cell.policy, cell.reasoning)
     policy = load_model(cell.policy)
     train = cell.train
     own = train.prefill_source == "self"
@@ -129,7 +132,7 @@ def make_trainer(cell: CellInputs) -> RecapTrainer:
         sampler = PolicySampler(policy, engine)
     else:
         rollouts = train.prompts_per_update * train.grpo.num_generations
-        sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts)
+        sampler = TorchSampler(policy, renderer.turn.stop_ids, renderer.pad_id, batch_size=rollouts)
     guardian = load_guardian(cell.guardian)
     collector = Collector(
         stream,
@@ -156,6 +159,7 @@ def identity(cell: CellInputs) -> dict[str, str]:
     prefills = [cell.prefills[name] for name in sorted(cell.prefills)]
     return {
         **{name: json.dumps(value) for name, value in parameters.items()},
+        "reasoning": cell.reasoning.model_dump_json(),
         "seed": str(cell.seed),
         "policy": directory_hash(cell.policy),
         "guardian": directory_hash(cell.guardian),

@@ -22,13 +22,13 @@ def make_sft_trainer(cell: CellInputs) -> SftTrainer:
     Samples the base policy's solutions here, again after each resume; the same call gives the same
     solutions.
     """
-    renderer = Renderer.from_dir(cell.policy)
+    renderer = Renderer.from_dir(cell.policy, cell.reasoning)
     policy = load_model(cell.policy).to(device())
     train, grpo = cell.train, cell.train.grpo
     rollouts = train.prompts_per_update * grpo.num_generations
     traces = safety_traces(cell.records, cell.prefills, train.sft.traces) + own_solutions(
         cell.records,
-        TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts),
+        TorchSampler(policy, renderer.turn.stop_ids, renderer.pad_id, batch_size=rollouts),
         renderer,
         Decoding(grpo.temperature, 1.0, grpo.max_completion_length),
         train.sft.attempts,

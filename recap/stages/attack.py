@@ -49,12 +49,14 @@ def main(
         print(f"{each.benchmark.name}: {len(each.cases)} prompts{note}", file=sys.stderr)
     selects = any(attack_of(each).selects for each in chosen)
     selector = open_selector(params.attack, guardian) if selects else None
-    renderer, sampler = Renderer.from_dir(policy), open_sampler(params.sampling, policy)
+    renderer = Renderer.from_dir(policy, params.models.reasoning)
+    sampler = open_sampler(params.sampling, policy)
     cases = [case for each in selections for case in each.cases]
     run = {
         "seed": str(params.seed),
         "sampling": params.sampling.model_dump_json(),
         "attack": params.attack.model_dump_json(),
+        "reasoning": params.models.reasoning.model_dump_json(),
         "cases": rows_hash(row for case in cases for row in (case.record, *case.prefills)),
         "policy": directory_hash(policy),
         "guardian": directory_hash(guardian) if selector else "",

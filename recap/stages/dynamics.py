@@ -67,7 +67,7 @@ def main(
         print(f"update {update}: {directory}", file=sys.stderr)
         completions = run_attacks(
             selections,
-            Renderer.from_dir(directory),
+            Renderer.from_dir(directory, params.models.reasoning),
             open_sampler(params.sampling, directory),
             params.attack,
             seed=params.seed,

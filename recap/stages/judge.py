@@ -16,7 +16,6 @@ from recap.judges.registry import open_judge
 from recap.params.whole import read_params
 from recap.rows import read_rows, write_rows
 from recap.runtime.stage import run_stage
-from recap.scoring.thought import CLOSE
 from recap.types.attacks import Completion
 from recap.types.verdicts import Verdict
 
@@ -32,10 +31,11 @@ def main(
     """Label every completion with the judge of ``judge.judge``, then with ``judge.second``."""
     params = read_params()
     rows = read_rows(completions, Completion)
-    closing = sum(CLOSE in (row.response or "") for row in rows)
+    close = params.models.reasoning.close
+    closing = sum(close in (row.response or "") for row in rows)
     if closing:
         print(
-            f"{closing} of {len(rows)} answers contain a second </think>: the whole answer is "
+            f"{closing} of {len(rows)} answers contain a second {close}: the whole answer is "
             "judged, including the text before this tag, because a reader sees it.",
             file=sys.stderr,
         )

@@ -24,7 +24,9 @@ def main(
     """Make the training and evaluation prompts from the sources in params.yaml."""
     params = read_params()
     section = params.prepare
-    sources = load_sources(section, params.world, params.seed)
+    reasoning = params.models.reasoning
+    tags = (reasoning.open, reasoning.close)
+    sources = load_sources(section, params.world, params.seed, tags)
     selection = select(sources)
     print(selection.summary(), file=sys.stderr)
     write_rows(quarantine, selection.set_aside)

@@ -62,6 +62,7 @@ def main(
         records=records,
         prefills=given,
         prefilling=params.prefill,
+        reasoning=params.models.reasoning,
     )
     train_cell(
         cell,

@@ -124,7 +124,9 @@ class StockRewards:
         return [reward.value for reward in rewards]
 
     def _rollout(self, prompt: PrefilledPrompt, ids: tuple[int, ...]) -> Rollout:
-        reason: FinishReason = "stop" if ids and ids[-1] == self._renderer.eos_id else "length"
+        reason: FinishReason = (
+            "stop" if ids and ids[-1] in self._renderer.turn.stop_ids else "length"
+        )
         cot, response, *_ = self._renderer.split(ids)
         return Rollout(prompt, RenderedPrompt((), 0), Sample(ids, (), reason), cot, response)
 

@@ -9,12 +9,11 @@ byte, so that the id of a byte is its value.
 from __future__ import annotations
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from recap.errors import RenderError
 from recap.render import Renderer
 from recap.types.prompts import PrefillUnit
+from tests.golden.byte_tokenizer import byte_tokenizer
 
 BOS, EOS, USER, ASSISTANT, OPEN, CLOSE = range(256, 262)
 MARKERS = (
@@ -31,26 +30,14 @@ TEMPLATE = (
 )
 
 
-def byte_alphabet() -> dict[str, int]:
-    """GPT-2's character for each byte: printable ones are themselves, others follow from 256 on."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    shifted = {chr(256 + place): byte for place, byte in enumerate(others)}
-    return {chr(byte): byte for byte in printable} | shifted
-
-
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
-    backend = Tokenizer(models.BPE(vocab=byte_alphabet(), merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([AddedToken(text, special=True) for text in MARKERS])
-    backend.add_tokens([AddedToken("<think>"), AddedToken("</think>")])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token=MARKERS[0], eos_token=MARKERS[1], pad_token=MARKERS[1]
-    )
-    tokenizer.chat_template = TEMPLATE
-    return Renderer(tokenizer)
+    return Renderer(
+        byte_tokenizer(
+            MARKERS, TEMPLATE, added=["<think>", "</think>"],
+            bos_token=MARKERS[0], eos_token=MARKERS[1], pad_token=MARKERS[1],
+        )
+    )  # fmt: skip
 
 
 def test_clean_prompt(renderer: Renderer) -> None:

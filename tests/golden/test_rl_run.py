@@ -109,7 +109,7 @@ def trainer(tmp_path, own=False, base=None, **changes) -> RecapTrainer:
     renderer, policy = Renderer(TOKENIZER), load_model(base) if base else tiny_policy()
     if own:
         with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
-            policy.lm_head.weight[[renderer.close_id, renderer.eos_id, WANTED]] *= 2
+            policy.lm_head.weight[[renderer.turn.close_id, renderer.turn.end_id, WANTED]] *= 2
     injection = COINS if section.curriculum == "adaptive" else ALL if own else HALF
     stream = PromptStream(
         RECORDS,
@@ -118,7 +118,7 @@ def trainer(tmp_path, own=False, base=None, **changes) -> RecapTrainer:
         renderer=renderer,
         seed=11,
     )
-    sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=24)
+    sampler = TorchSampler(policy, renderer.turn.stop_ids, renderer.pad_id, batch_size=24)
     prefilling = Prefilling(
         temperature=1.0, top_p=1.0, max_tokens=60, attempts=8, guardian_threshold=0.5
     )

@@ -44,7 +44,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.policy = tiny_policy()
-        self.sampler = TorchSampler(self.policy, TOKENIZER.eos_token_id, 0, batch_size=12)
+        self.sampler = TorchSampler(self.policy, [TOKENIZER.eos_token_id], 0, batch_size=12)
         self.updates: list[list[RolloutGroup]] = []
 
     def __call__(self, update: int) -> list[RolloutGroup]:
@@ -240,7 +240,7 @@ def test_the_samplers_logprobs_are_the_trainers(temperature):
     rng = random.Random(0)
     prompts = [RenderedPrompt(tuple(random_ids(rng, n)), n // 2) for n in (3, 40, 11, 27)]
     decoding = Decoding(temperature, 1.0, 12)
-    samples = TorchSampler(policy, TOKENIZER.eos_token_id, 0, 12).sample(
+    samples = TorchSampler(policy, [TOKENIZER.eos_token_id], 0, 12).sample(
         prompts, decoding, num_samples=GROUP, seed=5
     )
     groups = [

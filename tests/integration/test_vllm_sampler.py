@@ -77,8 +77,8 @@ def test_logprobs_equal_torchs_on_64_prefilled_prompts(
         for sample in group:
             expected = forward_logprobs(model, prompt.token_ids, sample.token_ids)
             assert sample.sampling_logprobs == pytest.approx(expected, abs=logprob_rounding(model))
-            assert renderer.eos_id not in sample.token_ids[:-1]
-            stopped = sample.token_ids[-1] == renderer.eos_id
+            assert renderer.turn.end_id not in sample.token_ids[:-1]
+            stopped = sample.token_ids[-1] == renderer.turn.end_id
             assert sample.finish_reason == ("stop" if stopped else "length")
             assert stopped or len(sample.token_ids) == 24
     drawn = {sample.token_ids for group in groups for sample in group}
@@ -92,7 +92,7 @@ def test_the_context_bounds_generation(
     lengths = {CONTEXT: 0, CONTEXT + 9: 0, CONTEXT - 1: 1, CONTEXT - 4: 4}
     prompts = [RenderedPrompt((20,) * length, 0) for length in lengths]
     groups = sampler.sample(prompts, Decoding(1.0, 1.0, 9), num_samples=2, seed=0)
-    eos = Renderer.from_dir(policy[0]).eos_id
+    eos = Renderer.from_dir(policy[0]).turn.end_id
     for most, group in zip(lengths.values(), groups, strict=True):
         for sample in group:
             assert len(sample.token_ids) <= most

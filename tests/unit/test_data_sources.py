@@ -174,6 +174,12 @@ def test_texts_that_may_not_be_used(text: str, fault: str | None) -> None:
     assert text_fault(text, MAX_WORDS + 8) == fault
 
 
+def test_the_models_own_tags_may_not_be_used() -> None:
+    text = "let us <reasoning> now"
+    assert text_fault(text, MAX_WORDS) is None
+    assert text_fault(text, MAX_WORDS, ["<reasoning>", "</reasoning>"]) == "think tag"
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -137,7 +137,7 @@ def test_rows_are_drawn_as_if_alone(name: str, call: dict) -> None:  # type: ign
     slow = SlowSampler(model, eos, CONTEXT)
     expected = slow.sample(prompts, decoding, **options)
     with mock.patch("recap.sampling.torch_sampler.COMPACT_SHARE", call["compact_share"]):
-        sampler = TorchSampler(model, eos, PAD, call["batch_size"])
+        sampler = TorchSampler(model, [eos], PAD, call["batch_size"])
         found = sampler.sample(prompts, decoding, **options)
     near = logprob_rounding(model)
     assert_same([*chain(*found)], [*chain(*expected)], slow.sure, near)
@@ -160,7 +160,7 @@ def test_a_conversations_calls_are_too(call: dict, cut: int, name: str) -> None:
     slow = SlowSampler(model, eos, CONTEXT)
     contexts: list[tuple[int, ...]] = [prompt[:6] for prompt in call["prompts"]] * 2
     with mock.patch("recap.sampling.torch_sampler.COMPACT_SHARE", call["compact_share"]):
-        talking = TorchSampler(model, eos, PAD, call["batch_size"]).conversation()
+        talking = TorchSampler(model, [eos], PAD, call["batch_size"]).conversation()
         for turn in range(4):
             prompts = [RenderedPrompt(context, 0) for context in contexts]
             options = {"num_samples": 1, "seed": call["seed"] + turn}
@@ -184,8 +184,8 @@ def test_whole_attacks_are_too(context: int, bias: bool) -> None:
     how = SETTINGS.model_copy(update={"ipr_rounds": 3, "max_tokens": 9, "temperature": 1.0})
     reasons, compared = set(), 0
     for seed in range(3):
-        slow = SlowSampler(model, renderer.eos_id, context)
-        fast = TorchSampler(model, renderer.eos_id, renderer.pad_id, batch_size=16)
+        slow = SlowSampler(model, renderer.turn.end_id, context)
+        fast = TorchSampler(model, renderer.turn.stop_ids, renderer.pad_id, batch_size=16)
         selections = [selection_of("harmful", prompts=2), selection_of("ipr", prompts=4)]
         expected, found = (
             run_attacks(
@@ -205,7 +205,7 @@ def test_one_row_at_the_edge_beside_twenty_that_are_not(name: str) -> None:
     """A row that has ended is kept until a tenth of all have."""
     edge = (5,) * (CONTEXT - 4)
     prompts = [RenderedPrompt(edge, 0), *[RenderedPrompt((6, n % 9), 0) for n in range(20)]]
-    sampler = TorchSampler(MODELS[name], NEVER, PAD, 64)
+    sampler = TorchSampler(MODELS[name], [NEVER], PAD, 64)
     groups = sampler.sample(prompts, Decoding(1.0, 1.0, 12), num_samples=1, seed=0)
     assert [len(sample.token_ids) for (sample,) in groups] == [4] + [12] * 20
     assert [sample.finish_reason for (sample,) in groups] == ["overflow"] + ["length"] * 20

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from recap.types.prompts import PromptRecord
 
@@ -61,8 +62,11 @@ def is_unicode(text: str) -> bool:
     return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def text_fault(text: str, max_words: int) -> str | None:
-    """The reason why a text may not be used, or ``None``."""
+def text_fault(text: str, max_words: int, tags: Sequence[str] = ()) -> str | None:
+    """The reason why a text may not be used, or ``None``.
+
+    ``tags``: those of the models, beside ``<think>``.
+    """
     if not is_unicode(text):
         return "not valid Unicode"
     if "\0" in text:
@@ -73,14 +77,14 @@ def text_fault(text: str, max_words: int) -> str | None:
         return "empty"
     if len(text.split()) > max_words:
         return f"over {max_words} words"
-    if has_think_tag(text):
+    if has_think_tag(text) or any(tag in text for tag in tags):
         return "think tag"
     if has_special_token(text):
         return "special token"
     return None
 
 
-def record_fault(record: PromptRecord, max_words: int) -> str | None:
+def record_fault(record: PromptRecord, max_words: int, tags: Sequence[str] = ()) -> str | None:
     """The reason why a record may not be used, or ``None``; names the column, never its text."""
     for column, name in {"id": record.id, "source": record.source}.items():
         if not PLAIN_NAME.fullmatch(name):
@@ -89,7 +93,7 @@ def record_fault(record: PromptRecord, max_words: int) -> str | None:
         return "target: math prompts have one and no others do"
     texts = {"prompt": record.prompt, "target": record.target, "cluster": record.cluster}
     for column, text in texts.items():
-        fault = None if text is None else text_fault(text, max_words)
+        fault = None if text is None else text_fault(text, max_words, tags)
         if fault:
             return f"{column}: {fault}"
     return None

@@ -75,7 +75,7 @@ def trained_rows(params: Params, files: Files) -> list[Trained]:
         )
     records = training_records(train.subset, files.prompts("train"))
     given = training_prefills(train.prefill_source, files.data / "prefills", records)
-    renderer = Renderer.from_dir(files.models / "policy")
+    renderer = Renderer.from_dir(files.models / "policy", params.models.reasoning)
     epoch_seed = derive_seed(params.seed, "train", params.gate.seed)  # equals the cell's
     stream = PromptStream(
         records, given, injection=Injection.of(train), renderer=renderer, seed=epoch_seed
@@ -83,7 +83,7 @@ def trained_rows(params: Params, files: Files) -> list[Trained]:
     first_epoch = {prompt.record.id: prompt for prompt in stream.take(len(records))}
     prompts = [first_epoch[record.id] for record in records]
     sampler = TorchSampler(
-        load_model(files.models / "policy"), renderer.eos_id, renderer.pad_id, batch_size=96
+        load_model(files.models / "policy"), renderer.turn.stop_ids, renderer.pad_id, batch_size=96
     )
     rewards = Rewards.of(train, load_guardian(files.models / "guardian"))
     decoding = Decoding(train.grpo.temperature, 1.0, train.grpo.max_completion_length)
@@ -140,7 +140,7 @@ def evaluated_rows(params: Params, files: Files) -> list[Evaluated]:
     }
     baseline, candidate = (cells[v] for v in (params.gate.baseline, params.gate.candidate))
     records = {record.id: record for record in files.prompts("eval")}
-    renderer = Renderer.from_dir(files.models / "policy")
+    renderer = Renderer.from_dir(files.models / "policy", params.models.reasoning)
     found = []
     for benchmark in FOLLOWED:
         source = BENCHMARKS[benchmark].prefill_source
@@ -217,5 +217,5 @@ def story(params: Params, files: Files) -> Story:
         metrics=read_metrics(files.results / f"train/{gate.candidate}-{gate.seed}.jsonl"),
         results=results,
         decision=read_json(files.results / "decision.json", GateDecision),
-        renderer=Renderer.from_dir(files.models / "policy"),
+        renderer=Renderer.from_dir(files.models / "policy", params.models.reasoning),
     )
