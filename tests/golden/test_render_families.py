@@ -109,8 +109,12 @@ FAMILIES = {
     ),
     "llama-3.1": Family(
         markers=(
-            "<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
-            "<|eom_id|>", "<|eot_id|>",
+            "<|begin_of_text|>",
+            "<|end_of_text|>",
+            "<|start_header_id|>",
+            "<|end_header_id|>",
+            "<|eom_id|>",
+            "<|eot_id|>",
         ),
         template=r"""{{ bos_token }}
 {{- '<|start_header_id|>system<|end_header_id|>\n\nToday Date: ' + strftime_now('%d %b %Y') }}
@@ -135,7 +139,9 @@ FAMILIES = {
         + CHATML_TURNS
         + r"{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
         named={
-            "bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>",
+            "bos_token": "<|im_start|>",
+            "eos_token": "<|im_end|>",
+            "pad_token": "<|im_end|>",
         },
         prompt="<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nhi?<|im_end|>\n"
         "<|im_start|>assistant\n<think>",
@@ -178,8 +184,14 @@ FAMILIES = {
     ),
     "gpt-oss": Family(
         markers=(
-            "<|startoftext|>", "<|endoftext|>", "<|start|>", "<|end|>", "<|message|>",
-            "<|channel|>", "<|return|>", "<|call|>",
+            "<|startoftext|>",
+            "<|endoftext|>",
+            "<|start|>",
+            "<|end|>",
+            "<|message|>",
+            "<|channel|>",
+            "<|return|>",
+            "<|call|>",
         ),
         template=r"""{{ '<|start|>system<|message|>Current date: ' + strftime_now('%Y-%m-%d') }}
 {{- '<|end|>' }}{% for m in messages %}{% if m.role == 'assistant' %}{% if m.thinking %}
@@ -210,7 +222,8 @@ FAMILIES = {
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|start_of_role|>assistant<|end_of_role|>' }}{% endif %}""",
         named={
-            "bos_token": "<|end_of_text|>", "eos_token": "<|end_of_text|>",
+            "bos_token": "<|end_of_text|>",
+            "eos_token": "<|end_of_text|>",
             "pad_token": "<|end_of_text|>",
         },
         prompt="<|start_of_role|>system<|end_of_role|>It is December 18, 2024. Use <think></think> "
@@ -222,7 +235,7 @@ FAMILIES = {
         stops=("<|end_of_text|>",),
         bos_in_prompt=2,
     ),
-}  # fmt: skip
+}
 EVERY = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 PREFILL = "Ok,\n\n- one\n- I sho"
 
@@ -234,8 +247,11 @@ def test_a_prompt_is_the_templates_with_the_thought_open(family: Family) -> None
     assert rendered.num_prefill_tokens == 0
     own = family.tokenizer.apply_chat_template(
         [{"role": "user", "content": "hi?"}],
-        add_generation_prompt=True, return_dict=False, strftime_now=TODAY.strftime, **THINKING,
-    )  # fmt: skip
+        add_generation_prompt=True,
+        return_dict=False,
+        strftime_now=TODAY.strftime,
+        **THINKING,
+    )
     assert rendered.token_ids == (*own, *family.ids(family.opening))
     bos = family.tokenizer.bos_token_id
     assert rendered.token_ids.count(bos) == family.bos_in_prompt
@@ -283,18 +299,26 @@ def test_no_control_token_of_the_family_passes_as_text(family: Family) -> None:
 
 
 MERGES = [
-    (".", "<"), (".<", "/"), (">", "\u010a"), (">\u010a", "\u010a"),
-    (".", "\u010a"), (".\u010a", "\u010a"),
-]  # fmt: skip
+    (".", "<"),
+    (".<", "/"),
+    (">", "\u010a"),
+    (">\u010a", "\u010a"),
+    (".", "\u010a"),
+    (".\u010a", "\u010a"),
+]
 DOT_CLOSE, CLOSE_LINES, DOT_LINES, EOS = 257, 259, 261, 263
 
 
 def merging() -> Renderer:
     """A tag of several tokens, whose first and last may reach into thought and answer."""
     tokenizer = byte_tokenizer(
-        ["<s>", "</s>"], "{{ bos_token }}{{ messages[0].content }}", merges=MERGES,
-        bos_token="<s>", eos_token="</s>", pad_token="</s>",
-    )  # fmt: skip
+        ["<s>", "</s>"],
+        "{{ bos_token }}{{ messages[0].content }}",
+        merges=MERGES,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="</s>",
+    )
     return Renderer(tokenizer)
 
 

@@ -34,10 +34,14 @@ TEMPLATE = (
 def renderer() -> Renderer:
     return Renderer(
         byte_tokenizer(
-            MARKERS, TEMPLATE, added=["<think>", "</think>"],
-            bos_token=MARKERS[0], eos_token=MARKERS[1], pad_token=MARKERS[1],
+            MARKERS,
+            TEMPLATE,
+            added=["<think>", "</think>"],
+            bos_token=MARKERS[0],
+            eos_token=MARKERS[1],
+            pad_token=MARKERS[1],
         )
-    )  # fmt: skip
+    )
 
 
 def test_clean_prompt(renderer: Renderer) -> None:
@@ -49,8 +53,21 @@ def test_clean_prompt(renderer: Renderer) -> None:
 def test_a_prefill_follows_the_line_break_without_a_space(renderer: Renderer) -> None:
     rendered = renderer.prompt("hi?", "Ok, so")
     assert rendered.token_ids == (
-        BOS, USER, 104, 105, 63, ASSISTANT, OPEN, 10, 79, 107, 44, 32, 115, 111,
-    )  # fmt: skip
+        BOS,
+        USER,
+        104,
+        105,
+        63,
+        ASSISTANT,
+        OPEN,
+        10,
+        79,
+        107,
+        44,
+        32,
+        115,
+        111,
+    )
     assert rendered.num_prefill_tokens == 6
 
 
@@ -74,8 +91,21 @@ def test_a_cut_counts_the_tokens_that_a_prompt_gets(
 def test_a_hijack_closes_the_block_as_the_model_would(renderer: Renderer) -> None:
     rendered = renderer.hijack("hi?", "Ok")
     assert rendered.token_ids == (
-        BOS, USER, 104, 105, 63, ASSISTANT, OPEN, 10, 79, 107, 10, CLOSE, 10, 10,
-    )  # fmt: skip
+        BOS,
+        USER,
+        104,
+        105,
+        63,
+        ASSISTANT,
+        OPEN,
+        10,
+        79,
+        107,
+        10,
+        CLOSE,
+        10,
+        10,
+    )
     assert rendered.num_prefill_tokens == 6
 
 
@@ -84,8 +114,20 @@ def test_a_reset_leaves_the_block_open_and_drops_the_response(renderer: Renderer
     generated = [32, 97, 10, CLOSE, 10, 10, 89, 111, EOS]  # " a\n</think>\n\nYo" and the end
     second = renderer.reset(first, generated, "Wait.", "Ok")
     assert second.token_ids == (
-        *first.token_ids, 32, 97, 10, 32, 87, 97, 105, 116, 46, 32, 79, 107,
-    )  # fmt: skip
+        *first.token_ids,
+        32,
+        97,
+        10,
+        32,
+        87,
+        97,
+        105,
+        116,
+        46,
+        32,
+        79,
+        107,
+    )
     assert second.num_prefill_tokens == 14
     assert CLOSE not in second.token_ids
 

@@ -167,8 +167,12 @@ def test_the_address_is_all_that_a_user_types(clone: Path) -> None:
 def test_a_version_holds_an_mlflow_model_and_no_weights(clone: Path) -> None:
     files = {path.name: path.read_bytes() for path in artifacts(clone).iterdir()}
     assert sorted(files) == [
-        "MLmodel", "evidence.json", "input_example.json", "manifest.json", "provenance.json",
-    ]  # fmt: skip
+        "MLmodel",
+        "evidence.json",
+        "input_example.json",
+        "manifest.json",
+        "provenance.json",
+    ]
     assert b"loader_module: recap.tracking.policy" in files["MLmodel"]
     assert (clone / WEIGHTS).read_bytes() not in files.values()
     with open_store(clone) as client:
