@@ -17,6 +17,11 @@ class IterativePrefillReset(Attack):
 
     name = "ipr"
 
+    @property
+    def answers(self) -> int:
+        """One each round."""
+        return self.settings.ipr_rounds
+
     def talk(self, case: Case) -> Talk:
         """One context at a time, each built on what the policy made of the last."""
         (thought,) = case.prefills
