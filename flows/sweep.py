@@ -22,7 +22,7 @@ from flows.mirror import Mirror
 from flows.reproduce import end_children, may_mend, unless_stopped
 from flows.schedule import Future, Schedule, Unit, duration
 from flows.stage_run import StageRun, run_stage
-from recap.cli.preflight import check_run
+from recap.cli.preflight import prepare_run
 from recap.errors import PipelineError
 from recap.pipeline.graph import Pipeline
 from recap.runtime.locks import sole_run
@@ -74,7 +74,7 @@ def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ())
     """
     end_with_worker()
     root = Path.cwd()
-    check_run(root)
+    prepare_run(root)
     project, ledger = read_project(root), Ledger(root / LEDGER)
     cells = project.design.cells(axes, seeds)
     if not make_plan(project, ledger, cells, ()).left():

@@ -43,12 +43,12 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Number of stages in parallel.")] = 2,
 ) -> None:
     """Run every stale stage, publish to MLflow, and show the results."""
-    from recap.cli.preflight import check_run
+    from recap.cli.preflight import prepare_run
     from recap.pipeline.graph import read_pipeline
     from recap.pipeline.lock import read_commit
     from recap.runtime.locks import sole_run
 
-    check_run(ROOT)
+    prepare_run(ROOT)
     with sole_run(ROOT):  # before a seed is written under a run, or DVC complains in its own words
         pass
     if missing := read_commit(ROOT).missing:
@@ -69,10 +69,10 @@ def plan() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from recap.cli.preflight import check_run
+    from recap.cli.preflight import prepare_run
     from recap.pipeline.graph import read_pipeline
 
-    check_run(ROOT)
+    prepare_run(ROOT)
     pipeline = read_pipeline(ROOT)
     stale, changed = pipeline.stale(), len(pipeline.changed())
     if not stale:

@@ -12,10 +12,10 @@ from typing import Any
 
 from recap.benchmarks.declared import benchmarks
 from recap.errors import ParameterError
+from recap.models.fingerprints import record_fingerprints
 from recap.models.origins import origin_fault
 from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
-from recap.pipeline.lock import read_lineage
 from recap.runtime.child import start
 from recap.sweeps.design import sweep_design
 
@@ -47,6 +47,13 @@ def check_run(root: Path) -> Params:
     return params
 
 
+def prepare_run(root: Path) -> Params:
+    """As ``check_run``; DVC is then told what the local origins hold now."""
+    params = check_run(root)
+    record_fingerprints(root, params)
+    return params
+
+
 def _check_registered(root: Path) -> None:
     """Raise ParameterError for a judge, a loader or a reward that is not registered."""
     child = start(["-m", "recap.cli.names"], cwd=root, stderr=subprocess.PIPE)
@@ -61,11 +68,8 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
         "models": dict(params.models.origins),
         "sources": dict(params.sources.origins),
     }
-    taken = _taken(root) if any(origins.values()) else {}
     for section, named in origins.items():
         for name, origin in named.items():
-            if taken.get(f"{section}@{name}") == origin and (root / "models" / name).is_dir():
-                continue  # DVC has it from there and does not look again
             fault = origin_fault(root, origin, reasons=name not in WITHOUT_THOUGHTS)
             if fault:
                 yield f"{section}.origins.{name}", fault
@@ -77,14 +81,3 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
         fault = origin_fault(root, str(rubric), reasons=False)
         if fault:
             yield "judge.rubric", fault
-
-
-def _taken(root: Path) -> dict[str, str]:
-    """The origin that each model in dvc.lock was taken from, by its stage."""
-    found = {}
-    for stage, entry in read_lineage(root).stages.items():
-        section, _, name = stage.partition("@")
-        values = entry.get("params", {}).get("params.yaml", {}).get(section) or {}
-        if section in ("models", "sources") and name in values.get("origins", {}):
-            found[stage] = values["origins"][name]
-    return found

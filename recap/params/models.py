@@ -26,7 +26,7 @@ class Pretraining(Section):
 class Models(Section):
     """Where policy and guardian come from.
 
-    ``origins``: a local folder, or a hub model pinned to a commit (``org/name@<40 hex digits>``);
+    ``origins``: a local folder, a GGUF file or a hub model pinned to a commit (docs/models.md);
     what is not named there is trained from scratch, with the Llama architecture below.
     """
 
