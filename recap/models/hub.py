@@ -15,22 +15,12 @@ from pathlib import Path
 from recap.errors import ModelError
 from recap.models.digests import sha256_of
 from recap.models.gguf_header import read_header
-from recap.models.origins import (
-    FILES,
-    INDEX,
-    SECOND_COPIES,
-    fingerprint,
-    folder_fault,
-    origin_fault,
-    taken,
-)
-from recap.models.places import convert
-from recap.models.spelling import Folder, Gguf, Hub, clone_of, read_origin
+from recap.models.origins import INDEX, fingerprint, folder_fault, origin_fault, taken
+from recap.models.places import convert, snapshot
+from recap.models.spelling import CARD, Folder, Gguf, Hub, clone_of, read_origin
 from recap.render import Renderer
 from recap.rows import atomic_directory, write_json
 from recap.types.origins import PROVENANCE, OriginFile, Provenance
-
-CARD = "README.md"
 
 
 def obtain(origin: str, out: Path, *, reasons: bool) -> None:
@@ -84,18 +74,10 @@ def _take(origin: str, clone: Path) -> tuple[Path, Provenance]:
 def _download(hub: Hub) -> Path:
     """The model in the cache of downloaded models, which all clones share."""
     os.environ["HF_HUB_OFFLINE"] = "0"  # the one place that may look at the network
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(
-            snapshot_download(
-                hub.name,
-                revision=hub.revision,
-                allow_patterns=[*FILES, CARD],
-                ignore_patterns=list(SECOND_COPIES),
-            )
-        )
+        return snapshot(hub)
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(

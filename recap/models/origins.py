@@ -14,11 +14,17 @@ from typing import Any
 
 from recap.models.digests import folder_digest, sha256_of
 from recap.models.gguf_header import gguf_fault
-from recap.models.spelling import Folder, Gguf, Hub, OriginError, clone_of, read_origin
+from recap.models.spelling import (
+    FILES,
+    SECOND_COPIES,
+    Folder,
+    Gguf,
+    Hub,
+    OriginError,
+    clone_of,
+    read_origin,
+)
 
-FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
-SECOND_COPIES = ("*/*", "consolidated*.safetensors")
-"""The same weights in another layout: the hub's ``*`` crosses folders (original/, onnx/)."""
 INDEX = "model.safetensors.index.json"
 DOCUMENTS = ("config.json", "tokenizer_config.json", "tokenizer.json", INDEX)
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")

@@ -14,7 +14,17 @@ from pathlib import Path
 
 from recap.errors import ModelError
 from recap.models.digests import sha256_of
-from recap.models.spelling import Folder, Gguf, Hub, OriginError, clone_of, read_origin
+from recap.models.spelling import (
+    CARD,
+    FILES,
+    SECOND_COPIES,
+    Folder,
+    Gguf,
+    Hub,
+    OriginError,
+    clone_of,
+    read_origin,
+)
 from recap.rows import read_json
 from recap.runtime.locks import STATE, exclusive
 from recap.types.origins import PROVENANCE, Provenance
@@ -54,17 +64,31 @@ def weights_folder(directory: Path) -> Path:
 
 
 def hub_folder(hub: Hub, directory: Path) -> Path:
-    """The snapshot in the cache of downloaded models; raises ModelError when it is not there."""
-    from huggingface_hub import snapshot_download
+    """The model in the cache of downloaded models; raises ModelError when it is not whole there."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(hub.name, revision=hub.revision, local_files_only=True))
+        return snapshot(hub, local_files_only=True)
     except LocalEntryNotFoundError:
         raise ModelError(
             f"Expected the weights of {directory} in the cache of downloaded models, found none. "
             f"`hf download {hub.name} --revision {hub.revision}` fetches them again."
         ) from None
+
+
+def snapshot(hub: Hub, *, local_files_only: bool = False) -> Path:
+    """The files of a hub model that are used, in the cache that all clones share."""
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            hub.name,
+            revision=hub.revision,
+            allow_patterns=[*FILES, CARD],
+            ignore_patterns=list(SECOND_COPIES),
+            local_files_only=local_files_only,
+        )
+    )
 
 
 def converted_folder(clone: Path, sha256: str) -> Path:

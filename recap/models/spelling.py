@@ -1,6 +1,6 @@
 """How an origin is spelled: a folder, a GGUF file, a package's GGUF file, a hub model at a commit.
 
-Leaves out what is in them: recap/models/origins.py.
+Also which files of a model are taken. Leaves out their content: recap/models/origins.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 PACKAGE = re.compile(
     r"package:(?P<package>[\w.-]+)/(?P<file>[\w./-]+\.gguf)@(?P<sha256>[0-9a-f]{64})"
 )
+FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+SECOND_COPIES = ("*/*", "consolidated*.safetensors")
+"""The same weights in another layout: the hub's ``*`` crosses folders (original/, onnx/)."""
+CARD = "README.md"
 FORMS = (
     "a model folder, a .gguf file, a package's file (package:NAME/FILE.gguf@<sha256>) or a hub "
     "model pinned to a commit (org/name@<40 hex digits>)"

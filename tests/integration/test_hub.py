@@ -22,8 +22,9 @@ from recap.microworld.pretraining import make_model
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models.gguf_header import ARCHITECTURES, BLOCKS
 from recap.models.hub import obtain
-from recap.models.origins import FILES, SECOND_COPIES, fingerprint
+from recap.models.origins import fingerprint
 from recap.models.places import weights_folder
+from recap.models.spelling import FILES, SECOND_COPIES
 from recap.models.weights import load_model, save_model
 from recap.params.whole import read_params
 from recap.rows import read_json
@@ -237,21 +238,25 @@ def test_a_pinned_hub_model_is_downloaded(folder: Path, hub: str, tmp_path: Path
     (weights,) = record.files
     assert (weights.name, weights.sha256) == ("model.safetensors", None)
     assert weights.size == (folder / "model.safetensors").stat().st_size
-    asked = (
+    found = asked(tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert contents(Path(found.stdout.strip())) == wanted(folder)
+    shutil.rmtree(tmp_path / ".cache")
+    assert f"`hf download org/name --revision {REVISION}` fetches them again." in (
+        asked(tmp_path).stderr
+    )
+
+
+def asked(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Where the weights of the policy in ``folder`` lie, as a later stage finds them."""
+    code = (
         "from pathlib import Path; from recap.models.places import weights_folder;"
         "print(weights_folder(Path('models/policy')))"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=True,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"},
-    ).stdout.strip()  # fmt: skip
-    assert contents(Path(found)) == wanted(folder)
-    shutil.rmtree(tmp_path / ".cache")
-    gone = subprocess.run(
-        [sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(folder), "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
-    assert f"`hf download org/name --revision {REVISION}` fetches them again." in gone.stderr
 
 
 def test_a_revision_that_the_hub_does_not_know(hub: str, tmp_path: Path) -> None:
@@ -276,20 +281,20 @@ def make_gguf(path: Path) -> dict[str, torch.Tensor]:
     writer.add_head_count_kv(2)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(8)
-    words = ["<unk>", "<s>", "</s>", "a", "b", "ab"]
+    words = ["<unk>", "<s>", "</s>", "a", "b", "ab", "ba"]
     writer.add_vocab_size(len(words))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(words)
-    writer.add_token_types([3, 3, 3, 1, 1, 1])
-    writer.add_token_merges(["a b"])
+    writer.add_token_types([3, 3, 3, 1, 1, 1, 1])
+    writer.add_token_merges(["a b", "b a"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_chat_template("{{ messages[0].content }}")
     torch.manual_seed(0)
     shapes = {
-        "token_embd": (6, 16), "output_norm": (16,), "output": (6, 16),
+        "token_embd": (7, 16), "output_norm": (16,), "output": (7, 16),
         "blk.0.attn_norm": (16,), "blk.0.attn_q": (16, 16), "blk.0.attn_k": (16, 16),
         "blk.0.attn_v": (16, 16), "blk.0.attn_output": (16, 16), "blk.0.ffn_norm": (16,),
         "blk.0.ffn_gate": (24, 16), "blk.0.ffn_up": (24, 16), "blk.0.ffn_down": (16, 24),

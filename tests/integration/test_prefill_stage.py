@@ -102,7 +102,7 @@ def test_an_evaluation_source_thinks_again_about_some_prompts(project: Path) -> 
 
 @pytest.mark.slow
 def test_a_source_that_verifies_nothing_fails_the_stage(project: Path) -> None:
-    write_params(project, {})
+    write_params(project, {"prefill.guardian_threshold": 1.0})  # no answer is that unsafe
     done = run(project, "harmful", pool="data/pools/none.jsonl")
     assert done.returncode == 2
     said = "DataError: Expected 80% of the thoughts of 'harmful' to be verified, got 0 of 3 ("
