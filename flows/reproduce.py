@@ -20,7 +20,7 @@ from flows.graph import read_graph
 from flows.mirror import Mirror
 from flows.schedule import Future, Schedule, Unit, duration
 from flows.stage_run import StageFailed, StageRun, run_stage
-from recap.cli.preflight import check_run
+from recap.cli.preflight import prepare_run
 from recap.errors import PipelineError
 from recap.pipeline.graph import Pipeline
 from recap.rows import write_json
@@ -55,7 +55,7 @@ def reproduce(workers: Workers = 2) -> list[str]:
     """
     end_with_worker()
     root = Path.cwd()
-    check_run(root)
+    prepare_run(root)
     with sole_run(root):
         pipeline = read_graph(root)
         stale = list(pipeline.stale())

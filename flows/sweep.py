@@ -20,7 +20,7 @@ from flows.graph import read_graph
 from flows.mirror import Mirror
 from flows.schedule import Future, Schedule, Unit, duration
 from flows.stage_run import StageRun, run_stage
-from recap.cli.preflight import check_run
+from recap.cli.preflight import prepare_run
 from recap.errors import PipelineError
 from recap.pipeline.graph import Pipeline
 from recap.runtime.locks import sole_run
@@ -62,7 +62,7 @@ def sweep(workers: Workers = 2, axes: Axes = (), seeds: Seeds = ()) -> list[str]
     """
     end_with_worker()
     root = Path.cwd()
-    check_run(root)
+    prepare_run(root)
     project, ledger = read_project(root), Ledger(root / LEDGER)
     cells = project.design.cells(axes, seeds)
     if not make_plan(project, ledger, cells, ()).left():

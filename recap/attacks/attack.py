@@ -85,6 +85,11 @@ class Attack(ABC):
         """The most contexts that the attack yields at once; it sets the size of a block."""
         return 1
 
+    @property
+    def answers(self) -> int:
+        """About how many answers it asks for in all; the time left is told by it."""
+        return self.width
+
     @abstractmethod
     def talk(self, case: Case) -> Talk:
         """The conversation about one case."""

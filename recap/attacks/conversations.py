@@ -41,6 +41,11 @@ class Block:
     decoding: Decoding
     members: tuple[tuple[Case, int], ...]
 
+    @property
+    def effort(self) -> int:
+        """Answers that it asks for, about."""
+        return len(self.members) * self.attack.answers
+
 
 def run_attacks(
     selections: Sequence[Selection],
@@ -60,16 +65,19 @@ def run_attacks(
     blocks = [block for each in selections for block in _blocks(each, renderer, settings)]
     progress = Progress("prompt", sum(len(block.members) for block in blocks))
     completions: list[Completion] = []
-    done = 0
+    done, behind = 0, 0
+    ahead = sum(block.effort for block in blocks)
     for block in blocks:
         made = None if journal is None else journal.find(block.name)
         if made is None:
             made = _hold(block, renderer, sampler, selector, seed)
+            behind += block.effort
             if journal is not None:
                 journal.add(block.name, made)
         completions += made
         done += len(block.members)
-        progress.step(done, block.benchmark.name)
+        ahead -= block.effort
+        progress.step(done, block.benchmark.name, effort=(behind, ahead))
     order: dict[str, int] = {each.benchmark.name: place for place, each in enumerate(selections)}
     # stable: prompts and samples keep the order in which they were drawn
     return sorted(completions, key=lambda row: (order[row.benchmark], row.place))

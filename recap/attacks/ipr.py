@@ -17,6 +17,11 @@ class IterativePrefillReset(Attack):
 
     name = "ipr"
 
+    @property
+    def answers(self) -> int:
+        """One each round."""
+        return self.settings.ipr_rounds
+
     def talk(self, case: Case) -> Talk:
         """One context at a time, each built on the policy's last answer."""
         (thought,) = case.prefills

@@ -24,6 +24,11 @@ class Search(Attack):
         """All candidates at once."""
         return max(self.settings.search_budgets)
 
+    @property
+    def answers(self) -> int:
+        """The candidates, and one more at least."""
+        return self.width + 1
+
     def talk(self, case: Case) -> Talk:
         """All candidates once, then the resets of the candidates that some budget chooses."""
         parts = [self.cut(thought) for thought in case.prefills[: self.width]]

@@ -22,6 +22,11 @@ class SelfPrefill(Attack):
         """All clean answers at once."""
         return self.settings.self_samples
 
+    @property
+    def answers(self) -> int:
+        """The candidates, and one more at least."""
+        return self.width + 1
+
     def talk(self, case: Case) -> Talk:
         """The clean prompt several times, then the first words of the worst thought."""
         clean = self.renderer.prompt(case.record.prompt)

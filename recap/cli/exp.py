@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recap.errors import DataError, PipelineError
+from recap.models.fingerprints import record_fingerprints
+from recap.params.whole import read_params
 from recap.pipeline.derived import derived_config
 from recap.rows import atomic_path
 from recap.runtime.child import start
@@ -34,6 +36,7 @@ def experiment(root: Path, arguments: Sequence[str]) -> int:
     busy = "Expected no other experiment under way here, but process {pid} runs one. Wait for it."
     with exclusive(folder.with_suffix(".lock"), busy=busy):
         take_over(root, folder)
+        record_fingerprints(folder, read_params(folder / "params.yaml"))
         return _dvc_exp(folder, arguments)
 
 

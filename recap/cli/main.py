@@ -52,12 +52,12 @@ def run(
             raise ParameterError("Expected --profile debug without --seed: it has params.yaml's.")
         run_python("-m", "recap.cli.debug")
         return
-    from recap.cli.preflight import check_run
+    from recap.cli.preflight import prepare_run
     from recap.pipeline.graph import read_pipeline
     from recap.pipeline.lock import read_commit
     from recap.runtime.locks import sole_run
 
-    check_run(ROOT)
+    prepare_run(ROOT)
     with sole_run(ROOT):  # first, so that no seed is written during another run
         pass
     if missing := read_commit(ROOT).missing:
@@ -78,10 +78,10 @@ def plan() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from recap.cli.preflight import check_run
+    from recap.cli.preflight import prepare_run
     from recap.pipeline.graph import read_pipeline
 
-    check_run(ROOT)
+    prepare_run(ROOT)
     pipeline = read_pipeline(ROOT)
     stale, changed = pipeline.stale(), len(pipeline.changed())
     if not stale:

@@ -12,10 +12,10 @@ from typing import Any
 
 from recap.benchmarks.declared import benchmarks
 from recap.errors import ParameterError
+from recap.models.fingerprints import record_fingerprints
 from recap.models.origins import origin_fault
 from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
-from recap.pipeline.lock import read_lineage
 from recap.runtime.child import start
 from recap.sweeps.design import sweep_design
 
@@ -47,6 +47,13 @@ def check_run(root: Path) -> Params:
     return params
 
 
+def prepare_run(root: Path) -> Params:
+    """As ``check_run``; DVC is then told what the local origins hold now."""
+    params = check_run(root)
+    record_fingerprints(root, params)
+    return params
+
+
 def _check_registered(root: Path) -> None:
     """Raise ParameterError for a judge, a loader or a reward that is not registered."""
     child = start(["-m", "recap.cli.names"], cwd=root, stderr=subprocess.PIPE)
@@ -61,11 +68,8 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
         "models": dict(params.models.origins),
         "sources": dict(params.sources.origins),
     }
-    taken = _taken(root) if any(origins.values()) else {}
     for section, named in origins.items():
         for name, origin in named.items():
-            if taken.get(f"{section}@{name}") == origin and (root / "models" / name).is_dir():
-                continue  # DVC has imported it already and does not look again
             thinks = name not in WITHOUT_THOUGHTS
             fault = origin_fault(
                 root,
@@ -100,14 +104,3 @@ def _longest(params: Params, name: str) -> int:
         max(given) + max([attack.max_tokens, *own]),
         thought,
     )
-
-
-def _taken(root: Path) -> dict[str, str]:
-    """Stage -> the origin of its model in dvc.lock."""
-    found = {}
-    for stage, entry in read_lineage(root).stages.items():
-        section, _, name = stage.partition("@")
-        values = entry.get("params", {}).get("params.yaml", {}).get(section) or {}
-        if section in ("models", "sources") and name in values.get("origins", {}):
-            found[stage] = values["origins"][name]
-    return found

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from recap.judges.judge import Judge, Means, Opinion
 from recap.judges.questions import RUBRIC
+from recap.models.places import weights_folder
 from recap.types.attacks import Completion
 from recap.types.row import Domain, Label
 
@@ -92,7 +93,7 @@ class RubricJudge(Judge):
 def weights_sha(directory: Path) -> str:
     """One hash of all weight files, in the order of their names."""
     digests = []
-    for path in sorted(directory.glob("*.safetensors")):
+    for path in sorted(weights_folder(directory).glob("*.safetensors")):
         with path.open("rb") as stream:
             digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()

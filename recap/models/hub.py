@@ -1,78 +1,110 @@
-"""Models that are not made here: a local folder, or a hub model pinned to one commit.
+"""Takes a model that is not made here: small files are copied, weights stay where they are.
 
-Only what a safetensors model needs is taken: configuration, tokenizer, template, weights; no
-pickles and no code. The folder appears complete or not at all. Leaves out following a branch: what
-it points to may change behind DVC's back.
+The folder appears complete or not at all. Leaves out following a branch of the hub: what it points
+to may change behind DVC's back.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import re
 import shutil
 from pathlib import Path
 
 from recap.errors import ModelError
-from recap.models.origins import PINNED, folder_fault
+from recap.models.digests import sha256_of
+from recap.models.gguf_header import read_header
+from recap.models.origins import INDEX, fingerprint, folder_fault, origin_fault, taken
+from recap.models.places import convert, snapshot
+from recap.models.spelling import CARD, Folder, Gguf, Hub, clone_of, read_origin
 from recap.params.models import Reasoning
 from recap.render import Renderer
-from recap.rows import atomic_directory
-
-FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
-SECOND_COPIES = ("*/*", "consolidated*.safetensors")
-"""The same weights in another layout: the hub's ``*`` crosses folders (original/, onnx/)."""
+from recap.rows import atomic_directory, write_json
+from recap.types.origins import PROVENANCE, OriginFile, Provenance
 
 
 def obtain(origin: str, out: Path, reasoning: Reasoning | None) -> None:
-    """Put the model of ``origin`` at ``out``: a folder's path, or ``org/name@<40 hex digits>``.
+    """Put the model of ``origin`` at ``out``, with a record of where its weights lie.
 
     ``reasoning``: the tags between which it has to think, ``None`` where it need not. Raises
     ModelError when the origin cannot be had or is not such a model, RenderError when its template
     cannot be rendered; ``out`` is then as before.
     """
+    clone = clone_of(Path.cwd())
+    _refuse(origin_fault(clone, origin, reasoning))
+    found = read_origin(clone, origin)
+    folder = _whole_folder(found, clone)
+    _refuse(folder_fault(folder, origin, reasoning))  # a hub model, and what a file was made into
     with atomic_directory(out) as part:
-        pinned = PINNED.fullmatch(origin)
-        if pinned:
-            _download(pinned["name"], pinned["revision"], part)
-        else:
-            _copy(Path(origin), part)
-        if fault := folder_fault(part, origin, reasoning):
-            raise ModelError(
-                f"{fault[0].upper()}{fault[1:]}. Mend the model, or name another origin."
-            )
+        for path in taken(folder):
+            if path.suffix != ".safetensors" and path.name != INDEX:
+                shutil.copyfile(path, part / path.name)
+        write_json(part / PROVENANCE, _record(origin, found, folder, clone))
         if reasoning is not None:
             Renderer.from_dir(part, reasoning).prompt("what is this ?")
 
 
-def _download(name: str, revision: str, part: Path) -> None:
+def _refuse(fault: str | None) -> None:
+    if fault:
+        raise ModelError(f"{fault[0].upper()}{fault[1:]}. Mend the model, or name another origin.")
+
+
+def _whole_folder(found: Hub | Gguf | Folder, clone: Path) -> Path:
+    """Where the model lies, downloaded or converted if need be."""
+    if isinstance(found, Gguf):
+        return convert(found, sha256_of(found.path, clone), clone)
+    return found.path if isinstance(found, Folder) else _download(found)
+
+
+def _record(origin: str, found: Hub | Gguf | Folder, folder: Path, clone: Path) -> Provenance:
+    if isinstance(found, Gguf):
+        sha256 = sha256_of(found.path, clone)
+        file = OriginFile(name=found.path.name, size=found.path.stat().st_size, sha256=sha256)
+        licence = read_header(found.path).licence or _package_licence(found.package)
+        return Provenance(origin=origin, revision=sha256, licence=licence, files=(file,))
+    files = tuple(
+        OriginFile(
+            name=path.name,
+            size=path.stat().st_size,
+            sha256=sha256_of(path, clone) if isinstance(found, Folder) else None,
+        )
+        for path in taken(folder)
+        if path.suffix == ".safetensors"
+    )
+    revision = found.revision if isinstance(found, Hub) else fingerprint(clone, origin)
+    assert revision is not None, "a folder has a fingerprint"
+    licence = _card_licence(folder / CARD)
+    return Provenance(origin=origin, revision=revision, licence=licence, files=files)
+
+
+def _download(hub: Hub) -> Path:
+    """The model in the cache of downloaded models, which all clones share."""
     os.environ["HF_HUB_OFFLINE"] = "0"  # the one place that may look at the network
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        snapshot_download(
-            name,
-            revision=revision,
-            local_dir=part,
-            allow_patterns=list(FILES),
-            ignore_patterns=list(SECOND_COPIES),
-        )
+        return snapshot(hub)
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"Expected to download {name} at {revision} from the hub, got: {reason} Check name, "
-            "revision and connection, or copy the model to a folder and name that."
+            f"Expected to download {hub.name} at {hub.revision} from the hub, got: {reason} Check "
+            "name, revision and connection, or copy the model to a folder and name that."
         ) from error
-    shutil.rmtree(part / ".cache", ignore_errors=True)
 
 
-def _copy(directory: Path, part: Path) -> None:
-    if not directory.is_dir():
-        raise ModelError(
-            f"Expected a model folder or a pinned hub model (org/name@<40 hex digits>), got "
-            f"'{directory}', which is neither. Correct the origin in params.yaml."
-        )
-    for pattern in FILES:
-        for file in directory.glob(pattern):
-            if any(file.match(second) for second in SECOND_COPIES[1:]):
-                continue
-            shutil.copyfile(file, part / file.name)
+def _card_licence(card: Path) -> str | None:
+    """The licence in the head of a model card."""
+    if not card.is_file():
+        return None
+    head = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8"), re.DOTALL)
+    said = re.search(r"^license: *[\"']?([^\s\"']+)", head[1], re.MULTILINE) if head else None
+    return said[1] if said else None
+
+
+def _package_licence(package: str | None) -> str | None:
+    if package is None:
+        return None
+    metadata = importlib.metadata.metadata(package)
+    fields = (field for field in ("License-Expression", "License") if field in metadata)
+    return next((metadata[field] for field in fields), None)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import ModelError
+from recap.models.places import weights_folder
 from recap.rows import atomic_directory
 
 if TYPE_CHECKING:
@@ -48,13 +49,14 @@ def load_scorer(directory: Path) -> PreTrainedModel:
 def _load(directory: Path, dtype: str) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
-    if not (directory / "config.json").is_file() or not any(directory.glob("*.safetensors")):
+    folder = weights_folder(directory)
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise ModelError(
             f"Expected a model with safetensors weights at {directory}, found none. "
             "Run the stage that makes it, or correct the path."
         )
     model = AutoModelForCausalLM.from_pretrained(
-        directory, dtype=dtype, local_files_only=True, use_safetensors=True
+        folder, dtype=dtype, local_files_only=True, use_safetensors=True
     )
     return model.eval()
 

@@ -46,7 +46,7 @@ THINK = Reasoning(open="<think>", close="</think>")
 class Models(Section):
     """The origin of policy and guardian, and how the policy and its sources mark a thought.
 
-    ``origins``: a local folder, or a hub model pinned to a commit (``org/name@<40 hex digits>``).
+    ``origins``: a local folder, a GGUF file or a hub model pinned to a commit (docs/models.md).
     Models without an origin are trained from scratch, with the Llama architecture below.
     """
 

@@ -9,18 +9,20 @@ are kept whole: training and attacks cut them to their own length.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
-from recap.errors import ParameterError, choices
+from recap.errors import DataError, ParameterError, choices
 from recap.params.prefill import Prefilling
 from recap.params.seeds import derive_seed
 from recap.prefill.verify import Thought, verify
 from recap.render import Renderer
-from recap.runtime.progress import Progress
+from recap.runtime.progress import Progress, Redraws
 from recap.sampling.sampler import Sampler
 from recap.scoring.yes_no import Guardian
 from recap.types.prompts import Intent, Prefill, PromptRecord
 from recap.types.rollouts import Decoding
+from recap.types.row import Domain
 from recap.types.sources import SOURCES, SourceRole
 
 NEVER_PREFILLED = "-jailbreak"
@@ -62,6 +64,22 @@ def sample_prefills(
     return sample_thoughts(name, source.intent, asked, sampler, renderer, guardian, section, seed)
 
 
+def check_verified(name: str, prefills: Sequence[Prefill], least: float) -> None:
+    """Raise DataError, with the reasons counted, if too small a share is verified.
+
+    ``least`` is ``validate.min_verified_prefills``. A source that is asked nothing passes.
+    """
+    rejected = Counter(each.rejected for each in prefills if each.rejected is not None)
+    verified = len(prefills) - rejected.total()
+    if prefills and round(verified / len(prefills), 4) < least:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in rejected.most_common())
+        raise DataError(
+            f"Expected {least:.0%} of the thoughts of '{name}' to be verified, got {verified} of "
+            f"{len(prefills)} ({reasons}). Look at the file of prefills; name another model under "
+            "sources.origins, or change prefill.attempts or validate.min_verified_prefills."
+        )
+
+
 def sample_pool(
     name: str,
     records: Sequence[PromptRecord],
@@ -71,17 +89,19 @@ def sample_pool(
     section: Prefilling,
     seed: int,
     *,
+    domains: Collection[Domain],
     prompts: int,
     thoughts: int,
 ) -> list[Prefill]:
     """Further thoughts about evaluation prompts, prompt by prompt in the records' order.
 
+    ``domains``: the prompts about which some benchmark reads them; none are drawn about others.
     An evaluation source thinks ``thoughts`` times about ``prompts`` of its prompts, drawn by the
     seed: the first of these is the prefill that it has anyway, the rest are here. A training source
     thinks once about each of its domains' evaluation prompts.
     """
     source = find_source(name)
-    asked = [r for r in records if r.split == "eval" and fits(source, r)]
+    asked = [r for r in records if r.split == "eval" and r.domain in domains and fits(source, r)]
     if source.split == "eval":
         generator = random.Random(derive_seed(seed, "pool", name))
         places = sorted(generator.sample(range(len(asked)), min(prompts, len(asked))))
@@ -106,7 +126,7 @@ def sample_thoughts(
     them: as in ``sample_prefills``.
     """
     decoding = Decoding(section.temperature, section.top_p, section.max_tokens)
-    progress = Progress("thought", len(asked))
+    progress, draws = Progress("thought", len(asked)), Redraws(section.attempts)
     prefills: dict[int, Prefill] = {}
     todo = list(range(len(asked)))
     for attempt in range(section.attempts):
@@ -125,8 +145,11 @@ def sample_thoughts(
         reasons = verify(thoughts, intent, guardian, section.guardian_threshold, renderer.markers)
         for place, thought, reason in zip(todo, thoughts, reasons, strict=True):
             prefills[place] = _prefill(thought, reason, name, intent, renderer)
-        todo = [place for place, reason in zip(todo, reasons, strict=True) if reason]
-        progress.step(len(asked) - len(todo), f"verified, attempt {attempt + 1}")
+        failed = [place for place, reason in zip(todo, reasons, strict=True) if reason]
+        effort = draws.after_round(len(todo), len(failed))
+        todo = failed
+        note = f"verified, attempt {attempt + 1}"
+        progress.step(len(asked) - len(todo), note, effort=effort)
     return [prefills[place] for place in range(len(asked))]
 
 

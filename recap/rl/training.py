@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Protocol
 
 from recap.errors import SpaceError
+from recap.models.places import weights_folder
 from recap.models.weights import snapshot_directory
 from recap.rl import processes
 from recap.rl.checkpoint import CheckpointFolder, TrainingState
@@ -110,7 +111,8 @@ def run_updates(
 def check_space(weights: Path, places: list[Path], *, snapshots: int) -> None:
     """Raise SpaceError unless every place has room for states, snapshots and the result."""
     copies = STATES_ON_DISK + 2 * snapshots
-    needed = copies * sum(path.stat().st_size for path in weights.glob("*.safetensors"))
+    files = weights_folder(weights).glob("*.safetensors")
+    needed = copies * sum(path.stat().st_size for path in files)
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(place).free

@@ -20,16 +20,34 @@ class Progress:
         self._noun, self._total, self._first = noun, total, done
         self._start = self._last = time.monotonic()
 
-    def step(self, done: int, note: str = "") -> None:
-        """Print a line if the last one is some seconds old, or if all pieces are done."""
+    def step(self, done: int, note: str = "", *, effort: tuple[float, float] | None = None) -> None:
+        """Print a line if the last one is some seconds old, or if all pieces are done.
+
+        ``effort``: the work behind and ahead, where it is not in proportion to the pieces.
+        """
         now = time.monotonic()
         if now - self._last < INTERVAL and done < self._total:
             return
         self._last = now
-        rate = (now - self._start) / max(done - self._first, 1)
-        left = rate * (self._total - done)
+        behind, ahead = effort or (done - self._first, self._total - done)
+        left = (now - self._start) / behind * ahead if behind else 0.0
         text = f"{self._noun} {done}/{self._total}  {note}".rstrip()
         print(f"{text}  {_duration(left)} left" if left else text, file=sys.stderr, flush=True)
+
+
+class Redraws:
+    """The draws behind and ahead where what fails is drawn again, round by round."""
+
+    def __init__(self, rounds: int) -> None:
+        """``rounds``: how often a piece is drawn at most."""
+        self._rounds, self._behind = rounds, 0
+
+    def after_round(self, drawn: int, failed: int) -> tuple[float, float]:
+        """The effort once ``failed`` of the ``drawn`` are left; later rounds fail as often."""
+        self._rounds -= 1
+        self._behind += drawn
+        ahead = sum(failed * (failed / drawn) ** number for number in range(self._rounds))
+        return self._behind, ahead
 
 
 def _duration(seconds: float) -> str:

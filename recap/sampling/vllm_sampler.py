@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import ModelError, ParameterError
+from recap.models.places import weights_folder
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
@@ -158,7 +159,7 @@ class VllmSampler:
         # vLLM seeds this process's generators when it starts; whoever trains here has seeded them.
         with torch.random.fork_rng():
             self._engine = LLM(
-                model=str(self._model_dir),
+                model=str(weights_folder(self._model_dir)),
                 dtype="auto" if on_gpu else "float32",
                 max_model_len=self._context,
                 max_num_seqs=self._batch_size,

@@ -17,7 +17,7 @@ from recap.errors import DataError
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.rewards.math import math_reward
-from recap.runtime.progress import Progress
+from recap.runtime.progress import Progress, Redraws
 from recap.sampling.sampler import Sampler
 from recap.types.prompts import Prefill, PromptRecord
 from recap.types.rollouts import Decoding
@@ -86,7 +86,7 @@ def own_solutions(
     reward it with 1; the thought is not checked.
     """
     math = [record for record in records if record.domain == "math"]
-    progress = Progress("solution", len(math))
+    progress, draws = Progress("solution", len(math)), Redraws(attempts)
     solved: dict[str, Trace] = {}
     for attempt in range(attempts):
         todo = [record for record in math if record.id not in solved]
@@ -102,7 +102,8 @@ def own_solutions(
             thought, response, _, _ = renderer.split(sample.token_ids)
             if response and math_reward(record, response) == 1.0:
                 solved[record.id] = Trace(record, thought, response)
-        progress.step(len(solved), f"correct, attempt {attempt + 1}")
+        effort = draws.after_round(len(todo), len(math) - len(solved))
+        progress.step(len(solved), f"correct, attempt {attempt + 1}", effort=effort)
     return [solved[record.id] for record in math if record.id in solved]
 
 

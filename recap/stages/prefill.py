@@ -23,7 +23,13 @@ def main(
     pool: Annotated[Path, typer.Option(help="Row file of thoughts that only attacks read.")],
 ) -> None:
     """Sample and verify the thoughts of SOURCE."""
-    from recap.prefill.source import find_source, sample_pool, sample_prefills
+    from recap.prefill.pools import pool_domains
+    from recap.prefill.source import (
+        check_verified,
+        find_source,
+        sample_pool,
+        sample_prefills,
+    )
     from recap.render import Renderer
     from recap.sampling.sampler import open_sampler
     from recap.scoring.guardian import load_guardian
@@ -40,14 +46,17 @@ def main(
         params.seed,
     )
     prefills = sample_prefills(source, records[find_source(source).split], *with_it)
+    write_rows(out, prefills)  # first, to be looked at
+    check_verified(source, prefills, params.validation.min_verified_prefills)
+    attacked_with = (*params.attack.benchmarks, *params.dynamics.benchmarks)
     further = sample_pool(
         source,
         records["eval"],
         *with_it,
+        domains=pool_domains(source, attacked_with, params.attack.transfer_sources),
         prompts=params.attack.search_prompts,
         thoughts=max(params.attack.search_budgets),
     )
-    write_rows(out, prefills)
     write_rows(pool, further)
 
 

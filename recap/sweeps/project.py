@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from recap.models.fingerprints import record_fingerprints
 from recap.params.document import read_document, refuse_conflicts
 from recap.params.whole import Params, read_params
 from recap.pipeline.derived import derived_config
@@ -99,12 +100,13 @@ class Project:
 
 
 def read_project(root: Path) -> Project:
-    """The sweep that the clone's files define; writes nothing.
+    """The sweep that the clone's files define; writes nothing but fingerprints of origins.
 
     Raises ParameterError if params.yaml has no sweep or an invalid one.
     """
     refuse_conflicts(root)
     params = read_params(root / "params.yaml")
+    record_fingerprints(root, params)
     design = sweep_design(params)
     pipeline = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
     kept = (*SHARED_STAGES, *CELL_STAGES, DYNAMICS)
@@ -124,7 +126,7 @@ def write_project(project: Project) -> Path:
     """
     folder, files = project.folder, project.files()
     _write(folder / "params.yaml", _yaml(project.params))
-    read_params(folder / "params.yaml")
+    record_fingerprints(folder, read_params(folder / "params.yaml"))
     for path, text in files.items():
         _write(folder / path, text)
     for path in (folder / CELLS).iterdir():

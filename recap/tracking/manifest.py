@@ -15,6 +15,7 @@ from pydantic import Field
 from recap.errors import DataError, ModelError
 from recap.pipeline.lock import digest, file_md5
 from recap.types.decisions import GateDecision, VersionEvidence
+from recap.types.origins import PROVENANCE
 from recap.types.results import CellResult
 from recap.types.row import Row
 
@@ -92,7 +93,7 @@ def build_manifest(
 
     Raises ModelError when the directory holds no weights.
     """
-    if not any(policy.glob("*.safetensors")):
+    if not any(policy.glob("*.safetensors")) and not (policy / PROVENANCE).is_file():
         raise ModelError(
             f"Expected safetensors weights in {policy}, found none. Run the stage that trains "
             "the candidate, or name another one under `gate` in params.yaml."

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recap.errors import DataError, ModelError
+from recap.params.models import THINK, Reasoning
 from recap.pipeline.cache import cache_folder, ensure_object
 from recap.render import Renderer
 from recap.rows import read_json
 from recap.sampling.torch_sampler import TorchSampler, load_torch_sampler
-from recap.tracking.history import EVIDENCE, MANIFEST
-from recap.tracking.manifest import Manifest, check_version
+from recap.tracking.history import EVIDENCE, MANIFEST, PROVENANCE
+from recap.tracking.manifest import Manifest, Provenance, check_version
 from recap.tracking.mlmodel import PREFILL, PROMPT, RESPONSE, THOUGHT
 from recap.types.rollouts import Decoding
 
@@ -85,9 +86,17 @@ def _load_pyfunc(path: str) -> Policy:
                     f"manifest, got '{file.path}'. Register a model that has no such file."
                 )
             (Path(folder) / file.path).symlink_to(ensure_object(clone, cache, file.md5, file.path))
-        return Policy(
-            load_torch_sampler(Path(folder), SIDE_BY_SIDE), Renderer.from_dir(Path(folder))
-        )
+        reasoning = _reasoning(read_json(version / PROVENANCE, Provenance).params)
+        renderer = Renderer.from_dir(Path(folder), reasoning)
+        return Policy(load_torch_sampler(Path(folder), SIDE_BY_SIDE), renderer)
+
+
+def _reasoning(params: Mapping[str, str]) -> Reasoning:
+    """The tags that the version was trained with; older versions name none."""
+    return Reasoning(
+        open=params.get("models.reasoning.open", THINK.open),
+        close=params.get("models.reasoning.close", THINK.close),
+    )
 
 
 def _clone() -> Path:

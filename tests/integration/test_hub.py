@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,16 +13,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from huggingface_hub.utils import filter_repo_objects
 
 from recap.errors import ModelError
 from recap.microworld.pretraining import make_model
 from recap.microworld.tokenizer import make_tokenizer
-from recap.models.hub import FILES, SECOND_COPIES, obtain
+from recap.models.gguf_header import ARCHITECTURES, BLOCKS
+from recap.models.hub import obtain
+from recap.models.origins import fingerprint
+from recap.models.places import weights_folder
+from recap.models.spelling import FILES, SECOND_COPIES
 from recap.models.weights import load_model, save_model
 from recap.params.models import THINK
 from recap.params.whole import read_params
+from recap.rows import read_json
+from recap.types.origins import PROVENANCE, OriginFile, Provenance
 
 ROOT = Path(__file__).parents[2]
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -37,6 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(make_model(settings, tokenizer, 1), tokenizer, folder)
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
     (folder / "modeling_own.py").write_text("raise SystemExit")
+    (folder / "README.md").write_text("---\nlanguage: en\nlicense: mit\n---\nA model.\n")
     (folder / "consolidated.safetensors").write_bytes(b"the same again")
     (folder / "original").mkdir()
     (folder / "original/model.safetensors").write_bytes(b"the same again")
@@ -49,11 +59,32 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def wanted(folder: Path) -> dict[str, bytes]:
+    """The files of the model without pickles, code and second copies."""
     return {
         name: data
         for name, data in contents(folder).items()
         if not name.endswith((".bin", ".py")) and "/" not in name and "consolidated" not in name
     }
+
+
+def small(folder: Path) -> dict[str, bytes]:
+    """Those that are copied: no weights, no card."""
+    return {
+        name: data
+        for name, data in wanted(folder).items()
+        if name not in ("model.safetensors", "README.md")
+    }
+
+
+def copied(out: Path) -> dict[str, bytes]:
+    """What was copied to ``out``: everything but the record."""
+    return {name: data for name, data in contents(out).items() if name != PROVENANCE}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests and conversions are kept in the folder that the tests work in."""
+    monkeypatch.chdir(tmp_path)
 
 
 def test_weights_are_fetched_once() -> None:
@@ -68,11 +99,29 @@ def test_weights_are_fetched_once() -> None:
     assert list(taken) == root
 
 
-def test_a_folder_is_taken_without_pickles_and_code(folder: Path, tmp_path: Path) -> None:
-    obtain(str(folder), tmp_path / "models/policy", THINK)
-    assert contents(tmp_path / "models/policy") == wanted(folder)
+def test_a_folder_is_taken_without_weights_pickles_and_code(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "models/policy"
+    obtain(str(folder), out, THINK)
+    assert copied(out) == small(folder)
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["policy"]
-    load_model(tmp_path / "models/policy")
+    weights = (folder / "model.safetensors").read_bytes()
+    record = read_json(out / PROVENANCE, Provenance)
+    assert record == Provenance(
+        origin=str(folder),
+        revision=str(fingerprint(tmp_path, str(folder))),
+        licence="mit",
+        files=(
+            OriginFile(
+                name="model.safetensors",
+                size=len(weights),
+                sha256=hashlib.sha256(weights).hexdigest(),
+            ),
+        ),
+    )
+    assert weights_folder(out) == folder
+    taken, own = load_model(out).state_dict(), load_model(folder).state_dict()
+    assert taken.keys() == own.keys()
+    assert all(torch.equal(taken[name], own[name]) for name in own)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +148,7 @@ def test_an_incomplete_folder_is_refused_and_the_old_model_stays(
     obtain(str(folder), out, THINK)
     with pytest.raises(ModelError, match=message):
         obtain(str(broken), out, THINK)
-    assert contents(out) == wanted(folder)
+    assert copied(out) == small(folder)
 
 
 def test_a_model_that_opens_no_think_block_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -115,7 +164,7 @@ def test_a_model_that_opens_no_think_block_is_refused(folder: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("origin", ["nowhere/to/be/found", "org/name", "org/name@main"])
 def test_an_origin_that_is_neither_folder_nor_pinned(origin: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="a model folder or a pinned hub model"):
+    with pytest.raises(ModelError, match="a package's file"):
         obtain(origin, tmp_path / "policy", THINK)
 
 
@@ -172,18 +221,50 @@ def stage(tmp_path: Path, endpoint: str, origin: str) -> subprocess.CompletedPro
     return subprocess.run(
         [sys.executable, "-m", "recap.stages.models", "policy", "--out", "models/policy"],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path),
-             "HF_ENDPOINT": endpoint},
+        env={
+            "PYTHONPATH": str(ROOT),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "HF_ENDPOINT": endpoint,
+        },
         capture_output=True,
         text=True,
         timeout=120,
-    )  # fmt: skip
+    )
 
 
 def test_a_pinned_hub_model_is_downloaded(folder: Path, hub: str, tmp_path: Path) -> None:
     done = stage(tmp_path, hub, f"org/name@{REVISION}")
     assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "models/policy") == wanted(folder)
+    out = tmp_path / "models/policy"
+    assert copied(out) == small(folder)
+    record = read_json(out / PROVENANCE, Provenance)
+    assert (record.revision, record.licence) == (REVISION, "mit")
+    (weights,) = record.files
+    assert (weights.name, weights.sha256) == ("model.safetensors", None)
+    assert weights.size == (folder / "model.safetensors").stat().st_size
+    found = asked(tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert contents(Path(found.stdout.strip())) == wanted(folder)
+    shutil.rmtree(tmp_path / ".cache")
+    assert f"`hf download org/name --revision {REVISION}` fetches them again." in (
+        asked(tmp_path).stderr
+    )
+
+
+def asked(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Where the weights of the policy in ``folder`` lie, as a later stage finds them."""
+    code = (
+        "from pathlib import Path; from recap.models.places import weights_folder;"
+        "print(weights_folder(Path('models/policy')))"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(folder), "HF_HUB_OFFLINE": "1"},
+    )
 
 
 def test_a_revision_that_the_hub_does_not_know(hub: str, tmp_path: Path) -> None:
@@ -192,3 +273,91 @@ def test_a_revision_that_the_hub_does_not_know(hub: str, tmp_path: Path) -> None
     assert "ModelError: Expected to download org/name at 7654" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.glob("models/*")) == []
+
+
+def make_gguf(path: Path) -> dict[str, torch.Tensor]:
+    """A Llama of one layer as a GGUF file in fp32; its weights under GGUF's names."""
+    import gguf
+
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_license("apache-2.0")
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(16)
+    writer.add_feed_forward_length(24)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(8)
+    words = ["<unk>", "<s>", "</s>", "a", "b", "ab", "ba"]
+    writer.add_vocab_size(len(words))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(words)
+    writer.add_token_types([3, 3, 3, 1, 1, 1, 1])
+    writer.add_token_merges(["a b", "b a"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_chat_template("{{ messages[0].content }}")
+    torch.manual_seed(0)
+    shapes = {
+        "token_embd": (7, 16), "output_norm": (16,), "output": (7, 16),
+        "blk.0.attn_norm": (16,), "blk.0.attn_q": (16, 16), "blk.0.attn_k": (16, 16),
+        "blk.0.attn_v": (16, 16), "blk.0.attn_output": (16, 16), "blk.0.ffn_norm": (16,),
+        "blk.0.ffn_gate": (24, 16), "blk.0.ffn_up": (24, 16), "blk.0.ffn_down": (16, 24),
+    }  # fmt: skip
+    tensors = {name: torch.randn(shape) for name, shape in shapes.items()}
+    for name, tensor in tensors.items():
+        writer.add_tensor(f"{name}.weight", tensor.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return tensors
+
+
+def test_a_gguf_file_is_converted_once(tmp_path: Path) -> None:
+    tensors = make_gguf(tmp_path / "small.gguf")
+    sha256 = hashlib.sha256((tmp_path / "small.gguf").read_bytes()).hexdigest()
+    with pytest.raises(ModelError, match="chat template has neither: it cannot think yet"):
+        obtain("small.gguf", tmp_path / "models/policy", THINK)
+    assert not (tmp_path / ".recap/origins" / sha256).exists()
+    for name in ("guardian", "rubric"):
+        obtain("small.gguf", tmp_path / "models" / name, None)
+    record = read_json(tmp_path / "models/guardian" / PROVENANCE, Provenance)
+    assert (record.revision, record.licence) == (sha256, "apache-2.0")
+    assert {path.suffix for path in (tmp_path / "models").rglob("*.*")} <= {".json", ".jinja"}
+    converted = tmp_path / ".recap/origins" / sha256
+    assert weights_folder(tmp_path / "models/guardian") == converted
+    assert weights_folder(tmp_path / "models/rubric") == converted
+    model = load_model(tmp_path / "models/guardian")
+    assert model.dtype == torch.float32
+    weights = model.state_dict()
+    for name, own in {
+        "model.embed_tokens": "token_embd",
+        "lm_head": "output",
+        "model.layers.0.mlp.down_proj": "blk.0.ffn_down",
+        "model.layers.0.self_attn.v_proj": "blk.0.attn_v",
+    }.items():
+        assert torch.equal(weights[f"{name}.weight"], tensors[own])
+    shutil.rmtree(converted)  # as `make clean` does
+    assert weights_folder(tmp_path / "models/guardian") == converted
+    again = load_model(tmp_path / "models/guardian").state_dict()
+    assert all(torch.equal(again[name], weights[name]) for name in weights)
+    shutil.rmtree(converted)
+    (tmp_path / "small.gguf").write_bytes(b"another")
+    with pytest.raises(ModelError, match=f"with the sha256 {sha256}, got "):
+        weights_folder(tmp_path / "models/guardian")
+
+
+def test_the_tables_of_the_header_are_those_of_the_libraries() -> None:
+    from gguf import GGML_QUANT_SIZES
+    from transformers.integrations.gguf import GGUF_ARCHS
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    assert {int(kind): sizes for kind, sizes in GGML_QUANT_SIZES.items()} == BLOCKS
+    spelled = {"qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe"}
+    known = {spelled.get(name, name.replace("-", "_")) for name in ARCHITECTURES}
+    others = {"general", "tokenizer", "t5", "umt5"}  # no architecture, no decoder
+    assert known == set(GGUF_SUPPORTED_ARCHITECTURES) - others | set(GGUF_ARCHS)

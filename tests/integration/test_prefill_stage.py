@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models.weights import save_model
 from recap.rows import read_rows, write_rows
 from recap.types.prompts import Prefill, PromptRecord
+from tests.parameters import write_params
 from tests.tiny import tiny_llama
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with parameters, two untrained models and a few prompts."""
     folder = tmp_path_factory.mktemp("project")
-    shutil.copy(ROOT / "params.yaml", folder)
+    write_params(folder, {"validate.min_verified_prefills": 0.0})
     tokenizer = make_tokenizer(128)
     for name in ("harmful", "guardian"):
         model = tiny_llama(tokenizer, len(name), max_position_embeddings=128)
@@ -85,20 +84,29 @@ def test_a_row_for_each_prompt_and_the_same_bytes_twice(project: Path) -> None:
 
 @pytest.mark.slow
 def test_an_evaluation_source_thinks_again_about_some_prompts(project: Path) -> None:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["attack"] |= {"search_budgets": [1, 3], "search_prompts": 2}
-    (project / "params.yaml").write_text(yaml.safe_dump(values))
+    few = {"validate.min_verified_prefills": 0.0, "attack.search_budgets": [1, 3]}
+    write_params(project, {**few, "attack.search_prompts": 2})
     assert run(project, "harmful_eval").returncode == 0
     first = (project / "data/prefills/harmful_eval.jsonl").read_bytes()
     pool = read_rows(project / "data/pools/harmful_eval.jsonl", Prefill)
     asked = [p.prompt_id for p in pool]
     assert len(asked) == 4 and asked[0] == asked[1] != asked[2] == asked[3]
     assert len({p.text for p in pool}) > 1
-    values["attack"] |= {"search_budgets": [1], "search_prompts": 3}
-    (project / "params.yaml").write_text(yaml.safe_dump(values))
-    assert run(project, "harmful_eval").returncode == 0
+    write_params(project, {**few, "attack.benchmarks": ["harmful", "prefill", "transfer"]})
+    assert run(project, "harmful_eval").returncode == 0  # no benchmark searches
     assert (project / "data/prefills/harmful_eval.jsonl").read_bytes() == first
     assert read_rows(project / "data/pools/harmful_eval.jsonl", Prefill) == []
+
+
+@pytest.mark.slow
+def test_a_source_that_verifies_nothing_fails_the_stage(project: Path) -> None:
+    write_params(project, {"prefill.guardian_threshold": 1.0})  # no answer is that unsafe
+    done = run(project, "harmful", pool="data/pools/none.jsonl")
+    assert done.returncode == 2
+    said = "DataError: Expected 80% of the thoughts of 'harmful' to be verified, got 0 of 3 ("
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert len(read_rows(project / "data/prefills/harmful.jsonl", Prefill)) == 3
+    assert not (project / "data/pools/none.jsonl").exists()
 
 
 @pytest.mark.parametrize(

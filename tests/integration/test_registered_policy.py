@@ -183,6 +183,18 @@ def test_a_version_holds_an_mlflow_model_and_no_weights(clone: Path) -> None:
     assert [key for key, text in tags if text.startswith(("{", "[")) or len(text) > 500] == []
 
 
+def test_a_version_thinks_between_the_tags_that_it_was_trained_with(clone: Path) -> None:
+    place = artifacts(clone) / "provenance.json"
+    origin = json.loads(place.read_text())
+    assert origin["params"]["models.reasoning.open"] == "<think>"
+    assert origin["params"]["models.reasoning.close"] == "</think>"
+    origin["params"] |= {"models.reasoning.open": "[plan]", "models.reasoning.close": "[/plan]"}
+    place.write_text(json.dumps(origin))
+    policy = load()
+    with pytest.raises(RenderError, match="Expected a prompt without template markers"):
+        policy.predict([{"prompt": "[/plan] sure"}])
+
+
 def test_weights_that_the_cache_lacks_come_from_the_remote(clone: Path, tmp_path: Path) -> None:
     weights = object_path(clone / CACHE, file_md5(clone / WEIGHTS))
     shutil.copytree(clone / ".dvc/cache", tmp_path / "remote")

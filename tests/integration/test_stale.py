@@ -2,7 +2,8 @@
 
 Locks: 1. a change in recap/runtime leaves every stage up to date; 2. a change in one judge makes
 the stages stale that judge, and no other; 3. a new name in the list of one section makes the stages
-of that section stale, and no other. Outputs are stand-ins: only the code and the graph are real.
+of that section stale, and no other; 4. another fingerprint of an origin makes the stages of its
+section stale, and no other. Outputs are stand-ins: only the code and the graph are real.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_project(tmp_path_factory.mktemp("stale") / "clone", text)
     for name in ("recap", "experiments"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for section in ("models", "sources"):
+        (root / "origins" / section).mkdir(parents=True)
     pipeline, params = read_document(root / "dvc.yaml"), read_document(root / "params.yaml")
     for address, stage in expanded(pipeline, params):
         for out in stage["outs"]:
@@ -86,7 +89,7 @@ def test_a_judge_makes_stale_what_judges_and_what_reads_the_verdicts(project: Pa
 def test_each_file_makes_its_own_stages_stale(project: Path) -> None:
     expected = {
         "recap/params/gate.py": {"gate", "report", "register"},
-        "recap/params/validate.py": {"validate"},
+        "recap/params/validate.py": {"validate", "prefill"},
         "recap/rewards/turning.py": {"train"},
         "recap/report/template/page.css": {"report"},
     }
@@ -96,3 +99,13 @@ def test_each_file_makes_its_own_stages_stale(project: Path) -> None:
             for file in expected
         }
     assert found == expected
+
+
+def test_a_mended_origin_makes_the_stages_of_its_section_stale(project: Path) -> None:
+    (project / "origins/sources/harmful").write_text("another digest")
+    try:
+        changed = read_pipeline(project).changed()
+    finally:
+        (project / "origins/sources/harmful").unlink()
+    assert stages(changed) == {"sources"}
+    assert read_pipeline(project).changed() == ()

