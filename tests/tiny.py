@@ -110,6 +110,23 @@ def prefills(source: str) -> list[Prefill]:
     ]
 
 
+def short_prefills(records: list[PromptRecord]) -> dict[str, Prefill]:
+    """A thought of four words for each prompt, by the prompt's id."""
+    return {
+        record.id: Prefill(
+            prompt_id=record.id,
+            text="wait . i should",
+            intent="harmful",
+            source_model="harmful",
+            num_words=4,
+            num_tokens=4,
+            response="",
+            rejected=None,
+        )
+        for record in records
+    }
+
+
 def write_training_inputs(folder: Path) -> None:
     """What the stage ``train`` reads beside its parameters: two models, prompts and prefills."""
     for seed, name in enumerate(("policy", "guardian")):

@@ -17,10 +17,10 @@ from recap.params.prefill import Prefilling
 from recap.params.train import Train
 from recap.render import Renderer
 from recap.rl.cell import CellInputs
-from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord
+from recap.types.prompts import PrefilledPrompt, PromptRecord
 from recap.types.rollouts import Reward
 from tests.bench import training
-from tests.tiny import TOKENIZER, tiny_policy
+from tests.tiny import TOKENIZER, short_prefills, tiny_policy
 
 pytestmark = pytest.mark.integration
 
@@ -31,19 +31,7 @@ RECORDS = [
     for domain in ("harmful", "math")
     for n in range(6)
 ]
-PREFILLS = {
-    record.id: Prefill(
-        prompt_id=record.id,
-        text="wait . i should",
-        intent="harmful",
-        source_model="harmful",
-        num_words=4,
-        num_tokens=4,
-        response="",
-        rejected=None,
-    )
-    for record in RECORDS
-}
+PREFILLS = short_prefills(RECORDS)
 
 
 @pytest.fixture(scope="module")

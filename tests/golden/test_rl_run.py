@@ -33,9 +33,9 @@ from recap.rl.self_prefill import SelfPrefills
 from recap.rl.trainer import RecapTrainer
 from recap.rl.training import run_updates
 from recap.sampling.torch_sampler import TorchSampler
-from recap.types.prompts import Prefill, PromptRecord
+from recap.types.prompts import PromptRecord
 from recap.types.rollouts import Reward
-from tests.tiny import TOKENIZER, tiny_policy
+from tests.tiny import TOKENIZER, short_prefills, tiny_policy
 
 pytestmark = pytest.mark.integration
 
@@ -52,19 +52,7 @@ RECORDS = [
     for domain in ("harmful", "math")
     for n in range(4)
 ]
-PREFILLS = {
-    record.id: Prefill(
-        prompt_id=record.id,
-        text="wait . i should",
-        intent="harmful",
-        source_model="harmful",
-        num_words=4,
-        num_tokens=4,
-        response="",
-        rejected=None,
-    )
-    for record in RECORDS
-}
+PREFILLS = short_prefills(RECORDS)
 
 
 class CountsWanted:
