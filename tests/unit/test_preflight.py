@@ -234,6 +234,7 @@ def test_what_is_not_there_is_refused(changes: dict[str, Any], said: str, here: 
     assert said in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_child_looks_at_the_registered_names(tmp_path: Path) -> None:
     write_params(tmp_path, {"judge.second": "nobody"})
     with pytest.raises(ParameterError, match=r"judge\.second"):
@@ -265,6 +266,7 @@ def test_what_was_taken_once_need_not_be_there_any_more(here: Path) -> None:
         check_run(here)
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_loaded(here: Path) -> None:
     write_params(here, {"models.origins": {"policy": "hub/thinks"}})
     code = (
