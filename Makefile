@@ -73,7 +73,7 @@ quick: $(STAMP)  ## lint, types and the fast tests, for use between two edits (A
 
 .PHONY: brief
 brief:
-	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL pytest -n 2 --dist worksteal -m "not slow and not vllm and not integration" $(ARGS)
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL pytest -n 2 --dist worksteal --hypothesis-profile quick -m "not slow and not vllm and not integration" $(ARGS)
 
 unit: $(STAMP)  ## run the tests that need no finished run (ARGS= goes to pytest)
 	@pytest -n 2 --dist worksteal --ignore tests/acceptance $(ARGS)

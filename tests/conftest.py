@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("recap", deadline=None, max_examples=60)
+settings.register_profile("quick", deadline=None, max_examples=15)  # make quick
 settings.load_profile("recap")  # a busy machine is no failure
 
 TESTS = Path(__file__).parent

@@ -22,6 +22,7 @@ from recap.benchmarks.declared import BENCHMARKS
 from recap.evaluation.rates import span
 from recap.params.whole import Params, read_params
 from recap.rows import read_json, read_rows
+from recap.tracking.versions import read_provenance
 from recap.types.attacks import Completion
 from recap.types.decisions import GateDecision
 from recap.types.prompts import Prefill, PromptRecord
@@ -191,5 +192,6 @@ def test_the_version_says_where_it_comes_from(params: Params) -> None:
         plain = json.dumps(lock, sort_keys=True, separators=(",", ":")).encode()
         assert version.tags["dvc_lock"] == hashlib.sha256(plain).hexdigest()[:16]
     evaluated = hashlib.md5((ROOT / "data/prompts/eval.jsonl").read_bytes()).hexdigest()
-    assert json.loads(version.tags["data"])["data/prompts/eval.jsonl"] == evaluated
-    assert json.loads(version.tags["params"])["seed"] == str(params.seed)
+    provenance = read_provenance(version)
+    assert provenance.data["data/prompts/eval.jsonl"] == evaluated
+    assert provenance.params["seed"] == str(params.seed)

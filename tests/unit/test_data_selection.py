@@ -266,6 +266,7 @@ def test_without_evaluation_prompts_no_training_prompts_are_written(
     assert not Path("eval.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_prepare_loads_nothing_heavy() -> None:
     heavy = "{'torch', 'transformers', 'great_expectations', 'pandas', 'numpy', 'mlflow'}"
     code = f"import sys, recap.stages.prepare; print({heavy} & set(sys.modules))"

@@ -277,6 +277,7 @@ def test_what_is_not_there_is_refused(changes: dict[str, Any], said: str, here: 
     assert said in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_child_looks_at_the_registered_names(tmp_path: Path) -> None:
     write_params(tmp_path, {"judge.second": "nobody"})
     with pytest.raises(ParameterError, match=r"judge\.second"):
@@ -310,6 +311,7 @@ def test_what_an_origin_holds_is_written_down_once_all_is_well(here: Path) -> No
     assert (here / "origins/models/policy").read_text() != before
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_loaded(here: Path) -> None:
     write_params(here, {"models.origins": {"policy": "hub/thinks"}})
     code = (
