@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -26,7 +25,16 @@ from experiments.cells import (
 
 FOLDER = ROOT / ".recap" / "worlds"
 VARIANTS = ("base", "dapo", "recap")
-BENCHMARKS = ("harmful", "jailbreak", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math")
+BENCHMARKS = (
+    "harmful",
+    "jailbreak",
+    "prefill",
+    "hijack",
+    "ipr",
+    "benign",
+    "benign_prefill",
+    "math",
+)
 
 
 def main() -> None:

@@ -59,5 +59,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
     a, b, c = COEFFICIENTS
     for _ in range(STEPS):
         gram = found @ found.mT
-        found = torch.baddbmm(found, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
+        found = torch.baddbmm(
+            found, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), found, beta=a
+        )
     return found if wide else found.mT
