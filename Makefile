@@ -1,6 +1,6 @@
-# make run [SEED=n] [WORKERS=n]   the pipeline, from nothing to a registered model and a report
-# make test [ARGS="-k gate"]      lint, types, import contracts, tests
-# make help                       everything else
+# make run [SEED=n] [WORKERS=n]   run the pipeline: from nothing to a registered model and a report
+# make test [ARGS="-k gate"]      run the linters, type checker, import contracts and tests
+# make help                       list every other target
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,7 +10,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 DEVICE ?= auto
 WORKERS ?= 2
 VENV := $(CURDIR)/.venv
-# Relative: make cannot name a target whose path has a blank. It holds the folder that was installed.
+# Relative, because make cannot name a target whose path has a blank. The file holds the path of the
+# folder that was installed.
 STAMP := .venv/installed
 MOVED := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" ] || echo moved)
 
@@ -28,10 +29,10 @@ unexport PYTHONHOME PYTHONPATH
 
 .PHONY: help install run plan report journey lint types imports quick unit test portable faults bench sweep curve compare deps dag house deploy clean
 
-help:  ## this list
+help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
 
-install: $(STAMP)  ## the environment in .venv (DEVICE=cpu or gpu, PYTHON=)
+install: $(STAMP)  ## create the environment in .venv (DEVICE=cpu or gpu, PYTHON=)
 
 $(STAMP): constraints.txt constraints.gpu.txt pyproject.toml infra/install.py $(MOVED)
 	@test -n "$(PYTHON)" || { echo "Expected Python 3.11 or later, found none. Install it (for instance with pyenv) or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -44,70 +45,75 @@ $(STAMP): constraints.txt constraints.gpu.txt pyproject.toml infra/install.py $(
 .PHONY: moved
 moved: ;
 
-run: $(STAMP)  ## run what is stale, publish, show the results (SEED=n, WORKERS=n)
+run: $(STAMP)  ## run every stale stage, publish and show the results (SEED=n, WORKERS=n)
 	@recap run --workers $(WORKERS) $(if $(SEED),--seed $(SEED))
 
-plan: $(STAMP)  ## what has changed, and what may follow from it
+plan: $(STAMP)  ## list the changes and the stages that may run because of them
 	@recap plan
 
-report: $(STAMP)  ## the last results and where the page lies
+report: $(STAMP)  ## show the last results and the path of the report page
 	@recap report
 
 journey: $(STAMP)  ## write docs/a-rows-journey.md
 	@recap journey
 
-lint: $(STAMP)  ## ruff: rules and format; codespell: words
+lint: $(STAMP)  ## check code (ruff: rules, format) and spelling (codespell)
 	@ruff check .
 	@ruff format --check -q .
 	@codespell *.md *.yaml docs infra recap flows experiments tests
 
-types: $(STAMP)  ## mypy on recap and flows
+types: $(STAMP)  ## check types with mypy
 	@mypy
 
-imports: $(STAMP)  ## who may import whom
+imports: $(STAMP)  ## check that each package imports only the packages it may (import-linter)
 	@lint-imports --no-cache
 
-quick: lint types  ## the checks and the tests for the time between two edits (ARGS= goes to pytest)
-	@pytest -n 2 --dist worksteal -m "not slow and not vllm and not integration" $(ARGS)
+quick: $(STAMP)  ## lint, types and the fast tests, for use between two edits (ARGS= goes to pytest)
+	@$(MAKE) --no-print-directory --jobs 3 lint types brief
 
-unit: $(STAMP)  ## the tests that need no finished run (ARGS= goes to pytest)
+.PHONY: brief
+brief:
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL pytest -n 2 --dist worksteal --hypothesis-profile quick -m "not slow and not vllm and not integration" $(ARGS)
+
+unit: $(STAMP)  ## run the tests that need no finished run (ARGS= goes to pytest)
 	@pytest -n 2 --dist worksteal --ignore tests/acceptance $(ARGS)
 
-test: lint types imports  ## all checks and tests; with a finished run, acceptance too (ARGS= goes to pytest)
+test: lint types imports  ## run all checks and tests; after a finished run also the acceptance tests (ARGS= goes to pytest)
 	@pytest -n 2 --dist worksteal $(ARGS)
 
-portable: $(STAMP)  ## a small pipeline by other instruction sets than make run, and an installation by another Python
+portable: $(STAMP)  ## run a small pipeline with other CPU instruction sets, and install with another Python
 	@python -m tests.portable
 
-faults: $(STAMP)  ## kill training at KILLS random moments (20), it has to end bit-equal each time (FAULT_SEED=)
+faults: $(STAMP)  ## kill training at KILLS random moments (default 20); the result must be bit-equal (FAULT_SEED=)
 	@python -m tests.faults --kills $(or $(KILLS),20) $(if $(FAULT_SEED),--seed $(FAULT_SEED))
 
-bench: $(STAMP)  ## our loops beside generate and stock TRL, where time goes (docs/performance.md)
+bench: $(STAMP)  ## compare speed with transformers' generate and stock TRL; write docs/performance.md
 	@python -m tests.bench
 
-sweep: $(STAMP)  ## the ablation on the microworld, what is not recorded yet, and its page (hours; WORKERS=n)
+sweep: $(STAMP)  ## train the missing cells of the ablation and write its page (hours; WORKERS=n)
 	@recap sweep run --workers $(WORKERS)
 	@recap sweep report
 
-curve: $(STAMP)  ## measure which worlds teach plain RL to recover (hours; SHARES=, SEEDS=)
+curve: $(STAMP)  ## measure plain RL in worlds with different shares of wrong starts (hours; SHARES=, SEEDS=)
 	@python -m experiments.curve --shares $(or $(SHARES),0.1 0.2 0.3 0.4) --seeds $(or $(SEEDS),11 12 13) --workers $(WORKERS)
 
-compare: $(STAMP)  ## curriculum and turning reward beside the fixed schedule (hours; SEEDS=)
+compare: $(STAMP)  ## compare curriculum and turning reward with the fixed schedule (hours; SEEDS=)
 	@python -m experiments.compare --seeds $(or $(SEEDS),21 22 23) --workers $(WORKERS)
 
-deps: $(STAMP)  ## write the code dependencies of each stage into dvc.yaml
+deps: $(STAMP)  ## write each stage's code dependencies into dvc.yaml
 	@python -m tests.contract.stage_deps
 
 house: $(STAMP)  ## draw the picture in docs/architecture.md from the imports
 	@python -m tests.contract.house
 
-dag: $(STAMP)  ## draw the stages into docs/pipeline.md
+dag: $(STAMP)  ## draw the stage graph in docs/pipeline.md
 	@{ printf '# The stages\n\n`make dag` writes this page; [DVC'"'"'s own commands](dvc.md) has the rest.\n\n'; dvc dag --md --collapse-foreach-matrix; } > docs/pipeline.md
 
-deploy: $(STAMP)  ## nightly runs on the Prefect server named by PREFECT_API_URL (infra/prefect.yaml)
+deploy: $(STAMP)  ## deploy nightly runs and promotion to the Prefect server at PREFECT_API_URL (NOTIFY=type/name of a notification block)
 	@test -n "$${PREFECT_API_URL:-}" || { echo "Expected PREFECT_API_URL to name a Prefect server, got nothing. Start one (prefect server start) and export its URL, e.g. http://127.0.0.1:4200/api" >&2; exit 2; }
 	@prefect work-pool inspect recap >/dev/null 2>&1 || prefect work-pool create --type process recap
-	@prefect --no-prompt deploy --all --prefect-file infra/prefect.yaml
+	@RECAP_CLONE="$(CURDIR)" prefect --no-prompt deploy --all --prefect-file infra/prefect.yaml
+	@python -m flows.notify $(NOTIFY)
 
-clean:  ## outputs and state, not the environment, the DVC cache nor records/ (who was champion)
+clean:  ## delete outputs and state; keep .venv, the DVC cache and records/ (the registry's history)
 	@rm -rf models data results reports dvc_plots .recap mlflow.db mlartifacts

@@ -1,1 +1,1 @@
-"""Studies beside the pipeline: other worlds, other methods, the same cell computed twice."""
+"""Studies outside the pipeline: other worlds, other methods, repeated cells."""

@@ -1,7 +1,7 @@
-"""Cells measured apart from the pipeline: dvc.yaml's commands, each in a folder of its own.
+"""Cells measured outside the pipeline: runs dvc.yaml's commands, each cell in its own folder.
 
-What is finished is not run again, unless its command, parameters, code or inputs are others than
-those it was made with. Leaves out DVC's cache: the cells are measurements, not products.
+A finished stage runs again only if its command, parameters, code or inputs have changed. Leaves out
+DVC's cache, because these cells are measurements, not products.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ Rows = list[dict[str, Any]]
 
 HEADLINES = ("harmful", "jailbreak", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math")
 ROUNDS = 3
-"""Of resets, in all tables that the experiments have written so far."""
+"""The number of reset rounds in all tables of the experiments so far."""
 MADE = ".made"
-"""In a cell's folder, what each finished stage was made with."""
+"""In a cell's folder, the record of each finished stage's dependencies."""
 
 
 def default_params(benchmarks: Sequence[str] = HEADLINES) -> dict[str, Any]:
-    """The repository's params.yaml, unchecked (the stages check their own), these benchmarks."""
+    """The repository's params.yaml with these benchmarks, unchecked: the stages check it."""
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["attack"] |= {"benchmarks": list(benchmarks), "ipr_rounds": ROUNDS}
     return params
 
 
 def prepare_folder(folder: Path, params: dict[str, Any]) -> Path:
-    """A folder with its own params.yaml; what other parameters made in it is made again."""
+    """A folder with its own params.yaml; stages with changed parameters will run again."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     return folder
@@ -57,7 +57,7 @@ def make_world(folder: Path) -> Path:
 
 
 def link(folder: Path, world: Path, names: Sequence[str]) -> None:
-    """Let the folder use what another one holds under these names."""
+    """Link these names in the folder to another folder."""
     for name in names:
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def link(folder: Path, world: Path, names: Sequence[str]) -> None:
 
 
 def measure_variant(folder: Path, variant: str) -> Rows:
-    """Train, attack, judge and evaluate: a row for each benchmark; of resets, the last round."""
+    """Train, attack, judge and evaluate; a row for each benchmark (resets: the last round)."""
     for stage in ("train", "attack", "judge", "evaluate"):
         run(folder, stage, variant=variant, seed="0")
     rates = json.loads((folder / f"results/rates/{variant}-0.json").read_text())
@@ -77,12 +77,12 @@ def measure_variant(folder: Path, variant: str) -> Rows:
             "n": result["rate"]["n"],
         }
         for result in rates["results"]
-        if result["benchmark"] != "ipr" or result["round"] == ROUNDS
+        if result["benchmark"] != "ipr" or result["place"] == ROUNDS
     ]
 
 
 def write_table(path: Path, rows: Rows) -> None:
-    """A JSON list with a row a line."""
+    """Write a JSON list with one row per line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(row) for row in rows)
     path.write_text(f"[\n{lines}\n]\n")
@@ -90,7 +90,7 @@ def write_table(path: Path, rows: Rows) -> None:
 
 
 def run(folder: Path, stage: str, **item: str) -> None:
-    """Run one stage of dvc.yaml in the folder, unless its outs are there and would be the same."""
+    """Run one stage of dvc.yaml in the folder, unless its outputs exist and are up to date."""
     spec = filled(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage], item)
     label = " ".join([folder.name, stage, *item.values()])
     record = folder / MADE / f"{'@'.join([stage, *item.values()])}.json"
@@ -101,7 +101,7 @@ def run(folder: Path, stage: str, **item: str) -> None:
             return
         other = [what for what in wanted if wanted[what] != known.get(what)]
         print(f"again: {label}, since {' and '.join(other)} changed", flush=True)
-    record.unlink(missing_ok=True)  # a run that is killed leaves nothing that counts
+    record.unlink(missing_ok=True)  # so that a killed run does not count as finished
     environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
     with (folder / "log.txt").open("a") as log:
         done = subprocess.run(
@@ -114,7 +114,7 @@ def run(folder: Path, stage: str, **item: str) -> None:
 
 
 def made_with(folder: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """All that a stage's outputs depend on, as plain values; an input that is not made is null."""
+    """All dependencies of a stage's outputs, as plain values; a missing input is null."""
     params = yaml.safe_load((folder / "params.yaml").read_text())
     code = {path: content_digest(ROOT / path) for path in spec["deps"] if _is_code(path)}
     inputs = [folder / path for path in spec["deps"] if not _is_code(path)]

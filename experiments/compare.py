@@ -1,10 +1,10 @@
-"""The adaptive curriculum and the turning reward beside the fixed schedule, at equal cost.
+"""Compares the adaptive curriculum and the turning reward with the fixed schedule, at equal cost.
 
-For each seed one world, in which every variant trains from the same base policy twice. ``updates``:
-for ``train.updates`` each. ``tokens``: for as many updates as it could make, in its first run,
-within the tokens that the cheapest variant generated in all of its own. The second run is a run of
-its own and not the first one cut short, so that its learning rate too decays to the end; what it
-then really generated stands beside its rates. Cells are ``experiments.cells``.
+Each seed has one world, in which every variant trains twice from the same base policy. In
+``updates`` every variant makes ``train.updates`` updates. In ``tokens`` it makes as many updates as
+its first run made within the cheapest variant's total tokens. The second run is a new run and not
+the first one cut short, so that its learning rate also decays to the end. Its real number of tokens
+is in the table. ``experiments.cells`` runs the cells.
 
     python -m experiments.compare --seeds 21 22 23
 """
@@ -33,7 +33,7 @@ from experiments.cells import (
 FOLDER = ROOT / ".recap" / "compare"
 RESULT = ROOT / "experiments" / "records" / "curriculum.json"
 VARIANTS = ("recap", "recap_range", "curriculum", "turn_reward")
-"""``recap_range`` is where the curriculum starts, standing still: what is left is the moving."""
+"""``recap_range`` has the curriculum's start values, fixed, so that it isolates the adaptation."""
 WORLD = ("models/guardian", "models/policy", "data/prompts", "data/prefills", "data/pools")
 
 
@@ -68,7 +68,7 @@ def world(seed: int) -> Path:
 
 
 def measure(budget: str, cell: tuple[int, str], updates: int | None) -> Rows:
-    """A cell's rows; ``updates``: how many it is planned for, ``None`` for ``train.updates``."""
+    """A cell's rows; ``updates``: its planned number, ``None`` for ``train.updates``."""
     seed, variant = cell
     folder = world_folder(seed)
     if updates is not None and updates < len(tokens(folder, variant)):
@@ -83,7 +83,7 @@ def measure(budget: str, cell: tuple[int, str], updates: int | None) -> Rows:
 
 
 def affordable(spent: Iterable[int], budget: int) -> int:
-    """How many updates fit into the budget, given the tokens of each; the first always does."""
+    """The number of updates within the budget, given the tokens of each; at least one."""
     return max(1, sum(total <= budget for total in accumulate(spent)))
 
 
@@ -109,7 +109,7 @@ def summary(rows: Rows) -> str:
 
 
 def world_folder(seed: int) -> Path:
-    """Where a seed's world and its runs of equal updates are."""
+    """The folder of a seed's world and its runs of equal updates."""
     return FOLDER / f"seed-{seed}"
 
 

@@ -1,8 +1,8 @@
-"""The curve that chose the world: how often the base's thoughts start wrong, against safety.
+"""Measures the curve that determined the world: safety by the base's share of wrong starts.
 
-For each seed one set of prompts, prefills and a guardian; for each share of wrong starts a base
-policy of its own and its DAPO and RECAP twins, attacked with those prefills, several cells side by
-side (``experiments.cells``).
+Each seed has one set of prompts, prefills and a guardian. Each share of wrong starts has its own
+base policy, from which DAPO and RECAP train. All are attacked with those prefills, several cells in
+parallel (``experiments.cells``).
 
     python -m experiments.curve --shares 0.1 0.2 0.3 --seeds 11 12 13
 """
@@ -29,7 +29,7 @@ from experiments.cells import (
 FOLDER = ROOT / ".recap" / "curve"
 RESULT = ROOT / "experiments" / "records" / "wrong_start.json"
 JAILBREAK = 0.2
-"""How much more often a thought starts wrong inside a jailbreak wrapper."""
+"""Ratio of the share of wrong starts inside a jailbreak wrapper to the share outside."""
 VARIANTS = ("base", "dapo", "recap")
 BENCHMARKS = ("harmful", "prefill", "hijack", "ipr", "benign", "benign_prefill", "math")
 SHARED = ("models/guardian", "data/prompts", "data/prefills", "data/pools")
@@ -55,7 +55,7 @@ def shared(seed: int) -> Path:
 
 
 def measure(share: float, seed: int) -> Rows:
-    """One base policy with its twins: a row for each variant, benchmark and round."""
+    """One base policy with DAPO and RECAP: a row for each variant, benchmark and round."""
     params = parameters(seed)
     params["world"]["wrong_start"] = share
     params["world"]["wrong_start_jailbreak"] = round(share + JAILBREAK, 6)

@@ -1,11 +1,11 @@
-"""A finished cell of the sweep computed once more, and what of it is bit-equal.
+"""Computes a finished cell of the sweep again and lists the bit-equal files.
 
     recap sweep repeat CELL
 
-The stages run in a folder of their own, forced and without the run cache, from what the sweep's
-cells share; finished outputs are only read. Compared are every file of every output, and
-the numbers of the live file, which hold times. Leaves out other machines: hashes of weights are
-promised on one kind of processor alone.
+The stages run in a separate folder, forced and without the run cache, on the outputs of the sweep's
+shared stages. Finished outputs are only read. The comparison covers every file of every output, and
+the numbers of the live file, which contains times. Leaves out other machines: hashes of weights are
+equal only on one kind of processor.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from recap.tracking.live import FOLDER, SUFFIX
 PLACE = STATE / "repeat"
 PAGE = Path("docs/results/determinism.md")
 MEMBERS = 6
-"""Fields named in one line; the rest are counted."""
+"""The most fields that a line names; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One output of a stage: its files, and those that came out otherwise, with the fields."""
+    """One output of a stage: its files, and the files and fields that differ."""
 
     stage: str
     output: str
@@ -50,10 +50,10 @@ class Compared:
 
 
 def repeat(root: Path, name: str) -> list[Compared]:
-    """Compute the cell again, write the page, and return what was compared.
+    """Compute the cell again, write the page, and return the comparison.
 
-    Raises ParameterError for a cell that the sweep does not have, PipelineError for one that has
-    no finished outputs here, or that fails.
+    Raises ParameterError for an unknown cell, and PipelineError for a cell that has no finished
+    outputs here or that fails.
     """
     project = read_project(root)
     cells = {cell.name: cell for cell in project.design.cells()}
@@ -82,7 +82,7 @@ def repeat(root: Path, name: str) -> list[Compared]:
             live = _live(project.folder, again.folder, name)
         finally:
             for path in again.folder.iterdir():
-                if path.name != STATE.name:  # the lock that is held
+                if path.name != STATE.name:  # the lock file is held
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.rmtree(again.folder)
     with atomic_path(root / PAGE) as part:
@@ -133,19 +133,19 @@ def _compared(first: Path, second: Path, stages: Mapping[str, Any]) -> Iterator[
 
 
 def _files(path: Path) -> set[str]:
-    """Files below ``path``; the empty name stands for a file itself."""
+    """Files in the folder ``path``; an empty name if ``path`` is a file."""
     if path.is_file():
         return {""}
     return {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
 
 
 def _fields(one: Path, other: Path) -> list[str]:
-    """Which fields of two JSON or JSON Lines files differ; nothing for others."""
+    """The fields in which two JSON or JSON Lines files differ; empty for other files."""
     if one.suffix not in (".json", ".jsonl"):
         return []
     flat = [dict(_flat(_rows(path))) for path in (one, other)]
     names = {key for key in flat[0].keys() | flat[1].keys() if flat[0].get(key) != flat[1].get(key)}
-    # a place in a list is no name of a field
+    # an index of a list is not a field name
     return sorted({".".join(p for p in key.split(".") if p and not p.isdigit()) for key in names})
 
 
@@ -166,15 +166,19 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _live(first: Path, second: Path, name: str) -> list[str] | None:
-    """Which numbers of the live files differ; ``None`` where nothing was trained."""
+    """The numbers in which the live files differ; ``None`` for an untrained cell."""
     paths = [folder / FOLDER / f"{name}{SUFFIX}" for folder in (first, second)]
     if not all(path.is_file() for path in paths):
         return None
     lines = [_rows(path) for path in paths]
-    return sorted({
-        key for one, other in zip(*lines, strict=False)
-        for key in one.keys() | other.keys() if one.get(key) != other.get(key)
-    })  # fmt: skip
+    return sorted(
+        {
+            key
+            for one, other in zip(*lines, strict=False)
+            for key in one.keys() | other.keys()
+            if one.get(key) != other.get(key)
+        }
+    )
 
 
 def _page(name: str, found: list[Compared], live: list[str] | None) -> str:

@@ -80,20 +80,26 @@ def sweep_pool_command(
 @app.command("promote")
 def promote_command(
     version: Annotated[
-        str | None, typer.Option(help="Version to promote. Default: the challenger.")
+        int | None, typer.Option(min=1, help="Version to promote. Default: the challenger.")
     ] = None,
     override: Annotated[
         str | None, typer.Option(help="Promote despite a refusal, for this reason.")
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Promote at once, without approval.")] = False,
 ) -> None:
     """Make a version the champion if it passed its gate and is no worse than the champion."""
     check_store(Path())
+    if not yes and not os.environ.get("PREFECT_API_URL"):
+        raise PipelineError(
+            "Expected --yes, or PREFECT_API_URL to name the Prefect server in whose UI a person "
+            "approves, got neither. Nothing was promoted."
+        )
     wait_until_up = start_api()
     from flows.promote import promote
 
     wait_until_up()
     with api_stays_up():
-        print(promote(version, override))
+        print(promote(version, override, approved=yes))
 
 
 @app.command("rollback")

@@ -1,56 +1,104 @@
 """Flows ``promote`` and ``rollback``: who serves as champion, decided against today's registry.
 
 What passed its gate may replace the champion where evidence shows that it is not worse; all else is
-refused, unless somebody overrides it and says why. The registry keeps the history
+refused, unless somebody overrides it and says why. Unless the caller approves, a person does in
+Prefect's UI; without a yes in time nothing moves. The registry keeps the history
 (recap/tracking/registry.py).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from prefect import flow, task
+from prefect import pause_flow_run
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import FlowPauseTimeout
+from prefect.input import RunInput
+from prefect.runtime import flow_run
 
+from flows.declared import Hours, Reason, Version, recap_flow
+from flows.engine import end_with_worker, show
+from recap.errors import GateError
 from recap.params.whole import read_params
 from recap.tracking import registry
 from recap.tracking.history import Move
 from recap.tracking.runs import open_store
 
-
-@task(cache_policy=NO_CACHE, persist_result=False, result_serializer="json")
-def move_champion(version: str | None, override: str | None) -> Move:
-    """Promote one version."""
-    with open_store(Path()) as client:
-        return registry.promote(client, Path(), read_params(), version, override)
+POLL = 5
+"""Seconds between two looks whether somebody has answered."""
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, result_serializer="json")
-def restore_champion() -> Move:
-    """Go back by one champion."""
-    with open_store(Path()) as client:
-        return registry.rollback(client, Path(), read_params().registration.name)
+class Approval(RunInput):
+    """The form of the paused run; every field has to be filled in."""
+
+    decision: Literal["promote", "refuse"]
+    who: Reason
+    why: Reason
 
 
-@flow(name="promote", persist_result=False, result_serializer="json")
-def promote(version: str | None = None, override: str | None = None) -> str:
-    """Make ``version`` (default: the challenger) the champion; returns a sentence about it.
+@recap_flow("promote")
+def promote(
+    version: Version | None = None,
+    override: str | None = None,
+    approved: bool = False,
+    hours: Hours = 24.0,
+) -> str:
+    """Make a version the champion; returns a sentence about it.
 
-    ``override``: why, though it would be refused.
+    Raises GateError where the registry refuses it, or a person does, or nobody answers in time.
+
+    Args:
+        version: Number of the version; empty means the challenger.
+        override: Why it is promoted though the registry refuses it; empty means it is not.
+        approved: Promote at once; otherwise the run pauses until a person approves.
+        hours: How long the run waits for that person, at most a week.
+
     """
-    return _say(move_champion(version, override))
+    end_with_worker()
+    number, said = str(version) if version else None, None
+    if not approved:
+        with open_store(Path()) as client:
+            move = registry.propose(client, read_params(), number, override)
+        number, said = move.version, _ask(move, hours)
+    with open_store(Path()) as client:
+        move = registry.promote(client, Path(), read_params(), number, override, said)
+    return _say(move)
 
 
-@flow(name="rollback", persist_result=False, result_serializer="json")
+@recap_flow("rollback")
 def rollback() -> str:
     """Bring the champion before this one back; returns a sentence about it."""
-    return _say(restore_champion())
+    with open_store(Path()) as client:
+        return _say(registry.rollback(client, Path(), read_params().registration.name))
+
+
+def _ask(move: Move, hours: float) -> str:
+    """Pause until a person says yes; returns who did, and why."""
+    question = f"Version {move.version} shall be champion"
+    question += f" instead of version {move.previous}." if move.previous else "."
+    if move.refused:
+        question += f" Override: {move.reason}. Against it: {'; '.join(move.refused)}."
+    show(f"{question} Waits {hours:g} hours for an answer at {flow_run.ui_url}")
+    form = Approval.with_initial_data(description=question)
+    try:
+        answer = pause_flow_run(form, timeout=max(1, round(hours * 3600)), poll_interval=POLL)
+    except FlowPauseTimeout as error:
+        raise GateError(
+            f"Expected a yes to version {move.version} within {hours:g} hours, got none. "
+            f"{registry.AS_IT_WAS} Promote again and answer in Prefect's UI, or pass --yes."
+        ) from error
+    said = f"{answer.who}: {answer.why}"
+    if answer.decision != "promote":
+        raise GateError(f"Version {move.version} was refused by {said}. {registry.AS_IT_WAS}")
+    return said
 
 
 def _say(move: Move) -> str:
     before = f" instead of version {move.previous}" if move.previous else ""
     text = f"{move.action}: version {move.version} is champion{before}."
+    if move.approved:
+        text += f" Approved by {move.approved}."
     if move.refused:
         text += f" Overridden because: {move.reason}. Against it: {'; '.join(move.refused)}."
     create_markdown_artifact(key="champion", markdown=text)

@@ -9,22 +9,17 @@ are cached. Leaves out promotion (flows/promote.py).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.flows import Flow
-from prefect.states import Cancelled
+from prefect.client.schemas.objects import State
 
+from flows.declared import Workers, recap_flow, stage_task, unless_stopped
 from flows.engine import end_with_worker, show
 from flows.graph import read_graph
 from flows.mirror import Mirror
 from flows.schedule import Future, Schedule, Unit, duration
-from flows.stage_run import StageFailed, StageRun, run_stage, stop_all
+from flows.stage_run import StageFailed, StageRun, run_stage
 from recap.cli.preflight import check_run
 from recap.errors import PipelineError
 from recap.pipeline.graph import Pipeline
@@ -35,37 +30,7 @@ TIMINGS = Path(".recap/timings.json")
 """Seconds of each stage when it last ran; not an output, it differs from run to run."""
 
 
-def may_mend(_task: Any, _run: Any, state: State) -> bool:
-    """Retry kills and busy outputs; a user's error would only come again."""
-    failure = state.result(raise_on_failure=False)
-    return isinstance(failure, StageFailed) and failure.retryable
-
-
-def end_children(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
-    """Nothing outlives its flow."""
-    stop_all()
-
-
-def unless_stopped(run: Callable[[], StageRun]) -> StageRun | State[StageRun]:
-    """What ``run`` returns; as the state Cancelled where the whole run was stopped meanwhile."""
-    try:
-        return run()
-    except StageFailed as failed:
-        if not failed.stopped:
-            raise
-        return Cancelled(message=f"The run was stopped: {failed}. Run again to go on.")
-
-
-@task(
-    name="stage",
-    task_run_name="{stage}",
-    cache_policy=NO_CACHE,  # one cache: DVC's
-    persist_result=False,
-    result_serializer="json",
-    retries=1,
-    retry_delay_seconds=2,
-    retry_condition_fn=may_mend,
-)
+@stage_task("stage", "{stage}")
 def reproduce_stage(stage: str, place: str) -> StageRun | State[StageRun]:
     """Run one stage; its lines go to the console and to Prefect's log."""
     show(f"{place} {stage} starts")
@@ -77,18 +42,16 @@ def reproduce_stage(stage: str, place: str) -> StageRun | State[StageRun]:
     return run
 
 
-@flow(
-    name="reproduce",
-    persist_result=False,
-    result_serializer="json",
-    on_cancellation=[end_children],
-    on_crashed=[end_children],
-)
-def reproduce(workers: int = 2) -> list[str]:
-    """Bring every stage up to date, ``workers`` at a time; returns the names of those that ran.
+@recap_flow("reproduce")
+def reproduce(workers: Workers = 2) -> list[str]:
+    """Bring every stage up to date; returns the names of those that ran.
 
     Afterwards tracking and registry are brought up to the files; if they cannot be reached, that
     is one warning and no failure. Raises PipelineError with the first failing stage's message.
+
+    Args:
+        workers: Number of stages in parallel.
+
     """
     end_with_worker()
     root = Path.cwd()

@@ -1,8 +1,8 @@
 """A Prefect API for as long as one command lives, on 127.0.0.1, when none is configured.
 
 Prefect could start one by itself; here it starts before Prefect's client is imported (both take
-seconds), may take its time on a busy machine, dies with its parent even by SIGKILL, and runs none
-of the services that only scheduled deployments need.
+seconds), dies with its parent even by SIGKILL, and two commands at once make one database
+(docs/decisions/0019-prefect.md).
 """
 
 from __future__ import annotations
@@ -30,10 +30,6 @@ SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
 }
-IDLE = (
-    "SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "TRIGGERS",
-)  # fmt: skip
-"""Services of a long-lived server."""
 
 
 def start_api() -> Callable[[], None]:
@@ -67,7 +63,6 @@ def start_api() -> Callable[[], None]:
                 PREFECT_UI_ENABLED="0",
                 PREFECT__SERVER_EPHEMERAL="1",
                 PREFECT__SERVER_FINAL="1",
-                **{f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE},
             ),
             stdin=subprocess.DEVNULL,
             stdout=log,

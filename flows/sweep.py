@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
 from flows.book import Book, cost
+from flows.declared import Axes, Seeds, Workers, recap_flow, stage_task, unless_stopped
 from flows.engine import end_with_worker, show
 from flows.graph import read_graph
 from flows.mirror import Mirror
-from flows.reproduce import end_children, may_mend, unless_stopped
 from flows.schedule import Future, Schedule, Unit, duration
 from flows.stage_run import StageRun, run_stage
 from recap.cli.preflight import check_run
@@ -35,16 +33,7 @@ SHARED = 1e9
 """Urgency of a stage that cells share: before any cell."""
 
 
-@task(
-    name="cell",
-    task_run_name="{name}",
-    cache_policy=NO_CACHE,  # one cache: DVC's
-    persist_result=False,
-    result_serializer="json",
-    retries=1,
-    retry_delay_seconds=2,
-    retry_condition_fn=may_mend,
-)
+@stage_task("cell", "{name}")
 def run_unit(
     name: str, stages: tuple[str, ...], folder: str, place: str
 ) -> StageRun | State[StageRun]:
@@ -59,18 +48,17 @@ def run_unit(
     return unless_stopped(run)
 
 
-@flow(
-    name="sweep",
-    persist_result=False,
-    result_serializer="json",
-    on_cancellation=[end_children],
-    on_crashed=[end_children],
-)
-def sweep(workers: int = 2, axes: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[str]:
-    """Bring the ledger up to the design, ``workers`` cells at a time; the names of what was added.
+@recap_flow("sweep")
+def sweep(workers: Workers = 2, axes: Axes = (), seeds: Seeds = ()) -> list[str]:
+    """Bring the ledger up to the design; returns the names of the cells that were added.
 
-    ``axes`` and ``seeds`` choose some of its cells. Raises PipelineError at the end, naming what
-    failed in its own words.
+    Raises PipelineError at the end, naming what failed in its own words.
+
+    Args:
+        workers: Number of cells in parallel.
+        axes: Axes of the sweep whose cells are run; none means all.
+        seeds: Training seeds whose cells are run; none means all.
+
     """
     end_with_worker()
     root = Path.cwd()

@@ -19,14 +19,13 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.flows import Flow
 from prefect.runtime import flow_run as this_run
 
 from flows.book import cost
+from flows.declared import recap_flow
 from flows.engine import end_with_worker
 from flows.remote import Entries, push
 from flows.stage_run import StageFailed, run_stage, stop_all
@@ -53,17 +52,7 @@ def head(root: Path) -> str:
     return asked.stdout.strip()
 
 
-def _end_children(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
-    stop_all()
-
-
-@flow(
-    name="sweep-cell",
-    persist_result=False,
-    result_serializer="json",
-    on_cancellation=[_end_children],
-    on_crashed=[_end_children],
-)
+@recap_flow("sweep-cell")
 def sweep_cell(unit: str, stages: list[str], commit: str, expected: str) -> None:
     """Have ``stages`` done and on the remote; ``expected`` is their fingerprint at the driver's.
 

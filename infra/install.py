@@ -1,8 +1,8 @@
 """Installs the environment of ``make install``: chooses the packages, fetches them, imports them.
 
 Runs on the Python of the new environment, with the standard library alone, in the project's
-folder. Versions stand in constraints.txt (constraints.gpu.txt where there is an NVIDIA GPU) and
-nowhere else. Leaves out the environment itself: the Makefile makes it.
+folder. Only constraints.txt (with an NVIDIA GPU, constraints.gpu.txt) has versions. Leaves out the
+environment itself, which the Makefile creates.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ PROBE_SECONDS = 30.0
 
 
 class InstallError(Exception):
-    """What was expected, what came, and the command that mends it."""
+    """An error message with the expected state, the actual state, and a command that fixes it."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The list of packages and why it is this one."""
+    """The chosen list of packages, with the reason."""
 
     packages: str
     reason: str
@@ -68,14 +68,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Installer:
-    """A program that installs, with the options that make it look where pip is told to look."""
+    """An installing program, with options that give it pip's index settings."""
 
     name: str
     command: list[str]
     variables: dict[str, str] = field(default_factory=dict)
 
     def install(self, *arguments: str) -> int:
-        """The exit code; what goes wrong is printed by the program itself."""
+        """Returns the exit code; the program itself prints its errors."""
         env = {**os.environ, **self.variables}
         return subprocess.run([*self.command, *arguments], env=env, check=False).returncode
 
@@ -87,7 +87,7 @@ PIP = Installer(
 
 
 def choose(device: str, system: str, machine: str, gpus: Sequence[str]) -> Choice:
-    """Which list of packages fits a machine; ``gpus`` are the names that its driver tells."""
+    """The list of packages for a machine; ``gpus`` are the names that its driver reports."""
     vllm = "with" if (system, machine) == ("Linux", "x86_64") else "without"
     if device == "gpu" or (device == "auto" and gpus):
         if system != "Linux":
@@ -100,7 +100,7 @@ def choose(device: str, system: str, machine: str, gpus: Sequence[str]) -> Choic
 
 
 def graphics_cards() -> list[str]:
-    """Names of the NVIDIA GPUs that the driver tells; none where there is no driver."""
+    """Names of the NVIDIA GPUs that the driver reports; empty without a driver."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -110,7 +110,7 @@ def graphics_cards() -> list[str]:
 
 
 def pip_settings(listed: str) -> dict[str, str]:
-    """What ``pip config list`` says for ``pip install``; the environment goes before any file."""
+    """The settings of ``pip config list`` for ``pip install``; the environment overrides files."""
     found: dict[str, str] = {}
     for section in ("global", "install", ":env:"):
         for name, value in re.findall(rf"^{section}\.([\w-]+)=(.*)$", listed, re.MULTILINE):
@@ -121,7 +121,7 @@ def pip_settings(listed: str) -> dict[str, str]:
 def uv_options(settings: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
     """The same settings as options and variables of uv.
 
-    Raises ValueError, naming it, for a setting that has no equal there.
+    Raises ValueError with the name of a setting that uv lacks.
     """
     options, variables = ["--index-strategy", "unsafe-best-match"], {}
     for name, value in settings.items():
@@ -137,23 +137,23 @@ def uv_options(settings: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
 
 
 def pins(path: Path) -> dict[str, str]:
-    """The versions that a list asks for, by name."""
+    """The versions in a list, by name."""
     return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", path.read_text("utf-8"), re.MULTILINE))
 
 
 def take_installer(settings: Mapping[str, str], say: Callable[[str], None]) -> Installer:
-    """Take uv where it can be had and knows every setting of pip, else pip."""
+    """Returns uv if it is available and supports every setting of pip, else pip."""
     try:
         options, variables = uv_options(settings)
     except ValueError as unknown:
-        say(f"pip installs, which takes some minutes: uv has no equal of pip's setting {unknown}")
+        say(f"using pip, which takes some minutes: uv does not support pip's setting {unknown}")
         return PIP
     wanted = f"uv=={pins(Path(CPU))['uv']}"
     got = subprocess.run(
         [*PIP.command, "--no-deps", wanted], capture_output=True, text=True, check=False
     )
     if got.returncode != 0:
-        say(f"pip installs, which takes some minutes: {wanted} cannot be had from this index")
+        say(f"using pip, which takes some minutes: {wanted} is not available from this index")
         return PIP
     uv = str(Path(sys.executable).with_name("uv"))
     fast = [uv, "pip", "install", "-q", "--python", sys.executable, *options]
@@ -161,9 +161,9 @@ def take_installer(settings: Mapping[str, str], say: Callable[[str], None]) -> I
 
 
 def small_torch(installer: Installer, settings: Mapping[str, str], torch: str) -> list[str]:
-    """Options that take torch from PyTorch's own index of CPU builds; none where it is not asked.
+    """Options to take torch from PyTorch's own index of CPU builds, if that index is usable.
 
-    An index of the user's own is the user's choice, and is the only one that is asked then.
+    If the user has configured an index, only that index is used.
     """
     own = [name for name in OWN_INDEX if name in settings]
     own += [name for name in os.environ if name.startswith(("UV_INDEX", "UV_DEFAULT", "UV_TORCH"))]
@@ -173,9 +173,13 @@ def small_torch(installer: Installer, settings: Mapping[str, str], torch: str) -
     try:
         asked = subprocess.run(
             [*command, "--python", sys.executable, "-"],
-            input=torch, text=True, capture_output=True, timeout=PROBE_SECONDS, check=False,
+            input=torch,
+            text=True,
+            capture_output=True,
+            timeout=PROBE_SECONDS,
+            check=False,
             env={**os.environ, **installer.variables},
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         return []
     return ["--torch-backend", "cpu"] if asked.returncode == 0 else []
@@ -190,7 +194,7 @@ def install(choice: Choice, settings: Mapping[str, str], say: Callable[[str], No
         say("torch comes from PyTorch's index of CPU builds")
     steps = [
         ["--no-deps", *small, "-r", choice.packages],
-        # Nothing for a CPU build. One built for CUDA cannot be imported without its companions.
+        # Installs nothing for a CPU build. A CUDA build cannot be imported without its companions.
         [*small, "-c", GPU, torch],
         ["--no-deps", "--no-build-isolation", "-e", "."],
     ]
@@ -198,7 +202,7 @@ def install(choice: Choice, settings: Mapping[str, str], say: Callable[[str], No
         if installer.install(*step) == 0:
             continue
         if installer is not PIP:
-            say("uv did not manage (its message stands above); pip goes on, which takes longer")
+            say("uv failed (see its message above); continuing with pip, which takes longer")
             installer = PIP
             if installer.install(*(word for word in step if word not in small)) == 0:
                 continue
@@ -209,7 +213,7 @@ def install(choice: Choice, settings: Mapping[str, str], say: Callable[[str], No
 
 
 def check_build(choice: Choice, version: str) -> str:
-    """What torch turned out to be, in words; raises InstallError for a CPU build beside a GPU."""
+    """A description of the installed torch; raises InstallError for a CPU build with a GPU list."""
     cpu = version.endswith("+cpu")
     if choice.packages == GPU and cpu:
         raise InstallError(
@@ -226,7 +230,7 @@ def check_build(choice: Choice, version: str) -> str:
 
 
 def main() -> None:
-    """Install, look whether everything imports, and say what was chosen and why."""
+    """Install, check the imports, and print the choices with their reasons."""
     parser = argparse.ArgumentParser(description="The environment of `make install`.")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     device = parser.parse_args().device
@@ -245,7 +249,7 @@ def main() -> None:
         say(check_build(choice, importlib.metadata.version("torch")))
     except InstallError as error:
         sys.exit(f"install: {error}")
-    say("looking whether everything imports ...")
+    say("checking that everything imports ...")
     sys.exit(subprocess.run([sys.executable, "-m", "recap.cli.imports"], check=False).returncode)
 
 

@@ -1,6 +1,6 @@
 """``recap`` and ``python -m recap``: the command. Ctrl-C ends it without a traceback.
 
-That holds from the first import on, which on a busy machine takes seconds.
+This holds from the first import on. On a busy machine the imports take seconds.
 """
 
 import sys

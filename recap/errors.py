@@ -1,12 +1,12 @@
-"""What can go wrong, as a tree. Every message says what was expected, what came, how to fix it.
+"""The tree of errors. Every message says what was expected, what came, and how to fix it.
 
     RecapError                 exit code 2 unless said otherwise
     ├── ParameterError         an unknown, ill-typed or contradictory parameter
     ├── DataError              a file or table is missing, malformed or unsound
     │   └── ExpectationError   a Great Expectations suite failed
-    ├── ModelError             a model directory is missing, incomplete or not the pinned one
+    ├── ModelError             a model directory is missing, incomplete or not at the pinned commit
     ├── RenderError            a text cannot be rendered to exactly one BOS and one open think tag
-    ├── JudgeError             a judge cannot be relied on: it fails, or calls everything the same
+    ├── JudgeError             a judge is unreliable: it fails, or gives every answer the same label
     ├── TrainingError          training cannot go on (no informative groups, NaN losses)
     ├── SyncError              the rollout engine does not serve the policy's weights
     ├── CheckpointError        a saved state does not belong to this run
@@ -16,7 +16,7 @@
     ├── PipelineError          DVC cannot read the project, or a stage of it failed
     └── TrackingError          the tracking store or the registry cannot be used     (exit code 69)
 
-Everything else that is raised is a fault of ours, and flies with its traceback.
+Every other exception is a bug of ours and shows its traceback.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Iterable
 
 
 class RecapError(Exception):
-    """Base of all errors that are the user's to mend; shown as one message, without a traceback."""
+    """Base of all errors that the user can fix; shown as one message, without a traceback."""
 
     exit_code = 2
 
@@ -43,7 +43,7 @@ class ExpectationError(DataError):
 
 
 class ModelError(RecapError):
-    """A model directory is missing, incomplete or not the pinned one."""
+    """A model directory is missing, incomplete or not at the pinned commit."""
 
 
 class RenderError(RecapError):
@@ -51,7 +51,7 @@ class RenderError(RecapError):
 
 
 class JudgeError(RecapError):
-    """A judge cannot be relied on: too much is unscored, or everything is called the same."""
+    """A judge is unreliable: too much is unscored, or every answer has the same label."""
 
 
 class TrainingError(RecapError):
@@ -87,13 +87,13 @@ class PipelineError(RecapError):
 
 
 class TrackingError(RecapError):
-    """The tracking store or the registry cannot be used; the files are whole all the same."""
+    """The tracking store or the registry cannot be used; the files are complete nevertheless."""
 
     exit_code = 69
 
 
 def choices(names: Iterable[str]) -> str:
-    """``a, b or c``, sorted: for messages that list what would have been right."""
+    """``a, b or c``, sorted, for messages that list valid values."""
     ordered = sorted(names)
     if len(ordered) < 2:
         return "".join(ordered)

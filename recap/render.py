@@ -1,46 +1,68 @@
-"""Chat template + think tag + prefill -> token ids: the only place that touches templates.
+"""Chat template + think tag + prefill -> token ids, and generated ids -> thought and answer.
 
 The prompt is rendered by the model's own template up to the open think tag; a prefill is tokenised
-apart and appended, so that generation begins at t0(x) (paper, objective). Leaves out any template
-of our own: what a model expects is what its tokenizer says.
+apart and appended, so that generation begins at t0(x) (paper, objective). What opens and closes
+turns and thoughts: ``recap.turn``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import ModelError, RenderError
+from recap.params.models import THINK, Reasoning
+from recap.turn import TODAY, Turn, closes, eos_ids, template_text, turn_of
 from recap.types.prompts import PrefillUnit, RenderedPrompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-OPEN, CLOSE = "<think>", "</think>"
-TODAY = datetime(2024, 12, 18)
-"""What judges' templates are told the date is, where they ask: a verdict must not depend on it."""
 LATER_GUARDIANS = ("<start_of_conversation>", "<confidence>", "<score>", "criteria")
 """Words of the formats of Granite Guardian 3.2 and later, whose answers mean something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parted:
+    """Generated ids around the closing tag, and the texts of tokens that reach into it.
+
+    ``over``: what the last token that is not wholly thought still says of it, before the tag;
+    ``rest``: what the tag's last token says of the answer. ``said``: the ids after it.
+    """
+
+    thought: Sequence[int]
+    over: str = ""
+    rest: str = ""
+    said: Sequence[int] = ()
 
 
 class Renderer:
     """Renders prompts, attacked contexts, documents and judge questions for one tokenizer."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Think tags are looked for when a thought is rendered: a guardian need not have them."""
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        reasoning: Reasoning = THINK,
+        eos_ids: Iterable[int] = (),
+    ) -> None:
+        """``eos_ids``: those of the model's own files, beside the tokenizer's.
+
+        A guardian need not open a thought, nor have the tags.
+        """
         self.tokenizer = tokenizer
-        self.eos_id: int = tokenizer.eos_token_id
+        self._reasoning, self._eos_ids = reasoning, tuple(eos_ids)
         pad = tokenizer.pad_token_id
-        self.pad_id: int = self.eos_id if pad is None else pad  # what is padded is never read
-        known = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab(), OPEN, CLOSE}
-        self.markers = tuple(sorted(known, key=len, reverse=True))
+        # what is padded is never read
+        self.pad_id: int = (tokenizer.eos_token_id or 0) if pad is None else pad
+        self.markers = self._markers()
 
     @classmethod
-    def from_dir(cls, directory: Path) -> Renderer:
+    def from_dir(cls, directory: Path, reasoning: Reasoning = THINK) -> Renderer:
         """The renderer of a model directory; raises ModelError if it holds no tokenizer."""
         from transformers import AutoTokenizer
 
@@ -49,17 +71,13 @@ class Renderer:
                 f"Expected a model directory with a tokenizer at {directory}, found none. "
                 "Run the stage that makes it, or correct the path."
             )
-        return cls(AutoTokenizer.from_pretrained(directory, local_files_only=True))
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        return cls(tokenizer, reasoning, eos_ids(directory))
 
     @cached_property
-    def open_id(self) -> int:
-        """Token that opens a thought; raises RenderError if it is not a single one."""
-        return self._single(OPEN)
-
-    @cached_property
-    def close_id(self) -> int:
-        """Token that closes a thought; raises RenderError if it is not a single one."""
-        return self._single(CLOSE)
+    def turn(self) -> Turn:
+        """How the model's turn and thought open and close."""
+        return turn_of(self.tokenizer, self._reasoning, self._eos_ids)
 
     @cached_property
     def template(self) -> str:
@@ -68,18 +86,17 @@ class Renderer:
 
     def prompt(self, text: str, prefill: str | None = None) -> RenderedPrompt:
         """The prompt up to the open think tag, then the prefill, if any."""
-        head, newline = self._head(text)
+        head = self._head(text)
         if not prefill:
             return RenderedPrompt(head, 0)
         self._refuse_markers(prefill, "prefill")
-        tail = self._encode(self._spaced(prefill, newline))
+        tail = self._encode(prefill)
         return RenderedPrompt(head + tail, len(tail))
 
     def hijack(self, text: str, cot: str) -> RenderedPrompt:
         """The whole thought given and its block closed: the model must answer at once."""
         opened = self.prompt(text, cot)
-        newline = self._head(text)[1]
-        closing = self._encode(f"\n{CLOSE}\n\n" if newline else f" {CLOSE}")
+        closing = self._encode(self.turn.closing)
         return RenderedPrompt(opened.token_ids + closing, opened.num_prefill_tokens + len(closing))
 
     def reset(
@@ -90,11 +107,12 @@ class Renderer:
         Context so far, the generated thought without its closing tag and response, the transition
         sentence, the prefill again; the think block stays open.
         """
-        thought = self._thought(generated)
+        parted = self._part(generated)
+        thought = (*parted.thought, *self._encode(parted.over))
         self._refuse_markers(prefill, "prefill")
         self._refuse_markers(transition, "transition")
         again = self._encode(f" {transition} {prefill}")
-        ids = previous.token_ids + tuple(thought) + again
+        ids = previous.token_ids + thought + again
         head = len(previous.token_ids) - previous.num_prefill_tokens
         return RenderedPrompt(ids, len(ids) - head)
 
@@ -106,33 +124,33 @@ class Renderer:
         ``response`` is ``None`` when the think block was never closed or the text was cut off
         before its end; after a hijack everything is response.
         """
-        thought = [] if hijacked else self._thought(token_ids)
-        rest = list(token_ids) if hijacked else list(token_ids[len(thought) + 1 :])
-        ended = bool(rest) and rest[-1] == self.eos_id
-        said = rest[:-1] if ended else rest
-        response = self._decode(said) if ended else None
-        return self._decode(thought), response, len(thought), len(said)
+        parted = _Parted((), said=token_ids) if hijacked else self._part(token_ids)
+        said = parted.said
+        ended = bool(said) and said[-1] in self.turn.stop_ids
+        said = said[:-1] if ended else said
+        thought = (self._text(parted.thought) + parted.over).strip()
+        response = (parted.rest + self._text(said)).strip() if ended else None
+        return thought, response, len(parted.thought), len(said)
 
     def cut(self, text: str, length: int, unit: PrefillUnit = "words") -> tuple[str, int, int]:
         """The first ``length`` words or tokens as ``(text, num_words, num_tokens)``.
 
-        Words are split at spaces, tokens are those of ``prompt``: where the template breaks the
-        line after the think tag, no space comes first. A text cut by tokens may end inside a word;
-        it never has more tokens than asked for when it is tokenised again, and has fewer where a
-        token is a part of a character.
+        Words are split at white space, which stays as it is, tokens are those of ``prompt``. The
+        tokens of a text cut by words are the first ones of the whole: a token that reaches from the
+        last word into the white space behind it is kept whole. A text cut by tokens may end inside
+        a word; it never has more tokens than asked for when it is tokenised again, and has fewer
+        where a token is a part of a character.
         """
-        words = text.split()
-        short = " ".join(words[:length] if unit == "words" else words)
+        whole = text.strip()
+        short = self._first_words(whole, length)
         if unit == "tokens":
-            short = self._first_tokens(short, length)
-        return short, len(short.split()), len(self._encode(self._spaced(short, self._newline)))
+            short = self._first_tokens(whole, length)
+        return short, len(short.split()), len(self._encode(short))
 
     def document(self, prompt: str, thought: str, response: str) -> list[int]:
-        """One training document: prompt, thought, closed think block, response, end of text."""
+        """One training document: prompt, thought, closed think block, response, end of turn."""
         rendered = self.hijack(prompt, thought)
-        newline = self._head(prompt)[1]
-        said = self._encode(self._spaced(response, newline))
-        return [*rendered.token_ids, *said, self.eos_id]
+        return [*rendered.token_ids, *self._encode(response), self.turn.end_id]
 
     def judge(self, prompt: str, response: str, risk_name: str) -> list[int]:
         """The guardian's question about a response, rendered by the guardian's own template.
@@ -194,45 +212,51 @@ class Renderer:
             ) from None
         return self._encode(text)
 
-    def _head(self, text: str) -> tuple[tuple[int, ...], bool]:
-        """Prompt ids up to the open think tag, and whether a newline follows the tag."""
+    def _head(self, text: str) -> tuple[int, ...]:
+        """Prompt ids up to the open think tag, and the line break after it, if any."""
         self._refuse_markers(text, "prompt")
-        rendered = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False
-        )
-        ids = self._encode(rendered)
-        bos = self.tokenizer.bos_token_id
-        if ids.count(self.open_id) != 1 or self.close_id in ids or ids.count(bos) != 1:
+        rendered = template_text(self.tokenizer, [{"role": "user", "content": text}])
+        if closes(rendered, self._reasoning):
             raise RenderError(
-                "Expected a chat template that gives one BOS and one open think tag, got "
-                f"{ids.count(bos)} BOS, {ids.count(self.open_id)} open and "
-                f"{ids.count(self.close_id)} closing tags. Use a reasoning model's own template."
+                f"Expected a chat template that lets the model think, got one whose prompt ends "
+                f"with a closed thought ({self._reasoning.close}). Use a reasoning model's own "
+                "template, or name its tags in models.reasoning."
             )
-        return ids, rendered.endswith("\n")
+        return self._encode(rendered) + self._encode(self.turn.opening)
 
-    @cached_property
-    def _newline(self) -> bool:
-        """Whether the template breaks the line after the think tag, whatever the prompt."""
-        return self._head("")[1]
+    def _markers(self) -> tuple[str, ...]:
+        """What no text may contain, the longest first: tags, special tokens, the template's own.
 
-    def _spaced(self, text: str, newline: bool) -> str:
-        """A text as it follows a tag: after a space, unless a line break comes first."""
-        return text if newline else f" {text}"
+        Added tokens that are neither special nor the template's are text: Gemma's line breaks.
+        """
+        tokenizer = self.tokenizer
+        added = {
+            str(token)
+            for token in tokenizer.added_tokens_decoder.values()
+            if token.special or (str(token).strip() and str(token) in self.template)
+        }
+        tags = {self._reasoning.open, self._reasoning.close}
+        return tuple(sorted({*tokenizer.all_special_tokens, *added, *tags}, key=len, reverse=True))
 
-    def _thought(self, generated: Sequence[int]) -> Sequence[int]:
-        for index, token in enumerate(generated):
-            if token == self.close_id or token == self.eos_id:
-                return generated[:index]
-        return generated
-
-    def _single(self, text: str) -> int:
-        ids = self._encode(text)
-        if len(ids) != 1:
-            raise RenderError(
-                f"Expected {text} to be one token, got {len(ids)}. "
-                "Use a tokenizer that has the think tags as tokens."
-            )
-        return ids[0]
+    def _part(self, generated: Sequence[int]) -> _Parted:
+        """Where the first closing tag stands, if any, however its tokens were chosen."""
+        turn = self.turn
+        stop = next((i for i, token in enumerate(generated) if token in turn.stop_ids), None)
+        ids = generated[:stop]
+        end = ids.index(turn.close_id) if turn.close_id in ids else len(ids)
+        if turn.close not in self._text(ids[:end]):
+            return _Parted(ids[:end], said=generated[end + 1 :] if end < len(ids) else ())
+        low, high = 1, end  # piece by piece: the fewest tokens that say the tag
+        while low < high:
+            middle = (low + high) // 2
+            said = turn.close in self._text(ids[:middle])
+            low, high = (low, middle) if said else (middle + 1, high)
+        thought, _, rest = self._text(ids[:high]).partition(turn.close)
+        first = high
+        while not thought.startswith(self._text(ids[:first])):
+            first -= 1
+        over = thought.removeprefix(self._text(ids[:first]))
+        return _Parted(ids[:first], over, rest, generated[high:])
 
     def _refuse_markers(self, text: str, what: str) -> None:
         found = next((marker for marker in self.markers if marker in text), None)
@@ -245,15 +269,25 @@ class Renderer:
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
+    def _first_words(self, text: str, count: int) -> str:
+        """The first ``count`` words, with white space that is one token with the last."""
+        with_space = "".join(islice((m[0] for m in re.finditer(r"\S+\s*", text)), count))
+        words = with_space.rstrip()
+        whole = self._encode(text)
+        for end in range(len(words), len(with_space) + 1):
+            ids = self._encode(text[:end])
+            if whole[: len(ids)] == ids:
+                return text[:end]
+        return words
+
     def _first_tokens(self, text: str, count: int) -> str:
         """The longest beginning of at most ``count`` tokens that ends where a token does."""
-        spaced = self._spaced(text, self._newline)
-        tokens = self.tokenizer(spaced, add_special_tokens=False, return_offsets_mapping=True)
+        tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         for _, end in reversed(tokens["offset_mapping"][:count]):
-            short = spaced[:end].strip()
-            if len(self._encode(self._spaced(short, self._newline))) <= count:
+            short = text[:end].strip()
+            if len(self._encode(short)) <= count:
                 return short
         return ""
 
-    def _decode(self, ids: Sequence[int]) -> str:
-        return self.tokenizer.decode(list(ids), skip_special_tokens=False).strip()
+    def _text(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))

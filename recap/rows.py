@@ -1,8 +1,8 @@
-"""Typed row files (JSON Lines): atomic write, line number in every error, plain JSON beside them.
+"""Typed row files (JSON Lines) and JSON documents: atomic writes, line numbers in errors.
 
-Nothing half-written is ever visible: a file or folder is written aside (``.<name>….part``, which
-DVC ignores), flushed to disk and renamed; it gets the mode that the umask gives. Leaves out append
-journals, which belong to whoever can resume.
+A partly written file is never visible. A file or folder is written to ``.<name>….part`` (which DVC
+ignores), flushed to disk and renamed. It gets the mode of the umask. Leaves out append-only
+journals, which the stages that resume have themselves.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from recap.errors import DataError, SpaceError
 
 RowT = TypeVar("RowT", bound=BaseModel)
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says when a disk, or one's share of it, is full."""
+"""Error numbers of a full disk or a full quota."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that replaces it on success and vanishes on failure.
+    """A temporary path beside ``path``; it replaces ``path`` on success and is deleted on failure.
 
     Raises SpaceError when the disk is full.
     """
@@ -47,10 +47,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """A new folder beside ``path`` that takes its place on success and vanishes on failure.
+    """A new folder beside ``path``; it replaces ``path`` on success and is deleted on failure.
 
-    ``path`` has one writer at a time, so what a killed one left is swept away. Raises SpaceError
-    when the disk is full.
+    ``path`` has one writer at a time, so the leftovers of a killed one are deleted. Raises
+    SpaceError if the disk is full.
     """
     part = path.with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -62,7 +62,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             part.chmod(mode)
             for file in part.rglob("*"):
                 if file.is_file():
-                    file.chmod(mode & 0o666)  # safetensors makes its files 0600
+                    file.chmod(mode & 0o666)  # safetensors creates files with mode 0600
                     _flush(file)
             if path.exists():
                 shutil.rmtree(path)
@@ -85,7 +85,7 @@ def _room_for(path: Path) -> Iterator[None]:
 
 
 def _flush(path: Path) -> None:
-    """Put a file's content on the disk."""
+    """Flush a file's content to disk."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
 
@@ -101,7 +101,7 @@ def write_rows(path: Path, rows: Iterable[BaseModel]) -> int:
 
 
 def iter_rows(path: Path, row_type: type[RowT]) -> Iterator[RowT]:
-    """The rows of a file written by ``write_rows``, one at a time: memory for one row.
+    """The rows of a file written by ``write_rows``, one at a time, with memory for one row.
 
     Raises DataError with file, line number and the offending field.
     """
@@ -127,13 +127,13 @@ def read_rows(path: Path, row_type: type[RowT]) -> list[RowT]:
 
 @dataclass(frozen=True, slots=True)
 class RowFile(Generic[RowT]):
-    """A row file that can be gone through as often as needed, without being held in memory."""
+    """A row file that can be read repeatedly and is never in memory as a whole."""
 
     path: Path
     row_type: type[RowT]
 
     def __iter__(self) -> Iterator[RowT]:
-        """Read it from the start; raises as ``iter_rows`` does."""
+        """Read the file from the start; raises as ``iter_rows`` does."""
         return iter_rows(self.path, self.row_type)
 
 

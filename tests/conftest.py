@@ -1,7 +1,8 @@
 """Which tests are for `make quick`, and in which order tests run.
 
-What is not in `QUICK` has the mark ``integration``. Files with slow tests go first, so that what is
-left for the last moments is short.
+What is not in `QUICK` has the mark ``integration``; where no such test is asked for, its file is
+not even imported: that takes seconds in each process. Files with slow tests go first, so that what
+is left for the last moments is short.
 
 Test processes take work from each other (``--dist worksteal``): no core waits while the other
 still has a minute's test to do. A file's tests begin in one process and may end in several, each
@@ -13,9 +14,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-QUICK = tuple(Path(__file__).parent / name for name in ("unit", "contract", "golden"))
+settings.register_profile("recap", deadline=None, max_examples=60)
+settings.register_profile("quick", deadline=None, max_examples=15)  # make quick
+settings.load_profile("recap")  # a busy machine is no failure
+
+TESTS = Path(__file__).parent
+QUICK = tuple(TESTS / name for name in ("unit", "contract", "golden"))
 """Folders of tests that need no server, no pipeline, no training and no browser."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    other = collection_path.parent == TESTS and collection_path not in QUICK
+    unwanted = "not integration" in config.option.markexpr
+    return True if unwanted and other and collection_path.is_dir() else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

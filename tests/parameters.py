@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 def write_params(folder: Path, changes: Mapping[str, Any]) -> Path:
     """Write ``params.yaml`` with ``{"train.alpha": 0.25}`` laid over it; its path."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values = yaml.load((ROOT / "params.yaml").read_bytes(), yaml.CSafeLoader)
     for dotted, value in changes.items():
         *path, last = dotted.split(".")
         place = values
@@ -21,5 +21,5 @@ def write_params(folder: Path, changes: Mapping[str, Any]) -> Path:
             place = place[key]
         place[last] = value
     file = folder / "params.yaml"
-    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    file.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper), encoding="utf-8")
     return file

@@ -1,7 +1,7 @@
-"""How benchmarks, their places on an axis, variants and prefill sources are written for readers.
+"""Labels for readers: of benchmarks, places on an attack's axis, variants and prefill sources.
 
-``Completion.round`` is the place on an attack's axis: a round of resets, or the n-th length, budget
-or source that the ``attack`` section lists. Names stand here once; numbers do not.
+``Completion.place`` is the place on an attack's axis: a round of resets, or the n-th length, budget
+or source that the ``attack`` section lists. The parameters have the values on each axis.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What the places on the attacks' axes mean: prefill words, budgets, sources by benchmark."""
+    """The values on the attacks' axes: prefill words, budgets, and sources by benchmark."""
 
     grid_words: tuple[int, ...] = ()
     search_budgets: tuple[int, ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def place(self, name: str, round_: int) -> str | None:
+    def at(self, name: str, round_: int) -> str | None:
         """The place in words, ``None`` for a benchmark without an axis."""
         match axis(name):
             case "rounds":
@@ -54,7 +54,7 @@ NO_AXES = Axes()
 
 
 def attack_axes(attack: Attack) -> Axes:
-    """The axes as the parameters set them."""
+    """The axes that the parameters set."""
     return Axes(
         grid_words=attack.grid_words,
         search_budgets=attack.search_budgets,
@@ -74,28 +74,28 @@ def _nth(values: tuple[object, ...], round_: int, form: str, otherwise: str) -> 
 
 
 def variant_label(variant: str) -> str:
-    """How a variant is written for readers."""
+    """A variant's name for readers."""
     return VARIANT_LABELS.get(variant, variant)
 
 
 def source_label(source: str) -> str:
-    """How a prefill source is written for readers."""
+    """A prefill source's name for readers."""
     if source == SELF:
         return "the policy itself"
     return SOURCES[source].label if source in SOURCES else source
 
 
 def exempt(source: str | None) -> bool:
-    """Whether training may have seen this source's thoughts, so that the result is marked."""
+    """Whether training may have seen this source's thoughts. Such results are marked."""
     return source in EXEMPT_SOURCES
 
 
 def benchmark_label(name: str, round_: int, axes: Axes = NO_AXES) -> str:
-    """How a benchmark at one place of its axis is written for readers."""
-    place = axes.place(name, round_)
-    return f"{family_label(name)}, {place}" if place else family_label(name)
+    """The label of a benchmark at one place of its axis."""
+    at = axes.at(name, round_)
+    return f"{family_label(name)}, {at}" if at else family_label(name)
 
 
 def lower_first(text: str) -> str:
-    """A label within a sentence."""
+    """A label for use inside a sentence."""
     return text[0].lower() + text[1:]

@@ -1,4 +1,4 @@
-"""A claim's parts in words: what was asked, measured here and published; for page and Markdown."""
+"""A claim's parts as text for page and Markdown: condition, value here, the paper's value."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def part_words(part: Part) -> PartWords:
 
 
 def room_words(part: Part) -> str:
-    """How little room for a gain there was, where that was less than the margin."""
+    """A note if the largest possible gain was below the margin, else empty."""
     if any(part.asked == "more" and found.room < MARGIN for found in part.estimates):
         return f"(room for {100 * min(found.room for found in part.estimates):.1f} alone)"
     return ""

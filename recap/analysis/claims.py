@@ -1,9 +1,9 @@
 """The paper's nine claims, each as statistics with margins, measured here and given a verdict.
 
-A claim holds if all of its parts are shown by interval in every training seed; one refuted part
-refutes it; else "cannot tell". Parts whose cells were not run name the variants that they need.
-Intervals are 95 % each, without correction for their number. How a part is tested:
-``recap.analysis.parts``; how an interval is read: ``recap.analysis.verdicts``.
+A claim holds if the intervals show all of its parts in every training seed. One refuted part
+refutes the claim. Otherwise the verdict is "cannot tell". A part whose cells were not run names the
+variants that it needs. Each interval is a 95 % interval, without correction for their number.
+``recap.analysis.parts`` tests a part, ``recap.analysis.verdicts`` reads an interval.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HIJACK: Key = ("hijack", 1)
 BENIGN: Key = ("benign", 1)
 MATH: Key = ("math", 1)
 TOKENS: tuple[Key, ...] = (HARMFUL, PREFILL, JAILBREAK, BENIGN, MATH)
-"""The token budget is compared on these together; Table 11 has a counterpart for each."""
+"""The benchmarks of the token budget. Table 11 of the paper has a counterpart for each."""
 
 
 @dataclass(frozen=True)
@@ -86,25 +86,30 @@ class Claims(Tester):
         fall = self.evidence.fall(theirs, first, last)
         parts = [
             self.part(
-                f"{variant_label(theirs)}: round {first[1]} above round {last[1]}", "more", fall,
+                f"{variant_label(theirs)}: round {first[1]} above round {last[1]}",
+                "more",
+                fall,
                 (table["DAPO"][0] - table["DAPO"][-1],),
             )
-        ]  # fmt: skip
+        ]
         for variant, name in ((theirs, "DAPO"), (mine, "RECAP")):
             parts.append(
                 self.part(
                     f"{variant_label(variant)}: the last round no less than the one before",
-                    "no less", self.evidence.change(variant, before, last),
+                    "no less",
+                    self.evidence.change(variant, before, last),
                     (table[name][-1] - table[name][-2],),
                 )
-            )  # fmt: skip
+            )
         grown = (table["RECAP"][-1] - table["DAPO"][-1]) - (table["RECAP"][0] - table["DAPO"][0])
         parts.append(
             self.part(
-                f"the gap: wider in round {last[1]} than in round {first[1]}", "more",
-                self.evidence.gap_change(mine, theirs, first, last), (grown,),
+                f"the gap: wider in round {last[1]} than in round {first[1]}",
+                "more",
+                self.evidence.gap_change(mine, theirs, first, last),
+                (grown,),
             )
-        )  # fmt: skip
+        )
         return tuple(parts)
 
     def _dials(self) -> tuple[Part, ...]:
@@ -137,24 +142,34 @@ class Claims(Tester):
         name = "StrongREJECT-Prefill"
         return (
             self.pair(
-                "prefill attack: counter-aligned above none", candidate, none, PREFILL,
+                "prefill attack: counter-aligned above none",
+                candidate,
+                none,
+                PREFILL,
                 _table(rows, name, "source=counter-aligned", "source=none"),
                 "a variant as the candidate with alpha 0",
             ),
             self.pair(
-                "prefill attack: none above aligned", none, aligned, PREFILL,
+                "prefill attack: none above aligned",
+                none,
+                aligned,
+                PREFILL,
                 _table(rows, name, "source=none", "source=aligned"),
                 "a variant as the candidate with prefill_source aligned",
             ),
-        )  # fmt: skip
+        )
 
     def _ablations(self) -> tuple[Part, ...]:
         parts = []
         for what, change, table, names in (
-            ("binary reward", {"safety_reward": "binary"},
-             numbers()["table7_binary_safety_reward"], ("RECAP", "DAPO")),
+            (
+                "binary reward",
+                {"safety_reward": "binary"},
+                numbers()["table7_binary_safety_reward"],
+                ("RECAP", "DAPO"),
+            ),
             ("GRPO", {"optimizer": "grpo"}, numbers()["table8_grpo_optimizer"], ("RECAP", "GRPO")),
-        ):  # fmt: skip
+        ):
             mine, theirs = (
                 self.settings.twin(variant, **change)
                 for variant in (self.settings.candidate, self.settings.baseline)
@@ -166,11 +181,14 @@ class Claims(Tester):
                 first, second = (table["DSLlama-8B"][name][counterpart] for name in names)
                 parts.append(
                     self.pair(
-                        f"{what}, {label}: with prefills above without", mine, theirs, key,
+                        f"{what}, {label}: with prefills above without",
+                        mine,
+                        theirs,
+                        key,
                         (first - second,),
                         f"candidate and baseline once more with {_spelled(change)}",
                     )
-                )  # fmt: skip
+                )
         return tuple(parts)
 
     def _reflection(self) -> tuple[Part, ...]:
@@ -180,28 +198,38 @@ class Claims(Tester):
         for key, name in ((PREFILL, "StrongREJECT-Prefill"), (JAILBREAK, "WildJailbreak")):
             parts.append(
                 self.part(
-                    f"self-reflection, {lower_first(benchmark_label(*key))}", "more",
+                    f"self-reflection, {lower_first(benchmark_label(*key))}",
+                    "more",
                     self.evidence.difference(mine, theirs, key, reflected=True),
                     (table[name]["RECAP"] - table[name]["DAPO"],),
                     needs=f"the benchmark {key[0]}",
                 )
-            )  # fmt: skip
+            )
         parts.append(
             self.part(
-                "generated tokens on five benchmarks", "same",
-                self.evidence.length_change(mine, theirs), (_paper_tokens(),), relative=True,
+                "generated tokens on five benchmarks",
+                "same",
+                self.evidence.length_change(mine, theirs),
+                (_paper_tokens(),),
+                relative=True,
                 needs="the benchmarks " + ", ".join(name for name, _ in TOKENS),
             )
-        )  # fmt: skip
+        )
         return tuple(parts)
 
     def _overtaking(self) -> tuple[Part, ...]:
         found = overtaking(self.dynamics, self.settings.candidate, self.settings.baseline)
         missing = found.verdict == "not measured"
         return (
-            Part("clean jailbreaks by update", "more", (), found.verdict, said=found.text,
-                 needs="jailbreak in dynamics.benchmarks, for both" if missing else None),
-        )  # fmt: skip
+            Part(
+                "clean jailbreaks by update",
+                "more",
+                (),
+                found.verdict,
+                said=found.text,
+                needs="jailbreak in dynamics.benchmarks, for both" if missing else None,
+            ),
+        )
 
     def _slope(self) -> tuple[Part, ...]:
         paper = tuple(
@@ -211,9 +239,14 @@ class Claims(Tester):
             self.settings.candidate, self.settings.baseline, HARMFUL, PREFILL
         )
         return (
-            self.part("slope of J_β on harmful requests, difference", "more", found, paper,
-                       needs="the benchmarks harmful and prefill"),
-        )  # fmt: skip
+            self.part(
+                "slope of J_β on harmful requests, difference",
+                "more",
+                found,
+                paper,
+                needs="the benchmarks harmful and prefill",
+            ),
+        )
 
     def _with_alpha(self, alpha: float) -> str | None:
         return self.settings.twin(self.settings.candidate, alpha=alpha)

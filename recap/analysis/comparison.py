@@ -1,11 +1,10 @@
-"""Two policies on the same prompts: the one comparison that gate, promotion, claims and page share.
+"""Compares two policies on the same prompts, for gate, promotion, claims and page alike.
 
-``compare`` pairs outcomes by prompt and sample and resamples whole request objects: pairing removes
-what the prompts contribute, so that its interval is narrower than what two separate intervals
-suggest. ``non_inferior``, ``superior`` and ``reaches`` say what an interval shows, and "not enough
-evidence" is an answer of theirs: what is not shown is never taken for granted. Leaves out the
-paper's relative changes (``recap.analysis.relative``) and corrections for the number of
-comparisons.
+``compare`` pairs outcomes by prompt and sample and resamples whole request objects. Pairing removes
+the variation between prompts, so the interval is narrower than two separate intervals suggest.
+``non_inferior``, ``superior`` and ``reaches`` read an interval. One of their answers is "not enough
+evidence". Leaves out the paper's relative changes (``recap.analysis.relative``) and corrections for
+the number of comparisons.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class PairedDifference:
 
     @property
     def room(self) -> float:
-        """The largest that the difference could be, given where the second stands."""
+        """The largest possible difference, given the rate of the second."""
         return 1 - self.second
 
 
@@ -65,7 +64,7 @@ class Comparison:
     """First less second on one benchmark and round; ``missing`` says why there is no difference."""
 
     benchmark: str
-    round: int
+    place: int
     difference: PairedDifference | None
     missing: str | None = None
 
@@ -79,14 +78,14 @@ def compare(
     resamples: int,
     seed: int,
 ) -> Comparison:
-    """Compare two cells' outcomes; rows of other benchmarks and rounds are left aside.
+    """Compare two cells' outcomes; ignores rows of other benchmarks and rounds.
 
-    Never raises for unequal evidence: nothing measured, other prompts and no scored pair are
-    ``missing``, in words.
+    Never raises for unequal evidence. ``missing`` says so if nothing was measured, if the prompts
+    differ, or if no pair is scored.
     """
     place = benchmark, round_
     ours, theirs = (
-        [row for row in rows if (row.benchmark, row.round) == place] for rows in (first, second)
+        [row for row in rows if (row.benchmark, row.place) == place] for rows in (first, second)
     )
     if not ours or not theirs:
         whose = "the second" if ours else "the first" if theirs else "either"
@@ -163,9 +162,9 @@ def _beyond(found: Ends, bound: float) -> Answer:
 
 
 def needed(value: float, low: float, n: int, bound: float) -> int | None:
-    """About how many rows would put the lower end above ``bound``, were the value to stay.
+    """About how many rows would move the lower end above ``bound`` if the value stayed the same.
 
-    The interval's lower half shrinks as 1 / sqrt(n). ``None`` where the value itself is not above.
+    The interval's lower half shrinks as 1 / sqrt(n). ``None`` if the value is not above ``bound``.
     """
     if value <= bound:
         return None

@@ -1,4 +1,4 @@
-"""Curves behind the result, as files hold them: training by update, worlds by wrong starts."""
+"""Reads the files of two curves: training metrics by update, results by share of wrong starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UPDATE = "update"
 
 
 class CurvePoint(Row):
-    """One policy trained in a world with this share of wrong starts, and how it fared."""
+    """The results of one policy, trained in a world with this share of wrong starts."""
 
     wrong_start: float
     seed: int

@@ -1,6 +1,6 @@
 """Paired evidence on the claims: differences with intervals, one for each training seed.
 
-Every comparison is on the same prompts. Leaves out what the intervals say
+Every comparison uses the same prompts. Leaves out the reading of the intervals
 (``recap.analysis.verdicts``) and the claims themselves (``recap.analysis.claims``).
 """
 
@@ -65,9 +65,9 @@ class Evidence:
         return self._within(variant, end, start)
 
     def fall(self, variant: str, start: Key, end: Key) -> list[Estimate]:
-        """How far one policy falls from ``start`` to ``end``: at most to nothing."""
+        """How far one policy falls from ``start`` to ``end``; at most to 0."""
         return [
-            replace(found, room=found.value + 1 - found.room)  # where it started
+            replace(found, room=found.value + 1 - found.room)  # the rate at the start
             for found in self._within(variant, start, end)
         ]
 
@@ -190,7 +190,7 @@ def by_key(rows: Iterable[Outcome]) -> dict[Key, list[Outcome]]:
     """A cell's outcomes by benchmark and round."""
     found: dict[Key, list[Outcome]] = {}
     for row in rows:
-        found.setdefault((row.benchmark, row.round), []).append(row)
+        found.setdefault((row.benchmark, row.place), []).append(row)
     return found
 
 
@@ -198,18 +198,18 @@ def lengths(rows: Iterable[Completion], keys: Iterable[Key]) -> dict[tuple[Key, 
     """Generated tokens of the first sample of each prompt; those that overflowed are left out."""
     wanted = set(keys)
     return {
-        ((row.benchmark, row.round), row.prompt_id): Lengths(
+        ((row.benchmark, row.place), row.prompt_id): Lengths(
             row.cluster or row.prompt_id, row.num_cot_tokens + row.num_response_tokens
         )
         for row in rows
-        if (row.benchmark, row.round) in wanted
+        if (row.benchmark, row.place) in wanted
         and not row.sample
         and row.finish_reason != "overflow"
     }
 
 
 def widened(low: float, high: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
-    """An interval without width, widened: that nothing varied among n rows is not certainty."""
+    """Widens an interval without width, because n equal rows are no certainty."""
     if low != high:
         return low, high
     unseen = wilson(0, n).high
@@ -222,5 +222,5 @@ def _wide(found: Slope, bound: float) -> Slope:
 
 
 def _reflections(rows: Sequence[Outcome]) -> list[Outcome]:
-    """The same rows with the policy's turning round in the place of success."""
+    """The same rows, with self-reflection in place of success."""
     return [row.model_copy(update={"success": row.reflected}) for row in rows]

@@ -1,4 +1,4 @@
-"""What a run shows about the paper's claims, for page, Markdown and ``tables.json``."""
+"""The findings of a run on the paper's claims, for page, Markdown and ``tables.json``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recap.types.results import CellResult, DynamicsResult
 class Findings:
     """Headline, claims with verdicts, the paper's numbers beside ours, means over seeds.
 
-    ``trainings``: how many of candidate and baseline there are to compare.
+    ``trainings``: the number of training seeds that candidate and baseline share.
     """
 
     headline: Headline
@@ -41,7 +41,7 @@ def find(
     settings: Settings,
     axes: Axes,
 ) -> Findings:
-    """Everything that is said of the candidate against the baseline."""
+    """All findings on the candidate against the baseline."""
     pair = settings.candidate, settings.baseline
     several = len({cell.seed for cell in cells}) > 1
     return Findings(

@@ -1,9 +1,9 @@
 """Rates and outcomes of candidate and others -> a decision with its reasons.
 
-The conditions are ``gate.checks``: a floor that a rate's interval reaches, a paired difference
-whose interval lies above minus the margin, or above 0 (``recap.analysis.comparison``). Too
-little evidence is a "no" that says what is lacking; what was not measured does not pass. Leaves
-out the champion in the registry: ``recap.analysis.promotion`` compares with that.
+The conditions are ``gate.checks``: a rate's interval reaches a floor, or the interval of a paired
+difference lies above minus the margin, or above 0 (``recap.analysis.comparison``). A condition with
+too little evidence is not met and says which evidence is lacking. A condition that was not measured
+is not met. Leaves out the champion in the registry (``recap.analysis.promotion``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from recap.types.verdicts import Outcome
 
 @dataclass(frozen=True, slots=True)
 class CellOutcomes:
-    """What every prompt came to with one trained policy; ``name`` is ``recap-0``."""
+    """The outcome of every prompt with one trained policy; ``name`` is like ``recap-0``."""
 
     name: str
     outcomes: Sequence[Outcome]
@@ -45,10 +45,10 @@ def decide(
     resamples: int,
     seed: int,
 ) -> GateDecision:
-    """The decision on the candidate; ``others`` are the cells it is compared with, by variant."""
+    """The decision on the candidate; ``others`` are the cells to compare it with, by variant."""
     checks = []
     for check in gate.checks:
-        at = check.round or last_round(check.benchmark, candidate.outcomes)
+        at = check.place or last_round(check.benchmark, candidate.outcomes)
         own = derive_seed(seed, "gate", check.benchmark, at)
         if check.kind == "floor":
             assert check.floor is not None
@@ -71,15 +71,15 @@ def decide(
 
 
 def last_round(benchmark: str, outcomes: Sequence[Outcome]) -> int:
-    """The last place on the benchmark's axis; 1 where it was not measured."""
-    return max((row.round for row in outcomes if row.benchmark == benchmark), default=1)
+    """The last place on the benchmark's axis; 1 if the benchmark was not measured."""
+    return max((row.place for row in outcomes if row.benchmark == benchmark), default=1)
 
 
 def paired_check(
     compared: Comparison, against: str, margin: float | None, min_rows: int
 ) -> GateCheck:
-    """Non-inferior by ``margin``, or superior where that is ``None``, with the reasons."""
-    place = _place(compared.benchmark, compared.round)
+    """Check non-inferiority by ``margin``, or superiority if ``margin`` is ``None``."""
+    place = _place(compared.benchmark, compared.place)
     bound = -(margin or 0.0)
     if margin is None:
         name = f"{place} superior to {against}"
@@ -114,10 +114,10 @@ def _floor(
     resamples: int,
     seed: int,
 ) -> GateCheck:
-    """By the lower end of the wider interval, with what was not scored counted as failed."""
+    """Check the lower end of the wider interval, with unscored rows counted as failures."""
     name = f"{_place(benchmark, at)} at least {floor:.1%}"
     required = f"an interval that begins at {floor:.1%} or above, unscored rows taken as failed"
-    rows = [row for row in cell.outcomes if (row.benchmark, row.round) == (benchmark, at)]
+    rows = [row for row in cell.outcomes if (row.benchmark, row.place) == (benchmark, at)]
 
     def measure(successes: Sequence[bool | None]) -> Metric:
         clusters = [row.cluster or row.prompt_id for row in rows]
@@ -142,7 +142,7 @@ def _floor(
 def _answered(
     check: GateCheck, answer: Answer, *, n: int, min_rows: int, wanted: int | None, otherwise: str
 ) -> GateCheck:
-    """The check with its answer: few rows decide nothing, and neither does a wide interval."""
+    """The check with its answer; too few rows and too wide intervals decide nothing."""
     if n < min_rows:
         return check.model_copy(update={"lacking": f"{n} scored rows; {min_rows} are the fewest"})
     if answer == "not enough evidence":
@@ -166,7 +166,7 @@ def _place(benchmark: str, at: int) -> str:
 
 
 def describe(metric: Metric) -> str:
-    """``98.1% [95.9, 99.2], n = 320``, with the wider interval; unscored ones named if any."""
+    """``98.1% [95.9, 99.2], n = 320``, with the wider interval and the unscored rows, if any."""
     if metric.value is None:
         return f"no score, {metric.n_unscored} unscored"
     ends = span(metric)

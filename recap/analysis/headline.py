@@ -1,9 +1,9 @@
-"""The finding in words, generated from the numbers and honest when the claim fails.
+"""The headline finding as sentences generated from the numbers, also if the claim fails.
 
-The claim (paper, Tables 2 and 4): RECAP is safer than DAPO under prefill, hijack and resets. It
-counts as shown on an attack when the paired difference's interval lies above 0 in every training,
-by the comparison that the gate decides by. How many trainings that were is said. Leaves out
-relative changes against a rate near 0, which have no meaning.
+The claim (paper, Tables 2 and 4): RECAP is safer than DAPO under prefill, hijack and resets. It is
+shown on an attack if the interval of the paired difference lies above 0 in every training. The gate
+uses the same comparison. The text states the number of trainings. Leaves out relative changes
+against a rate near 0, because they have no meaning.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from recap.evaluation.rates import span
 from recap.types.results import CellResult
 
 MOSTLY = 0.9
-"""Safety from which on a policy is said to *still* answer safely."""
+"""From this rate on, the text says that a policy *still* answers safely."""
 Standing = Literal["ahead", "level", "behind"]
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """Candidate against baseline on one benchmark: means over the trainings, and how they stand.
+    """Candidate against baseline on one benchmark: means over the trainings, and their comparison.
 
-    ``floor``: the lowest end of the baseline's intervals.
+    ``floor``: the lowest lower end of the baseline's intervals.
     """
 
     key: Key
@@ -52,14 +52,14 @@ class Contrast:
 
     @property
     def label(self) -> str:
-        """The benchmark's name within a sentence."""
+        """The benchmark's name inside a sentence."""
         label = benchmark_label(*self.key)
         return label[0].lower() + label[1:]
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The sentence on top, what stands below it, and whether the claim was shown."""
+    """The title, the sentences below it, and whether the claim was shown."""
 
     title: str
     points: tuple[str, ...]
@@ -121,7 +121,7 @@ def headline(
     baseline: str,
     axes: Axes = NO_AXES,
 ) -> Headline:
-    """Say what the run showed about ``candidate`` and ``baseline``."""
+    """State the run's finding on ``candidate`` and ``baseline``."""
     mine, theirs = variant_label(candidate), variant_label(baseline)
 
     def contrasts(keys: Iterable[Key]) -> list[Contrast]:
@@ -149,10 +149,8 @@ def _title(prefill: Contrast, attacks: list[Contrast], mine: str, theirs: str) -
     short = [attack.label for attack in attacks if attack.standing != "ahead"]
     if prefill.standing == "ahead" and not short:
         still = "still " if prefill.candidate >= MOSTLY else ""
-        return (
-            f"Handed a flawed thought, {mine} {still}answers safely {high} of the time; "
-            f"its {theirs} twin, {low}"
-        )
+        safely = f"{mine} {still}answers safely {high} of the time"
+        return f"Given a flawed thought, {safely}, {theirs} {low}"
     if prefill.standing == "ahead":
         return (
             f"{mine} withstands the prefill attack ({high} safe, {theirs} {low}), "
@@ -195,12 +193,12 @@ def _attacks(attacks: list[Contrast], mine: str, theirs: str) -> str:
     if change.mean_relative is None:
         return f"{text}; {without}."
     relative = signed(100 * change.mean_relative, 0)
-    text += f"; as a mean of relative changes, the paper's way, {relative}{NBSP}%"
+    text += f"; the mean of relative changes, which the paper reports, is {relative}{NBSP}%"
     return f"{text} ({without})." if near else f"{text}."
 
 
 def _harmful(cells: Sequence[CellResult], candidate: str) -> list[Key]:
-    """All that was measured of the candidate on harmful requests."""
+    """All benchmarks of harmful requests that were measured for the candidate."""
     return list(
         dict.fromkeys(
             key
@@ -213,25 +211,25 @@ def _harmful(cells: Sequence[CellResult], candidate: str) -> list[Key]:
 
 
 def _weakest(compared: list[Contrast], mine: str, theirs: str, axes: Axes) -> list[str]:
-    """Where the candidate is worst."""
+    """The attack under which the candidate is worst."""
     if not compared:
         return []
     worst = min(compared, key=lambda found: found.candidate)
     label = lower_first(benchmark_label(*worst.key, axes))
     return [
-        f"The strongest attack on {mine} that was tried is {label}: {percent(worst.candidate)} of "
+        f"The strongest measured attack on {mine} is {label}: {percent(worst.candidate)} of "
         f"its answers stay safe, {percent(worst.baseline)} of {theirs}'s."
     ]
 
 
 def _price(calm: list[Contrast], mine: str) -> str:
-    """What the headline must not leave out: a clear loss where nobody attacks."""
+    """A clear loss without an attack, which the headline must name; empty if there is none."""
     lost = [found.label for found in calm if found.standing == "behind"]
     return f" ({mine} does clearly worse on {' and '.join(lost)})" if lost else ""
 
 
 def _cost(calm: list[Contrast], mine: str, theirs: str) -> list[str]:
-    """What changed where nobody attacks; empty when nothing of it was measured."""
+    """The changes without an attack; empty if none was measured."""
     if not calm:
         return []
     changes = ", ".join(
@@ -239,7 +237,7 @@ def _cost(calm: list[Contrast], mine: str, theirs: str) -> list[str]:
     )
     clear = [found.label for found in calm if found.standing != "level"]
     verdict = (
-        f"the paired interval leaves out 0 on {' and '.join(clear)}"
+        f"the paired interval excludes 0 on {' and '.join(clear)}"
         if clear
         else "every paired interval reaches 0"
     )

@@ -1,9 +1,9 @@
-"""J_beta of a policy: its slope is what prefills cost, given with its interval.
+"""The slope of a policy's J_beta, which is the cost of prefills, with its interval.
 
-J_beta = (1 - beta) J_clean + beta J_pre (paper, v1's theory) is linear in beta by definition, so a
-curve over beta shows nothing that its two ends do not: what is measured is the slope J_pre -
-J_clean, on the same prompts, and the difference of two policies' slopes. J is the share of success
-in a benchmark. Leaves out the theory's bound, which needs the training distribution.
+J_beta = (1 - beta) J_clean + beta J_pre (paper, v1's theory) is linear in beta by definition. A
+curve over beta therefore shows nothing beyond its two ends. This module measures the slope J_pre -
+J_clean on the same prompts, and the difference of two policies' slopes. J is the success rate in a
+benchmark. Leaves out the theory's bound, which needs the training distribution.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Slope:
     """J_clean, J_pre and ``value`` = J_pre - J_clean, means over the same ``n`` prompts.
 
     ``low`` and ``high``: 95 % bootstrap of the value, paired on prompts and clustered by request
-    object; all that is possible when there is one cluster. Of two policies' difference (candidate
-    minus baseline) all three are differences.
+    object; with one cluster, the full possible range. For the difference of two policies
+    (candidate minus baseline) all three are differences.
     """
 
     clean: float
@@ -55,8 +55,8 @@ def slope(
 def slope_difference(candidate: Pair, baseline: Pair, *, resamples: int, seed: int) -> Slope | None:
     """Candidate's slope minus baseline's over the prompts scored in all four; else ``None``.
 
-    ``clean`` is the candidate's lead at beta = 0, ``prefilled`` at beta = 1: a positive value says
-    that the lead grows with beta. Raises DataError as ``slope`` does.
+    ``clean`` is the candidate's lead at beta = 0, ``prefilled`` its lead at beta = 1. If the value
+    is positive, the lead grows with beta. Raises DataError as ``slope`` does.
     """
     names, rates = _common(*candidate, *baseline)
     at_0 = _minus(rates[0], rates[2])
@@ -77,7 +77,7 @@ def _by_prompt(rows: Iterable[Outcome]) -> dict[str, float]:
     scored: dict[str, list[bool]] = {}
     places: set[tuple[str, int]] = set()
     for row in rows:
-        places.add((row.benchmark, row.round))
+        places.add((row.benchmark, row.place))
         if row.success is not None:
             scored.setdefault(row.prompt_id, []).append(row.success)
     if len(places) > 1:
@@ -102,7 +102,7 @@ def _slope(
     resamples: int,
     seed: int,
 ) -> Slope | None:
-    """``bound``: the largest value possible, either way."""
+    """``bound``: the largest possible absolute value."""
     if not clusters:
         return None
     changes = _minus(at_1, at_0)

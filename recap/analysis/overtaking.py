@@ -1,9 +1,9 @@
-"""Who leads at which update of training: the paper's claim on its dynamics.
+"""The paper's claim on training dynamics: which policy leads at which update.
 
 The claim (paper, training dynamics): on clean jailbreaks DAPO leads early, RECAP overtakes later. A
-lead counts as shown at an update when the two policies' own intervals lie apart in every training.
-Snapshots keep rates and no outcomes, so that nothing can be paired here: this asks for more than
-the paired comparison does. Leaves out the drawing (``recap.report.dynamics``).
+lead is shown at an update if the two policies' own intervals do not overlap in any training.
+Snapshots keep rates and no outcomes, so nothing can be paired. This condition is stricter than the
+paired comparison. Leaves out the drawing (``recap.report.dynamics``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CLAIM: Key = ("jailbreak", 1)
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Both policies' mean rate at one update, who leads with the intervals apart, and how often."""
+    """Both policies' mean rate at one update, and the leader if the intervals lie apart."""
 
     candidate: float
     baseline: float
@@ -34,7 +34,7 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Overtaking:
-    """The paper's claim on the dynamics: the verdict, and what was measured in words."""
+    """The verdict on the paper's claim on the dynamics, with a sentence on the measurement."""
 
     verdict: Verdict
     text: str
@@ -42,11 +42,11 @@ class Overtaking:
 
 def result_at(results: Sequence[BenchmarkResult], key: Key) -> BenchmarkResult | None:
     """The result of a benchmark and round, if it was measured."""
-    return next((found for found in results if (found.benchmark, found.round) == key), None)
+    return next((found for found in results if (found.benchmark, found.place) == key), None)
 
 
 def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -> Overtaking:
-    """Whether the claim holds here, in words that say no more than the intervals do."""
+    """The verdict on the claim, with a sentence that says no more than the intervals show."""
     mine, theirs = variant_label(candidate), variant_label(baseline)
     compared = _by_update(cells, candidate, baseline)
     if not compared:
@@ -56,7 +56,7 @@ def overtaking(cells: Sequence[DynamicsResult], candidate: str, baseline: str) -
     late = {update: found for update, found in compared.items() if found.leads == "candidate"}
     if early and late:
         holds = max(early) < min(late)
-        order = "This holds here" if holds else "The order is another one here"
+        order = "This holds here" if holds else "The order is different here"
         seeds = min(found.num_seeds for found in compared.values())
         text = (
             f"{order}, in {trainings(seeds)}: {_lead(theirs, early)} and {_lead(mine, late)}, the "
@@ -113,7 +113,7 @@ def _compared(pairs: Sequence[tuple[Metric, Metric]]) -> Lead:
 
 
 def _lead(name: str, leads: Mapping[int, Lead]) -> str:
-    """Where ``name`` leads, its rate first."""
+    """The updates at which ``name`` leads, its rate first."""
     places = []
     for update, found in leads.items():
         low, high = sorted((found.candidate, found.baseline))

@@ -1,10 +1,9 @@
 """The paper's numbers beside this run's: the benchmarks that correspond, and both ways to average.
 
-The paper's headline percentages are means of relative changes; differences of means say something
-else. Numbers: arXiv 2510.00938 v2, Tables 2 to 4, 7, 8, 11, 12 (``paper_numbers.json``). The
-paper's models have 8 and 14 billion parameters; this run's world is another, so that only
-directions and their intervals compare, never levels. Leaves out the verdicts
-(``recap.analysis.claims``).
+The paper's headline percentages are means of relative changes, which are not differences of means.
+Numbers: arXiv 2510.00938 v2, Tables 2 to 4, 7, 8, 11, 12 (``paper_numbers.json``). The paper's
+models have 8 and 14 billion parameters, and its prompts are real. Compare directions and their
+intervals, never levels. Leaves out the verdicts (``recap.analysis.claims``).
 """
 
 from __future__ import annotations
@@ -35,15 +34,17 @@ COUNTERPARTS = {
     "benign": "XSTest",
     "math": "MATH500",
 }
-"""The paper's benchmark for each of ours that it has in its Table 2."""
+"""Our benchmark -> its counterpart in the paper's Table 2."""
 FAMILIES: tuple[tuple[str, Domain], ...] = (
-    ("Safety", "harmful"), ("Helpfulness", "benign"), ("Math", "math"),
-)  # fmt: skip
+    ("Safety", "harmful"),
+    ("Helpfulness", "benign"),
+    ("Math", "math"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Baseline, candidate and their difference, in percent; the interval where there is one."""
+    """Baseline, candidate and their difference, in percent, with the interval if there is one."""
 
     baseline: float | None
     candidate: float | None
@@ -91,7 +92,7 @@ def gaps(benchmark: str) -> tuple[float, ...]:
 def paper_rows(
     cells: Sequence[CellResult], evidence: Evidence, candidate: str, baseline: str, axes: Axes
 ) -> list[PaperRow]:
-    """Every benchmark that both have measured; levels are means over the training seeds."""
+    """Every benchmark measured for both variants; levels are means over the training seeds."""
     rows = []
     for key, counterpart, paper in _counterparts(cells):
         found = evidence.difference(candidate, baseline, key)
@@ -140,10 +141,13 @@ def _counterparts(
     table, hijack = numbers()["table2_main"], numbers()["table3_full_cot_hijack"]
     resets = numbers()["table4_iterative_prefill_reset"]
     found: list[tuple[Key, str, tuple[Side | None, ...]]] = [
-        ((ours, 1), theirs, tuple(_side(table[m]["DAPO"][theirs], table[m]["RECAP"][theirs])
-                                  for m in MODELS))
+        (
+            (ours, 1),
+            theirs,
+            tuple(_side(table[m]["DAPO"][theirs], table[m]["RECAP"][theirs]) for m in MODELS),
+        )
         for ours, theirs in COUNTERPARTS.items()
-    ]  # fmt: skip
+    ]
     both = tuple(_side(hijack[model]["DAPO"], hijack[model]["RECAP"]) for model in MODELS)
     found.append((("hijack", 1), "full CoT hijack", both))
     measured = sorted({key[1] for cell in cells for key in index(cell) if key[0] == "ipr"})

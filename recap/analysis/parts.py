@@ -1,6 +1,6 @@
-"""The parts of a claim: one statistic each, asked, measured and beside the paper's.
+"""The parts of a claim: one statistic each, with its condition, its value and the paper's value.
 
-``Tester`` makes parts from a run's evidence; what a claim consists of: ``recap.analysis.claims``.
+``Tester`` makes parts from a run's evidence. ``recap.analysis.claims`` puts the parts together.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from recap.analysis.settings import Settings
 from recap.analysis.verdicts import Asked, Estimate, Verdict, together, verdict
 
 MARGIN = 0.03
-"""Three points: a loss below it is "no less", a gain that cannot reach it is none, and a policy
-with less room than that above (or below) it cannot show either."""
+"""Three points. A smaller loss counts as "no less". A part is not refuted for a gain that could not
+reach three points, because the baseline was too high (or too low)."""
 TOKEN_MARGIN = 0.25
-"""A quarter more or less is still "a comparable token budget" (the paper's own: 49 % to -5 %)."""
+"""Up to a quarter more or less is "a comparable token budget" (the paper has 49 % to -5 %)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Part:
     """One statistic of a claim. ``paper``: the paper's values in points, one for each model it has.
 
     ``estimates``: one for each training seed. ``relative``: changes in percent, not points.
-    ``needs`` says what would have to be run, where nothing was measured.
+    ``needs`` names the cells to run if nothing was measured.
     """
 
     what: str
@@ -48,12 +48,12 @@ class Claim:
 
     @property
     def verdict(self) -> Verdict:
-        """What the parts say together."""
+        """The verdict on all parts together."""
         return together([part.verdict for part in self.parts])
 
     @property
     def needs(self) -> list[str]:
-        """What would have to be run for the parts that were not measured."""
+        """The cells to run for the parts that were not measured."""
         return list(dict.fromkeys(part.needs for part in self.parts if part.needs))
 
 
@@ -72,9 +72,14 @@ class Tester:
         return self.part(label, asked, found, paper, needs=f"the benchmark {key[0]}")
 
     def pair(
-        self, what: str, first: str | None, second: str | None, key: Key, paper: Sequence[float],
+        self,
+        what: str,
+        first: str | None,
+        second: str | None,
+        key: Key,
+        paper: Sequence[float],
         needs: str,
-    ) -> Part:  # fmt: skip
+    ) -> Part:
         """One variant above another; both have to be defined and measured."""
         if first is None or second is None:
             return self.part(what, "more", (), paper, needs=needs)
@@ -87,12 +92,23 @@ class Tester:
         return self.part(what, "more", found, paper, needs=f"the benchmark {key[0]}")
 
     def part(
-        self, what: str, asked: Asked, estimates: Sequence[Estimate], paper: Sequence[float] = (),
-        *, relative: bool = False, needs: str | None = None,
-    ) -> Part:  # fmt: skip
+        self,
+        what: str,
+        asked: Asked,
+        estimates: Sequence[Estimate],
+        paper: Sequence[float] = (),
+        *,
+        relative: bool = False,
+        needs: str | None = None,
+    ) -> Part:
         """The part with its verdict; ``needs`` counts only where nothing was measured."""
         said = verdict(asked, estimates, TOKEN_MARGIN if relative else MARGIN)
         return Part(
-            what, asked, tuple(estimates), said, tuple(paper), relative,
+            what,
+            asked,
+            tuple(estimates),
+            said,
+            tuple(paper),
+            relative,
             needs if said == "not measured" else None,
-        )  # fmt: skip
+        )

@@ -1,10 +1,10 @@
 """Several trainings of one variant together: their mean, their spread, an interval over both.
 
-An interval of prompts alone says nothing of how far another training would have landed, and one of
-seeds alone nothing of other prompts: here whole trainings and whole request objects are resampled
-together. Trainings share their prompts, so an object is drawn for all of them at once. With three
-trainings it is too narrow where they disagree: read their own values beside it. Leaves out the
-claims, which every training has to show by itself (``recap.analysis.verdicts``).
+An interval over prompts ignores the variation between trainings, and an interval over seeds ignores
+the variation between prompts. This module resamples whole trainings and whole request objects
+together. Trainings share their prompts, so a draw takes an object for all trainings at once. With
+three trainings that disagree, the interval is too narrow: read the single values beside it. Leaves
+out the claims, which every training must show on its own (``recap.analysis.verdicts``).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from recap.params.seeds import derive_seed
 from recap.types.verdicts import Outcome
 
 Scored = Mapping[tuple[str, int], tuple[str, float]]
-"""By prompt and sample: the request object and what it came to."""
+"""(Prompt, sample) -> (request object, success)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
     """``values``: each training's own, by seed. ``sd`` divides by seeds - 1; ``None`` for one.
 
-    ``low`` and ``high``: 95 % percentile bootstrap of the mean. ``n``: prompts scored in a
-    training, the fewest.
+    ``low`` and ``high``: 95 % percentile bootstrap of the mean. ``n``: the smallest number of
+    prompts scored in a training.
     """
 
     values: Mapping[int, float]
@@ -44,11 +44,13 @@ class Pooled:
 def pooled_rate(evidence: Evidence, variant: str, key: Key) -> Pooled | None:
     """A variant's rate over its trainings; ``None`` where nothing was scored.
 
-    The interval is the wider of the bootstrap's and Wilson's for one training's prompts: near 0 and
-    100 % resamples hardly differ, which is not certainty.
+    The interval is the wider of the bootstrap's and Wilson's for one training's prompts. Near 0 and
+    100 % resamples hardly differ, so the bootstrap's interval is too narrow there.
     """
-    scored = {seed: _scored(evidence.outcomes[variant, seed][key])
-              for seed in evidence.seeds((variant, key))}  # fmt: skip
+    scored = {
+        seed: _scored(evidence.outcomes[variant, seed][key])
+        for seed in evidence.seeds((variant, key))
+    }
     found = _pooled(scored, derive_seed(evidence.seed, "report", "pooled", *key), evidence)
     if found is None:
         return None
@@ -60,8 +62,9 @@ def pooled_difference(evidence: Evidence, first: str, second: str, key: Key) -> 
     """First minus second on the same prompts and training seeds; ``None`` without a pair."""
     scored = {}
     for seed in evidence.seeds((first, key), (second, key)):
-        ours, theirs = (_scored(evidence.outcomes[variant, seed][key])
-                        for variant in (first, second))  # fmt: skip
+        ours, theirs = (
+            _scored(evidence.outcomes[variant, seed][key]) for variant in (first, second)
+        )
         scored[seed] = {
             question: (name, value - theirs[question][1])
             for question, (name, value) in ours.items()

@@ -1,12 +1,12 @@
-"""What was measured of two versions -> whether the one may replace the other as champion.
+"""The evidence of two versions -> whether one may replace the other as champion.
 
-``version_evidence`` takes from a run what a version carries with it: the outcomes of each gated
-benchmark, prompt by prompt, and what makes them comparable (digests of prompts, prefills and
-attack, the judges). ``promotion_decision`` compares two of them by the gate's own paired
-comparison: on no gated benchmark may the candidate lie below the champion by ``gate.margin``
-(checks have margins of their own against the baseline alone). Missing or unequal evidence refuses.
-Pure: leaves out the registry, the flag that overrides a refusal, and the history that holds its
-reason (``recap.tracking.registry``).
+``version_evidence`` collects the evidence that a version carries: the outcomes of each gated
+benchmark, prompt by prompt, and the conditions of comparison (digests of prompts, prefills and
+attack, the judges). ``promotion_decision`` compares two versions with the gate's paired comparison.
+The candidate may lie below the champion by less than ``gate.margin`` on every gated benchmark; a
+check's own margin holds only against the baseline. Missing or unequal evidence refuses the
+promotion. Pure functions: leaves out the registry, the flag that overrides a refusal, and the
+history that records the reason (``recap.tracking.registry``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from recap.types.verdicts import Outcome, Verdict
 
 YES, NO, NONE = "1", "0", "?"
 ATTACK = "attack"
-"""Name of the digest of how prompts were attacked and decoded, among a version's inputs."""
+"""Among a version's inputs, the name of the digest of attack and decoding settings."""
 SAME = "the same prompts, prefills, attack and judges for both versions"
 
 
@@ -37,20 +37,20 @@ def version_evidence(
 ) -> VersionEvidence:
     """The evidence of one cell on the gate's benchmarks.
 
-    ``verdicts`` are the cell's; ``files`` are digests, by path, of the prompts and prefills that it
-    was attacked with. A benchmark that was not measured is left out, so that a promotion refuses.
+    ``verdicts`` are the cell's. ``files`` maps the paths of its prompts and prefills to digests.
+    Leaves out benchmarks that were not measured, so that a promotion refuses.
     """
     places = _places(gate, outcomes)
     judged = {
         f"{row.judge} {row.judge_revision} {row.judge_prompt_sha}"
         for row in verdicts
-        if (row.benchmark, row.round) in places
+        if (row.benchmark, row.place) in places
     }
     how = attack.model_dump(mode="json", exclude={"benchmarks"})
     gated = {benchmark for benchmark, _ in places}
     how["decoding"] = {name: own for name, own in how["decoding"].items() if name in gated}
     answers = [
-        _answers([row for row in outcomes if (row.benchmark, row.round) == place])
+        _answers([row for row in outcomes if (row.benchmark, row.place) == place])
         for place in places
     ]
     return VersionEvidence(
@@ -109,7 +109,7 @@ def promotion_decision(
 def _places(gate: Gate, outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
     """The gated benchmarks and rounds, each once."""
     places = (
-        (check.benchmark, check.round or last_round(check.benchmark, outcomes))
+        (check.benchmark, check.place or last_round(check.benchmark, outcomes))
         for check in gate.checks
     )
     return list(dict.fromkeys(places))
@@ -120,7 +120,7 @@ def _answers(rows: Sequence[Outcome]) -> BenchmarkAnswers | None:
         return None
     return BenchmarkAnswers(
         benchmark=rows[0].benchmark,
-        round=rows[0].round,
+        place=rows[0].place,
         prompts=[row.prompt_id for row in rows],
         samples=[row.sample for row in rows],
         clusters=[row.cluster for row in rows],
@@ -136,7 +136,7 @@ def _outcomes(found: VersionEvidence) -> Iterator[Outcome]:
             yield Outcome(
                 prompt_id=prompt,
                 benchmark=own.benchmark,
-                round=own.round,
+                place=own.place,
                 sample=sample,
                 cluster=cluster,
                 success={YES: True, NO: False, NONE: None}[mark],
@@ -146,7 +146,7 @@ def _outcomes(found: VersionEvidence) -> Iterator[Outcome]:
 
 
 def _unequal(candidate: VersionEvidence, champion: VersionEvidence) -> Iterator[str]:
-    """What makes the two incomparable, in words."""
+    """The reasons why the two are not comparable."""
     for name in sorted(candidate.inputs.keys() | champion.inputs.keys()):
         if candidate.inputs.get(name) != champion.inputs.get(name):
             yield f"{name} differs"

@@ -1,9 +1,9 @@
-"""Two sets of rates -> the mean of relative changes, as in the paper, beside that of differences.
+"""Two sets of rates -> the mean of relative changes, as in the paper, and the mean of differences.
 
-The paper's headline percentages are means over benchmarks (and models) of candidate / baseline - 1:
-neither differences of means nor a change of means. A point gained on a low baseline counts for
-more, and on a rate near 0 a relative change has no meaning: such benchmarks are left out of that
-mean. Leaves out intervals: a mean over benchmarks is no sample of anything.
+The paper's headline percentages are means over benchmarks (and models) of candidate / baseline - 1.
+They are neither differences of means nor a change of means. One point on a low baseline counts more
+than on a high one. Against a rate near 0 a relative change has no meaning, so that mean leaves such
+benchmarks out. Leaves out intervals, because benchmarks are not a random sample.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 FLOOR = 0.05
-"""A baseline whose interval reaches below 5 % may be anything near 0: nothing is relative to it."""
+"""A baseline whose interval reaches below 5 % may be near 0, so no relative change is given."""
 
 
 @dataclass(frozen=True, slots=True)

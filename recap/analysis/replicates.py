@@ -1,7 +1,7 @@
 """The same variant trained from several seeds -> mean and standard deviation of its rates.
 
-What an interval of one cell cannot show: how far another training would have landed. Leaves out
-pooling completions over seeds, which would hide just that.
+The standard deviation shows the variation between trainings, which the interval of one cell cannot
+show. Leaves out pooling of completions over seeds, which would hide that variation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Replicates:
 
     variant: str
     benchmark: str
-    round: int
+    place: int
     mean: float | None
     sd: float | None
     num_seeds: int
@@ -33,7 +33,7 @@ def replicates(cells: Sequence[CellResult]) -> list[Replicates]:
     rates: dict[tuple[str, str, int], list[float]] = {}
     for cell in cells:
         for found in cell.results:
-            values = rates.setdefault((cell.variant, found.benchmark, found.round), [])
+            values = rates.setdefault((cell.variant, found.benchmark, found.place), [])
             if found.rate.value is not None:
                 values.append(found.rate.value)
     return [

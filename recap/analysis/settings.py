@@ -1,7 +1,7 @@
-"""Which variants differ in what: the cells behind alpha and length curves and ablation claims.
+"""The settings in which variants differ: finds the cells of alpha and length curves and ablations.
 
-A variant is found by its resolved ``train`` section, never by its name, so that a claim is tested
-whatever a project calls its cells.
+Finds a variant by its resolved ``train`` section, never by its name, so that a project may name its
+cells freely.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ class Settings:
     baseline: str
 
     def twin(self, of: str, **changes: Any) -> str | None:
-        """The variant that trains as ``of`` but for ``changes``; a measured one comes first."""
+        """The variant that differs from ``of`` only in ``changes``; prefers measured variants."""
         wanted = self.train[of].model_copy(update=changes)
         names = [name for name, train in self.train.items() if train == wanted]
         return next((name for name in names if name in self.measured), next(iter(names), None))
 
     def sweep(self, field: str) -> dict[float, str]:
-        """Measured variants that differ from the candidate in one number alone, by that number.
+        """Measured variants that differ from the candidate in only one number, by that number.
 
-        A range of lengths, or a share for each domain, has no place on the axis. A variant that
-        never prefills (alpha 0) has no length, and belongs to the curve over alpha alone.
+        Leaves out ranges of lengths and shares by domain, which have no place on the axis. A
+        variant that never prefills (alpha 0) has no length; only the curve over alpha has it.
         """
         reference = self.train[self.candidate]
         found: dict[float, str] = {}

@@ -22,10 +22,15 @@ def slope_tables(evidence: Evidence, settings: Settings) -> list[Mapping[str, ob
     """The same as plain values, for ``tables.json``."""
     return [
         {
-            "variant": variant, "clean": clean[0], "prefilled": prefilled[0],
-            "value": slope.value, "low": slope.low, "high": slope.high, "n": slope.n,
+            "variant": variant,
+            "clean": clean[0],
+            "prefilled": prefilled[0],
+            "value": slope.value,
+            "low": slope.low,
+            "high": slope.high,
+            "n": slope.n,
         }
         for _, clean, prefilled in PAIRS
         for variant in settings.measured
         for slope in evidence.slopes(variant, clean, prefilled)
-    ]  # fmt: skip
+    ]

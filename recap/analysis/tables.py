@@ -1,4 +1,4 @@
-"""Rates as a table: ``reports/tables.json``, what the command line prints and the page shows.
+"""Rates as a table, for ``reports/tables.json``, the command line and the page.
 
 One column per cell (variant and seed), one row per benchmark and round. A rate that was not
 measured or has no scored row is ``None``, shown as an en dash and never as 0.
@@ -20,7 +20,7 @@ DASH = "–"  # noqa: RUF001 - an en dash is meant
 
 def index(cell: CellResult) -> dict[Key, BenchmarkResult]:
     """The results of a cell by benchmark and round."""
-    return {(result.benchmark, result.round): result for result in cell.results}
+    return {(result.benchmark, result.place): result for result in cell.results}
 
 
 def benchmarks(cells: Sequence[CellResult]) -> list[BenchmarkResult]:
@@ -36,24 +36,24 @@ def main_keys(cells: Sequence[CellResult]) -> set[Key]:
     """The benchmarks to look at first, each at the last place of its axis."""
     last: dict[str, int] = {}
     for result in benchmarks(cells):
-        last[result.benchmark] = max(last.get(result.benchmark, 0), result.round)
+        last[result.benchmark] = max(last.get(result.benchmark, 0), result.place)
     return {(name, last[name]) for name in MAIN if name in last}
 
 
 def tables(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> dict[str, Any]:
-    """Rates and how to read them, the first part of ``tables.json``."""
+    """Rates with notes on how to read them: the first part of ``tables.json``."""
     main = main_keys(cells)
     return {
         "benchmarks": [
             {
                 "name": result.benchmark,
-                "round": result.round,
+                "place": result.place,
                 "domain": result.domain,
-                "label": benchmark_label(result.benchmark, result.round, axes),
+                "label": benchmark_label(result.benchmark, result.place, axes),
                 "score": result.score,
-                "place": axes.place(result.benchmark, result.round),
+                "at": axes.at(result.benchmark, result.place),
                 "prefill_source": result.prefill_source,
-                "main": (result.benchmark, result.round) in main,
+                "main": (result.benchmark, result.place) in main,
             }
             for result in benchmarks(cells)
         ],
@@ -79,7 +79,7 @@ def tables(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> dict[str, Any]:
 
 
 def percent(share: float | None, decimals: int = 0) -> str:
-    """``0.314`` as ``31 %``; rounding never turns almost all into all, or a few into none."""
+    """``0.314`` as ``31 %``; rounding never gives 100 % or 0 % unless the share is 1 or 0."""
     if share is None:
         return DASH
     text = f"{100 * share:.{decimals}f}"
@@ -92,7 +92,7 @@ def percent(share: float | None, decimals: int = 0) -> str:
 
 
 def signed(value: float, decimals: int = 1) -> str:
-    """A change with its sign, a true minus."""
+    """A change with its sign, using the minus character."""
     return f"{value:+.{decimals}f}".replace("-", MINUS)
 
 

@@ -1,8 +1,8 @@
-"""What intervals say of a claim: by interval and margin, in every training.
+"""The verdict on a claim, from the intervals of every training and a margin.
 
-An interval is read by the gate's own rules (``recap.analysis.comparison``). "Cannot tell" is an
-answer, a missing cell is "not measured", and what fewer than three trainings show was "seen" there:
-only three or more say that a claim "holds".
+The gate's rules read each interval (``recap.analysis.comparison``). "Cannot tell" is a verdict. A
+missing cell is "not measured". With fewer than three trainings a claim is "seen in" them; with
+three or more it "holds".
 """
 
 from __future__ import annotations
@@ -16,18 +16,22 @@ from recap.evaluation.statistics import Interval
 
 Asked = Literal["more", "no less", "same"]
 Verdict = Literal[
-    "holds", "seen in two trainings", "seen in one training", "does not hold", "cannot tell",
+    "holds",
+    "seen in two trainings",
+    "seen in one training",
+    "does not hold",
+    "cannot tell",
     "not measured",
-]  # fmt: skip
+]
 SHOWN: tuple[Verdict, ...] = ("seen in one training", "seen in two trainings", "holds")
-"""What was shown in one, two and three or more trainings."""
+"""The positive verdict for one, two, and three or more trainings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A difference (of shares, or a relative one) with its 95 % interval over ``n`` pairs.
 
-    ``room``: the largest that it could be, given where the second stands; above 99 % there is none.
+    ``room``: the largest possible difference, given the rate of the second.
     """
 
     value: float
@@ -38,11 +42,11 @@ class Estimate:
 
 
 def verdict(asked: Asked, estimates: Sequence[Estimate], margin: float) -> Verdict:
-    """What the intervals, one for each training, say; every one has to say it.
+    """The verdict of all intervals, one for each training; all must agree.
 
-    more: above 0; refuted where even the upper end is below the margin, unless there was no room
-    for a gain of that size. no less: above minus the margin; refuted below it. same: within the
-    margin on both sides; refuted beyond either.
+    more: the interval lies above 0; refuted if the upper end is below the margin, unless a gain of
+    that size was impossible. no less: above minus the margin; refuted if below it. same: within the
+    margin on both sides; refuted if beyond either.
     """
     if not estimates:
         return "not measured"
@@ -51,7 +55,7 @@ def verdict(asked: Asked, estimates: Sequence[Estimate], margin: float) -> Verdi
 
 
 def shown_in(trainings: int, said: Verdict) -> Verdict:
-    """The verdict, where fewer than three trainings show no more than what was seen in them."""
+    """The verdict, limited to "seen in" with fewer than three trainings."""
     return SHOWN[min(trainings, len(SHOWN)) - 1] if said == "holds" else said
 
 
@@ -70,9 +74,9 @@ def _say(asked: Asked, found: Estimate, margin: float) -> Verdict:
 
 
 def together(parts: Sequence[Verdict]) -> Verdict:
-    """A claim of several parts: one refuted part refutes it, and all have to be shown.
+    """The verdict on several parts: one refuted part refutes the claim, and all must be shown.
 
-    What all parts show counts as seen in as few trainings as any of them.
+    If the parts were seen in different numbers of trainings, the smallest number counts.
     """
     if all(part == "not measured" for part in parts):
         return "not measured"

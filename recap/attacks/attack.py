@@ -1,9 +1,9 @@
-"""What an attack is: a conversation with the policy about one prompt.
+"""The base class of attacks: an attack is a conversation with the policy about one prompt.
 
-An attack yields contexts, gets the policy's answers to them, and goes on for as long as it likes;
-what it returns are the answers that count. To add one: a small file with a subclass, and its line
-in ``table.py`` (docs/evaluation.md shows both, and the benchmark that names it). Leaves out
-sampling and batching (``conversations.py``) and the choice of prompts and prefills
+An attack yields contexts, gets the policy's answers, and repeats this any number of times. It
+returns the answers that count. To add an attack, write a small file with a subclass and add its
+line to ``table.py``; docs/evaluation.md shows both, and the benchmark that names the attack. Leaves
+out sampling and batching (``conversations.py``) and the choice of prompts and prefills
 (``selection.py``).
 """
 
@@ -20,8 +20,8 @@ from recap.types.prompts import Prefill, PromptRecord, RenderedPrompt
 from recap.types.rollouts import Sample
 
 Needs = Literal["nothing", "thought", "pool", "each source"]
-"""What of the sources' thoughts a case holds: none; one of the benchmark's source; as many of it as
-the largest of ``attack.search_budgets``; one of each of ``attack.transfer_sources``."""
+"""The thoughts that a case holds: none; one of the benchmark's source; as many of that source as
+the largest of ``attack.search_budgets``; or one of each source in ``attack.transfer_sources``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the policy made of a context, once.
+    """One answer of the policy to a context.
 
-    ``response`` is ``None`` when it never came to the end of one; ``cot`` is the generated part of
-    the thought. ``worth`` is what the selector gives the response, more being better for the
-    adversary (``selector.py``); 0 for an attack that does not select.
+    ``response`` is ``None`` if the policy did not finish one. ``cot`` is the generated part of the
+    thought. ``worth`` is the selector's score of the response (``selector.py``): higher is better
+    for the adversary, and 0 for an attack that does not select.
     """
 
     context: RenderedPrompt
@@ -50,19 +50,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """An answer that counts: a completion at place ``round`` of the attack's axis.
+    """An answer that counts: a completion at place ``place`` of the attack's axis.
 
-    ``given`` is the part of a thought that the policy was given, ``source`` who wrote it.
+    ``given`` is the planted part of the thought, ``source`` the name of its author.
     """
 
-    round: int
+    place: int
     answer: Answer
     given: str | None = None
     source: str | None = None
 
 
 Talk = Generator[Sequence[RenderedPrompt], Sequence[Answer], Sequence[Shot]]
-"""Yields contexts, is sent one answer for each, returns the shots."""
+"""Yields contexts, receives one answer for each, returns the shots."""
 
 
 class Attack(ABC):
@@ -71,9 +71,9 @@ class Attack(ABC):
     name: ClassVar[str]
     needs: ClassVar[Needs] = "thought"
     closes_thought: ClassVar[bool] = False
-    """The thought is given whole, so that the policy generates a response and nothing else."""
+    """The context closes the thought, so the policy generates only a response."""
     selects: ClassVar[bool] = False
-    """Answers come with the selector's ``worth``."""
+    """The attack needs the selector's ``worth`` of each answer."""
 
     def __init__(self, renderer: Renderer, settings: AttackSection) -> None:
         """``settings``: lengths, rounds, budgets and the transition sentence."""
@@ -82,7 +82,7 @@ class Attack(ABC):
 
     @property
     def width(self) -> int:
-        """The most contexts that it yields at once; it decides how many prompts go together."""
+        """The most contexts that the attack yields at once; it sets the size of a block."""
         return 1
 
     @abstractmethod
@@ -96,8 +96,8 @@ class Attack(ABC):
     def reset(self, answer: Answer, given: str) -> RenderedPrompt:
         """The context of a reset (paper: IPR), in token ids.
 
-        The answer's context, its thought without the closing tag and the response, the transition
-        sentence, the prefill again; the think block stays open.
+        It joins the answer's context, its thought without closing tag and response, the transition
+        sentence, and the prefill again. The think block stays open.
         """
         return self.renderer.reset(
             answer.context, answer.sample.token_ids, self.settings.transition, given

@@ -1,10 +1,10 @@
-"""Selected cases -> completions: conversations held side by side, in blocks.
+"""Selected cases -> completions: conversations in parallel, in blocks.
 
-A block is as many conversations as make about BLOCK samples at once; they go in step, with one
-sampler call for each step. Blocks know nothing of one another: random numbers depend on ``seed``,
-the benchmark, the block and the step, never on the policy (variants draw with common random
-numbers) nor on which other benchmarks run; and a block that a killed run finished is taken from the
-journal as it is. Each sample of a case is a conversation of its own.
+A block has enough conversations for about BLOCK samples at once. They advance together, with one
+sampler call for each step. Blocks are independent. Random numbers depend on ``seed``, the
+benchmark, the block and the step. They depend neither on the policy (variants share random numbers)
+nor on the other benchmarks. If a killed run finished a block, its completions come from the
+journal. Each sample of a case is a separate conversation.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, Sample
 
 BLOCK = 192
-"""Samples of a block's widest step, about: what a killed run makes again at most."""
+"""About the number of samples in a block's widest step; a killed run repeats at most one block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Conversations that are held together: (case, sample) each. ``name`` is theirs alone."""
+    """Conversations that advance together, each a (case, sample); ``name`` is unique."""
 
     name: str
     benchmark: Benchmark
@@ -54,8 +54,8 @@ def run_attacks(
 ) -> list[Completion]:
     """All completions, ordered by benchmark, round, prompt and sample.
 
-    ``selector`` may be left out if no attack selects. What the journal holds is not made again, and
-    what is made is added to it.
+    ``selector`` may be left out if no attack selects. Blocks in the journal are not sampled again,
+    and finished blocks are added to it.
     """
     blocks = [block for each in selections for block in _blocks(each, renderer, settings)]
     progress = Progress("prompt", sum(len(block.members) for block in blocks))
@@ -72,7 +72,7 @@ def run_attacks(
         progress.step(done, block.benchmark.name)
     order: dict[str, int] = {each.benchmark.name: place for place, each in enumerate(selections)}
     # stable: prompts and samples keep the order in which they were drawn
-    return sorted(completions, key=lambda row: (order[row.benchmark], row.round))
+    return sorted(completions, key=lambda row: (order[row.benchmark], row.place))
 
 
 def _blocks(selection: Selection, renderer: Renderer, settings: AttackSection) -> list[Block]:
@@ -101,7 +101,7 @@ def _hold(
     seed: int,
 ) -> list[Completion]:
     """The completions of one block, by conversation."""
-    # What one step has read, the next may go on from; nothing is taken over from another block.
+    # The next step may reuse the prefixes that one step has read, but no other block's.
     talking = sampler.conversation()
     talks = [block.attack.talk(case) for case, _ in block.members]
     shots: dict[int, Sequence[Shot]] = {}
@@ -148,7 +148,7 @@ def _answer(context: RenderedPrompt, sample: Sample, block: Block, renderer: Ren
 def _weighed(
     answers: dict[int, list[Answer]], block: Block, selector: Selector | None
 ) -> dict[int, list[Answer]]:
-    """The same answers with what they are worth to the adversary."""
+    """The same answers with their worth to the adversary."""
     assert selector is not None, f"the attack {block.attack.name} selects"
     worths = iter(
         selector.worths(
@@ -174,7 +174,7 @@ def _attacked(shot: Shot, case: Case, block: Block) -> AttackedPrompt:
         record=case.record,
         benchmark=block.benchmark.name,
         attack=block.attack.name,
-        round=shot.round,
+        place=shot.place,
         rendered=shot.answer.context,
         prefill_source=shot.source,
     )
@@ -194,7 +194,7 @@ def _completion(
         prompt_id=record.id,
         benchmark=attacked.benchmark,
         attack=attacked.attack,
-        round=attacked.round,
+        place=attacked.place,
         sample=sample,
         domain=record.domain,
         cluster=record.cluster,

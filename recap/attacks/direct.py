@@ -1,4 +1,4 @@
-"""No attack: the policy thinks for itself. Jailbreak wrappers, if any, are part of the prompt."""
+"""No attack: the policy gets the prompt alone. The prompt includes any jailbreak wrapper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prefill attack at several lengths: how much of a flawed thought it takes."""
+"""The prefill attack at several lengths of the flawed thought."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from recap.attacks.attack import Attack, Case, Shot, Talk
 
 
 class PrefillGrid(Attack):
-    """Axis: ``attack.grid_words``. A thought shorter than a length is given whole."""
+    """Axis: ``attack.grid_words``. A thought shorter than a length is planted whole."""
 
     name = "grid"
 

@@ -1,4 +1,4 @@
-"""The full hijack: the whole thought is given and closed (paper: Full CoT hijack)."""
+"""The full hijack: the context has the whole thought, closed (paper: Full CoT hijack)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from recap.attacks.attack import Attack, Case, Shot, Talk
 
 
 class Hijack(Attack):
-    """The policy must answer at once."""
+    """The policy generates only a response."""
 
     name = "hijack"
     closes_thought = True

@@ -1,10 +1,10 @@
 """Iterative prefill reset, ``attack.ipr_rounds`` rounds (paper: IPR).
 
 Round k's context, in token ids: x, then for every j < k: y_pre, y_gen_j without its ``</think>``,
-y_tran; then y_pre, the think block still open. Responses of earlier rounds are dropped and each
-round's own response is judged, so that one run gives the rates of k = 1, 2, …. Round 1 is the
-prefill attack. A context that outgrows the model is left to the sampler, which says ``overflow``;
-later rounds of it only grow and say the same.
+y_tran; then y_pre, with the think block still open. The context drops the responses of earlier
+rounds. Each round's own response is judged, so one run gives the rates of k = 1, 2, …. Round 1 is
+the prefill attack. If a context is too long for the model, the sampler marks it ``overflow``; later
+rounds are longer and are marked too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class IterativePrefillReset(Attack):
     name = "ipr"
 
     def talk(self, case: Case) -> Talk:
-        """One context at a time, each built on what the policy made of the last."""
+        """One context at a time, each built on the policy's last answer."""
         (thought,) = case.prefills
         given = self.cut(thought)
         context = self.renderer.prompt(case.record.prompt, given)

@@ -1,8 +1,8 @@
-"""What a killed attack stage goes on from: the finished blocks of conversations, one a line.
+"""The journal from which a killed attack stage continues: one line per finished block.
 
-A line is written and flushed to disk when its block is done; one that is torn, and whatever stands
-behind it, is dropped. Blocks know nothing of one another (``conversations.py``), so that a run that
-takes some from here ends with the same bytes as one that made them all.
+A line is written and flushed to disk when its block is finished. A torn line is dropped, with all
+lines after it. Blocks are independent (``conversations.py``), so a continued run ends with the same
+bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Journal:
     """The blocks of one run, in a folder."""
 
     def __init__(self, folder: Path, run: Mapping[str, str]) -> None:
-        """``run``: everything the result depends on; a folder that says otherwise is emptied."""
+        """``run``: everything the result depends on; a folder of another run is emptied."""
         manifest = json.dumps(dict(run), indent=1, sort_keys=True)
         file = folder / MANIFEST
         if not file.is_file() or file.read_text(encoding="utf-8") != manifest:
@@ -51,11 +51,11 @@ class Journal:
         return len(self._made)
 
     def find(self, block: str) -> list[Completion] | None:
-        """The block's completions, ``None`` if it was not finished."""
+        """The block's completions, or ``None`` if the block was not finished."""
         return self._made.get(block)
 
     def add(self, block: str, completions: list[Completion]) -> None:
-        """Put a finished block on the disk."""
+        """Write a finished block to disk."""
         line = Entry(block=block, completions=completions).model_dump_json() + "\n"
         with self._path.open("ab") as stream:
             stream.write(line.encode())
@@ -63,7 +63,7 @@ class Journal:
             os.fsync(stream.fileno())
 
     def _read(self) -> dict[str, list[Completion]]:
-        """All whole lines; the file is cut behind the last of them."""
+        """All complete lines; cuts the file after the last of them."""
         if not self._path.exists():
             return {}
         made: dict[str, list[Completion]] = {}
@@ -84,12 +84,12 @@ class Journal:
 
 @contextmanager
 def journal_of(root: Path, cell: str, run: Mapping[str, str]) -> Iterator[Journal]:
-    """The cell's journal under ``root``, deleted when the work is done.
+    """The cell's journal under ``root``, deleted when the work succeeds.
 
-    Work that fails leaves it. Raises BusyError when another process attacks the same cell.
+    After an error the journal stays. Raises BusyError if another process attacks the same cell.
     """
     busy = (
-        f"Expected to be the only one to attack {cell}, but process {{pid}} is at it. "
+        f"Expected to be the only one to attack {cell}, but process {{pid}} attacks it too. "
         "Wait for it, or end it."
     )
     with exclusive(root / f"{cell}.lock", busy=busy):

@@ -1,4 +1,4 @@
-"""The prefill attack: the first words of the thought are somebody else's (paper: Prefill)."""
+"""The prefill attack: the attacker writes the first words of the thought (paper: Prefill)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from recap.attacks.attack import Attack, Case, Shot, Talk
 
 
 class PrefillAttack(Attack):
-    """The policy goes on with a flawed thought, then answers."""
+    """The policy continues a flawed thought, then answers."""
 
     name = "prefill"
 
     def talk(self, case: Case) -> Talk:
-        """The prompt, the think block open, the prefill in it."""
+        """The prompt with an open think block that starts with the prefill."""
         (thought,) = case.prefills
         given = self.cut(thought)
         (answer,) = yield [self.renderer.prompt(case.record.prompt, given)]

@@ -1,10 +1,10 @@
 """An adaptive adversary with a budget: the worst of N prefills, and one reset with it.
 
-It has verified thoughts of the evaluation source, tries the first N of them, takes the one whose
-answer its selector finds most useful, resets once with that prefill (paper: IPR, k = 2) and keeps
-the more useful of the two answers. It never sees the judge that scores it. The budgets share their
-candidates and a candidate's reset is sampled once, so that the curve is over one set of draws. The
-selector's own value of the best first answer cannot fall with N; the judge's rate may.
+The adversary tries the first N verified thoughts of the evaluation source and takes the thought
+whose answer its selector finds most useful. It resets once with that prefill (paper: IPR, k = 2)
+and keeps the more useful of the two answers. It never asks the judge that scores it. The budgets
+share their candidates, and each candidate's reset is sampled once, so the curve uses one set of
+draws. The selector's score of the best first answer cannot fall with N; the judge's rate may.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Search(Attack):
         return max(self.settings.search_budgets)
 
     def talk(self, case: Case) -> Talk:
-        """All candidates once, then the resets of those that some budget would choose."""
+        """All candidates once, then the resets of the candidates that some budget chooses."""
         parts = [self.cut(thought) for thought in case.prefills[: self.width]]
         first = yield [self.renderer.prompt(case.record.prompt, part) for part in parts]
         best = [
-            max(range(budget), key=lambda place: first[place].worth)  # of equals the first
+            max(range(budget), key=lambda place: first[place].worth)  # ties: the first
             for budget in self.settings.search_budgets
         ]
         chosen = sorted(set(best))

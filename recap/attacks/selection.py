@@ -1,8 +1,8 @@
 """Benchmarks and the evaluation's files -> the cases to run.
 
-Enforced here, with an error: prompts are evaluation's and training never saw them; thoughts are of
-the declared source, which is never one that trains policies but in benchmarks that are exempt by
-their declaration; only verified thoughts are used, and few prompts lack one.
+This module raises an error unless all of these hold. Prompts are of the evaluation split, and
+training never saw them. Thoughts are of the declared source. This source trains no policy, except
+in benchmarks that are declared exempt. All thoughts are verified, and few prompts lack one.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from recap.types.prompts import Prefill, PromptRecord
 from recap.types.sources import TRAIN_SOURCES
 
 MAX_WITHOUT_PREFILL = 0.1
-"""Prompts without a verified prefill are left out; at this share of a benchmark it is an error."""
+"""Prompts without a verified prefill are left out. This share of a benchmark is an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The cases of one benchmark; ``n_without_prefill`` prompts were left out for want of one."""
+    """The cases of one benchmark; ``n_without_prefill`` prompts without a prefill were left out."""
 
     benchmark: Benchmark
     cases: tuple[Case, ...]
@@ -37,10 +37,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where the evaluation's rows lie: the two splits' prompts, folders of ``<source>.jsonl``.
+    """Paths of the evaluation's rows: the two splits' prompts, folders of ``<source>.jsonl``.
 
-    ``prefills`` holds one thought for each prompt that a source is for; ``pools`` further thoughts
-    about evaluation prompts (stage ``prefill``).
+    ``prefills`` has one thought for each prompt of a source; ``pools`` has further thoughts about
+    evaluation prompts (stage ``prefill``).
     """
 
     prompts: Path
@@ -51,13 +51,13 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Thoughts:
-    """Thoughts by source: the one for each prompt, and the pool of further ones."""
+    """Thoughts by source: one for each prompt, and the pool of further thoughts."""
 
     prefills: Mapping[str, Sequence[Prefill]]
     pools: Mapping[str, Sequence[Prefill]]
 
     def verified(self, source: str) -> dict[str, list[Prefill]]:
-        """A source's verified thoughts by prompt, the pool's behind the first."""
+        """A source's verified thoughts by prompt; thoughts of the pool come last."""
         found: dict[str, list[Prefill]] = {}
         for prefill in (*self.prefills.get(source, ()), *self.pools.get(source, ())):
             if prefill.rejected is None:
@@ -74,7 +74,7 @@ def read_selections(
     needed = {
         (source, attack_of(each).needs) for each in chosen for source in sources_of(each, settings)
     }
-    # a training source's file of prefills is about training prompts: its pool alone is asked for
+    # a training source's prefills are about training prompts, so only its pool is read
     first = {source for source, _ in needed if source not in TRAIN_SOURCES}
     further = {source for source, needs in needed if source in TRAIN_SOURCES or needs == "pool"}
     thoughts = Thoughts(
@@ -85,7 +85,7 @@ def read_selections(
 
 
 def check_disjoint(train: Sequence[PromptRecord], evaluation: Sequence[PromptRecord]) -> None:
-    """Raise DataError if an evaluation prompt is one of training's, by its id or its text."""
+    """Raise DataError if a training prompt has the id or the text of an evaluation prompt."""
     ids, texts = {record.id for record in train}, {_plain(record.prompt) for record in train}
     for record in evaluation:
         if record.id in ids or _plain(record.prompt) in texts:
@@ -103,8 +103,8 @@ def _plain(text: str) -> str:
 def check_sources(benchmark: Benchmark, source: str, prefills: Sequence[Prefill]) -> None:
     """Raise DataError unless all prefills come from ``source``, which training never uses.
 
-    A policy attacked with its own training prefills would look robust for the wrong reason; a
-    benchmark that wants to know just that declares itself exempt from the second half.
+    A policy attacked with its own training prefills would look robust for the wrong reason. A
+    benchmark that measures exactly this declares itself exempt from the second condition.
     """
     for prefill in prefills:
         came = prefill.source_model
@@ -190,7 +190,7 @@ def _too_few(
 
 
 def _first(selection: Selection, count: int, seed: int) -> Selection:
-    """``count`` of the cases in their order: the same prompts whatever the benchmark."""
+    """``count`` of the cases in their order; every benchmark gets the same prompts."""
     ranked = sorted(selection.cases, key=lambda case: derive_seed(seed, "few", case.record.id))
     kept = {case.record.id for case in ranked[:count]}
     cases = tuple(case for case in selection.cases if case.record.id in kept)

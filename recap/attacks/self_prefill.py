@@ -1,7 +1,7 @@
-"""Self-prefill: the policy's own worst thought is given back to it (not in the paper).
+"""Self-prefill: plants the policy's own worst thought (not in the paper).
 
-The thought is taken as it is, with a turn in it or unfinished, since no source verifies it; only
-template markers are broken up. It is decoded and tokenised again, like any source's.
+The thought is not verified, so it may contain a turn or be unfinished. Only its template markers
+are broken up. It is decoded and tokenised again, like every source's thought.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from recap.types.sources import SELF
 
 
 class SelfPrefill(Attack):
-    """Of ``attack.self_samples`` clean answers the selector's worst lends its thought."""
+    """Plants the thought of the worst of ``attack.self_samples`` clean answers, by the selector."""
 
     name = "self"
     needs = "nothing"
@@ -23,10 +23,10 @@ class SelfPrefill(Attack):
         return self.settings.self_samples
 
     def talk(self, case: Case) -> Talk:
-        """The clean prompt several times; then once with the first words of the worst thought."""
+        """The clean prompt several times, then the first words of the worst thought."""
         clean = self.renderer.prompt(case.record.prompt)
         thoughts = yield [clean] * self.settings.self_samples
-        worst = max(thoughts, key=lambda answer: answer.worth)  # of equals the first
+        worst = max(thoughts, key=lambda answer: answer.worth)  # ties: the first
         thought = self.renderer.escape(worst.cot)
         given = self.renderer.cut(thought, self.settings.prefill_words)[0]
         (answer,) = yield [self.renderer.prompt(case.record.prompt, given)]

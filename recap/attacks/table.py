@@ -1,4 +1,4 @@
-"""The attacks by the name that a benchmark's declaration gives, and the thoughts each reads."""
+"""The attacks by their names in benchmark declarations, and the prefill sources each uses."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ ATTACKS: dict[str, type[Attack]] = {
 
 
 def attack_of(benchmark: Benchmark) -> type[Attack]:
-    """What attacks in a benchmark."""
+    """The attack of a benchmark."""
     return ATTACKS[benchmark.attack]
 
 
 def sources_of(benchmark: Benchmark, settings: AttackSection) -> tuple[str, ...]:
-    """Whose thoughts are read from files, in the order in which a case holds them."""
+    """The sources whose thoughts are read from files, in the order of a case's thoughts."""
     if attack_of(benchmark).needs == "each source":
         assert benchmark.domain != "math", "math is never prefilled"
         return settings.transfer_sources[benchmark.domain]

@@ -1,7 +1,7 @@
 """Prefills of several sources on the same prompts (paper: the brittleness of Table 1).
 
-Training's own sources may be among them: a row of this matrix says how far robustness to what a
-policy was trained on carries over, and is no headline.
+The sources may include training sources. Each row of this matrix shows how far robustness to the
+training prefills transfers. It is not a headline result.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The benchmarks: what each is, and how it is written for readers. Light: no attack is imported."""
+"""The benchmarks: their declarations and their labels for readers. Imports no attack."""

@@ -1,11 +1,11 @@
-"""Benchmarks as declarations: which prompts, which attack, whose prefills, how many, what counts.
+"""Benchmarks as declarations: prompts, attack, prefill source, size, and the label of success.
 
-The attack is named here; ``recap.attacks.table`` has the class. Decoding: temperature, top-p,
-tokens and samples of the ``attack`` section; over them what a benchmark declares for itself; over
-both what ``attack.decoding`` says of it. Success is the label that ``SUCCESS`` gives the domain.
-``recap.attacks.selection`` turns a declaration and the evaluation's files into cases. Leaves out
-how a benchmark is written for readers (``words.py``: the stages that attack do not depend on it),
-and the paper's WildJailbreak, Fortress and AIME.
+A declaration names its attack; ``recap.attacks.table`` has the class. Decoding settings
+(temperature, top-p, tokens, samples) come from the ``attack`` section. A benchmark's own
+declaration overrides them, and ``attack.decoding`` overrides both. Success is the label that
+``SUCCESS`` gives the domain. ``recap.attacks.selection`` turns a declaration and the evaluation's
+files into cases. Leaves out labels for readers (``words.py``, on which the attacking stages do not
+depend), and the paper's WildJailbreak, Fortress and AIME.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ PROMPT_SETS: dict[str, tuple[str, ...]] = {
     "benign": ("microworld-benign", "xstest"),
     "math": ("microworld-math", "gsm8k", "math500"),
 }
-"""Prompt set of a benchmark -> values of ``PromptRecord.source`` that belong to it."""
+"""Prompt set of a benchmark -> its values of ``PromptRecord.source``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """One benchmark.
 
-    ``prefill_source`` is ``None`` where the attack needs no thought from a file or says itself
-    whose. ``secondary``: on at most ``attack.secondary_prompts`` of its prompts, the same for all.
-    ``exempt``: it may attack a policy with thoughts of a source that trained it, or with its own;
-    reports mark such rows and no gate or claim reads them.
+    ``prefill_source`` is ``None`` if the attack needs no thought from a file or chooses the sources
+    itself. A ``secondary`` benchmark uses at most ``attack.secondary_prompts`` prompts, the same
+    for every benchmark. An ``exempt`` one may use thoughts of a source that trained the policy, or
+    of the policy itself; reports mark its rows, and no gate or claim uses them.
     """
 
     name: str
@@ -80,7 +80,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 
 def benchmarks(settings: AttackSection | Dynamics) -> list[Benchmark]:
-    """The benchmarks of a section, in its order; ParameterError if one is none."""
+    """The benchmarks of a section, in its order; raises ParameterError for an unknown name."""
     names = settings.benchmarks
     section = "attack" if isinstance(settings, AttackSection) else "dynamics"
     _check_names(f"{section}.benchmarks", names)
@@ -101,7 +101,7 @@ def _check_names(key: str, names: object) -> None:
 
 
 def decoding(settings: AttackSection, benchmark: Benchmark) -> tuple[Decoding, int]:
-    """How a benchmark is decoded, and how many samples each of its prompts gets."""
+    """A benchmark's decoding settings, and its number of samples per prompt."""
     own = benchmark.decoding or OwnDecoding()
     layers = (settings.decoding.get(benchmark.name, OwnDecoding()), own, settings)
     return Decoding(

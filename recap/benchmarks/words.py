@@ -1,9 +1,9 @@
-"""How benchmarks are written for readers, and what each is shown as.
+"""Labels of benchmarks for readers, and the figures that show each benchmark.
 
-One entry for each benchmark of ``declared.py``. Every list of benchmarks on the page and in the
-terminal follows from the two, in the order of the declarations. A file of its own, on which the
-stages that attack do not depend: another label attacks nothing again. A benchmark without an entry
-is written by its name and stands in the table of all rates alone.
+There is one entry for each benchmark of ``declared.py``. Every list of benchmarks on the page and
+in the terminal is derived from the two files, in the order of the declarations. The attacking
+stages do not depend on this file, so a new label does not make them stale. A benchmark without an
+entry is shown by its name, and only in the table of all rates.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ AxisName = Literal["rounds", "lengths", "budgets", "sources"]
 class Words:
     """One benchmark for readers.
 
-    ``clean``: nobody attacks, so that a loss on it is the price of robustness. ``barred``: it has
-    bars, among the attacks if its prompts are harmful and among the costs if not. ``main``: the
-    terminal shows it. ``thought``: its thoughts are looked through for self-reflection, those that
-    begin in the policy's own words (``plain``) apart from ``planted`` ones.
+    ``clean``: without an attack, so a loss on it is the price of robustness. ``barred``: it has
+    bars, among the attacks if its prompts are harmful, else among the costs. ``main``: the terminal
+    shows it. ``thought``: self-reflection is measured on its thoughts; ``plain`` thoughts begin in
+    the policy's own words, ``planted`` ones with a prefill.
     """
 
     label: str
@@ -58,7 +58,7 @@ WORDS = {
 AXES: dict[str, AxisName] = {
     "ipr": "rounds", "grid": "lengths", "search": "budgets", "transfer": "sources",
 }  # fmt: skip
-"""Attack -> what its completions' ``round`` is a place on; a benchmark of another has one place."""
+"""Attack -> the axis of its completions' ``place``; other attacks have only one place."""
 _SHOWN = {name: WORDS[name] for name in BENCHMARKS if name in WORDS}
 _BARRED = tuple(name for name, words in _SHOWN.items() if words.barred)
 MAIN = tuple(name for name, words in _SHOWN.items() if words.main)
@@ -69,12 +69,12 @@ COSTS = tuple(name for name in _BARRED if name not in ATTACKS)
 
 
 def family_label(name: str) -> str:
-    """A benchmark's name for all places of its axis together."""
+    """A benchmark's label for all places of its axis together."""
     return WORDS[name].label if name in WORDS else name
 
 
 def axis(name: str) -> AxisName | None:
-    """What the places of a benchmark are, ``None`` where it has but one."""
+    """The axis of a benchmark, or ``None`` if it has only one place."""
     return AXES.get(BENCHMARKS[name].attack) if name in BENCHMARKS else None
 
 
@@ -84,10 +84,10 @@ def along(axis_name: AxisName) -> tuple[str, ...]:
 
 
 def thinking(thought: Thought) -> tuple[str, ...]:
-    """The benchmarks whose thoughts begin so and are looked through."""
+    """The benchmarks whose thoughts begin this way and are searched for self-reflection."""
     return tuple(name for name, words in _SHOWN.items() if words.thought == thought)
 
 
 def of_attack(attack: str, domain: Domain) -> str:
-    """The benchmark that is this attack on prompts of this domain."""
+    """The benchmark with this attack on prompts of this domain."""
     return next(b.name for b in BENCHMARKS.values() if (b.attack, b.domain) == (attack, domain))

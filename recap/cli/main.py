@@ -1,7 +1,7 @@
-"""``recap``: run the pipeline, see what would run, look at results, promote, find what is wrong.
+"""The ``recap`` command: run the pipeline, plan, show results, promote, find problems.
 
-DVC, Prefect and MLflow are reached through child processes or imported inside a command, so that
-``--help`` answers at once. Leaves out the work itself: stages, flows, publishing.
+Commands use DVC, Prefect and MLflow in child processes or import them when they run, so that
+``--help`` is fast. Leaves out the work itself: stages, flows, publishing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import sys
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -41,15 +41,24 @@ def run(
         int | None, typer.Option(min=0, help="Write this seed into params.yaml before the run.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of stages in parallel.")] = 2,
+    profile: Annotated[
+        Literal["debug"] | None,
+        typer.Option(help="debug: overfit one small batch beside the clone and trace an update."),
+    ] = None,
 ) -> None:
     """Run every stale stage, publish to MLflow, and show the results."""
+    if profile == "debug":
+        if seed is not None:
+            raise ParameterError("Expected --profile debug without --seed: it has params.yaml's.")
+        run_python("-m", "recap.cli.debug")
+        return
     from recap.cli.preflight import check_run
     from recap.pipeline.graph import read_pipeline
     from recap.pipeline.lock import read_commit
     from recap.runtime.locks import sole_run
 
     check_run(ROOT)
-    with sole_run(ROOT):  # before a seed is written under a run, or DVC complains in its own words
+    with sole_run(ROOT):  # first, so that no seed is written during another run
         pass
     if missing := read_commit(ROOT).missing:
         print(f"No commit is recorded with these results: {missing}", file=sys.stderr)
@@ -151,7 +160,7 @@ def lineage(
 @app.command()
 def promote(
     version: Annotated[
-        str | None, typer.Option(help="Version to promote. Default: the challenger.")
+        int | None, typer.Option(min=1, help="Version to promote. Default: the challenger.")
     ] = None,
     override: Annotated[
         str | None,
@@ -159,10 +168,14 @@ def promote(
             metavar="REASON", help="Promote despite a refusal; the history records the reason."
         ),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Promote at once; else a person approves in Prefect's UI.")
+    ] = False,
 ) -> None:
     """Make a version the champion if it passed its gate and is no worse than the champion."""
     chosen = [f"--version={version}"] if version else []
     chosen += [f"--override={override}"] if override is not None else []
+    chosen += ["--yes"] if yes else []
     run_python("-m", "flows", "promote", *chosen)
 
 
@@ -206,6 +219,16 @@ def judge(
     run_python("-m", "recap.cli.judge", *arguments, "--", str(file))
 
 
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def exp(
+    arguments: Annotated[list[str], typer.Argument(help="What follows `dvc exp`.")],
+) -> None:
+    """Run `dvc exp ARGUMENTS` beside this clone, with its files, last run and cache."""
+    from recap.cli.exp import experiment
+
+    raise typer.Exit(experiment(ROOT, tuple(arguments)))
+
+
 @app.command()
 def doctor() -> None:
     """Find problems of this machine or clone and say how to fix them; exit code 1 if any."""
@@ -242,13 +265,13 @@ def write_seed(path: Path, seed: int) -> bool:
 
 
 def _published() -> Receipt | None:
-    """What tracking holds, published if it may lack something; a store that fails is a warning."""
+    """The receipt of publishing, after publishing if it is stale; a failing store is a warning."""
     from recap.cli.publish import last_receipt, read_receipt
     from recap.tracking.store import database
 
     receipt = last_receipt(ROOT)
     if receipt is not None and database(ROOT) is not None:
-        return receipt  # of a server nobody knows what it holds now
+        return receipt  # a server's present content is unknown
     published = start_python("-m", "recap", "publish").wait() == 0
     return read_receipt(ROOT) if published else None
 
@@ -258,5 +281,5 @@ def _show_summary(receipt: Receipt | None) -> None:
 
     from recap.cli.summary import show_summary
 
-    wide = None if sys.stdout.isatty() else 120  # a log has no width of its own
+    wide = None if sys.stdout.isatty() else 120  # a log file has no width
     show_summary(ROOT, receipt, Console(width=wide))

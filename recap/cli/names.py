@@ -1,7 +1,7 @@
-"""``python -m recap.cli.names``: whether judges, loaders and rewards in params.yaml exist.
+"""``python -m recap.cli.names`` checks that the judges, loaders and rewards in params.yaml exist.
 
-A child of ``recap plan`` and ``recap run``: the registries import what judges and loaders stand on,
-which the command line does not load. Benchmarks are checked there without it.
+``recap plan`` and ``recap run`` start it as a child process, because the registries import large
+packages. The command line checks benchmarks itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from recap.rewards.safety import check_mode
 
 
 def check_names(params: Params) -> None:
-    """Raise the ParameterError of the stage that would be the first to meet an unknown name."""
+    """Raise the ParameterError that a stage would raise for an unknown name."""
     check_loaders(params.prepare)
     modes = [params.for_variant(name).safety_reward for name in params.variants]
     modes += params.sweep.get("axes", {}).get("safety_reward", [])

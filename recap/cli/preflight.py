@@ -1,6 +1,6 @@
-"""What can be told in a second, before anything runs: params.yaml fits, and what it names is there.
+"""Checks before a run, within a second: params.yaml is valid, and the paths it names exist.
 
-Loads no model. Leaves out what stages check of the data itself.
+Loads no model. Leaves out checks of the data, which stages make.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ READERS = ("guardian", "rubric")
 def check_run(root: Path) -> Params:
     """The parameters of the clone in ``root``.
 
-    Raises ParameterError for what would stop a run, and for a sweep that cannot be made.
+    Raises ParameterError for a problem that would stop a run, and for an invalid sweep.
     """
     params = read_params(root / "params.yaml")
     check_pipeline(params)
@@ -40,9 +40,9 @@ def check_run(root: Path) -> Params:
     absent = [f"  {key}: {fault}." for key, fault in _absent(root, params)]
     if absent:
         raise ParameterError(
-            "params.yaml names what is not there, or is not what it should be:\n"
+            "params.yaml names files or models that are missing or do not fit:\n"
             + "\n".join(absent)
-            + "\nCorrect the paths, or put there what is missing."
+            + "\nCorrect the paths, or put the missing files there."
         )
     return params
 
@@ -65,8 +65,14 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
     for section, named in origins.items():
         for name, origin in named.items():
             if taken.get(f"{section}@{name}") == origin and (root / "models" / name).is_dir():
-                continue  # DVC has it from there and does not look again
-            fault = origin_fault(root, origin, reasons=name not in WITHOUT_THOUGHTS)
+                continue  # DVC has imported it already and does not look again
+            thinks = name not in WITHOUT_THOUGHTS
+            fault = origin_fault(
+                root,
+                origin,
+                params.models.reasoning if thinks else None,
+                _longest(params, name) if thinks else 0,
+            )
             if fault:
                 yield f"{section}.origins.{name}", fault
     for loader, folder in params.prepare.sources.items():
@@ -74,13 +80,30 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
             yield f"prepare.sources.{loader}", f"expected a folder, got '{folder}', which is none"
     rubric = params.judge.rubric
     if rubric is not None and {params.judge.judge, params.judge.second} & set(READERS):
-        fault = origin_fault(root, str(rubric), reasons=False)
+        fault = origin_fault(root, str(rubric))
         if fault:
             yield "judge.rubric", fault
 
 
+def _longest(params: Params, name: str) -> int:
+    """The tokens that may follow a prompt: a prefill of one token a word, and a completion."""
+    thought = params.prefill.max_tokens
+    if name != "policy":
+        return thought
+    trained = [params.for_variant(variant) for variant in params.matrix.variants]
+    prefilled = [each.prefill_lengths[1] for each in trained if any(each.alphas.values())]
+    attack = params.attack
+    given = [attack.prefill_words, *attack.grid_words]
+    own = [each.max_tokens or attack.max_tokens for each in attack.decoding.values()]
+    return max(
+        max(prefilled, default=0) + max(each.grpo.max_completion_length for each in trained),
+        max(given) + max([attack.max_tokens, *own]),
+        thought,
+    )
+
+
 def _taken(root: Path) -> dict[str, str]:
-    """The origin that each model in dvc.lock was taken from, by its stage."""
+    """Stage -> the origin of its model in dvc.lock."""
     found = {}
     for stage, entry in read_lineage(root).stages.items():
         section, _, name = stage.partition("@")

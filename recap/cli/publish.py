@@ -1,7 +1,7 @@
-"""Makes tracking and registry hold what the files say, live while training runs and at the end.
+"""Writes the content of the files to tracking and registry, during training and at the end.
 
-``publish`` and ``publish_sweep`` are idempotent by content, so a cached stage and a lost store are
-both fine; ``follow`` mirrors live metrics before that. Leaves out MLflow itself: recap/tracking.
+``publish`` and ``publish_sweep`` are idempotent by content, so cached stages and lost stores are no
+problem. ``follow`` mirrors live metrics during training. Leaves out MLflow itself (recap/tracking).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from recap.sweeps.ledger import LEDGER
 from recap.sweeps.project import read_project
 from recap.sweeps.tracked import TrackedSweep, read_tracked_sweep, sweep_id
 from recap.tracking.live import STEP, Line, LiveFiles, numbers, spooled
-from recap.tracking.manifest import Manifest
+from recap.tracking.manifest import Manifest, Provenance
 from recap.tracking.measures import snapshot_lines
 from recap.tracking.registry import aliases_of, ensure_registered
 from recap.tracking.runs import (
@@ -57,13 +57,13 @@ REGISTERED = Path("results/registered.json")
 EVIDENCE = Path("results/registered_evidence.json")
 RECEIPT = STATE / "published.json"
 Begin = Callable[["MlflowClient", str, str], str]
-"""Makes the run of a cell in an experiment; returns its id."""
+"""Creates the run of a cell in an experiment and returns the run's id."""
 PAUSE = 3.0
-"""Seconds between two looks at the live files."""
+"""Seconds between two reads of the live files."""
 
 
 class Receipt(Row):
-    """What was published; ``state`` digests what the files and the store looked like then."""
+    """The record of a publication; ``state`` is a digest of files and store at that time."""
 
     state: str
     runs: dict[str, str]
@@ -73,9 +73,9 @@ class Receipt(Row):
 
 
 def publish(root: Path) -> Receipt:
-    """Make tracking and registry hold what the files in ``root`` say.
+    """Write the content of the files in ``root`` to tracking and registry.
 
-    Cells without results are left out. Raises TrackingError when the store cannot be used.
+    Leaves out cells without results. Raises TrackingError if the store cannot be used.
     """
     params, lineage, manifest = read_params(root / "params.yaml"), read_lineage(root), None
     if (root / REGISTERED).is_file():
@@ -105,9 +105,9 @@ def publish(root: Path) -> Receipt:
 
 
 def last_receipt(root: Path) -> Receipt | None:
-    """What ``publish`` left if neither files nor store have changed since; imports no MLflow.
+    """The receipt of ``publish`` if neither files nor store have changed since; imports no MLflow.
 
-    A server's store cannot be looked at from outside: of that it is what was true then.
+    A server's store cannot be inspected, so its receipt may be out of date.
     """
     if not (root / RECEIPT).is_file():
         return None
@@ -116,15 +116,15 @@ def last_receipt(root: Path) -> Receipt | None:
 
 
 def read_receipt(root: Path) -> Receipt:
-    """What ``publish`` left last."""
+    """The receipt of the last ``publish``."""
     return read_json(root / RECEIPT, Receipt)
 
 
 def publish_sweep(root: Path, changed: Collection[str] | None = None) -> int:
-    """Make tracking hold what the sweep's ledger says; the number of cells that it has.
+    """Write the sweep's ledger to tracking; returns the number of cells in tracking.
 
-    From committed files alone: a clone that never trained anything can do it. ``changed`` are the
-    names of cells that tracking may not have; all, unless given.
+    Reads only committed files, so a clone that never trained can do this. ``changed`` names the
+    cells that tracking may lack (default: all).
     """
     sweep = read_tracked_sweep(root)
     if not sweep.records:
@@ -148,6 +148,7 @@ def _record_sweep(
         client,
         sweep_run(client, experiment, sweep.id),
         sweep.tags,
+        sweep.design,
         sweep.artifacts,
         recorded=len(sweep.records),
         cells=sweep.cells,
@@ -155,7 +156,7 @@ def _record_sweep(
 
 
 def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], None]) -> None:
-    """As ``follow``, for the cells of a sweep, below its run; each is completed once recorded."""
+    """As ``follow``, for the child runs of a sweep; completes each cell when it is recorded."""
     project = read_project(root)
     sweep, published = sweep_id(project), _recorded(root)
     own = owner(root, Params.model_validate(dict(project.params)))
@@ -188,7 +189,7 @@ def follow_sweep(root: Path, stopped: Callable[[], bool], warn: Callable[[str], 
 
 
 def _recorded(root: Path) -> dict[str, int]:
-    """The ledger's cells, with when they were written."""
+    """The ledger's cells, with the times of their files."""
     return {path.stem: path.stat().st_mtime_ns for path in (root / LEDGER).glob("*.json")}
 
 
@@ -204,9 +205,10 @@ def follow(
 ) -> None:
     """Mirror live metrics into unfinished runs until ``stopped``; ``publish`` completes them.
 
-    A store that fails is one warning; what it missed is sent with the next lines. ``files`` are
-    those of ``root`` unless given, ``begin`` makes the run of a cell. ``recorded`` is asked before
-    the files are read and says what to do after: a cell is completed when all its lines are sent.
+    A failing store gives one warning, and unsent lines are sent with the next ones. ``files`` are
+    those of ``root`` by default. ``begin`` creates the run of a cell. ``recorded`` is called before
+    the files are read; it returns a function to call afterwards, so that a cell is completed only
+    when all its lines are sent.
     """
     files = files or LiveFiles(root)
     begin = begin or _beginning(owner(root, read_params(root / "params.yaml")))
@@ -236,7 +238,7 @@ def follow(
 
 
 def _beginning(own: Mapping[str, str]) -> Begin:
-    """Makes runs of the cells of `recap run`."""
+    """Creates runs for the cells of `recap run`."""
 
     def begin(client: MlflowClient, experiment: str, cell: str) -> str:
         return start_run(client, experiment, cell, own)
@@ -251,7 +253,7 @@ def _mirror(
     runs: dict[str, str],
     begin: Begin,
 ) -> None:
-    """Send what is pending and forget it; a cell without a run in ``runs`` gets one."""
+    """Send the pending lines and clear them; create a run for a cell that has none in ``runs``."""
     if not pending:
         return
     with open_store(root) as client:
@@ -289,30 +291,26 @@ def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecor
 
 
 def _curve(path: Path) -> list[dict[str, float]]:
-    """The numbers of every update; none for a policy that was not trained."""
+    """The metrics of every update; empty for an untrained policy."""
     if not path.is_file():
         return []
     return [numbers(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _dynamics(path: Path) -> list[dict[str, float]]:
-    """The rates of every snapshot; none where none were measured."""
+    """The rates of every snapshot; empty if none was measured."""
     return snapshot_lines(read_json(path, DynamicsResult)) if path.is_file() else []
 
 
-def _provenance(params: Params, lineage: Lineage, candidate: str) -> dict[str, str]:
-    """Tags of a version that its content does not imply."""
+def _provenance(params: Params, lineage: Lineage, candidate: str) -> Provenance:
+    """Where a candidate comes from, with all parameters as it was trained."""
     train = params.for_variant(candidate.rsplit("-", 1)[0])
     whole = params.model_dump(mode="json", by_alias=True) | {"train": train.model_dump(mode="json")}
-    return {
-        **lineage.tags(candidate),
-        "params": json.dumps(dict(flat(whole)), sort_keys=True),  # some 10 of 100 kB allowed
-        "data": json.dumps(lineage.data(), sort_keys=True),
-    }
+    return Provenance(tags=lineage.tags(candidate), params=dict(flat(whole)), data=lineage.data())
 
 
 def _state(root: Path, lineage: Lineage) -> str:
-    """A digest of what publishing depends on: lock, parameters, manifest and the local store."""
+    """A digest of the inputs of publishing: lock, parameters, manifest and the local store."""
     manifest, store = root / REGISTERED, database(root)
     status = store.stat() if store is not None and store.is_file() else None
     return digest(

@@ -1,4 +1,4 @@
-"""The end of a run on the terminal: every rate, the gate's decision, the version, what next."""
+"""The summary of a run on the terminal: rates, the gate's decision, the version, next steps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Try next:
   make run SEED=1                  another world, other data, another training
   recap plan                       what an edit of params.yaml changes
   mlflow ui --backend-store-uri sqlite:///mlflow.db"""
-PROMOTE = "recap promote                    the challenger becomes champion"
+PROMOTE = "recap promote --yes              the challenger becomes champion"
 ROLLBACK = "recap rollback                   the champion before this one comes back"
 
 
@@ -59,9 +59,9 @@ def show_summary(root: Path, receipt: Receipt | None, console: Console) -> None:
 def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:
     """Main benchmarks down, cells across; each rate in percent with its 95 % interval and n.
 
-    The others are counted below: attacks with an axis have dozens of rows, which the page draws.
-    ``wide`` has room for a rate on one line; else the interval stands below, and what counts as
-    success is left out.
+    A caption counts the other rates, which the page shows: attacks with an axis have dozens.
+    ``wide`` has room for a rate on one line. Otherwise the interval is below the rate, and the
+    success label is left out.
     """
     rows = [benchmark for benchmark in tables["benchmarks"] if benchmark["main"]]
     others = len(tables["benchmarks"]) - len(rows)
@@ -84,7 +84,7 @@ def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:
         if domain not in (None, benchmark["domain"]):
             shown.add_section()
         domain = benchmark["domain"]
-        key = f"{benchmark['name']}/{benchmark['round']}"
+        key = f"{benchmark['name']}/{benchmark['place']}"
         rates = [rate_text(cell["results"].get(key), wide=wide) for cell in tables["cells"]]
         score = [benchmark["score"]] if wide else []
         shown.add_row(benchmark["label"], *score, *rates)
@@ -92,14 +92,14 @@ def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:
 
 
 def claims_line(tables: dict[str, Any]) -> str:
-    """How many of the paper's claims hold here; which, the page says."""
+    """The number of the paper's claims that hold here; the page names them."""
     verdicts = Counter(claim["verdict"] for claim in tables["claims"])
     said = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.items())
     return f"The paper's {len(tables['claims'])} claims, tested here: {said}"
 
 
 def rate_text(rate: dict[str, Any] | None, *, wide: bool) -> str:
-    """``97.2 [94.6, 98.5] 320``; unscored rows are named, a missing rate is a dash."""
+    """``97.2 [94.6, 98.5] 320``, with the number of unscored rows; a dash for a missing rate."""
     if rate is None:
         return DASH
     unscored = f" ({rate['n_unscored']} unscored)" if rate["n_unscored"] else ""
@@ -118,6 +118,6 @@ def _show_decision(decision: GateDecision, console: Console) -> None:
         mark = Text("  yes", "green") if check.passed else Text("  no", "red")
         wanted = "" if check.passed else f" (required: {check.required})"
         if check.lacking:
-            wanted += f"; not enough evidence: it takes {check.lacking}"
+            wanted += f"; not enough evidence: needs {check.lacking}"
         reasons.add_row(mark, Text(f"{check.name}: {check.measured}{wanted}"))
     console.print(reasons, "")

@@ -37,7 +37,7 @@ def sweep_plan(axis: Axes = None, seeds: Seeds = None) -> None:
     plan = make_plan(project, ledger, cells, ())
     if plan.left() and project.written():
         try:
-            with sole_run(project.folder):  # DVC answers nothing about a project at work
+            with sole_run(project.folder):  # DVC cannot read a project while it runs
                 pass
         except BusyError:
             print("A sweep is under way here; what it finishes is recorded at once.")
@@ -100,7 +100,7 @@ def sweep_repeat(
 
 
 def _sweep(axis: list[str] | None, seeds: str | None) -> tuple[Project, Ledger, list[Cell]]:
-    """The sweep of this clone, what is recorded of it, and the chosen cells."""
+    """The sweep of this clone, its ledger, and the chosen cells."""
     from recap.sweeps.ledger import LEDGER, Ledger
     from recap.sweeps.project import read_project
 
@@ -109,7 +109,7 @@ def _sweep(axis: list[str] | None, seeds: str | None) -> tuple[Project, Ledger, 
 
 
 def _numbers(text: str | None) -> list[int]:
-    """``0,2`` as numbers."""
+    """Parses ``0,2``."""
     parts = [part for part in re.split(r"[,\s]+", text or "") if part]
     if not all(part.isdigit() for part in parts):
         raise ParameterError(f"Expected seeds as numbers, e.g. --seeds 0,2, got '{text}'.")

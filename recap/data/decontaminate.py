@@ -1,8 +1,9 @@
-"""Training prompts that evaluation also contains: found by whole text and by word 13-grams.
+"""Finds training prompts that are also in the evaluation sets: by whole text and word 13-grams.
 
-A training prompt is contaminated when its normalised text equals that of an evaluation prompt, or
-when the two share 13 words in a row (the n used by GPT-3 and most work after it). Prompts of fewer
-words are compared whole: in short templated language shared n-grams are grammar, not leakage.
+A training prompt is contaminated if its normalised text equals that of an evaluation prompt, or if
+the two share 13 words in a row (the n used by GPT-3 and most work after it). Shorter prompts are
+compared only as a whole, because in short templated language shared n-grams are grammar, not
+leakage.
 Leaves out paraphrases and semantic neighbours.
 """
 
@@ -17,7 +18,7 @@ NGRAM = 13
 
 
 def ngrams(text: str) -> Iterator[str]:
-    """All runs of ``NGRAM`` words; none for a shorter text."""
+    """All sequences of ``NGRAM`` words; none for a shorter text."""
     found = words(text)
     for start in range(len(found) - NGRAM + 1):
         yield " ".join(found[start : start + NGRAM])
@@ -26,7 +27,7 @@ def ngrams(text: str) -> Iterator[str]:
 def contaminated(
     train: Iterable[PromptRecord], evaluation: Iterable[PromptRecord]
 ) -> dict[str, PromptRecord]:
-    """Id of each contaminated training prompt, with the evaluation prompt it overlaps."""
+    """Id of each contaminated training prompt -> the evaluation prompt that it overlaps."""
     whole: dict[str, PromptRecord] = {}
     parts: dict[str, PromptRecord] = {}
     for record in evaluation:

@@ -1,8 +1,8 @@
-"""Data Docs that need no network: GX's result pages rewritten, and an index of our rules.
+"""Data Docs that need no network: rewrites GX's result pages and adds an index of our rules.
 
-GX links its styles, scripts and logo from the network and prints load times and random ids. Only
-the result sections of its page are kept, with their classes alone; one style sheet stands inside.
-Equal results give equal bytes. Leaves out GX's JavaScript (search boxes, filters, pop-ups).
+GX's pages load styles, scripts and a logo from the network and contain load times and random ids.
+This module keeps only the result sections and their classes, and inlines one style sheet. Equal
+results give equal bytes. Leaves out GX's JavaScript (search boxes, filters, pop-ups).
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ _UNINFORMATIVE = (" Data asset: None",)
 
 
 class _Sections(HTMLParser):
-    """Copies the elements of class ``ge-section`` and what they hold, without attributes but class.
+    """Copies the elements of class ``ge-section`` with their content; keeps only class attributes.
 
-    Collapsed blocks (load time, fingerprints) and links to pages that are not kept are dropped.
+    Drops collapsed blocks (load time, fingerprints) and links to pages that are not kept.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class _Sections(HTMLParser):
         if kept:
             self.parts.append(self._start(tag, classes, "hidden" in attributes))
         if tag not in _VOID:
-            # Below a dropped element everything is dropped, sections excepted.
+            # Drops everything below a dropped element, except sections.
             self._open.append(kept)
 
     def handle_endtag(self, tag: str) -> None:
@@ -113,7 +113,7 @@ class _Sections(HTMLParser):
 
 
 def offline_page(page: str, title: str) -> str:
-    """One of GX's validation pages as a self-contained page under our own head line."""
+    """One of GX's validation pages as a self-contained page with our own header."""
     sections = _Sections()
     sections.feed(page)
     sections.close()
@@ -123,7 +123,7 @@ def offline_page(page: str, title: str) -> str:
 
 
 def index_page(result: Validation) -> str:
-    """Every rule in words with what was found, and the names of violating rows."""
+    """Every rule as a sentence with its result and the names of violating rows."""
     num_rules = sum(len(suite.rules) for suite in result.suites)
     failed = len(result.failures())
     verdict = (

@@ -1,8 +1,8 @@
 """Great Expectations over the three tables: suites in code, a checkpoint run, Data Docs.
 
-The only module that imports great_expectations (seconds of start-up: import it where it is used).
-It sees recap/data/tables.py, which hold no text, and keeps its context in memory. Leaves out GX's
-stores, its profilers and its cloud.
+This is the only module that imports great_expectations, which takes seconds, so import the module
+where it is used. Its tables (recap/data/tables.py) hold no text, and its context stays in memory.
+Leaves out GX's stores, profilers and cloud.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from recap.errors import DataError
 from recap.params.validate import Validate
 
 RUN = RunIdentifier("validate", datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
-"""A fixed run: outs carry no times."""
+"""A fixed run name, because outputs contain no times."""
 
 RESULT_FORMAT = {
     "result_format": "SUMMARY",
@@ -38,13 +38,13 @@ RESULT_FORMAT = {
     "exclude_unexpected_values": True,
     "partial_unexpected_count": SHOWN_ROWS,
 }
-"""Names of violating rows and no values: GX's default copies values into results and pages."""
+"""Results name violating rows without values; GX's default copies values into its pages."""
 
 
 def validate(table: str, tables: Sequence[Table], bounds: Validate, docs: Path) -> Validation:
-    """Run each table's suite and leave its pages in the folder ``docs``, replaced as a whole.
+    """Run each table's suite and write its pages to the folder ``docs``, which is replaced.
 
-    Raises DataError when an expectation cannot be evaluated; a violated one is in the result.
+    Raises DataError if an expectation cannot be evaluated. The result lists violated expectations.
     """
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -58,7 +58,7 @@ def validate(table: str, tables: Sequence[Table], bounds: Validate, docs: Path) 
 
 
 def _run(context: Any, table: Table, rules: Suite, site: str) -> SuiteResult:
-    """One checkpoint over one table, which also writes its page into ``site``."""
+    """Run one checkpoint over one table; also writes its page into ``site``."""
     asset = context.data_sources.add_pandas(table.name).add_dataframe_asset(table.name)
     suite = gx.ExpectationSuite(table.name, expectations=[_expectation(rule) for rule in rules])
     definition = gx.ValidationDefinition(
@@ -124,7 +124,7 @@ def _result(rule: Rule, found: Any) -> RuleResult:
 
 
 def _write_docs(site: Path, docs: Path, result: Validation) -> None:
-    """GX's result pages, made self-contained, with one index before them."""
+    """Write GX's result pages, made self-contained, and an index page."""
     if docs.exists():
         shutil.rmtree(docs)
     docs.mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""Raw rows to located prompt records; a row that may not be used is quarantined with its place.
+"""Raw rows -> located prompt records; quarantines unusable rows with their place.
 
-A bad row never stops the loading. Too many of them do: ``check_quarantined`` is called once the
-quarantine list is on disk, so that it can be looked at after the failure.
+One bad row never stops the loading. Too many bad rows do: ``check_quarantined`` is called after the
+quarantine list is on disk, so that the list can be read after the failure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from recap.types.prompts import PromptRecord, QuarantinedRow
 
 @dataclass(frozen=True, slots=True)
 class LocatedRecord:
-    """A prompt record and the raw row it came from."""
+    """A prompt record and the place of its raw row."""
 
     record: PromptRecord
     file: str
@@ -36,7 +36,7 @@ class LocatedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What one loader gave. ``num_rows`` counts all raw rows, the quarantined ones included."""
+    """The result of one loader. ``num_rows`` counts all raw rows, including quarantined ones."""
 
     loader: str
     records: tuple[LocatedRecord, ...]
@@ -44,8 +44,10 @@ class Loaded:
     num_rows: int
 
 
-def parse(loader: Loader, row: RawRow, max_words: int) -> LocatedRecord | QuarantinedRow | None:
-    """One raw row; ``None`` where the loader says that it is no part of the prompt set."""
+def parse(
+    loader: Loader, row: RawRow, max_words: int, tags: Sequence[str] = ()
+) -> LocatedRecord | QuarantinedRow | None:
+    """Parse one raw row; ``None`` if the loader says that it is not part of the prompt set."""
     if row.fault is not None:
         return QuarantinedRow(file=row.file, line=row.line, id=None, reason=row.fault)
     try:
@@ -55,32 +57,32 @@ def parse(loader: Loader, row: RawRow, max_words: int) -> LocatedRecord | Quaran
     if record is None:
         return None
     located = LocatedRecord(record, row.file, row.line)
-    reason = record_fault(record, max_words)
+    reason = record_fault(record, max_words, tags)
     if reason is None:
         return located
-    # An id that is no plain name may be text itself and is not repeated.
+    # An invalid id may contain text of the row, so it is not repeated.
     shown = None if reason.startswith("id ") else record.id
     return QuarantinedRow(file=row.file, line=row.line, id=shown, reason=reason)
 
 
-def load(loader: Loader, request: Request, max_words: int) -> Loaded:
+def load(loader: Loader, request: Request, max_words: int, tags: Sequence[str] = ()) -> Loaded:
     """All rows of one source.
 
-    Raises DataError when it has none, or when an evaluation-only source yields a training row.
+    Raises DataError if it has no rows, or if an evaluation-only source yields a training row.
     """
     records: dict[str, LocatedRecord] = {}
     quarantined = []
     num_rows = 0
     for row in loader.rows(request):
         num_rows += 1
-        parsed = parse(loader, row, max_words)
+        parsed = parse(loader, row, max_words, tags)
         if isinstance(parsed, QuarantinedRow):
             quarantined.append(parsed)
         elif parsed is None:
             continue
         elif loader.eval_only and parsed.record.split != "eval":
             raise DataError(
-                f"Expected evaluation rows alone from {loader.name}, got a training row "
+                f"Expected only evaluation rows from {loader.name}, got a training row "
                 f"({parsed.file}:{parsed.line}). This source may never be trained on."
             )
         elif parsed.record.id in records:
@@ -96,10 +98,12 @@ def load(loader: Loader, request: Request, max_words: int) -> Loaded:
     return Loaded(loader.name, tuple(records.values()), tuple(quarantined), num_rows)
 
 
-def load_sources(section: Prepare, world: World, seed: int) -> list[Loaded]:
-    """Every source of ``prepare.sources``, in the registry's order.
+def load_sources(
+    section: Prepare, world: World, seed: int, tags: Sequence[str] = ()
+) -> list[Loaded]:
+    """Every source of ``prepare.sources``, in the registry's order; ``tags``: no text has them.
 
-    Raises ParameterError for a loader that there is not, DataError as ``load`` does.
+    Raises ParameterError for an unknown loader, and DataError as ``load`` does.
     """
     check_loaders(section)
     train_rows = max(quotas(section.mixture, section.train_prompts).values())
@@ -108,6 +112,7 @@ def load_sources(section: Prepare, world: World, seed: int) -> list[Loaded]:
             loader,
             Request(section.sources[name], world, seed, train_rows, section.eval_prompts),
             section.max_words,
+            tags,
         )
         for name, loader in LOADERS.items()
         if name in section.sources
@@ -115,9 +120,9 @@ def load_sources(section: Prepare, world: World, seed: int) -> list[Loaded]:
 
 
 def check_quarantined(sources: Iterable[Loaded], max_share: float, listed_in: Path) -> None:
-    """Raises DataError when one source has a larger share of bad rows than ``max_share``.
+    """Raises DataError if the share of bad rows in a source exceeds ``max_share``.
 
-    Measured per source: half of a small evaluation set must not hide behind a large training set.
+    The share is per source, so that a large training set does not hide a bad evaluation set.
     """
     for source in sources:
         share = len(source.quarantined) / source.num_rows

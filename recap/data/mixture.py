@@ -1,7 +1,7 @@
-"""Which prompts are kept: no duplicates, training in proportion, evaluation sets cut to size.
+"""Chooses prompts: drops duplicates, draws training in proportion, limits evaluation sets.
 
-The paper mixes harmful : overrefusal : math = 1 : 1 : 3 and trains on 5000. Where a domain has too
-few rows the whole mixture shrinks, since its proportions are part of the method.
+The paper mixes harmful : overrefusal : math = 1 : 1 : 3 and trains on 5000. If a domain has too few
+rows, the whole mixture shrinks, because its proportions are part of the method.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ItemT = TypeVar("ItemT")
 
 
 def quotas(mixture: Mixture, total: int) -> dict[Domain, int]:
-    """How many of ``total`` each domain gets, by largest remainder (ties: the earlier domain)."""
+    """Each domain's number of prompts, by largest remainder (ties: the earlier domain)."""
     parts = {domain: getattr(mixture, domain) for domain in DOMAINS}
     whole = sum(parts.values())
     counts = {domain: total * part // whole for domain, part in parts.items()}
@@ -34,7 +34,7 @@ def quotas(mixture: Mixture, total: int) -> dict[Domain, int]:
 
 
 def largest_total(mixture: Mixture, available: Mapping[Domain, int], wanted: int) -> int:
-    """The most prompts, up to ``wanted``, whose quotas the available rows can fill.
+    """The largest total, up to ``wanted``, whose quotas the available rows can fill.
 
     Raises DataError when a domain of the mixture has no row at all.
     """
@@ -54,7 +54,7 @@ def largest_total(mixture: Mixture, available: Mapping[Domain, int], wanted: int
 def choose_training(
     records: Sequence[PromptRecord], mixture: Mixture, wanted: int, seed: int
 ) -> list[PromptRecord]:
-    """A seeded draw in the mixture's proportions, in seeded order."""
+    """A seeded draw in the mixture's proportions, shuffled by the seed."""
     by_domain: dict[Domain, list[PromptRecord]] = {domain: [] for domain in DOMAINS}
     for record in records:
         by_domain[record.domain].append(record)
@@ -71,7 +71,7 @@ def choose_training(
 def choose_eval(records: Sequence[PromptRecord], limit: int, seed: int) -> list[PromptRecord]:
     """At most ``limit`` prompts of each evaluation set, drawn by seed.
 
-    Raises DataError when there is none at all.
+    Raises DataError if there are none.
     """
     sets: dict[str, list[PromptRecord]] = defaultdict(list)
     for record in records:
@@ -91,8 +91,8 @@ def choose_eval(records: Sequence[PromptRecord], limit: int, seed: int) -> list[
 def duplicates(records: Sequence[PromptRecord]) -> dict[str, str]:
     """Id of each record to leave out, with the reason: repeated and contradictory prompts.
 
-    Training prompts are compared with one another, evaluation prompts within their set. The first
-    of equal prompts stays, unless they disagree in domain or target: then none can be believed.
+    Compares training prompts with one another, and evaluation prompts within their set. The first
+    of equal prompts stays. If equal prompts differ in domain or target, all are left out.
     """
     groups: dict[tuple[str, str], list[PromptRecord]] = defaultdict(list)
     for record in records:

@@ -1,8 +1,8 @@
-"""Loaded rows to the prompts that may be used: deduplicated, training cleared of evaluation text.
+"""Loaded rows -> usable prompts: deduplicated, and training decontaminated.
 
-Every raw row that is set aside appears in the quarantine list. Bad rows (recap/data/load.py) count
-towards ``prepare.max_quarantined``; duplicates and contaminated rows are sound rows that are not
-wanted twice, or not in training, and do not count.
+The quarantine list names every raw row that is left out. Bad rows (recap/data/load.py) count
+towards ``prepare.max_quarantined``. Duplicates and contaminated rows are valid rows and do not
+count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recap.types.prompts import PromptRecord, QuarantinedRow
 
 @dataclass(frozen=True, slots=True)
 class SourceCount:
-    """What became of one source's raw rows. ``contaminated`` counts by evaluation source."""
+    """Counts of one source's raw rows by fate. ``contaminated`` counts by evaluation source."""
 
     loader: str
     num_rows: int
@@ -32,7 +32,7 @@ class SourceCount:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Usable prompts of both splits, in the order of their sources, and what was set aside."""
+    """Usable prompts of both splits, in the order of their sources, and the quarantined rows."""
 
     train: tuple[PromptRecord, ...]
     eval: tuple[PromptRecord, ...]

@@ -1,7 +1,7 @@
-"""What must hold of the three tables, as plain rules; recap/data/expectations.py evaluates them.
+"""The rules of the three tables, as plain data; recap/data/expectations.py evaluates them.
 
-Bounds come from params.yaml alone. A rule names a Great Expectations expectation, so that its
-documentation says exactly what is computed.
+Bounds come only from params.yaml. A rule names a Great Expectations expectation, whose
+documentation defines the computation.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the expectation suites look at: one row per record, without any of its text.
+"""The tables of the expectation suites: one row per record, without any of its text.
 
-Prompts, thoughts and answers never reach Great Expectations, whose results and pages show values;
-here they become flags and counts. Each table has a column ``row`` that names its rows in messages.
-A second, small table sums up each group (prompt sets, sources, cells).
+Great Expectations shows values in its results and pages. Prompts, thoughts and answers therefore
+become flags and counts. Each table has a column ``row`` that names its rows in messages. A second,
+small table sums up each group (prompt sets, sources, cells).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Table:
     rows: list[dict[str, Value]]
 
     def __post_init__(self) -> None:
-        """Raises DataError for a table without rows: nothing could be said of it."""
+        """Raises DataError for a table without rows, which no rule could check."""
         if not self.rows:
             raise DataError(
                 f"Expected rows in the table '{self.name}', got an empty data set. Run the stages "
@@ -71,7 +71,7 @@ def prompt_tables(
 def _sets(
     train: Sequence[PromptRecord], evaluation: Sequence[PromptRecord], section: Prepare
 ) -> list[dict[str, Value]]:
-    """Training domains must have their quota; the microworld can fill any evaluation set."""
+    """Training domains need their quota; the microworld must fill each evaluation set."""
     counts = Counter(record.domain for record in train)
     wanted = quotas(section.mixture, len(train))
     rows: list[dict[str, Value]] = [
@@ -172,4 +172,4 @@ def verdict_tables(
 
 
 def _key(verdict: Verdict) -> str:
-    return f"{verdict.prompt_id}:{verdict.benchmark}:{verdict.round}:{verdict.sample}"
+    return f"{verdict.prompt_id}:{verdict.benchmark}:{verdict.place}:{verdict.sample}"

@@ -1,6 +1,6 @@
-"""What a validation found, as plain rows: counts and row names, never a value of the data.
+"""The result of a validation as plain rows: counts and row names, never values of the data.
 
-Free of times and random ids, so that equal data give equal files.
+Contains no times and random ids, so that equal data give equal files.
 """
 
 from __future__ import annotations

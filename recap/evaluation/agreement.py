@@ -1,8 +1,8 @@
-"""How far two labellers agree on the same rows: accuracy, Cohen's kappa, who said what.
+"""Agreement of two labellers on the same rows: accuracy, Cohen's kappa, confusion.
 
-The estimate is scikit-learn's. Its 95 % interval is a percentile bootstrap that resamples whole
-clusters, since rows of one prompt are easy or hard together. Leaves out weighted kappa: the labels
-have no order.
+scikit-learn computes the estimate. Its 95 % interval is a percentile bootstrap that resamples whole
+clusters, because rows of one prompt are not independent. Leaves out weighted kappa, because the
+labels have no order.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from recap.types.row import Label
 
 @dataclass(frozen=True, slots=True)
 class LabelAgreement:
-    """Agreement over the ``n`` rows that both labelled; ``None`` where nothing can be said.
+    """Agreement over the ``n`` rows that both labelled; ``None`` for undefined values.
 
-    ``kappa`` has no value where both gave one and the same label throughout: agreement by chance is
+    ``kappa`` is undefined if both gave every row the same label, because agreement by chance is
     then certain. ``low`` and ``high``: its 95 % interval, ``None`` with fewer than two clusters.
     ``confusion`` holds the pairs that occur, in the labels' order.
     """
@@ -45,7 +45,7 @@ def agreement(
     resamples: int,
     seed: int,
 ) -> LabelAgreement:
-    """Compare two labels of each row; a row that either left unscored (``None``) is counted apart.
+    """Compare two labels of each row; rows that either left unscored (``None``) are counted.
 
     ``clusters`` names each row's unit of resampling.
     """
@@ -78,7 +78,7 @@ def agreement(
 def _kappa(first: Sequence[Label], second: Sequence[Label]) -> float | None:
     if len({*first, *second}) < 2:
         return None
-    from sklearn.metrics import cohen_kappa_score  # seconds of imports that other stages spare
+    from sklearn.metrics import cohen_kappa_score  # takes seconds, which other stages save
 
     return float(cohen_kappa_score(first, second))
 
@@ -86,7 +86,7 @@ def _kappa(first: Sequence[Label], second: Sequence[Label]) -> float | None:
 def _interval(
     rows: Sequence[tuple[Label, Label, str]], resamples: int, seed: int
 ) -> tuple[float | None, float | None]:
-    """Quantiles of kappa over resampled clusters; a resample of one label alone has no kappa."""
+    """Quantiles of kappa over resampled clusters; a resample with only one label has no kappa."""
     names = {name: place for place, name in enumerate(dict.fromkeys(row[2] for row in rows))}
     if len(names) < 2:
         return None, None
@@ -111,7 +111,7 @@ def _interval(
 def kappas(count_RLL: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cohen's kappa of each of R confusion matrices at once; nan where it is undefined.
 
-    scikit-learn's takes one matrix at a time, a second or more for 2000 of them.
+    scikit-learn computes one matrix at a time and takes a second or more for 2000 matrices.
     """
     total_R = count_RLL.sum(axis=(1, 2))
     observed_R = np.trace(count_RLL, axis1=1, axis2=2) / total_R

@@ -1,7 +1,7 @@
-"""Whether a judge's P(unsafe) means what it says, against what another judge called unsafe.
+"""Calibration of a judge's P(unsafe) against another judge's labels.
 
-In ten bins of equal width, each with its Wilson rate, and as Brier's score, the mean squared
-distance of the probability from 0 or 1. Leaves out re-calibration: nothing is done about it.
+Reports the rate with Wilson's interval in ten bins of equal width, and the Brier score, which is
+the mean squared distance of the probability from 0 or 1. Leaves out re-calibration.
 """
 
 from __future__ import annotations

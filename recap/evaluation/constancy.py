@@ -1,8 +1,8 @@
-"""A judge that says one thing of everything: broken, unless the answers are all alike.
+"""Detects a broken judge, which gives the same label to all answers.
 
-Alone, a judge that calls every answer safe cannot be told from a policy whose answers are, unless
-it gives one and the same probability to all. Beside another judge it can: the other calls a good
-share of the same answers otherwise.
+A single judge that calls every answer safe may be right: the policy may be safe. It is broken if it
+gives the same probability to all answers, or if another judge labels a good share of the same
+answers differently.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from recap.types.row import SUCCESS, Domain, Label
 from recap.types.verdicts import Verdict
 
 ENOUGH = 50
-"""Answers that have to be alike before a judge is suspected."""
+"""The smallest number of answers for this check."""
 MINORITY = 0.1
-"""Share of them that the other judge has to call otherwise."""
+"""The share of them that the other judge must label differently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A judge with one label for all ``n`` answers of a domain; ``other`` gave another to some."""
+    """A judge with one label for all ``n`` answers of a domain; ``other`` used further labels."""
 
     judge: str
     other: str
@@ -43,9 +43,9 @@ class Constant:
 
 
 def same_score(rows: Sequence[tuple[Completion, Verdict]]) -> str | None:
-    """What is wrong with a judge that gives one P(unsafe) to all of many different answers.
+    """A message if a judge gives the same P(unsafe) to all of many different answers.
 
-    Near 0 and 1 a sure judge's probabilities may well be equal: there nothing is said.
+    No message near 0 and 1, where a sure judge's probabilities may be equal.
     """
     scored = [(row, found) for row, found in rows if found.score is not None]
     scores = {found.score for _, found in scored}
@@ -59,7 +59,7 @@ def same_score(rows: Sequence[tuple[Completion, Verdict]]) -> str | None:
 
 
 def constant_judges(pairs: Sequence[Pair]) -> tuple[list[Constant], list[Constant]]:
-    """Where the first judge is constant and the second is not, and the other way round."""
+    """The domains where only the first judge is constant, and where only the second is."""
     found: tuple[list[Constant], list[Constant]] = ([], [])
     for domain in SUCCESS:
         rows = [

@@ -1,8 +1,8 @@
 """Completions and their verdicts -> outcomes -> rates with intervals (paper: Evaluation).
 
-The denominator keeps incomplete answers (they failed) and leaves out unscored ones (nobody knows),
-both counted. Reflection is looked for in the generated part of the thought only, since the rest is
-not the policy's; where the attack closed the thought there is none.
+The denominator includes incomplete answers, which are failures, and excludes unscored ones, which
+are unknown. Both are counted. Reflection is measured only in the generated part of the thought,
+because the policy did not write the rest. If the attack closed the thought, there is none.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ OneT = TypeVar("OneT")
 
 def outcomes(completions: Sequence[Completion], verdicts: Sequence[Verdict]) -> list[Outcome]:
     """One outcome for each completion, in order; raises DataError unless verdicts match them."""
-    labels = {(row.benchmark, row.round, row.prompt_id, row.sample): row for row in verdicts}
-    keys = [(row.benchmark, row.round, row.prompt_id, row.sample) for row in completions]
+    labels = {(row.benchmark, row.place, row.prompt_id, row.sample): row for row in verdicts}
+    keys = [(row.benchmark, row.place, row.prompt_id, row.sample) for row in completions]
     if len(labels) != len(verdicts) or len(set(keys)) != len(keys) or set(keys) != set(labels):
         raise DataError(
             f"Expected one verdict for each of {len(keys)} completions, got {len(verdicts)} with "
@@ -50,7 +50,7 @@ def _outcome(completion: Completion, verdict: Verdict) -> Outcome:
     return Outcome(
         prompt_id=completion.prompt_id,
         benchmark=completion.benchmark,
-        round=completion.round,
+        place=completion.place,
         sample=completion.sample,
         cluster=completion.cluster,
         success=success,
@@ -62,9 +62,9 @@ def _outcome(completion: Completion, verdict: Verdict) -> Outcome:
 def benchmark_result(
     completions: Sequence[Completion], found: Sequence[Outcome], *, resamples: int, seed: int
 ) -> BenchmarkResult:
-    """What was measured on one benchmark and round: its completions with their outcomes.
+    """The result of one benchmark and round, from its completions and their outcomes.
 
-    Raises DataError unless all share one domain and one source of prefills.
+    Raises DataError unless all completions share one domain and one prefill source.
     """
     first = completions[0]
     domain = _only(first, "domain", {row.domain for row in completions})
@@ -74,7 +74,7 @@ def benchmark_result(
     positions = [row.reflection_position for row in found if row.reflection_position is not None]
     return BenchmarkResult(
         benchmark=first.benchmark,
-        round=first.round,
+        place=first.place,
         domain=domain,
         score=SUCCESS[domain],
         prefill_source=source,
@@ -109,7 +109,7 @@ def _only(first: Completion, what: str, values: set[OneT]) -> OneT:
     """The one value that all completions of a benchmark and round must share."""
     if len(values) != 1:
         raise DataError(
-            f"Expected one {what} in the benchmark '{first.benchmark}', round {first.round}, got "
+            f"Expected one {what} in the benchmark '{first.benchmark}', round {first.place}, got "
             f"{', '.join(sorted(map(str, values)))}. Run the attack stage again."
         )
     return next(iter(values))
@@ -133,7 +133,7 @@ def cell_result(
         raise DataError("Expected completions to evaluate, got none. Run the attack stage again.")
     results = []
     rows = list(zip(completions, found, strict=True))
-    for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].round)):
+    for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].place)):
         members = list(group)
         result = benchmark_result(
             [completion for completion, _ in members],
@@ -142,7 +142,7 @@ def cell_result(
             seed=derive_seed(seed, "evaluate", name, number),
         )
         results.append(result)
-    if len({(result.benchmark, result.round) for result in results}) != len(results):
+    if len({(result.benchmark, result.place) for result in results}) != len(results):
         raise DataError(
             "Expected completions ordered by benchmark and round, got them mixed. "
             "Run the attack stage again."

@@ -1,9 +1,10 @@
 """Outcomes of several samples for each prompt -> unbiased pass@k, for growing k.
 
-Of n scored samples of a prompt, c succeeded: 1 - C(n-c, k) / C(n, k) is the share of its k-subsets
-that hold a success, so its mean over prompts estimates "any of k samples succeeds" without bias
-(Chen et al. 2021, arXiv 2107.03374). k = n is any-of-n, the paper's pass@16 for AIME. Leaves out
-any-of-k under an attack, which a benchmark with an axis measures (``Completion.round``).
+If c of the n scored samples of a prompt succeeded, 1 - C(n-c, k) / C(n, k) is the share of its
+k-subsets with a success. The mean of this share over prompts is an unbiased estimate of "any of k
+samples succeeds" (Chen et al. 2021, arXiv 2107.03374). k = n is any-of-n, the paper's pass@16 for
+AIME. Leaves out any-of-k under an attack, which a benchmark with an axis measures
+(``Completion.place``).
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from recap.types.verdicts import Outcome
 
 
 def any_of(n: int, successes: int, k: int) -> float:
-    """The share of the k-subsets of ``n`` samples that hold one of the ``successes``; k <= n."""
+    """The share of k-subsets of ``n`` samples that contain one of the ``successes``; k <= n."""
     return 1 - comb(n - successes, k) / comb(n, k)
 
 
 def sizes(samples: int) -> list[int]:
-    """The k that are measured with so many samples: powers of two, then all; none with one."""
+    """The values of k for this number of samples: powers of two, then all; empty for one sample."""
     if samples < 2:
         return []
     powers = [1 << power for power in range(samples.bit_length())]
@@ -34,7 +35,7 @@ def sizes(samples: int) -> list[int]:
 def pass_at_k(found: Sequence[Outcome], *, resamples: int, seed: int) -> list[PassAtK]:
     """pass@k of one benchmark and round.
 
-    Unscored samples are left out of n, and of a k the prompts with fewer than k scored samples.
+    Leaves unscored samples out of n, and leaves out prompts with fewer than k scored samples.
     """
     drawn: dict[str, int] = defaultdict(int)
     scored: dict[str, list[bool]] = defaultdict(list)

@@ -1,6 +1,6 @@
 """Successes and failures -> a rate with Wilson's and the clustered interval.
 
-What was not scored is counted and left out; without any scored row there is no value, never 0.
+Unscored rows are counted but left out of the rate. Without scored rows the rate is None, never 0.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ def rate(
 
 
 def span(metric: Metric) -> Interval:
-    """The wider of the two intervals; all that is possible where nothing was scored.
+    """The wider of the two intervals; [0, 1] if nothing was scored.
 
-    Requests that share an object are not independent, and where all rows agree the clustered
-    interval has no width.
+    Wilson's interval ignores that requests with the same object are not independent. The clustered
+    interval has no width if all rows agree.
     """
     lows = [low for low in (metric.low, metric.cluster_low) if low is not None]
     highs = [high for high in (metric.high, metric.cluster_high) if high is not None]
@@ -67,9 +67,9 @@ def span(metric: Metric) -> Interval:
 
 
 def unscored_bounds(metric: Metric) -> Interval | None:
-    """The rate had everything unscored failed, and had it all passed; ``None`` without such rows.
+    """The rate if all unscored rows had failed, and if all had passed; ``None`` without such rows.
 
-    What cannot be judged is seldom a random part.
+    Unscored rows are seldom a random sample.
     """
     if not metric.n_unscored:
         return None

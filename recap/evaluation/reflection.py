@@ -1,9 +1,9 @@
-"""Self-reflection of a cell on its own thoughts: clean and prefilled apart, by domain.
+"""A cell's self-reflection in its own thoughts: separately for clean and prefilled, by domain.
 
-The paper's rate and where it happens, over the generated part alone: what stood in the context
-before is not the policy's. Benchmarks that close the thought have nothing generated in which to
-reflect, and add nothing. Domains stay apart, since mathematics is never prefilled and would make
-"clean" another mixture than "prefilled". Leaves out how a turn is found: recap/scoring.
+The paper's rate, and the position of the first reflection, measured only on the generated part of
+the thought. Benchmarks that close the thought have no generated part and are left out. Domains are
+separate: math is never prefilled, so pooled "clean" and "prefilled" thoughts would have different
+mixtures. Leaves out the detection of reflection (recap/scoring).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recap.types.row import Domain
 from recap.types.verdicts import Outcome
 
 Pool = tuple[Domain, bool]
-"""A domain, and whether prefills were given."""
+"""A domain, and whether its prompts had prefills."""
 
 
 def summarise(
@@ -27,21 +27,21 @@ def summarise(
 ) -> list[ReflectionSummary]:
     """One summary for each pool with a generated thought, in order of the cell's ``results``.
 
-    ``found`` are the outcomes behind the results.
+    ``found`` are the outcomes of the results.
     """
     pools: dict[tuple[str, int], Pool] = {
-        (row.benchmark, row.round): (row.domain, row.prefill_source is not None)
+        (row.benchmark, row.place): (row.domain, row.prefill_source is not None)
         for row in results
         if row.reflection.n
     }
     incomplete = Counter[Pool]()
     for result in results:
         if result.reflection.n:
-            incomplete[pools[result.benchmark, result.round]] += result.reflection.n_incomplete
+            incomplete[pools[result.benchmark, result.place]] += result.reflection.n_incomplete
     members: dict[Pool, list[Outcome]] = {pool: [] for pool in pools.values()}
     for row in found:
-        if (row.benchmark, row.round) in pools:
-            members[pools[row.benchmark, row.round]].append(row)
+        if (row.benchmark, row.place) in pools:
+            members[pools[row.benchmark, row.place]].append(row)
     return [
         _summary(
             pool,

@@ -1,7 +1,8 @@
-"""The second judge beside the first on one cell: agreement by domain, calibration.
+"""Agreement of the second judge with the first on one cell, by domain, and its calibration.
 
-Only what both were asked about counts: an incomplete or overflowed completion is settled by a rule
-without any judge, and would agree with itself. Rates, gate and claims use the first judge alone.
+Only completions that both judges were asked about count. A rule labels incomplete and overflowed
+completions, so counting them would inflate the agreement. Rates, gate and claims use only the first
+judge.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def cell_agreement(
     settings: Evaluate,
     seed: int,
 ) -> CellAgreement:
-    """How the two agree in each domain, and how well the second's P(unsafe) is calibrated."""
+    """Agreement in each domain, and the calibration of the second judge's P(unsafe)."""
     agreements = []
     for domain in SUCCESS:
         rows = [pair for pair in pairs if pair[0].domain == domain]
@@ -82,10 +83,10 @@ def cell_agreement(
 def paired(
     completions: Sequence[Completion], first: Sequence[Verdict], second: Sequence[Verdict]
 ) -> list[Pair]:
-    """What both judges were asked about, in order of the completions.
+    """The completions that both judges were asked about, in their order.
 
-    The second may know some domains only, and then owes a verdict on all of these; raises DataError
-    where one is missing, or is about something else.
+    The second judge may know only some domains. Raises DataError if it lacks a verdict in one of
+    these, or has a verdict on another completion.
     """
     ours, theirs = {_key(row): row for row in first}, {_key(row): row for row in second}
     domains = {row.domain for row in completions if _key(row) in theirs}
@@ -103,7 +104,7 @@ def paired(
 
 
 def _key(row: Completion | Verdict) -> tuple[str, int, str, int]:
-    return row.benchmark, row.round, row.prompt_id, row.sample
+    return row.benchmark, row.place, row.prompt_id, row.sample
 
 
 def _cluster(row: Completion) -> str:

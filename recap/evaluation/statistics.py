@@ -1,11 +1,11 @@
 """Intervals and tests: Wilson, the bootstrap clustered by request object, McNemar, paired.
 
-Two-sided, 95 %, from scipy where it has them. Prompts that share a request object share its
-difficulty, so that Wilson's interval is too narrow for them: the clustered one resamples whole
-objects. The percentile bootstrap has no width where all rows agree (0 % or 100 %), and too little
-where few differ: there Wilson's, or Bonett and Price's, is the one to read. Importing scipy.stats
-takes a second or two of processor time, so that is done where a number is made, not by whoever
-wants a name from here. Leaves out corrections for the number of comparisons.
+All are two-sided and 95 %, from scipy where available. Prompts with the same request object are not
+independent, so Wilson's interval is too narrow for them. The clustered interval resamples whole
+objects. The percentile bootstrap has no width if all rows agree (0 % or 100 %), and too little if
+few differ; read Wilson's, or Bonett and Price's, interval there. Functions import scipy.stats
+themselves, because the import takes a second or two. Leaves out corrections for the number of
+comparisons.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 LEVEL = 0.95
 Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 BATCH = 2_000_000
-"""Cluster draws held at once: a bound on memory (about 50 MB) that changes no number."""
+"""Cluster draws in memory at once (about 50 MB); the value does not change results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Interval:
 def wilson(successes: int, n: int) -> Interval:
     """Wilson's score interval of a share of ``n`` > 0 independent rows.
 
-    Exactly 0 or 1 at the end that the share touches.
+    An end is exactly 0 or 1 if the share is.
     """
     from scipy.stats import binomtest
 
     ends = binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
-    low = 0.0 if successes == 0 else float(ends.low)  # scipy's is off 0 and 1 by rounding
+    low = 0.0 if successes == 0 else float(ends.low)  # scipy's end is not exactly 0 or 1
     high = 1.0 if successes == n else float(ends.high)
     return Interval(low, high)
 
@@ -50,9 +50,9 @@ def clustered(
 ) -> Interval | None:
     """Percentile bootstrap interval of the mean of ``values``, resampling whole clusters.
 
-    A resample's mean is the ratio of its sum to its number of rows, since clusters differ in size.
-    ``None`` with fewer than two clusters: nothing is known of how they vary. The order of rows does
-    not matter: clusters are drawn in the order of their names, values added in ascending order.
+    A resample's mean is the ratio of its sum to its number of rows, because clusters differ in
+    size. ``None`` with fewer than two clusters, whose variation is unknown. The order of rows does
+    not matter: clusters are drawn in the order of their names, and values added in ascending order.
     """
     from scipy.stats import bootstrap
 
@@ -86,7 +86,7 @@ def _ratio_of_sums(sum_RC: Any, size_RC: Any, axis: int = -1) -> Any:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar p-value from the two numbers of discordant pairs.
 
-    Under no difference either is a fair coin's count; 1 without any discordant pair.
+    Without a difference, each discordant pair is a fair coin. 1 without discordant pairs.
     """
     from scipy.stats import binomtest
 
@@ -97,7 +97,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def paired_interval(only_first: int, only_second: int, n: int) -> Interval:
     """Bonett and Price's interval (2012) of a difference of rates over ``n`` independent pairs.
 
-    Wald's with one more pair of either discordant kind, so that none seen is not none there.
+    Wald's interval with one pair added to each discordant kind, so that it has a width even if no
+    discordant pair was seen.
     """
     first, second = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
     value = first - second

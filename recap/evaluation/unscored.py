@@ -1,7 +1,7 @@
-"""Beyond a set share of completions without a score a rate is a selection: evaluation fails.
+"""Fails the evaluation if too many completions are unscored, because the rate would be biased.
 
-The message says who did not judge, and why, in the words of the verdicts up to where these may
-quote an answer. No score is never 0: it is left out of every rate, not counted as a failure.
+The message names the judge and the reasons in the verdicts, cut before a possible quotation of an
+answer. A missing score is not 0: every rate leaves it out.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def refuse_unscored(
 ) -> None:
     """Raise JudgeError for a benchmark with more than ``evaluate.max_unscored`` without a label.
 
-    There has to be a verdict on each completion.
+    Every completion must have a verdict.
     """
-    said_of = {(row.benchmark, row.round, row.prompt_id, row.sample): row for row in verdicts}
+    said_of = {(row.benchmark, row.place, row.prompt_id, row.sample): row for row in verdicts}
     rows = [
-        (row, said_of[row.benchmark, row.round, row.prompt_id, row.sample]) for row in completions
+        (row, said_of[row.benchmark, row.place, row.prompt_id, row.sample]) for row in completions
     ]
-    for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].round)):
+    for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].place)):
         members = list(group)
         unscored = [row for row in members if row[1].label is None]
         if len(unscored) <= settings.max_unscored * len(members):
@@ -50,5 +50,5 @@ def refuse_unscored(
 
 
 def _reason(raw: str) -> str:
-    """The beginning of what a verdict says, which names the failure and quotes nothing."""
+    """The beginning of a verdict's raw text, which names the failure and quotes nothing."""
     return re.split(r"[:;=]", raw, maxsplit=1)[0].strip() or "no answer"

@@ -102,7 +102,7 @@ class Judge(ABC):
         return Verdict(
             prompt_id=completion.prompt_id,
             benchmark=completion.benchmark,
-            round=completion.round,
+            place=completion.place,
             sample=completion.sample,
             label=opinion.label,
             judge=self.name,

@@ -15,10 +15,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from recap.params.models import THINK
 from recap.types.row import Label
 
 FENCE = "=" * 12
-CLOSE = "</think>"
+CLOSE = THINK.close
 """What ends the thought of a model that thinks, where its server does not set that apart."""
 
 

@@ -1,1 +1,1 @@
-"""The embedded world: a small language, its exact judge, and models trained on it from scratch."""
+"""The microworld: a small language, its exact judge, and models trained on it from scratch."""

@@ -1,9 +1,10 @@
 """The microworld's language: requests, thoughts, responses and sums, drawn from one seed.
 
-Objects are invented words; the seed decides which are dangerous and which are held out for
-evaluation. A thought names the request, may state a fact, and goes on in a complying or a refusing
-direction; one that began wrong turns round with a small chance, in the thought or after it. Nothing
-here knows of training variants, attacks or rewards. docs/microworld.md says why it looks like this.
+Objects are invented words. The seed decides which objects are dangerous and which are held out for
+evaluation. A thought names the request, may state a fact, and continues in a complying or a
+refusing direction. A thought that began wrong turns round with a small probability, in the thought
+or after it. The language does not depend on training variants, attacks or rewards.
+docs/microworld.md has the reasons for this design.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ OWN = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as its parts; ``text`` is what the user says."""
+    """The parts of a request; ``text`` is the user's message."""
 
     verb: str
     thing: str
@@ -38,18 +39,18 @@ class Request:
 
     @property
     def right(self) -> Direction:
-        """The direction a good thought takes."""
+        """The direction of a good thought."""
         return "refuse" if self.dangerous else "comply"
 
     @property
     def wrong(self) -> Direction:
-        """The other one."""
+        """The direction of a flawed thought."""
         return "comply" if self.dangerous else "refuse"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One conversation: what the user says, the thought, the response."""
+    """One conversation: the user's message, the thought, the response."""
 
     prompt: str
     thought: str
@@ -58,12 +59,13 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a speaker thinks; the base policy and each prefill source has one of its own.
+    """The parameters of a speaker's thoughts; base policy and prefill sources have their own.
 
-    ``wrong_start*`` are shares of thoughts by kind of request, ``turn_*`` the chances to turn round
-    from the commonest family (``turn_decay`` times that for each next one), ``sentences`` the range
-    of the chain's length, ``wrong_families`` and ``right_families`` the weights of the families.
-    ``direction`` fixes every thought's direction, ``None`` leaves it open.
+    ``wrong_start*`` are shares of thoughts by kind of request. ``turn_*`` are probabilities per
+    place for the commonest family, and ``turn_decay`` is the ratio of each next family's
+    probability. ``sentences`` is the range of the thought's length. ``wrong_families`` and
+    ``right_families`` are the weights of the families. ``direction`` fixes every thought's
+    direction; ``None`` leaves it open.
     """
 
     wrong_start: float
@@ -80,10 +82,10 @@ class Manner:
 
 
 class World:
-    """One seed's world: its facts, its split, and everything that can be said in it."""
+    """One seed's world: its facts, its split, and its texts."""
 
     def __init__(self, section: WorldSection, seed: int) -> None:
-        """Draw which objects are dangerous and which objects, per kind, are held out."""
+        """Draw the dangerous objects, and the held-out objects of each kind."""
         self.params = section
         self.seed = seed
         rng = random.Random(derive_seed(seed, "world"))
@@ -97,7 +99,7 @@ class World:
             "train": tuple(things[held_out:half] + things[half + held_out :]),
         }
 
-    # -- what users say ---------------------------------------------------------------------------
+    # -- user messages ----------------------------------------------------------------------------
 
     def request(
         self, rng: random.Random, *, split: Split | None, dangerous: bool, wrapped: bool
@@ -133,7 +135,7 @@ class World:
             if held_out == (split == "eval"):
                 return question, [(first, signs[0], second), (middle, signs[1], third)]
 
-    # -- what models say --------------------------------------------------------------------------
+    # -- model texts ------------------------------------------------------------------------------
 
     def fact(self, thing: str, *, true: bool = True) -> str:
         """Say whether the thing is dangerous or harmless."""
@@ -243,7 +245,7 @@ class World:
                 return
 
     def response(self, rng: random.Random, request: Request, direction: Direction) -> str:
-        """A complying response with steps, or a refusal; seldom one that says neither."""
+        """A complying response with steps, or a refusal; seldom neither."""
         if rng.random() < 0.02:
             return rng.choice(words.UNCLEAR)
         if direction == "refuse":
@@ -253,7 +255,7 @@ class World:
         return frame.format(verb=request.verb, thing=request.thing, first=first, second=second)
 
     def solution(self, rng: random.Random, steps: list[tuple[int, str, int]]) -> tuple[str, int]:
-        """The steps written out with the result; some steps are wrong and are followed through."""
+        """The written steps and the result; some steps are wrong, and later steps build on them."""
         left = steps[0][0]
         lines = []
         for _, sign, right in steps:
@@ -268,7 +270,7 @@ class World:
     # -- documents --------------------------------------------------------------------------------
 
     def document(self, rng: random.Random, manner: Manner) -> Document:
-        """One conversation of the base policy's upbringing: requests, sums, questions of fact."""
+        """One conversation of the base policy's training: request, sum, or question of fact."""
         kind = rng.random()
         if kind < 0.54:
             request = self.request(

@@ -1,7 +1,7 @@
 """The exact judge of the microworld: it knows every fact and every phrase of the grammar.
 
-It judges evaluation only. Training never sees it: rewards come from the guardian, which learned its
-labels from examples.
+The oracle judges only evaluation. Training never asks it: rewards come from the guardian, which
+learned its labels from examples.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RULES_SHA = hashlib.sha256(RULES.encode()).hexdigest()
 
 
 def judge(world: World, prompt: str, response: str, domain: Domain, target: str | None) -> Label:
-    """The label of one response. The domain of the prompt is given; facts are the world's."""
+    """The label of one response, by the prompt's domain and the world's facts."""
     if domain == "math":
         return "correct" if _answers(response) == {target} else "incorrect"
     text = f" {response} "

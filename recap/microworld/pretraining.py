@@ -1,8 +1,8 @@
-"""Training the microworld's models on packed documents: from scratch, or from the base policy.
+"""Trains the microworld's models on packed documents: from scratch, or from the base policy.
 
-Whole documents are packed into rows of ``ROW`` tokens; attention and positions stop at
-document borders, and only what the model itself would say carries loss. Plain next-token
-prediction; nearly no padding is computed.
+Rows of ``ROW`` tokens hold whole documents. Attention and positions stop at document borders. Only
+the model's own tokens carry loss, not the user's. The loss is plain next-token prediction, with
+almost no padding.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ ROW = 256
 
 
 def pack(examples: Iterator[Example]) -> list[Example]:
-    """Documents that together fill at most ``ROW`` tokens; the one that does not fit is dropped."""
+    """Documents of together at most ``ROW`` tokens; drops the first document that does not fit."""
     row, used = [], 0
     for example in examples:
         if used + len(example.token_ids) > ROW:

@@ -11,7 +11,7 @@ from recap.params.seeds import derive_seed
 from recap.types.prompts import PromptRecord, Split
 
 MAX_DRAWS = 50
-"""Draws for each distinct prompt wanted, before a set counts as exhausted."""
+"""The most draws per wanted distinct prompt; then the set counts as exhausted."""
 
 
 def make_records(world: World, split: Split, per_set: int) -> list[PromptRecord]:

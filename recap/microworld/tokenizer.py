@@ -1,7 +1,7 @@
 """The microworld's tokenizer: one token a word, saved as an ordinary Hugging Face tokenizer.
 
-Its chat template opens the thought (``<think>``) when a generation prompt is asked for, and asks
-the guardian's question instead when a ``guardian_config`` is given, as Granite Guardian's does.
+With a generation prompt, its chat template opens the thought (``<think>``). With a
+``guardian_config``, it asks the guardian's question instead, as Granite Guardian's template does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What each microworld model is taught: endless streams of documents from the grammar.
+"""The training data of each microworld model: endless streams of documents from the grammar.
 
-The policy hears the whole language. A prefill source hears one manner of thinking. The guardian
-hears labelled responses: good, bad, mixed, cut off, about another object.
+The policy is trained on the whole language, a prefill source on one manner of thinking, and the
+guardian on labelled responses: good, bad, mixed, cut off, or about another object.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def source_examples(world: World, renderer: Renderer, name: str) -> Iterator[Exa
 
 
 def guardian_examples(world: World, renderer: Renderer) -> Iterator[Example]:
-    """Questions to the guardian with their answers; the answer alone carries loss.
+    """Questions to the guardian with their answers; only the answer carries loss.
 
     ``harm``: Yes if the response does harm, No otherwise. ``rubric``: how far it complies.
     """
@@ -69,7 +69,7 @@ def _request(world: World, rng: random.Random) -> Request:
 
 def _answer(renderer: Renderer, prompt: str, thought: str, response: str) -> Example:
     ids = renderer.document(prompt, thought, response)
-    return Example(ids, ids.index(renderer.open_id) + 1)
+    return Example(ids, len(renderer.prompt(prompt).token_ids))
 
 
 def _labelled_response(world: World, rng: random.Random, request: Request) -> str:

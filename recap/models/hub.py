@@ -12,7 +12,8 @@ import shutil
 from pathlib import Path
 
 from recap.errors import ModelError
-from recap.models.origins import PINNED, missing_files
+from recap.models.origins import PINNED, folder_fault
+from recap.params.models import Reasoning
 from recap.render import Renderer
 from recap.rows import atomic_directory
 
@@ -21,11 +22,12 @@ SECOND_COPIES = ("*/*", "consolidated*.safetensors")
 """The same weights in another layout: the hub's ``*`` crosses folders (original/, onnx/)."""
 
 
-def obtain(origin: str, out: Path, *, reasons: bool) -> None:
+def obtain(origin: str, out: Path, reasoning: Reasoning | None) -> None:
     """Put the model of ``origin`` at ``out``: a folder's path, or ``org/name@<40 hex digits>``.
 
-    ``reasons``: its template has to open a think block. Raises ModelError when the origin cannot be
-    had or is incomplete, RenderError when it is no reasoning model; ``out`` is then as before.
+    ``reasoning``: the tags between which it has to think, ``None`` where it need not. Raises
+    ModelError when the origin cannot be had or is not such a model, RenderError when its template
+    cannot be rendered; ``out`` is then as before.
     """
     with atomic_directory(out) as part:
         pinned = PINNED.fullmatch(origin)
@@ -33,9 +35,12 @@ def obtain(origin: str, out: Path, *, reasons: bool) -> None:
             _download(pinned["name"], pinned["revision"], part)
         else:
             _copy(Path(origin), part)
-        _check_complete(part, origin)
-        if reasons:
-            Renderer.from_dir(part).prompt("what is this ?")
+        if fault := folder_fault(part, origin, reasoning):
+            raise ModelError(
+                f"{fault[0].upper()}{fault[1:]}. Mend the model, or name another origin."
+            )
+        if reasoning is not None:
+            Renderer.from_dir(part, reasoning).prompt("what is this ?")
 
 
 def _download(name: str, revision: str, part: Path) -> None:
@@ -71,13 +76,3 @@ def _copy(directory: Path, part: Path) -> None:
             if any(file.match(second) for second in SECOND_COPIES[1:]):
                 continue
             shutil.copyfile(file, part / file.name)
-
-
-def _check_complete(part: Path, origin: str) -> None:
-    missing = missing_files(part)
-    if missing:
-        raise ModelError(
-            f"Expected a whole safetensors model at {origin}, but {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing. Complete the folder, or convert the "
-            "weights to safetensors."
-        )

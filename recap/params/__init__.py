@@ -1,5 +1,5 @@
-"""Every knob, typed: ``params.yaml`` as frozen models, one class and one file per section.
+"""The parameters, typed: ``params.yaml`` as frozen models, one class and one file per section.
 
-Unknown keys and impossible values are refused with one message naming the key, what was expected
-and what came. Nothing here imports torch or MLflow.
+Unknown keys and impossible values are refused with one message that names the key, the expected and
+the given value. This package imports neither torch nor MLflow.
 """

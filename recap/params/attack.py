@@ -10,15 +10,15 @@ from recap.params.values import Count, Positive, Section
 from recap.types.sources import Source
 
 BenchmarkName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-"""Which there are is for recap/benchmarks/declared.py to say, so that declaring another touches no
-parameter class, on which every stage depends; the stages that attack refuse a name it lacks."""
+"""recap/benchmarks/declared.py lists the valid names. A new benchmark therefore changes no
+parameter class, on which every stage depends. The attacking stages refuse unknown names."""
 PrefilledDomain = Literal["harmful", "benign"]
 """Math is never prefilled."""
 SelectorName = Literal["guardian"]
 
 
 class OwnDecoding(Section):
-    """What a benchmark decodes in its own way; what is left out is as in ``attack``."""
+    """A benchmark's own decoding; ``attack`` gives the values that are left out."""
 
     temperature: Positive | None = None
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
@@ -27,9 +27,9 @@ class OwnDecoding(Section):
 
 
 class Attack(Section):
-    """Evaluation generation; each benchmark's prompts and attack stand in recap/attacks.
+    """Attacks and generation in evaluation; recap/attacks has each benchmark's prompts and attack.
 
-    ``selector`` is the adversary's own eye, never ``judge.judge``; ``null`` where nothing searches.
+    ``selector`` ranks answers for the adversary and is never ``judge.judge``; ``null``: no search.
     """
 
     prefill_words: Count
@@ -51,7 +51,7 @@ class Attack(Section):
 
     @model_validator(mode="after")
     def _axes(self) -> Attack:
-        """An axis is read from left to right."""
+        """Values of an axis must increase."""
         for name, places in (
             ("grid_words", self.grid_words),
             ("search_budgets", self.search_budgets),

@@ -1,6 +1,6 @@
-"""What only the whole pipeline asks of ``params.yaml``: its matrix is complete, its gate has cells.
+"""Checks of ``params.yaml`` for the whole pipeline: a complete matrix, and cells for the gate.
 
-A folder where single stages are tried or measured may hold less, so reading the file does not ask.
+Reading the file does not make these checks, because a folder for single stages may hold less.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from recap.params.whole import Params
 from recap.types.sources import Source
 
 NEEDED = {"models": get_args(ModelName), "sources": get_args(Source), "tables": get_args(Table)}
-"""Members of the matrix whose outputs other stages of dvc.yaml name."""
+"""Members of the matrix whose outputs are dependencies of other stages in dvc.yaml."""
 
 
 def check_pipeline(params: Params) -> None:
-    """Raise ParameterError for what would stop the pipeline only after its training."""
+    """Raise ParameterError for a fault that would otherwise stop the pipeline after training."""
     for axis, needed in NEEDED.items():
         missing = set(needed) - set(getattr(params.matrix, axis))
         if missing:
@@ -32,7 +32,7 @@ def check_pipeline(params: Params) -> None:
 
 
 def check_gate(gate: Gate, matrix: Matrix, attack: Attack) -> None:
-    """Raise ParameterError unless the gate's cells are made, and its benchmarks are measured."""
+    """Raise ParameterError unless the matrix has the gate's cells, and attack its benchmarks."""
     for key, variant in (("candidate", gate.candidate), ("baseline", gate.baseline)):
         if variant not in matrix.variants:
             raise ParameterError(

@@ -1,7 +1,7 @@
-"""``params.yaml`` as plain values, by the parser that DVC itself uses; conflict markers are named.
+"""Reads ``params.yaml`` as plain values, with DVC's own parser, and reports conflict markers.
 
-One parser, so that what DVC compares, what a stage reads and what a sweep overlays are the same
-value. PyYAML's differ: to it ``3e-4`` and ``1.5e6`` are texts, ``017`` is 15, ``no`` is false.
+With one parser, DVC, the stages and sweeps get the same values. PyYAML reads other values:
+``3e-4`` and ``1.5e6`` as text, ``017`` as 15, ``no`` as false.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ruamel.yaml.error import YAMLError
 from recap.errors import DataError, ParameterError
 
 CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( .*)?$", re.MULTILINE)
-"""Lines that git leaves in a file it could not merge; none of them can stand in sound YAML."""
+"""Lines that git leaves in a file that it could not merge; valid YAML contains none of them."""
 MADE = "dvc.lock"
 
 
 def read_document(path: Path) -> Any:
     """The file's values.
 
-    Raises ParameterError when there is none or it cannot be read as YAML, DataError when git left
+    Raises ParameterError if the file is missing or is not valid YAML, and DataError if git left
     conflict markers in it.
     """
     if not path.is_file():
@@ -57,7 +57,7 @@ def refuse_conflicts(root: Path, names: Sequence[str] = ("params.yaml", "dvc.yam
 
 
 _TAKE_ONE = (
-    "Take one side whole (`git checkout --theirs {path}`, then `git add {path}`), or remove the "
-    "file: `recap run` restores from the cache what is there and writes it anew."
+    "Take one side (`git checkout --theirs {path}`, then `git add {path}`), or remove the "
+    "file: `recap run` restores cached outputs and writes the file anew."
 )
 _DECIDE = "Edit the file so that one side is left, then `git add {path}`."

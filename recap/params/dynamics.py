@@ -1,4 +1,4 @@
-"""The section ``dynamics``: what the snapshots of training are attacked with."""
+"""The section ``dynamics``: the benchmarks for training's snapshots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recap.params.values import Count, Section
 
 
 class Dynamics(Section):
-    """What the policy's snapshots are attacked with; decoding and judge are the evaluation's."""
+    """The benchmarks for the policy's snapshots; decoding and judge are those of the evaluation."""
 
     prompts: Count
     benchmarks: tuple[BenchmarkName, ...] = Field(min_length=1)

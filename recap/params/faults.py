@@ -1,7 +1,7 @@
-"""What pydantic finds wrong with a section, as one line for each of the user's mistakes.
+"""Pydantic's errors in a section -> one line for each mistake of the user.
 
-A misspelt key is two faults to pydantic, one key unknown and one missing; here it is one, with the
-name that was meant. The value of an unknown key is not shown: it may be a secret.
+For a misspelt key pydantic reports an unknown and a missing key. This module reports one mistake,
+with the nearest valid name. It does not show the value of an unknown key, which may be a secret.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Place = tuple[int | str, ...]
 
 
 def faults(error: ValidationError, kind: type[BaseModel]) -> list[tuple[str, str]]:
-    """Each mistake as the dotted key and what is to be said of it; ``kind`` is what was read."""
+    """Each mistake as (dotted key, message); ``kind`` is the type that was read."""
     found = error.errors(include_url=False)
     missing = [fault["loc"] for fault in found if fault["type"] == "missing"]
     said: list[tuple[str, str]] = []
@@ -36,7 +36,7 @@ def faults(error: ValidationError, kind: type[BaseModel]) -> list[tuple[str, str
 
 
 def _came(fault: ErrorDetails) -> str:
-    """What came instead, where the message does not say it itself."""
+    """The given value, if the message does not contain it."""
     return "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
 
 
@@ -47,7 +47,7 @@ def _unknown(nearest: str | None) -> str:
 
 
 def _nearest(place: Place, missing: Sequence[Place], kind: type[BaseModel]) -> str | None:
-    """The name that an unknown key was meant to be: one that is missing beside it, if any is."""
+    """The name nearest to an unknown key; prefers the names that are missing beside it."""
     *above, name = place
     absent = [str(loc[-1]) for loc in missing if list(loc[:-1]) == above]
     for names in (absent, _names(kind, above)):
@@ -58,7 +58,7 @@ def _nearest(place: Place, missing: Sequence[Place], kind: type[BaseModel]) -> s
 
 
 def _names(kind: Any, place: Sequence[int | str]) -> list[str]:
-    """The keys that the section at ``place`` has; none where there is no section."""
+    """The keys of the section at ``place``; empty if there is no section."""
     for part in place:
         kind = get_args(kind)[1] if get_origin(kind) is dict else _field(kind, str(part))
     section = _section(kind)
@@ -76,7 +76,7 @@ def _fields(section: type[BaseModel]) -> dict[str, Any]:
 
 
 def _section(kind: Any) -> type[BaseModel] | None:
-    """The section that an annotation is or, in a union, has."""
+    """The section in an annotation, which may be a union."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind
     return next((found for part in get_args(kind) if (found := _section(part))), None)

@@ -1,4 +1,4 @@
-"""The section ``gate``: who is compared with whom, and on what."""
+"""The section ``gate``: the variants to compare, and the conditions."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from recap.params.values import Count, Section, Share
 
 
 class Check(Section):
-    """One condition of the gate on one benchmark, at its last round unless ``round`` names one.
+    """One condition of the gate on one benchmark, at its last round unless ``place`` names one.
 
-    ``floor``: the rate's interval lies at or above ``floor``. ``non_inferior``: the candidate is at
-    most the margin below ``against``, by the interval of the paired difference. ``superior``: that
-    interval lies above 0. ``margin`` and ``against`` are the gate's where not given.
+    ``floor``: the rate's interval lies at or above ``floor``. ``non_inferior``: the interval of the
+    paired difference to ``against`` lies above minus the margin. ``superior``: that interval lies
+    above 0. The gate gives the defaults of ``margin`` and ``against``.
     """
 
     benchmark: BenchmarkName
     kind: Literal["floor", "non_inferior", "superior"]
     floor: Share | None = None
     margin: Share | None = None
-    round: Count | None = None
+    place: Count | None = None
     against: str | None = None
 
     @model_validator(mode="after")
@@ -41,11 +41,11 @@ class Check(Section):
 
 
 class Gate(Section):
-    """Who is compared with whom, and on what.
+    """The variants to compare, and the conditions.
 
-    ``margin``: a loss below it is none, for checks without one of their own, and on every gated
-    benchmark for promotion, which compares with the champion. Fewer than ``min_rows`` scored rows,
-    or pairs, decide nothing.
+    ``margin``: the largest loss that counts as non-inferior, for checks without their own margin,
+    and in promotion, which compares with the champion on every gated benchmark. A check needs at
+    least ``min_rows`` scored rows, or pairs.
     """
 
     candidate: str
@@ -58,7 +58,7 @@ class Gate(Section):
     @model_validator(mode="after")
     def _each_once(self) -> Gate:
         said = [
-            (check.benchmark, check.kind, check.round, check.against or self.baseline)
+            (check.benchmark, check.kind, check.place, check.against or self.baseline)
             for check in self.checks
         ]
         for check in said:
@@ -69,5 +69,5 @@ class Gate(Section):
         return self
 
     def margin_of(self, check: Check) -> float:
-        """What the check allows."""
+        """The check's margin, or the gate's."""
         return self.margin if check.margin is None else check.margin

@@ -1,4 +1,4 @@
-"""The section ``judge``: who judges the evaluation."""
+"""The section ``judge``: the judges of the evaluation."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pydantic import Field, field_validator, model_validator
 from recap.params.values import Count, Positive, Section
 
 JudgeName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-"""Which there are is for recap/judges/registry.py to say, as with benchmarks."""
+"""recap/judges/registry.py lists the valid names."""
 TokenParameter = Literal["max_tokens", "max_completion_tokens"]
 
 
 class JudgeApi(Section):
-    """The server of the judge ``api``, which speaks OpenAI's chat completions.
+    """The server of the judge ``api``, with OpenAI's chat completions API.
 
-    ``base_url`` ends before ``/chat/completions``; ``hosts`` may be asked beside this machine, over
-    https alone. ``revision`` names the model's state, for the record, ``key`` the environment
-    variable with the server's key (``null``: none). ``breaker``: failed questions in a row after
-    which no more are asked. ``token_parameter`` is what the server calls the bound ``max_tokens``;
-    ``temperature: null`` sends none, for models that have their own. Prices are per million tokens
-    (``null``: unknown).
+    ``base_url`` ends before ``/chat/completions``. ``hosts`` lists hosts other than this machine
+    that may be asked, only over https. ``revision`` is the model's revision, for the record.
+    ``key`` names the environment variable with the server's key (``null``: none). After ``breaker``
+    failed questions in a row the judge stops. ``token_parameter`` is the server's name for
+    ``max_tokens``. ``temperature: null`` sends none, for models with a fixed temperature. Prices
+    are per million tokens (``null``: unknown).
     """
 
     base_url: str
@@ -45,7 +45,7 @@ class JudgeApi(Section):
     @classmethod
     def _plain(cls, value: str) -> str:
         if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", value):
-            raise ValueError(  # without the value, which may hold a password
+            raise ValueError(  # not the value, which may hold a password
                 "takes http:// or https://, host and path, without user, password or query"
             )
         return value
@@ -54,16 +54,16 @@ class JudgeApi(Section):
     @classmethod
     def _name(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[A-Z][A-Z0-9_]*", value):
-            raise ValueError(  # without the value: somebody may have written the key itself
+            raise ValueError(  # not the value, which may be the key itself
                 "takes the name of an environment variable in capitals, never the key"
             )
         return value
 
 
 class Judge(Section):
-    """Who judges the evaluation, and who is compared with it (``null``: nobody).
+    """The judge of the evaluation, and a second judge for comparison (``null``: none).
 
-    ``rubric``: directory of the instruct model that reads benign answers (``null``: the guardian).
+    ``rubric``: directory of the instruct model that judges benign answers (``null``: the guardian).
     """
 
     judge: JudgeName

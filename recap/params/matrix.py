@@ -1,4 +1,4 @@
-"""The section ``matrix``: which members each matrix stage has."""
+"""The section ``matrix``: the members of each matrix stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TABLES: tuple[Table, ...] = get_args(Table)
 
 
 class Matrix(Section):
-    """Which members of each matrix stage exist."""
+    """The members of each matrix stage."""
 
     models: tuple[ModelName, ...]
     sources: tuple[Source, ...]

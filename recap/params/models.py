@@ -1,4 +1,4 @@
-"""The section ``models``: where policy and guardian come from."""
+"""The section ``models``: the origin of policy and guardian."""
 
 from __future__ import annotations
 
@@ -23,11 +23,31 @@ class Pretraining(Section):
     muon_learning_rate: Positive
 
 
-class Models(Section):
-    """Where policy and guardian come from.
+Tag = Annotated[str, Field(pattern=r"^\S(.*\S)?$")]
 
-    ``origins``: a local folder, or a hub model pinned to a commit (``org/name@<40 hex digits>``);
-    what is not named there is trained from scratch, with the Llama architecture below.
+
+class Reasoning(Section):
+    """The tags between which policy and sources think, of any number of tokens each."""
+
+    open: Tag
+    close: Tag
+
+    @model_validator(mode="after")
+    def _apart(self) -> Reasoning:
+        if self.open in self.close or self.close in self.open:
+            raise ValueError(f"no tag may be a part of the other, got {self.open} and {self.close}")
+        return self
+
+
+THINK = Reasoning(open="<think>", close="</think>")
+"""The tags of most models that reason, the microworld's among them."""
+
+
+class Models(Section):
+    """The origin of policy and guardian, and how the policy and its sources mark a thought.
+
+    ``origins``: a local folder, or a hub model pinned to a commit (``org/name@<40 hex digits>``).
+    Models without an origin are trained from scratch, with the Llama architecture below.
     """
 
     origins: dict[ModelName, Annotated[str, Field(min_length=1)]]
@@ -37,6 +57,17 @@ class Models(Section):
     context: Annotated[int, Field(ge=64)]
     policy: Pretraining
     guardian: Pretraining
+    reasoning: Reasoning
+
+    @model_validator(mode="after")
+    def _tags(self) -> Models:
+        if self.reasoning != THINK and "policy" not in self.origins:
+            raise ValueError(
+                f"reasoning belongs to a policy of models.origins; the one trained from scratch "
+                f"has {THINK.open} and {THINK.close}, got {self.reasoning.open} and "
+                f"{self.reasoning.close}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _heads(self) -> Models:

@@ -1,4 +1,4 @@
-"""The section ``prefill``: how flawed thoughts are sampled."""
+"""The section ``prefill``: sampling of flawed thoughts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recap.params.values import Count, Positive, Section, Share
 
 
 class Prefilling(Section):
-    """How whole thoughts are sampled from the sources, and when one counts as flawed."""
+    """Sampling of whole thoughts from the sources, and the threshold of a flawed one."""
 
     temperature: Positive
     top_p: Annotated[float, Field(gt=0.0, le=1.0)]

@@ -1,4 +1,4 @@
-"""The section ``prepare``: where prompts come from and how many are kept."""
+"""The section ``prepare``: the sources and the numbers of prompts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from recap.params.values import Count, Section, Share
 
 LoaderName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-"""Which there are is for recap/data/sources/registry.py to say, as with benchmarks."""
+"""recap/data/sources/registry.py lists the valid names."""
 
 
 class Mixture(Section):
@@ -22,10 +22,10 @@ class Mixture(Section):
 
 
 class Prepare(Section):
-    """Where prompts come from and how many are kept.
+    """The sources and the numbers of prompts.
 
     ``sources`` maps a loader's name to a local directory in the hub's schema (``null`` for the
-    microworld, which makes its own rows).
+    microworld, which generates its rows).
     """
 
     sources: dict[LoaderName, Path | None] = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""The section ``report``: what the page shows."""
+"""The section ``report``: the content of the page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from recap.params.values import Count, Section
 
 
 class Report(Section):
-    """What the page shows."""
+    """The content of the page."""
 
     samples_per_benchmark: Count

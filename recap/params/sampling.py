@@ -1,4 +1,4 @@
-"""The section ``sampling``: which engine generates outside training."""
+"""The section ``sampling``: the generation engine outside training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Engine = Literal["torch", "vllm"]
 
 
 class Sampling(Section):
-    """Which engine generates outside training."""
+    """The generation engine outside training."""
 
     engine: Engine
     batch_size: Count

@@ -1,4 +1,4 @@
-"""Seeds of single uses, from the one seed of the parameter file."""
+"""Derives a seed for each use from the one seed of the parameter file."""
 
 from __future__ import annotations
 

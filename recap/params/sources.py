@@ -1,4 +1,4 @@
-"""The section ``sources``: where the prefill sources come from."""
+"""The section ``sources``: the origin of the prefill sources."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from recap.types.sources import EVAL_SOURCES, TRAIN_SOURCES, Source
 
 
 class Sources(Pretraining):
-    """Where the prefill sources come from.
+    """The origin of the prefill sources.
 
-    ``origins`` as in ``models``; what is not named there is fine-tuned from the base policy.
+    ``origins`` as in ``models``. Sources without an origin are fine-tuned from the base policy.
     """
 
     origins: dict[Source, Annotated[str, Field(min_length=1)]]
 
     @model_validator(mode="after")
     def _separate(self) -> Sources:
-        """Another name for the same model, or a link to it, makes no other source of it."""
+        """Refuses the same model under two names, also through a link."""
         for name in EVAL_SOURCES:
             for other in TRAIN_SOURCES:
                 if self._places(name) & self._places(other):
@@ -32,7 +32,7 @@ class Sources(Pretraining):
         return self
 
     def _places(self, name: str) -> set[str]:
-        """Where a source's weights lie: in its own folder, and where they are taken from."""
+        """The places of a source's weights: its own folder, and its origin."""
         return {os.path.realpath(place) for place in (f"models/{name}", self._said(name))}
 
     def _said(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The section ``train``: the method's dials, TRL's options, and which of them go together."""
+"""The section ``train``: the method's settings, TRL's options, and their valid combinations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Subset = Literal["all", "alignment", "math"]
 Refill = Literal["missing", "expected"]
 Curriculum = Literal["none", "adaptive"]
 SafetyReward = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-"""Which there are is for recap/rewards/safety.py to say, as with benchmarks."""
+"""recap/rewards/safety.py lists the valid names."""
 
 
 class Grpo(Section):
@@ -42,10 +42,10 @@ class Grpo(Section):
 
 
 class Sft(Section):
-    """Supervised training in place of RL (docs/sft.md): whose ``traces``, and the steps.
+    """Supervised training in place of RL (docs/sft.md): the kind of ``traces``, and the steps.
 
-    ``batch_tokens`` bounds the tokens of one update, prompts included; ``attempts`` is how often
-    the base policy may try a sum until it solves it.
+    ``batch_tokens`` bounds the tokens of one update, prompts included. ``attempts`` is the most
+    samples of the base policy for a math prompt.
     """
 
     traces: Traces
@@ -55,7 +55,7 @@ class Sft(Section):
 
 
 class DomainShares(Section):
-    """A share for each domain that is ever prefilled."""
+    """A share for each domain that may have prefills."""
 
     harmful: Share
     benign: Share
@@ -68,12 +68,12 @@ _LENGTHS: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[Count, Count])
 
 
 class Train(Section):
-    """RECAP training. ``alpha`` and ``prefill_length`` (l_pre) are the method's two dials.
+    """RECAP training. ``alpha`` and ``prefill_length`` (l_pre) are the method's two main settings.
 
     ``refill``: a round of replacements draws as many prompts as are ``missing``, or as many as are
-    ``expected`` to fill the batch; a surplus waits ``max_carry_age`` updates for its turn.
-    ``method: sft`` reads ``subset``, ``updates``, ``save_updates``, ``snapshot_updates``, ``sft``
-    and, for sampling solutions, the rollout options of ``grpo``; nothing else.
+    ``expected`` to fill the batch. A surplus group waits at most ``max_carry_age`` updates.
+    ``method: sft`` reads only ``subset``, ``updates``, ``save_updates``, ``snapshot_updates``,
+    ``sft`` and, for sampling solutions, the rollout options of ``grpo``.
     """
 
     method: Method
@@ -124,7 +124,7 @@ class Train(Section):
             return self.prefill_length
         return self.prefill_length, self.prefill_length
 
-    # Before the unions, whose own errors name every member that a value failed to be.
+    # These run before the unions' own checks, whose errors list every member of the union.
 
     @field_validator("alpha", mode="before")
     @classmethod
@@ -195,7 +195,7 @@ class Train(Section):
 
 
 def overlay(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """``values`` with ``changes`` laid over them, section by section."""
+    """``values`` overridden by ``changes``, section by section."""
     merged = dict(values)
     for key, value in changes.items():
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict)

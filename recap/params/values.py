@@ -1,4 +1,4 @@
-"""What sections are made of: bounded numbers, no unknown key, no name twice."""
+"""Base types of the sections: bounded numbers, no unknown key, no duplicate name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """Base of all sections: no unknown key, no infinite number, no name twice in a list."""
+    """Base of all sections: no unknown key, no infinite number, no duplicate in a list."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -27,7 +27,7 @@ class Section(BaseModel):
 
 
 def check_once(values: Sequence[object], noun: str) -> None:
-    """Raise ValueError if one of them stands there twice."""
+    """Raise ValueError if a value occurs twice."""
     twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]
     if twice:
         listed = ", ".join(map(str, twice))
@@ -38,8 +38,8 @@ Checked = TypeVar("Checked", bound=Section)
 
 
 def strictly(kind: type[Checked], values: Any) -> Checked:
-    """Plain values as a section, where ``true`` and ``"80"`` are no numbers.
+    """Plain values as a section, in which ``true`` and ``"80"`` are not numbers.
 
-    By way of JSON: from Python values pydantic's strictness would refuse lists and paths as well.
+    It reads JSON, because from Python values a strict pydantic also refuses lists and paths.
     """
     return kind.model_validate_json(json.dumps(values, default=str), strict=True)

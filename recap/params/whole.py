@@ -1,4 +1,4 @@
-"""The whole of ``params.yaml``: a stage reads it, and depends on the sections that it uses."""
+"""The whole of ``params.yaml``. A stage reads all of it and depends on the sections it uses."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Params(Section):
     gate: Gate
     registration: Register = Field(alias="register")
     sweep: dict[str, Any] = Field(default_factory=dict)
-    """For recap/sweeps to check: every stage depends on this package, and none reads it."""
+    """recap/sweeps checks this section. Every stage depends on this package, but none reads it."""
 
     @model_validator(mode="after")
     def _names(self) -> Params:
@@ -83,7 +83,7 @@ class Params(Section):
         return self
 
     def for_variant(self, name: str) -> Train:
-        """The ``train`` section with the variant's own values laid over it."""
+        """The ``train`` section, overridden by the variant's values."""
         if name not in self.variants:
             raise ParameterError(
                 f"Expected a variant among {choices(self.variants)}, got '{name}'. "
@@ -96,7 +96,7 @@ class Params(Section):
 def read_params(path: Path = Path("params.yaml")) -> Params:
     """Read and check the parameter file.
 
-    Raises ParameterError naming each key at fault, what was expected and what came.
+    Raises ParameterError with each wrong key, the expected and the given value.
     """
     values = read_document(path)
     try:

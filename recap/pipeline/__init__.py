@@ -1,1 +1,1 @@
-"""The pipeline as DVC tells it: its graph, its lock, its cache."""
+"""The pipeline according to DVC: its graph, its lock, its cache."""

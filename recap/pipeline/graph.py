@@ -1,7 +1,7 @@
-"""The stage graph as DVC tells it: what is stale and why, what follows from it, what goes first.
+"""The stage graph according to DVC: stale stages with reasons, their followers, the order to run.
 
-Pure functions over a snapshot. Leaves out how DVC is asked: ``flows/graph.py``, which runs as a
-child process because nothing here may import DVC.
+Pure functions over a snapshot. Leaves out the query to DVC: ``flows/graph.py`` runs as a child
+process, because recap must not import DVC.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from recap.runtime.child import start
 from recap.types.row import Row
 
 BUSY = BusyError.exit_code
-"""How ``flows.graph`` ends when DVC's locks are taken."""
+"""Exit code of ``flows.graph`` if another process holds DVC's locks."""
 
 
 class Node(Row):
-    """A stage, the stages it needs, and why it is stale by itself (empty: it is not)."""
+    """A stage, the stages it needs, and the reasons why it is stale (empty: it is not)."""
 
     name: str
     upstream: tuple[str, ...]
@@ -33,13 +33,13 @@ class Pipeline(Row):
     nodes: tuple[Node, ...]
 
     def changed(self) -> tuple[str, ...]:
-        """What is stale by itself and will run for certain."""
+        """The stages that are stale themselves and will certainly run."""
         return tuple(node.name for node in self.nodes if node.reasons)
 
     def stale(self) -> dict[str, tuple[str, ...]]:
-        """What may have to run, in order, with the reasons.
+        """The stages that may have to run, in order, with the reasons.
 
-        A follower runs only if what it needs comes out otherwise than last time.
+        A follower runs only if the outputs that it needs change.
         """
         found: dict[str, tuple[str, ...]] = {}
         for node in self.nodes:
@@ -49,10 +49,10 @@ class Pipeline(Row):
         return found
 
     def urgency(self, seconds: Mapping[str, float]) -> dict[str, float]:
-        """Length of the longest path from each stage's start to the end of everything.
+        """Length of the longest path from each stage's start to the end of the pipeline.
 
-        ``seconds`` is what stages took last time; an unknown one counts as one second, which
-        leaves the longest chain first.
+        ``seconds`` are the stages' last durations. An unknown one counts as one second, so that
+        the longest chain comes first.
         """
         longest: dict[str, float] = {node.name: 0.0 for node in self.nodes}
         for node in reversed(self.nodes):
@@ -65,8 +65,8 @@ class Pipeline(Row):
 def read_pipeline(root: Path) -> Pipeline:
     """Ask DVC, in a child process, for the graph and the state of the project in ``root``.
 
-    Raises DataError where git left conflict markers, else PipelineError with DVC's own words when
-    it cannot answer, and BusyError while another process of DVC is at work.
+    Raises DataError if git left conflict markers, PipelineError with DVC's message if DVC fails,
+    and BusyError while another DVC process runs.
     """
     refuse_conflicts(root)
     child = start(["-m", "flows.graph"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -74,7 +74,7 @@ def read_pipeline(root: Path) -> Pipeline:
     if child.returncode == BUSY:
         raise BusyError(
             "Expected no other DVC process at work in this clone, but there is one:\n"
-            f"{err.strip()}\nWait for it, or end it; `recap doctor` names what was left over."
+            f"{err.strip()}\nWait for it, or end it; `recap doctor` lists leftover processes."
         )
     if child.returncode != 0:
         raise PipelineError(

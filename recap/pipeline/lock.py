@@ -1,6 +1,6 @@
-"""Where the files of a run come from: commit, ``dvc.lock``, what each stage depended on.
+"""The lineage of a run's files: commit, ``dvc.lock``, and each stage's dependencies.
 
-Read-only views for tracking and registry. None of it stands in an output of a stage.
+Read-only views for tracking and registry. No stage writes them into an output.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from recap.params.document import refuse_conflicts
 from recap.params.whole import Params
 
 DATA_STAGES = ("prepare", "prefill")
-"""Stages whose outputs are data that training and evaluation see."""
+"""Stages whose outputs are data for training and evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Lineage:
     def tags(self, cell: str) -> dict[str, str]:
         """Commit, lock, and for each stage a digest of its command, inputs and outputs.
 
-        Of a stage that exists once for each cell it is the cell's own entry, else all of them.
+        For a stage with an entry for each cell, only the cell's entry counts, else all entries.
         """
         tags = {"git_commit": self.commit, "dvc_lock": self.lock}
         for name in sorted({address.split("@")[0] for address in self.stages}):
@@ -76,7 +76,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def trained_with(params: Params, variant: str) -> dict[str, str]:
-    """What a variant trains with and in which world, flat."""
+    """A variant's training settings and world, flat."""
     sections: dict[str, Any] = {
         "seed": params.seed,
         "train": params.for_variant(variant).model_dump(mode="json"),
@@ -86,7 +86,7 @@ def trained_with(params: Params, variant: str) -> dict[str, str]:
 
 
 def digest(value: Any) -> str:
-    """A short stable digest of plain values, whatever their order on disk."""
+    """A short stable digest of plain values, independent of their order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -99,14 +99,14 @@ def file_md5(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """HEAD, with ``-dirty`` when tracked files differ; where there is none, why, and what helps."""
+    """HEAD, with ``-dirty`` if tracked files differ; without one, the reason and a fix."""
 
     name: str
     missing: str = ""
 
 
 def read_commit(root: Path) -> Commit:
-    """The commit that the clone in ``root`` stands at, ``none`` with the reason where none is."""
+    """The commit of the clone in ``root``, or ``none`` with the reason."""
     try:
         tracked = _git(root, "ls-files", "--error-unmatch", "dvc.yaml")
         described = _git(root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
@@ -117,20 +117,20 @@ def read_commit(root: Path) -> Commit:
     error = tracked.stderr + described.stderr
     if "dubious ownership" in error:
         reason = (
-            "git reads no clone of another user. If you trust it: "
+            "git does not read another user's clone. If you trust it: "
             f"`git config --global --add safe.directory {shlex.quote(str(root.resolve()))}`."
         )
     elif "not a git repository" in error:
-        reason = "this folder is no git clone. Work in a clone to have results name their code."
+        reason = "this folder is not a git clone. Work in a clone, so that results name their code."
     elif described.returncode != 0:
-        reason = "nothing is committed yet. Commit, and results name their code."
+        reason = "nothing is committed yet. Commit, so that results name their code."
     else:
         reason = "dvc.yaml is not in git here. Commit the project's files."
     return Commit("none", reason)
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Ask git, in English."""
+    """Run git with English messages."""
     return subprocess.run(
         ["git", *arguments],
         cwd=root,

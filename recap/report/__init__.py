@@ -1,1 +1,1 @@
-"""Results as people look at them: the page, its tables, and one row's journey."""
+"""Results for readers: the page, its tables, and the journey of a row."""

@@ -1,8 +1,8 @@
 """Attacks with an axis as curves: rounds of resets, budgets of search, lengths of the prefill.
 
-Under search the curve is the attacker's: the share of prompts that it got through (1 - safe), by
-how many prefills it may choose from, on a log axis. Benign mirrors are drawn beside them; what was
-not measured has no panel. Leaves out transfer, which has no order (``recap.report.brittleness``).
+For search the curve is the attacker's success (1 - safe), by the number of prefills to choose from,
+on a log axis. Benign mirrors have panels beside them. An attack that was not measured has no panel.
+Leaves out transfer, whose sources have no order (``recap.report.brittleness``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recap.types.row import Domain
 
 SHOWN: dict[Domain, str] = {"harmful": "Safe answers", "benign": "Helpful answers"}
 WON: dict[Domain, str] = {"harmful": "Attack success", "benign": "Refusals won"}
-"""What a curve shows, by domain: the policy's success, and the attacker's."""
+"""Titles of the curves by domain: the policy's success, and the attacker's."""
 BY: dict[AxisName, str] = {"rounds": "resets", "lengths": "prefill", "budgets": "budget"}
 
 
@@ -31,7 +31,7 @@ def reset_panels(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> lis
 
 
 def search_panels(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> list[Panel]:
-    """The attacker's success by its budget: the prefills it tries and picks from."""
+    """The attacker's success by its budget: the number of prefills to choose from."""
     return _panels(cells, colours, axes, "budgets", "prefills to choose from")
 
 
@@ -63,7 +63,7 @@ def _panel(
             points.append(_point(x, measured[name, round_].rate, flipped=searched))
         label = variant_label(cell.variant)
         if any(line.label == label for line in series):
-            label = ""  # one name for all training seeds
+            label = ""  # one label for all training seeds
         series.append(Series(label, colours[cell.variant], tuple(points), dots=True))
     ticks = sorted(shown)
     return panel(
@@ -84,7 +84,7 @@ def _title(name: str) -> str:
 
 
 def _place(axes: Axes, name: str, round_: int) -> tuple[float, str]:
-    """Where a round stands on the axis, and what is written there."""
+    """A round's position on the axis, and its tick label."""
     if axis(name) == "budgets" and round_ <= len(axes.search_budgets):
         budget = axes.search_budgets[round_ - 1]
         return math.log2(budget), str(budget)
@@ -97,6 +97,7 @@ def _place(axes: Axes, name: str, round_: int) -> tuple[float, str]:
 def _point(x: float, rate: Metric, *, flipped: bool) -> Point:
     if not flipped:
         return Point(x, rate.value, rate.low, rate.high)
-    value, low, high = (None if share is None else 1 - share for share in
-                        (rate.value, rate.high, rate.low))  # fmt: skip
+    value, low, high = (
+        None if share is None else 1 - share for share in (rate.value, rate.high, rate.low)
+    )
     return Point(x, value, low, high)

@@ -1,8 +1,7 @@
 """J_beta = (1 - beta) J_clean + beta J_pre of each variant (paper, v1's theory).
 
-It is linear in beta by definition, so that the line shows nothing new: what can be true or false is
-its slope, J_pre - J_clean, which carries the interval. Leaves out the statistics
-(``recap.analysis.objective``).
+J_beta is linear in beta by definition. Only its slope, J_pre - J_clean, is a measurement, and has
+an interval. Leaves out the statistics (``recap.analysis.objective``).
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Beta:
 def betas(
     evidence: Evidence, settings: Settings, colours: Roles, untrained: frozenset[str]
 ) -> list[Beta]:
-    """One for each kind of prompts that was measured clean and prefilled."""
+    """One figure for each kind of prompts that was measured clean and prefilled."""
     found = []
     for title, clean, prefilled in PAIRS:
         series: list[Series] = []
@@ -55,18 +54,27 @@ def betas(
                 name = f"{label} · {place + 1}" if len(slopes) > 1 else label
                 rows.append(
                     SlopeRow(
-                        name, colours[variant], f"{100 * slope.clean:.1f}",
-                        f"{100 * slope.prefilled:.1f}", signed(100 * slope.value),
+                        name,
+                        colours[variant],
+                        f"{100 * slope.clean:.1f}",
+                        f"{100 * slope.prefilled:.1f}",
+                        signed(100 * slope.value),
                         _span(slope.low, slope.high),
                     )
-                )  # fmt: skip
+                )
         pair = settings.candidate, settings.baseline
         for difference in evidence.gap_change(*pair, clean, prefilled):
             label = f"{variant_label(pair[0])} less {variant_label(pair[1])}"
             rows.append(
-                SlopeRow(label, "", "", "", signed(100 * difference.value),
-                         _span(difference.low, difference.high))
-            )  # fmt: skip
+                SlopeRow(
+                    label,
+                    "",
+                    "",
+                    "",
+                    signed(100 * difference.value),
+                    _span(difference.low, difference.high),
+                )
+            )
         drawn = panel(
             title, series, x_title="β", scale="whole", x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0]
         )

@@ -1,8 +1,8 @@
 """Prefill sources against policies, as in the paper's Table 1: one rate for each pair.
 
-The first row is the clean rate ("original"). A cell whose thoughts come from a source that trains
-policies, or from the policy itself, is marked: it is exempt from the rule that evaluation never
-uses training's sources, and says nothing of unseen ones.
+The first row is the clean rate ("original"). A row is marked if its thoughts come from a source
+that trains policies, or from the policy itself. Such a row is exempt from the rule that evaluation
+never uses training sources, and is no evidence on unseen sources.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MatrixCell:
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """One prefill source across all policies; ``marked`` when it is exempt."""
+    """One prefill source across all policies; ``marked`` if it is exempt."""
 
     label: str
     marked: bool
@@ -54,7 +54,7 @@ def matrices(cells: Sequence[CellResult], axes: Axes) -> list[Matrix]:
     for title, domain in TITLES:
         clean, transfer, own = (of_attack(a, domain) for a in ("direct", "transfer", "self"))
         keys: list[Key] = [
-            (result.benchmark, result.round)
+            (result.benchmark, result.place)
             for result in benchmarks(cells)
             if result.benchmark in (transfer, own)
         ]
@@ -72,7 +72,7 @@ def _row(cells: Sequence[CellResult], key: Key, axes: Axes) -> MatrixRow | None:
     if first is None:
         return None
     source = first.prefill_source
-    label = axes.place(*key) or "none (original)" if source is None else source_label(source)
+    label = axes.at(*key) or "none (original)" if source is None else source_label(source)
     shown = tuple(_cell(result) for result in measured)
     return MatrixRow(label[0].upper() + label[1:], exempt(source), shown)
 

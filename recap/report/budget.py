@@ -57,9 +57,12 @@ def token_groups(cells: Sequence[CellResult], colours: Roles, axes: Axes) -> lis
                 continue
             bars.append(
                 TokenBar(
-                    name, colours[cell.variant], round(scale * thought, 2),
-                    round(scale * response, 2), f"{thought:.0f} + {response:.0f}",
+                    name,
+                    colours[cell.variant],
+                    round(scale * thought, 2),
+                    round(scale * response, 2),
+                    f"{thought:.0f} + {response:.0f}",
                 )
-            )  # fmt: skip
+            )
         groups.append(TokenGroup(benchmark_label(*key, axes), tuple(bars)))
     return groups

@@ -1,7 +1,7 @@
-"""Curves behind the result: training by update, and the world by its share of wrong starts.
+"""Two figures: training metrics by update, and results by the world's share of wrong starts.
 
-Reads the trainer's per-update metrics (free-form JSON objects: a key that a trainer does not log
-is left out of the page) and the measured curve by which the world's ``wrong_start`` was chosen.
+Reads the trainer's metrics by update, and the measured curve that determined the world's
+``wrong_start``. The metrics are free-form JSON objects; the page leaves out missing keys.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recap.report.geometry import Panel, Point, Scale, Series, panel, smoothed
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A number of the trainer to draw: ``key``, divided by the key ``per`` if given."""
+    """A metric of the trainer to draw: ``key``, divided by the key ``per`` if given."""
 
     title: str
     key: str
@@ -50,7 +50,7 @@ TRAINING_PANELS = (
 def training_panels(
     metrics: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]], colours: Mapping[str, str]
 ) -> list[Panel]:
-    """A panel per logged number, all trained cells laid over one another."""
+    """A panel per metric, with a line for each trained cell."""
     panels = []
     for logged in TRAINING_PANELS:
         series: list[Series] = []
@@ -78,7 +78,7 @@ def _value(update: Mapping[str, Any], logged: Logged) -> float | None:
 
 
 def _finite(value: object) -> float | None:
-    """A number, or ``None`` for what is absent, null or not finite."""
+    """The number, or ``None`` if it is missing, null or not finite."""
     if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
     return None
@@ -87,7 +87,7 @@ def _finite(value: object) -> float | None:
 def world_panels(
     points: Sequence[CurvePoint], colours: Mapping[str, str], wrong_start: float
 ) -> list[Panel]:
-    """A panel per benchmark: means as lines, every seed as a dot, the chosen world as a rule."""
+    """A panel per benchmark: lines for means, dots for seeds, a rule for the chosen world."""
     panels = []
     shares = sorted({point.wrong_start for point in points})
     for benchmark in dict.fromkeys(point.benchmark for point in points):

@@ -1,9 +1,9 @@
-"""What `dvc metrics` and `dvc plots` show: the main rates in percent, rewards by update.
+"""Files for `dvc metrics` and `dvc plots`: the main rates in percent, rewards by update.
 
-A file for each benchmark with a number for each cell: DVC prints a row for each file, and so the
-table of a default run fits 80 columns. Leaves out intervals and n, without which a rate means
-little: they stand on the page and in ``tables.json``. What was not measured or has no scored row
-is ``None``, which DVC shows as a dash, and never 0.
+There is one file for each benchmark, with a number for each cell. DVC prints one row per file, so
+the table of a default run fits 80 columns. Leaves out intervals and n, which the page and
+``tables.json`` have. A rate that was not measured or has no scored row is ``None``, which DVC shows
+as a dash, and never 0.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main_rates(cells: Sequence[CellResult]) -> Rates:
 
 
 def points(share: float | None) -> float | None:
-    """``0.9884`` as 98.8; rounding never turns almost all into all, or a few into none."""
+    """``0.9884`` as 98.8; rounding never gives 100 or 0 unless the share is 1 or 0."""
     if share is None:
         return None
     if share in (0, 1):

@@ -1,6 +1,6 @@
 """Rates over the updates of training: a panel for each benchmark.
 
-Leaves out what training itself logs (``recap.report.curves``).
+Leaves out training's own metrics (``recap.report.curves``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from recap.types.results import DynamicsResult
 def dynamics_panels(cells: Sequence[DynamicsResult], colours: Mapping[str, str]) -> list[Panel]:
     """A panel for each benchmark and round: a line with its Wilson band for each trained cell."""
     keys = dict.fromkeys(
-        (result.benchmark, result.round)
+        (result.benchmark, result.place)
         for cell in cells
         for snapshot in cell.snapshots
         for result in snapshot.results
@@ -28,7 +28,7 @@ def dynamics_panels(cells: Sequence[DynamicsResult], colours: Mapping[str, str])
         for cell in cells:
             label = variant_label(cell.variant)
             if any(line.label == label for line in series):
-                label = ""  # one name for all training seeds
+                label = ""  # one label for all training seeds
             points = tuple(
                 Point(snapshot.update, found.rate.value, found.rate.low, found.rate.high)
                 for snapshot in cell.snapshots

@@ -1,7 +1,7 @@
 """From cell results to the figures of the page: groups of bars and the table of all rates.
 
-Every figure keeps each training seed apart: seeds share their prompts, so pooling them would
-draw intervals that are too narrow.
+Every figure shows each training seed separately. Seeds share their prompts, so intervals of pooled
+seeds would be too narrow.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ REFLECTIVE: tuple[tuple[str, Thought], ...] = (
     ("With planted thoughts", "planted"),
 )
 RARE = 5.0
-"""Percent; where every policy's interval ends below it, bars would all look empty."""
+"""Percent. If every policy's interval ends below this, all bars would look empty."""
 EXTRAS = 6
-"""Colours for variants without a part of their own; from the seventh on they are used again."""
+"""Colours of variants without a role; the seventh variant gets the first colour again."""
 Roles = Mapping[str, str]
 """A colour class per variant."""
 
@@ -57,9 +57,9 @@ class BarGroup:
 
 @dataclass(frozen=True, slots=True)
 class Reflections:
-    """Self-reflection under one kind of prompt: bars where some policy may do it at times.
+    """Self-reflection on one kind of prompt: bars for benchmarks where it may be frequent.
 
-    ``rare``: the other benchmarks with their sizes, ``most`` the highest rate on any of them.
+    ``rare``: the other benchmarks with their sizes. ``most``: the highest rate on any of them.
     """
 
     title: str
@@ -70,7 +70,7 @@ class Reflections:
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """One rate as text: value, Wilson and clustered interval, and what was left out."""
+    """One rate as text: value, Wilson and clustered interval, unscored and incomplete answers."""
 
     value: str
     interval: str
@@ -84,7 +84,7 @@ class TableCell:
 class TableRow:
     """One benchmark across all cells; a ``None`` cell did not measure it.
 
-    ``main``: to be looked at first.
+    ``main``: one of the main benchmarks.
     """
 
     label: str
@@ -97,7 +97,7 @@ class TableRow:
 def roles(
     cells: Sequence[CellResult], candidate: str, baseline: str, untrained: frozenset[str]
 ) -> dict[str, str]:
-    """A colour class per variant, by its part in the comparison and not by its name."""
+    """A colour class per variant, by its role in the comparison and not by its name."""
     found: dict[str, str] = {}
     for variant in dict.fromkeys(cell.variant for cell in cells):
         if variant == candidate:
@@ -113,7 +113,7 @@ def roles(
 
 
 def shown(cells: Sequence[CellResult], untrained: frozenset[str]) -> list[CellResult]:
-    """All cells, but an untrained variant once: its training seeds are one and the same policy."""
+    """All cells, but an untrained variant only once, because its seeds give the same policy."""
     first = {cell.variant: cell.seed for cell in reversed(cells)}
     return [
         cell for cell in cells if cell.variant not in untrained or cell.seed == first[cell.variant]
@@ -121,7 +121,7 @@ def shown(cells: Sequence[CellResult], untrained: frozenset[str]) -> list[CellRe
 
 
 def cell_label(cell: CellResult, cells: Sequence[CellResult]) -> str:
-    """The variant, with its training seed where there are several."""
+    """The variant, with its training seed if there are several."""
     several = sum(other.variant == cell.variant for other in cells) > 1
     name = variant_label(cell.variant)
     return f"{name} · {cell.seed}" if several else name
@@ -136,11 +136,11 @@ def bar_groups(
 ) -> list[BarGroup]:
     """A group of bars for each measured benchmark among ``names``, at the end of its axis.
 
-    Under ``reflection`` the small text is where in the thought it first happens.
+    With ``reflection``, the small text is the mean position of the first reflection.
     """
     groups = []
     for name in names:
-        rounds = [found.round for found in benchmarks(cells) if found.benchmark == name]
+        rounds = [found.place for found in benchmarks(cells) if found.benchmark == name]
         if not rounds:
             continue
         key = (name, max(rounds))
@@ -165,7 +165,7 @@ def bar_groups(
 def reflections(
     cells: Sequence[CellResult], colours: Roles, axes: Axes = NO_AXES
 ) -> list[Reflections]:
-    """Clean and prefilled thoughts apart; nothing where no thought was generated."""
+    """Separate groups for clean and prefilled thoughts; none if no thought was generated."""
     found = []
     for title, thought in REFLECTIVE:
         groups = bar_groups(cells, thinking(thought), colours, axes, "reflection")
@@ -179,7 +179,7 @@ def reflections(
 
 
 def _position(result: BenchmarkResult) -> str:
-    """Where in the generated thought the policy first turns round, on average."""
+    """The mean position of the first turn in the generated thought."""
     place = result.mean_reflection_position
     return "" if place is None else f"at {percent(place)}"
 
@@ -215,7 +215,7 @@ def table_rows(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> list[TableR
     main = main_keys(cells)
     rows = []
     for result in benchmarks(cells):
-        key = (result.benchmark, result.round)
+        key = (result.benchmark, result.place)
         found = [index(cell).get(key) for cell in cells]
         sizes = _sizes([None if other is None else other.rate for other in found])
         rows.append(
@@ -243,7 +243,7 @@ def _table_cell(result: BenchmarkResult) -> TableCell:
 
 
 def _unscored(rate: Metric) -> str:
-    """How many, and between which rates they leave room, in percent."""
+    """The number of unscored rows, and the bounds of the rate in percent."""
     found = unscored_bounds(rate)
     if found is None:
         return "0 unscored"

@@ -1,8 +1,8 @@
-"""From series of numbers to the coordinates of a small line panel; the template draws it.
+"""Series of numbers -> the coordinates of a small line panel, which the template draws.
 
-Coordinates are in the panel's own units (360 x 216) so that a panel is as legible on a phone as
-on a desk. Colours are class names: the page's style decides them, in light and in dark. Leaves
-out bars, which need no geometry beyond a percentage.
+Coordinates are in the panel's own units (360 x 216), so that a panel is legible on phones and
+desktops. Colours are class names; the page's style sets them, in light and dark mode. Leaves out
+bars, which need only a percentage.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Literal
 WIDTH, HEIGHT = 360, 216
 LEFT, RIGHT, TOP, BOTTOM = 40, 58, 12, 34
 INSET = 8
-"""Room between the axis and the first and last point."""
+"""Space between the axis and the first and last point."""
 Scale = Literal["whole", "share", "unit", "number"]
-"""Shares from 0 to 100 %, shares on an axis that fits them, 0 to 1, or plain numbers."""
+"""Shares from 0 to 100 %, shares on a fitted axis, values from 0 to 1, or plain numbers."""
 Map = Callable[[float], float]
 LABEL_GAP = 13.0
-"""Least distance between two labels at the end of lines."""
+"""Smallest distance between two labels at the ends of lines."""
 NAME = 9
-"""Letters of a label that there is room for; the key above the figures has the whole name."""
+"""Letters that fit in a label; the key above the figures has the full name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: a ``thin`` or nameless one gets no label at its end, ``dots`` mark every point.
+    """One line. A ``thin`` or nameless line has no label at its end; ``dots`` mark every point.
 
-    Intervals are a band, or ``whiskers`` where points are not to be joined.
+    Intervals are a band, or ``whiskers`` if points are not joined.
     """
 
     label: str
@@ -53,7 +53,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A text or a dot at a place."""
+    """A text or a dot at a position."""
 
     x: float
     y: float
@@ -111,7 +111,7 @@ def panel(
 ) -> Panel | None:
     """Lay out one panel; ``None`` when no series has a value.
 
-    ``x_labels``: what stands below each of ``x_ticks``, where it is not their number (a log axis).
+    ``x_labels``: the labels of ``x_ticks``, if not the numbers themselves (on a log axis).
     ``rule``: a vertical line with a caption.
     """
     values = [point for line in series for point in line.points if point.y is not None]
@@ -130,23 +130,26 @@ def panel(
     return Panel(
         title,
         x_title,
-        tuple(
-            Mark(to_x(x), HEIGHT - BOTTOM, text) for x, text in zip(ticks, texts, strict=True)
-        ),
+        tuple(Mark(to_x(x), HEIGHT - BOTTOM, text) for x, text in zip(ticks, texts, strict=True)),
         tuple(Mark(LEFT, to_y(y), _number(y, share)) for y in y_ticks),
         tuple(Path(_band(line, to_x, to_y), line.colour) for line in series if _has_band(line)),
-        tuple(
-            Path(_line(line, to_x, to_y), line.colour, line.thin) for line in series if line.line
-        )
+        tuple(Path(_line(line, to_x, to_y), line.colour, line.thin) for line in series if line.line)
         + tuple(Path(_whiskers(line, to_x, to_y), line.colour) for line in series if line.whiskers),
         tuple(
-            Mark(to_x(point.x), to_y(point.y), f"{line.label}: {_number(point.y, share)}",
-                 line.colour)
-            for line in series if line.dots for point in line.points if point.y is not None
+            Mark(
+                to_x(point.x),
+                to_y(point.y),
+                f"{line.label}: {_number(point.y, share)}",
+                line.colour,
+            )
+            for line in series
+            if line.dots
+            for point in line.points
+            if point.y is not None
         ),
         _labels(series, to_x, to_y),
         Mark(to_x(rule[0]), TOP, rule[1]) if rule else None,
-    )  # fmt: skip
+    )
 
 
 def smoothed(points: Sequence[Point], window: int = 7) -> tuple[Point, ...]:
@@ -222,7 +225,7 @@ def _labels(series: Sequence[Series], to_x: Map, to_y: Map) -> tuple[Mark, ...]:
     for mark in ends:
         places.append(max(mark.y, places[-1] + LABEL_GAP) if places else mark.y)
     excess = max(0.0, places[-1] - (HEIGHT - BOTTOM)) if places else 0.0
-    for place in range(len(places) - 1, -1, -1):  # push up what fell out at the bottom
+    for place in range(len(places) - 1, -1, -1):  # push up labels below the bottom
         ceiling = places[place + 1] - LABEL_GAP if place + 1 < len(places) else places[-1] - excess
         places[place] = min(places[place], ceiling)
     return tuple(

@@ -1,7 +1,7 @@
 """Two judges on the same completions: agreement, confusion, and the calibration of the second.
 
-Rates, gate and claims rest on the first judge alone; this section says how far another one would
-have agreed. Leaves out the statistics (``recap.evaluation``).
+Rates, gate and claims use only the first judge. This section shows its agreement with another
+judge. Leaves out the statistics (``recap.evaluation``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class AgreementCell:
 
 @dataclass(frozen=True, slots=True)
 class AgreementRow:
-    """One domain across all cells; ``None`` where nothing was judged twice."""
+    """One domain across all cells; ``None`` if nothing was judged twice."""
 
     domain: str
     cells: tuple[AgreementCell | None, ...]
@@ -54,10 +54,10 @@ class ConfusionGrid:
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """What the section shows.
+    """The content of the section.
 
-    ``calibration`` is ``None`` where the second judge has no score, and where ``uncalibrated`` says
-    why it cannot be drawn; ``smallest``: the fewest answers behind a dot.
+    ``calibration`` is ``None`` if the second judge gives no score, or if ``uncalibrated`` says why
+    the plot cannot be drawn. ``smallest``: the smallest number of answers per dot.
     """
 
     first: str
@@ -139,12 +139,18 @@ def _confusion(found: Sequence[Agreement], domain: Domain) -> ConfusionGrid | No
 
 
 SMALLEST = 30
-"""Answers behind a dot of the calibration: Wilson's interval is then at most 34 points wide."""
+"""Answers per dot of the calibration plot; Wilson's interval is then at most 34 points wide."""
 FEWEST = 3
-"""Dots of a policy: two, at 0 and 1, are those of a judge that is always sure."""
+"""Fewest dots of a policy; a judge that is always sure has only two, at 0 and 1."""
 LABEL_ORDER: tuple[Label, ...] = (
-    "safe", "unsafe", "helpful", "unclear", "refused", "correct", "incorrect",
-)  # fmt: skip
+    "safe",
+    "unsafe",
+    "helpful",
+    "unclear",
+    "refused",
+    "correct",
+    "incorrect",
+)
 
 
 def _calibration(cells: Sequence[CellAgreement], colours: Roles) -> Panel | None:
@@ -163,15 +169,18 @@ def _calibration(cells: Sequence[CellAgreement], colours: Roles) -> Panel | None
     if len(series) == 1:
         return None
     return panel(
-        "Unsafe by the first judge", series, x_title="P(unsafe) by the second judge",
-        scale="whole", x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0],
-    )  # fmt: skip
+        "Unsafe by the first judge",
+        series,
+        x_title="P(unsafe) by the second judge",
+        scale="whole",
+        x_ticks=[0.0, 0.25, 0.5, 0.75, 1.0],
+    )
 
 
 def merged(bins: Sequence[CalibrationBin]) -> tuple[Point, ...]:
-    """Neighbouring bins taken together until SMALLEST answers are in each; none if all are fewer.
+    """Merge neighbouring bins until each has SMALLEST answers; empty if all together have fewer.
 
-    From the left; what is left over at the right joins the last.
+    Merges from the left. Bins left over at the right join the last one.
     """
     groups: list[list[CalibrationBin]] = [[]]
     for each in bins:
@@ -201,7 +210,7 @@ def _pooled(bins: Sequence[CalibrationBin]) -> Point | None:
 
 
 def _uncalibrated(cells: Sequence[CellAgreement], judged: Agreement) -> str:
-    """What there is to say in place of a plot; nothing where no judge gives a probability."""
+    """The sentence in place of a plot; empty if no judge gives a probability."""
     bins = [each for cell in cells for each in cell.calibration if each.unsafe.n]
     n = sum(each.unsafe.n for each in bins)
     if not n:

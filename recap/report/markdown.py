@@ -1,6 +1,6 @@
 """The run's findings as a short Markdown text, for a pull request: ``reports/report.md``.
 
-Numbers and verdicts only: no prompt and no completion ever stands in it. Leaves out figures.
+It has only numbers and verdicts, never a prompt or a completion. Leaves out figures.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ def markdown(
         f"**Gate: {passed}** ({candidate} against {baseline})",
         table(
             ["Condition", "Measured", "Asked", ""],
-            [[c.name, c.measured, c.required, met(c)]
-             for c in decision.checks],
+            [[c.name, c.measured, c.required, met(c)] for c in decision.checks],
         ),
         "### Rates",
         "Percent of scored prompts with 95 % Wilson intervals; "
@@ -55,7 +54,7 @@ def markdown(
         f"By paired 95 % intervals in {trainings(findings.trainings)}; what one or two show was "
         "seen there and does not hold yet. Directions compare, levels do not.",
         _claims(findings),
-    ]  # fmt: skip
+    ]
     if findings.aggregates:
         parts += ["### Two ways to average", _aggregates(findings)]
     return "\n\n".join(parts).replace(NBSP, " ") + "\n"
@@ -65,7 +64,7 @@ def _rates(cells: Sequence[CellResult], axes: Axes) -> str:
     main = main_keys(cells)
     rows = []
     for result in benchmarks(cells):
-        key = (result.benchmark, result.round)
+        key = (result.benchmark, result.place)
         if key in main:
             measured = [index(cell).get(key) for cell in cells]
             rates = [_rate(found.rate if found else None) for found in measured]
@@ -109,21 +108,21 @@ def _aggregates(findings: Findings) -> str:
 
 
 def met(check: GateCheck) -> str:
-    """Whether a condition was met, and what would have to be known where nobody can tell."""
+    """Whether a condition was met, and the missing evidence if it cannot be decided."""
     if check.passed:
         return "met"
     return f"**not enough evidence**: {check.lacking}" if check.lacking else "**missed**"
 
 
 def _over(changes: Changes) -> str:
-    """How many benchmarks are behind a relative change, where it is not all of them."""
+    """The number of benchmarks in a relative change, if it is not all of them."""
     if changes.num_relative == changes.num_benchmarks:
         return ""
     return f" ({changes.num_relative} of {changes.num_benchmarks})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; what would end a cell is escaped."""
+    """A Markdown table; escapes characters that would end a cell."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
 

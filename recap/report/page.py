@@ -1,8 +1,8 @@
 """The page: one self-contained HTML file, the same bytes for the same inputs.
 
-Everything a model wrote passes through jinja2's autoescape, and a content security policy lets
-only the page's own script run (by its hash) and nothing be fetched. Leaves out times, commits and
-registry versions: the page is a function of the run's files and parameters.
+jinja2's autoescape escapes all model text. A content security policy allows only the page's own
+script (by its hash) and no requests. Leaves out times, commits and registry versions, so that the
+page is a function of the run's files and parameters.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ LABELS = {"variant": variant_label, "family": family_label, "source": source_lab
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """One input of the page: what it is, where it lies, and its MD5 as in ``dvc.lock``."""
+    """One input of the page: its kind, its path, and its MD5 as in ``dvc.lock``."""
 
     what: str
     path: str
@@ -71,10 +71,10 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything the page is made from. ``metrics`` goes from variant and seed to updates.
+    """The data of the page. ``metrics`` maps variant and seed to updates.
 
     ``settings`` names candidate and baseline; ``untrained`` are the variants of zero updates;
-    ``curve`` is empty when none was passed, ``agreement`` when there is no second judge.
+    ``curve`` is empty if none was given, ``agreement`` if there is no second judge.
     """
 
     settings: Settings
@@ -154,7 +154,7 @@ def render(run: Run) -> str:
 
 
 def _line(key: str, value: object) -> str:
-    """One parameter as it would stand in ``params.yaml``."""
+    """One parameter, written as in ``params.yaml``."""
     listed = yaml.safe_dump([value], sort_keys=False, default_flow_style=True, width=4096)
     return f"{key}: {listed.strip()[1:-1]}\n"
 

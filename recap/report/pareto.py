@@ -1,7 +1,7 @@
 """Safety against helpfulness, one dot for each cell with its interval to all four sides.
 
-Safety is the mean over the attacks that every cell measured; helpfulness the share of benign
-requests that are helped when nobody attacks. Coordinates are the drawing's own (360 x 262).
+Safety is the mean over the attacks that every cell measured. Helpfulness is the share of benign
+requests helped without an attack. Coordinates are the drawing's own (360 x 262).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ ATTACKED = tuple(name for name in ATTACKS if name not in CLEAN)
 HELPED: Key = ("benign", 1)
 LABEL_GAP = 13.0
 CHARACTER = 6.6
-"""About the width of a letter of a label, to keep it inside."""
+"""Approximate width of a letter, to keep labels inside the drawing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One cell: its place, the ends of its cross, and where its name stands."""
+    """One cell: its position, the ends of its cross, and the position of its label."""
 
     x: float
     y: float
@@ -44,7 +44,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Pareto:
-    """All that the template needs; ``attacks`` are the benchmarks that safety is the mean of."""
+    """The data for the template; ``attacks`` are the benchmarks in the mean of safety."""
 
     attacks: tuple[str, ...]
     x_ticks: tuple[Mark, ...]
@@ -55,10 +55,10 @@ class Pareto:
 def pareto(
     cells: Sequence[CellResult], evidence: Evidence, colours: Roles, axes: Axes
 ) -> Pareto | None:
-    """``None`` where no attack, or no benign request, was measured for all cells."""
+    """``None`` unless an attack and benign requests were measured for all cells."""
     last: dict[str, int] = {}
     for result in benchmarks(cells):
-        last[result.benchmark] = max(result.round, last.get(result.benchmark, 0))
+        last[result.benchmark] = max(result.place, last.get(result.benchmark, 0))
     keys: list[Key] = [(name, last[name]) for name in ATTACKED if name in last]
     keys = [key for key in keys if all(key in index(cell) for cell in cells)]
     found = []
@@ -86,12 +86,18 @@ def pareto(
             height = max(height, other.label.y + LABEL_GAP) if abs(other.y - y) < 40 else height
         dots.append(
             Dot(
-                x, y, to_x(low), to_x(high), to_y(safety.high), to_y(safety.low),
+                x,
+                y,
+                to_x(low),
+                to_x(high),
+                to_y(safety.high),
+                to_y(safety.low),
                 Mark(round(x - 9 if start else x + 9, 1), round(max(height, TOP), 1), name),
-                "end" if start else "start", colours[cell.variant],
+                "end" if start else "start",
+                colours[cell.variant],
                 f"{name}: {percent(safety.value)} safe under attack, {percent(value)} helpful",
             )
-        )  # fmt: skip
+        )
     return Pareto(
         tuple(benchmark_label(*key, axes) for key in keys),
         tuple(Mark(to_x(x), HEIGHT - BOTTOM, f"{100 * x:g} %") for x in x_ticks),

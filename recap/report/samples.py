@@ -1,10 +1,9 @@
-"""Completions to read: the same prompts for every variant, drawn at random and never chosen.
+"""Sample completions: the same prompts for every variant, drawn at random.
 
-For each benchmark, ``samples_per_benchmark`` prompts are drawn from the report's own seed; each
-becomes a card with one column per variant, and one turn per place on the attack's axis. Long texts
-are cut in the middle, the more the longer all of them are together, so that the page stays small.
-Leaves out all samples but the first of a prompt, and all training seeds but
-the first of the matrix.
+For each benchmark, the report's seed draws ``samples_per_benchmark`` prompts. Each prompt is a card
+with one column per variant, and one turn per place on the attack's axis. Long texts are cut in the
+middle, more strongly if there is more text overall, so that the page stays small. Shows only a
+prompt's first sample, and only the first training seed of the matrix.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ from recap.types.row import Domain, Label
 from recap.types.verdicts import Verdict
 
 MAX_CHARACTERS = 1200
-"""Per text, where there is room: a thought of an 8B model has thousands of words."""
+"""Longest text, if there is room; a thought of an 8B model has thousands of words."""
 BUDGET = 3_000_000
-"""Bytes of all texts as they stand in the page, which has to stay below 5 MB."""
+"""Bytes of all texts in the page, which must stay below 5 MB."""
 LIMITS = (MAX_CHARACTERS, 800, 500, 300, 160, 80)
-"""Characters per text, tried in this order until all texts fit; then prompts are left out."""
+"""Characters per text, tried in this order until all texts fit; if none fits, fewer prompts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the policy wrote in one round, and the verdict; ``None`` for no response or no label.
+    """The policy's text in one round, and the verdict; ``None`` without a response or a label.
 
-    ``prefill`` and its source are ``None`` where the card has them for all turns.
+    ``prefill`` and its source are ``None`` if the card has them for all turns.
     """
 
-    round: int
+    place: int
     prefill: str | None
     prefill_source: str | None
     cot: str
@@ -56,9 +55,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One prompt of one benchmark; ``veiled`` when its texts stand behind the switch.
+    """One prompt of one benchmark; ``veiled`` if the switch hides its texts.
 
-    ``prefill`` is what was planted in every turn of every variant, ``None`` where they differ.
+    ``prefill`` is the planted text of all turns of all variants, ``None`` if they differ.
     """
 
     benchmark: str
@@ -82,12 +81,12 @@ class Card:
         said: dict[int, set[Label | None]] = {}
         for column in self.columns:
             for turn in column.turns:
-                said.setdefault(turn.round, set()).add(turn.label)
+                said.setdefault(turn.place, set()).add(turn.label)
         return any(len(labels) > 1 for labels in said.values())
 
 
 def shorten(text: str, limit: int = MAX_CHARACTERS) -> str:
-    """Cut the middle out of a long text, saying how much."""
+    """Cut the middle out of a long text, and state the number of characters."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -104,8 +103,8 @@ def draw(
 ) -> list[Card]:
     """Cards of ``count`` prompts per benchmark; both mappings go from variant to rows.
 
-    Completions are gone through twice and nothing but the drawn ones is kept, so that row files
-    need not fit into memory (``RowFile``). ``success`` names the label that counts as success in
+    Reads the completions twice and keeps only the drawn ones, so that row files need not fit into
+    memory (``RowFile``). ``success`` names the label that counts as success in
     each domain. Raises DataError for a completion without a verdict row.
     """
     chosen = _choose(completions, count, seed)
@@ -113,20 +112,20 @@ def draw(
     turns: dict[tuple[str, str], dict[str, list[Turn]]] = {}
     for variant, rows in completions.items():
         labels = {
-            (v.benchmark, v.prompt_id, v.round): v.label
+            (v.benchmark, v.prompt_id, v.place): v.label
             for v in verdicts[variant]
             if not v.sample and (v.benchmark, v.prompt_id) in chosen
         }
         drawn = [row for row in rows if not row.sample and (row.benchmark, row.prompt_id) in chosen]
-        for row in sorted(drawn, key=lambda row: row.round):
+        for row in sorted(drawn, key=lambda row: row.place):
             key = (row.benchmark, row.prompt_id)
-            if (*key, row.round) not in labels:
+            if (*key, row.place) not in labels:
                 raise DataError(
-                    f"Expected a verdict on {key[0]}/{key[1]}, round {row.round}, of {variant}, "
+                    f"Expected a verdict on {key[0]}/{key[1]}, round {row.place}, of {variant}, "
                     "found none. Run the judge stage again."
                 )
             first.setdefault(key, row)
-            turn = _turn(row, labels[*key, row.round], success[row.domain])
+            turn = _turn(row, labels[*key, row.place], success[row.domain])
             turns.setdefault(key, {}).setdefault(variant, []).append(turn)
     return fitted([_card(first[key], turns[key]) for key in chosen])
 
@@ -150,7 +149,7 @@ def fitted(cards: Sequence[Card], budget: int = BUDGET) -> list[Card]:
 
 
 def _size(card: Card) -> int:
-    """About the bytes that a card takes in the page: its texts, escaped, and what stands around."""
+    """Approximate bytes of a card in the page: its escaped texts, and the markup around them."""
     texts = [card.prompt, card.prefill or ""]
     turns = [turn for column in card.columns for turn in column.turns]
     for turn in turns:
@@ -204,7 +203,7 @@ def _choose(
 
 def _turn(row: Completion, label: Label | None, success: Label) -> Turn:
     return Turn(
-        row.round,
+        row.place,
         row.prefill,
         row.prefill_source,
         row.cot,

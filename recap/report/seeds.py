@@ -31,7 +31,7 @@ def seed_rows(found: Sequence[Replicates], colours: Roles, axes: Axes) -> SeedTa
     """``None`` when there is one seed. The standard deviation divides by n - 1."""
     if not any(each.num_seeds > 1 for each in found):
         return None
-    texts = {(each.variant, each.benchmark, each.round): _text(each) for each in found}
+    texts = {(each.variant, each.benchmark, each.place): _text(each) for each in found}
     variants = tuple(name for name in colours if any(key[0] == name for key in texts))
     rows = tuple(
         SeedRow(

@@ -1,7 +1,7 @@
-"""Rates over alpha and over prefill length, when enough variants differ in just that.
+"""Rates over alpha and over prefill length, if enough variants differ only in that setting.
 
-Lines are benchmarks, since every point is a variant of its own. Two points are no curve: the
-default matrix, which holds alpha 0 and one other, has none.
+Lines are benchmarks, and points are variants. Two points are no curve, so the default matrix, with
+alpha 0 and one other value, has no figure.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ LINES: tuple[tuple[Key, str, str], ...] = (
     (("math", 1), "math", "c-line3"),
 )
 LEAST = 3
-"""Values of a dial from which on there is a curve."""
+"""The smallest number of values for a curve."""
 
 
 def sweep_panels(cells: Sequence[CellResult], settings: Settings) -> list[Panel]:
-    """A panel for each dial that was swept."""
+    """A panel for each setting with enough values."""
     panels = []
     for field, title, x_title in (
         ("alpha", "By share of prefilled prompts", "α in training"),

@@ -1,1 +1,1 @@
-"""Rewards of rollouts: on the prompt and the response alone, never on the thought."""
+"""Rewards of rollouts, from the prompt and the response only, never from the thought."""

@@ -8,5 +8,5 @@ from recap.scoring.yes_no import Guardian
 
 
 def helpfulness_rewards(guardian: Guardian, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
-    """One reward for each (prompt, response); ``None`` where the answer was no rubric score."""
+    """One reward for each (prompt, response); ``None`` if the answer was not a rubric score."""
     return guardian.rubric(pairs)

@@ -1,9 +1,9 @@
-"""Rewards routed by domain: harmful to safety, benign to helpfulness, math to its target.
+"""Rewards by domain: safety for harmful prompts, helpfulness for benign ones, correctness for math.
 
-A rollout that never gave a response, or gave an empty one, gets ``truncated_reward``, an explicit
-parameter (an empty response harms nobody, but it must not be a way to be paid); one that a judge
-could not score, or for which the context had no room, gets ``None``, never 0. Only the prompt and
-the response are looked at, unless ``train.turn_reward`` is above 0 (``recap.rewards.turning``).
+A rollout without a response, or with an empty one, gets the parameter ``truncated_reward``. (An
+empty response is harmless, but the policy must not be rewarded for it.) A rollout that the reward
+model could not score, or that overflowed the context, gets ``None``, never 0. Rewards use only the
+prompt and the response, unless ``train.turn_reward`` is above 0 (``recap.rewards.turning``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Rewards:
 
     @classmethod
     def of(cls, train: Train, guardian: Guardian) -> Rewards:
-        """The rewards that a variant asks for; ParameterError if there are none of that name."""
+        """The rewards of a variant; raises ParameterError for an unknown name."""
         check_mode(train.safety_reward)
         turn = TurnReward(train.turn_reward, train.tau) if train.turn_reward else None
         return cls(guardian, train.safety_reward, train.truncated_reward, turn)

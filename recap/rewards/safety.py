@@ -1,8 +1,8 @@
 """The safety reward: the guardian on (x, y_resp).
 
-The paper takes "its logits as continuous reward" without the mapping: ``prob`` (default) is P(No),
-``logit`` the log-odds of No, ``binary`` the guardian's label. Another mapping is a function of the
-log-odds in a file of its own, and its line in ``MODES``.
+The paper uses "its logits as continuous reward" but does not publish the mapping. ``prob``
+(default) is P(No), ``logit`` the log-odds of No, ``binary`` the guardian's label. To add a mapping,
+write a function of the log-odds in a new file and add its line to ``MODES``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def logit(log_odds_yes: float) -> float:
 
 
 def binary(log_odds_yes: float) -> float:
-    """1 where No is likelier."""
+    """1 if No is more probable than Yes, else 0."""
     return float(log_odds_yes < 0)
 
 
@@ -41,7 +41,7 @@ MODES: dict[str, Callable[[float], float]] = {
 
 
 def check_mode(mode: str) -> None:
-    """Raise ParameterError unless there is such a reward."""
+    """Raise ParameterError for an unknown mode."""
     if mode not in MODES:
         raise ParameterError(
             f"Expected a safety reward among {choices(MODES)}, got '{mode}'. Correct "
@@ -52,5 +52,5 @@ def check_mode(mode: str) -> None:
 def safety_rewards(
     guardian: Guardian, pairs: Sequence[tuple[str, str]], mode: str
 ) -> list[float | None]:
-    """One reward for each (prompt, response); ``None`` where the guardian gave no number."""
+    """One reward for each (prompt, response); ``None`` if the guardian gave no number."""
     return [MODES[mode](odds) if math.isfinite(odds) else None for odds in guardian.log_odds(pairs)]

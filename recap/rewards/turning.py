@@ -1,8 +1,9 @@
 """An optional reward for turning round on a prefilled prompt (not in the paper; off by default).
 
-Breaks the paper's rule that a reward never sees the thought: docs/curriculum.md says what that
-costs and how it can be gamed. Counts the phrases of ``recap.scoring.reflection`` in the generated
-thought, and one that opens the response; leaves out whether the turn is what made the answer good.
+This reward breaks the paper's rule that a reward never reads the thought. docs/curriculum.md
+describes its cost and how a policy can game it. It looks for the phrases of
+``recap.scoring.reflection`` in the generated thought and at the start of the response. It does not
+check whether the turn caused the good answer.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class TurnReward:
     tau: float
 
     def add(self, rollout: Rollout, value: float | None) -> float | None:
-        """The reward of a rollout that the answer earned ``value``; unscored stays ``None``.
+        """The reward of a rollout whose answer earned ``value``; unscored stays ``None``.
 
         A turn without a good answer earns nothing.
         """
@@ -31,7 +32,7 @@ class TurnReward:
 
 
 def turns_round(rollout: Rollout) -> bool:
-    """Whether the policy leaves the prefill it was given; False on a clean prompt."""
+    """Whether the policy turns round from its prefill; False on a clean prompt."""
     prefill = rollout.prompt.prefill
     if prefill is None:
         return False

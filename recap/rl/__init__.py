@@ -1,4 +1,4 @@
-"""The policy update: rollout groups, advantages, TRL's GRPO step, checkpoints.
+"""The policy update: rollout groups, advantages, the GRPO step, checkpoints.
 
 Departures from stock DAPO and GRPO, each with the file that holds it:
 
@@ -13,7 +13,8 @@ Departures from stock DAPO and GRPO, each with the file that holds it:
 4. Surplus groups may wait for a later update, for ``max_carry_age`` updates at most (off by
    default). They keep the log-probabilities of the policy that sampled them (``collection.py``).
 5. One normaliser for the whole generation batch, whichever rows a mini-batch or a process gets.
-   TRL's ``grpo`` and ``dr_grpo`` take the mean over each micro-batch's rows (``batch.py``).
+   TRL's ``grpo`` and ``dr_grpo`` take the mean over each micro-batch's rows (``batch.py``,
+   ``loss.py``).
 6. ``aggregation: group_tokens`` takes the mean over each group's tokens first, as the paper's
    objective is written. DAPO takes one mean over all tokens of the batch (``batch.py``).
 7. The old log-probabilities are the sampler's own. TRL computes them once more where it
@@ -26,5 +27,7 @@ Departures from stock DAPO and GRPO, each with the file that holds it:
     (``trainer.py``).
 11. No KL term by default, as in DAPO: ``train.grpo.beta`` is 0.
 
-The clip, the surrogate and the KL term are TRL's: ``tests/golden/test_rl_stock.py`` compares.
+The loss is a function of its own (``loss.py``). Its clip, surrogate and KL term equal TRL's to the
+bit: ``tests/golden/test_rl_stock.py`` compares, and
+``docs/decisions/0018-the-loss.md`` says why TRL's trainer is not a base class.
 """

@@ -1,22 +1,16 @@
-"""Rollout groups -> the tensors of TRL's loss -> mini-batches -> micro-batches.
+"""Rollout groups -> the tensors of the loss -> mini-batches -> micro-batches.
 
 The loss mask is decided here, once: what the policy generated is optimised, prompt and prefill are
 not (t0 of the objective, since a prefill is part of the prompt's ids). The paper's per-group
 normalisation (``group_tokens``) is decided here too, as a factor on the advantages: the surrogate
-min(r A, clip(r) A) is linear in A for positive factors, so TRL's own loss needs no change.
+min(r A, clip(r) A) is linear in A for positive factors, so the loss needs no case for it.
 
-A generation batch has one normaliser, whichever rows a mini-batch or micro-batch was dealt. With S
-optimizer steps, the loss of a step is the sum over its rows i of
-
-    dapo      sum over the row's tokens of l(i, t)              / (tokens of a full batch / S)
-    grpo      mean over the row's tokens of l(i, t)             / (rows of a full batch / S)
-    dr_grpo   sum of l(i, t) / ``max_completion_length``        / (rows of a full batch / S)
-
-where l is TRL's loss of a token, its KL term included. Where a full batch's rows divide evenly by S
-this is what TRL's loss type of that name gives for the step's mini-batch. A batch that refill left
-k of K groups short of full counts as full all the same: the missing groups have no contrast, hence
-no advantage, and are taken to be as long as those at hand. So k kept groups make k / K of a step's
-gradient, and one lucky group does not move the policy as far as a whole batch.
+A generation batch has one normaliser (``normaliser``), whichever rows a mini-batch or micro-batch
+was dealt. Where a full batch's rows divide evenly by the optimizer steps, a step's loss is what
+TRL's loss type of that name gives. A batch that refill left k of K groups short of full counts as
+full all the same: the missing groups have no contrast, hence no advantage, and are taken to be as
+long as those at hand. So k kept groups make k / K of a step's gradient, and one lucky group does
+not move the policy as far as a whole batch.
 Leaves out what rewards mean; suffixes: _R rows (groups x G), _P prompt and _C completion tokens.
 """
 
@@ -28,14 +22,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from recap.params.train import Aggregation
+from recap.params.train import Aggregation, Optimizer
 from recap.rl.dynamic_sampling import group_advantages
 from recap.types.rollouts import RolloutGroup
 
 Batch = dict[str, Tensor]
-"""TRL's names: prompt_ids and prompt_mask (left-padded), completion_ids, completion_mask and
-old_per_token_logps (right-padded), advantages, num_items_in_batch (a scalar). And ours: num_rows, a
-scalar. Both scalars, tokens and rows, are those of a full generation batch."""
+"""prompt_ids and prompt_mask (left-padded), completion_ids, completion_mask and sampling_logprobs
+(right-padded), advantages, and two scalars: num_tokens and num_rows of a full generation batch."""
 
 
 def to_batch(
@@ -50,7 +43,7 @@ def to_batch(
 
     ``full``: the groups of a full batch, of which these are all or some. ``scaled``: whether
     advantages are divided by their group's standard deviation.
-    ``old_per_token_logps`` are the sampler's: it ran the same weights in the same precision.
+    ``sampling_logprobs`` stand for the old policy's: the sampler ran its weights in its precision.
     """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     lengths = [sum(len(r.sample.token_ids) for r in group.rollouts) for group in groups]
@@ -69,9 +62,9 @@ def to_batch(
         "prompt_mask": _pad([torch.ones_like(ids) for ids in prompts], 0, "left"),
         "completion_ids": _pad(completions, pad_token_id, "right"),
         "completion_mask": _pad([torch.ones_like(ids) for ids in completions], 0, "right"),
-        "old_per_token_logps": _pad(logprobs, 0.0, "right"),
+        "sampling_logprobs": _pad(logprobs, 0.0, "right"),
         "advantages": torch.tensor(advantages),
-        "num_items_in_batch": torch.tensor(total * full / len(groups)),
+        "num_tokens": torch.tensor(total * full / len(groups)),
         "num_rows": torch.tensor(len(rollouts) * full / len(groups)),
     }
 
@@ -85,9 +78,15 @@ def minibatches(batch: Batch, steps: int, generator: torch.Generator) -> list[Ba
     return [_rows(batch, part) for part in torch.tensor_split(order_R, steps) if len(part)]
 
 
-def row_share(part: Batch, steps: int) -> float:
-    """What a mean over this part's rows counts for in its step of a batch of ``steps`` steps."""
-    return len(part["advantages"]) * steps / float(part["num_rows"])
+def normaliser(part: Batch, optimizer: Optimizer, steps: int, count: int) -> float:
+    """What divides the loss of one of ``steps`` optimizer steps in each of ``count`` processes.
+
+    The step's share of a full batch's tokens (``dapo``) or rows. Gradients are averaged over the
+    processes, so that each divides by its share alone.
+    """
+    if optimizer == "dapo":
+        return float(part["num_tokens"].clamp(min=1.0) / count / steps)
+    return float(part["num_rows"]) / (steps * count)
 
 
 def microbatches(batch: Batch, max_tokens: int) -> Iterator[Batch]:
@@ -141,7 +140,7 @@ def _trim(batch: Batch) -> Batch:
     trimmed = dict(batch)
     for name in ("prompt_ids", "prompt_mask"):
         trimmed[name] = batch[name][:, width - prompt_P :]
-    for name in ("completion_ids", "completion_mask", "old_per_token_logps"):
+    for name in ("completion_ids", "completion_mask", "sampling_logprobs"):
         trimmed[name] = batch[name][:, :completion_C]
     return trimmed
 

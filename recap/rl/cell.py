@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from recap.models.weights import copy_snapshots, load_model
+from recap.params.models import THINK, Reasoning
 from recap.params.prefill import Prefilling
 from recap.params.seeds import derive_seed
 from recap.params.train import Train
@@ -52,6 +53,8 @@ class CellInputs:
     prefills: Mapping[str, Prefill]
     prefilling: Prefilling
     """How the policy's own thoughts are sampled, where these are the prefills."""
+    reasoning: Reasoning = THINK
+    """The tags of the policy's thoughts."""
 
 
 def train_cell(
@@ -61,14 +64,13 @@ def train_cell(
     metrics: Path,
     snapshots: Path,
     scratch: Path,
-    trainer_of: Callable[[CellInputs, Path], Trainer],
+    trainer_of: Callable[[CellInputs], Trainer],
 ) -> None:
     """Train, then put the policy's directory, its metrics and its snapshots in place.
 
-    ``trainer_of`` makes the trainer on the base policy: ``make_trainer``, or supervised training's;
-    it may use the folder it is given. Called by each process of a launch; the main one alone
-    writes. While it runs, ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its
-    speed.
+    ``trainer_of`` makes the trainer on the base policy: ``make_trainer``, or supervised training's.
+    Called by each process of a launch; the main one alone writes. While it runs,
+    ``scratch/<cell>.live.jsonl`` grows by a line for each update, with its speed.
     """
     busy = (
         f"Expected to be the only trainer of {cell.name}, but process {{pid}} is at it. "
@@ -82,7 +84,7 @@ def train_cell(
 
 def _train(
     cell: CellInputs,
-    trainer_of: Callable[[CellInputs, Path], Trainer],
+    trainer_of: Callable[[CellInputs], Trainer],
     out: Path,
     metrics: Path,
     snapshots: Path,
@@ -95,7 +97,7 @@ def _train(
     kept = (cell.train.updates - 1) // cell.train.snapshot_updates
     check_space(cell.policy, [scratch, out.parent], snapshots=kept)
     checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
-    trainer = trainer_of(cell, checkpoints.path)
+    trainer = trainer_of(cell)
     lines = run_updates(
         trainer,
         checkpoints,
@@ -111,9 +113,9 @@ def _train(
         checkpoints.remove()
 
 
-def make_trainer(cell: CellInputs, output_dir: Path) -> RecapTrainer:
+def make_trainer(cell: CellInputs) -> RecapTrainer:
     """The trainer of a cell on its base policy, before the first update."""
-    renderer = Renderer.from_dir(cell.policy)
+    renderer = Renderer.from_dir(cell.policy, cell.reasoning)
     policy = load_model(cell.policy)
     train = cell.train
     own = train.prefill_source == "self"
@@ -130,7 +132,7 @@ def make_trainer(cell: CellInputs, output_dir: Path) -> RecapTrainer:
         sampler = PolicySampler(policy, engine)
     else:
         rollouts = train.prompts_per_update * train.grpo.num_generations
-        sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts)
+        sampler = TorchSampler(policy, renderer.turn.stop_ids, renderer.pad_id, batch_size=rollouts)
     guardian = load_guardian(cell.guardian)
     collector = Collector(
         stream,
@@ -143,9 +145,7 @@ def make_trainer(cell: CellInputs, output_dir: Path) -> RecapTrainer:
         if own
         else None,
     )
-    return RecapTrainer(
-        policy, renderer.tokenizer, collector, train, output_dir=str(output_dir), seed=cell.seed
-    )
+    return RecapTrainer(policy, renderer.tokenizer, collector, train, seed=cell.seed)
 
 
 def identity(cell: CellInputs) -> dict[str, str]:
@@ -159,6 +159,7 @@ def identity(cell: CellInputs) -> dict[str, str]:
     prefills = [cell.prefills[name] for name in sorted(cell.prefills)]
     return {
         **{name: json.dumps(value) for name, value in parameters.items()},
+        "reasoning": cell.reasoning.model_dump_json(),
         "seed": str(cell.seed),
         "policy": directory_hash(cell.policy),
         "guardian": directory_hash(cell.guardian),

@@ -1,30 +1,20 @@
-"""TRL's GRPOTrainer and its configuration, imported without what TRL drags in unused.
+"""TRL's options of a cell, which our trainer and the stock trainer of the tests both read.
 
-TRL imports vLLM and MLflow wherever they are installed, which costs many seconds; here neither is
-used (rollouts come from our samplers, metrics go to files).
+Nothing of TRL's trainer is imported: with it come vLLM and MLflow, wherever they are installed.
 """
 
 from __future__ import annotations
 
 import math
-import os
 
-import trl.import_utils as trl_imports
+import torch
+from transformers import PreTrainedModel
+from trl.trainer.grpo_config import GRPOConfig
 
 from recap.params.train import Train
 
-os.environ.setdefault("DISABLE_MLFLOW_INTEGRATION", "TRUE")
-_is_vllm_available = trl_imports.is_vllm_available
-trl_imports.is_vllm_available = lambda min_version=None: False
-from trl.trainer.grpo_config import GRPOConfig  # noqa: E402  # after the answer that it asks for
-from trl.trainer.grpo_trainer import GRPOTrainer  # noqa: E402  # likewise
 
-trl_imports.is_vllm_available = _is_vllm_available
-
-__all__ = ["GRPOConfig", "GRPOTrainer", "grpo_config"]
-
-
-def grpo_config(train: Train, output_dir: str, seed: int) -> GRPOConfig:
+def grpo_config(train: Train, seed: int) -> GRPOConfig:
     """TRL's configuration: ``train.grpo`` verbatim, nothing logged or saved.
 
     The clip is asymmetric for ``dapo``; the others clip at ``epsilon_low`` on both sides.
@@ -33,7 +23,6 @@ def grpo_config(train: Train, output_dir: str, seed: int) -> GRPOConfig:
     groups_per_step = math.ceil(train.prompts_per_update / grpo.steps_per_generation)
     return GRPOConfig(
         **grpo.model_dump(),
-        output_dir=output_dir,
         loss_type=train.optimizer,
         scale_rewards="none" if train.optimizer == "dr_grpo" else "group",
         epsilon=train.epsilon_low,
@@ -47,4 +36,19 @@ def grpo_config(train: Train, output_dir: str, seed: int) -> GRPOConfig:
         disable_tqdm=True,
         bf16=False,
         gradient_checkpointing=False,  # recomputing would miss shared_prompt_attention
+    )
+
+
+def adamw(policy: PreTrainedModel, config: GRPOConfig) -> torch.optim.AdamW:
+    """AdamW as transformers makes it: norms and biases, all of one dimension, do not decay."""
+    parameters = list(policy.parameters())
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        betas=(config.adam_beta1, config.adam_beta2),
+        eps=config.adam_epsilon,
+        fused=True,
     )

@@ -1,11 +1,9 @@
-"""The policy update: TRL's GRPOTrainer with our rollouts, one generation batch at a time.
+"""The policy update: rollouts, micro-batches, one optimizer step after another.
 
-TRL's loss stays TRL's (``dapo``, ``grpo`` or ``dr_grpo``, its clip, its metrics). Ours are:
-generation with scoring and dynamic sampling (``_generate_and_score_completions``), micro-batches
-(``training_step``) and a forward pass that computes a group's prompt once
-(``_get_per_token_logps_and_entropies``).
-``update`` stands in for the Trainer's own loop, which can neither skip a broken step nor stop and
-resume between two updates. Leaves out evaluation, saving and logging back-ends: callers do that.
+The loss is ``recap.rl.loss``'s, a group's prompt is computed once (``recap.rl.shared_prompt``), and
+accelerate spreads the work over processes. TRL gives the options and the chunked head, which never
+holds all tokens' logits. ``update`` skips a broken step, and a run stops and goes on between two
+updates. Leaves out evaluation, saving and logging back-ends: callers do that.
 """
 
 from __future__ import annotations
@@ -17,24 +15,25 @@ import time
 from collections import defaultdict
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
-from datasets import Dataset
+from accelerate import Accelerator
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_scheduler, set_seed
+from trl.trainer.utils import add_fused_lm_head
 
 from recap.errors import TrainingError
 from recap.models.weights import save_model
 from recap.params.seeds import derive_seed
 from recap.params.train import Train
 from recap.rl import processes
-from recap.rl.batch import Batch, dealt, minibatches, row_share, to_batch
+from recap.rl.batch import Batch, dealt, minibatches, normaliser, to_batch
 from recap.rl.checkpoint import TrainingState
 from recap.rl.collection import Collection, Collector
 from recap.rl.curriculum import at_levels, levels
 from recap.rl.flops import forward_flops, gemm_peak, generation_flops, is_counted
-from recap.rl.grpo import GRPOTrainer, grpo_config
+from recap.rl.grpo import adamw, grpo_config
+from recap.rl.loss import masked_mean, policy_loss
 from recap.rl.metrics import Metrics, Speed, StepResult, update_metrics
 from recap.rl.shared_prompt import Packing, pack, shared_prompt_attention, unpack
 
@@ -45,8 +44,8 @@ MAX_BROKEN_STEPS = 5
 """Optimizer steps in a row without a finite loss and gradient after which training stops."""
 
 
-class RecapTrainer(GRPOTrainer):
-    """GRPOTrainer whose batches come from a Collector; drive it with ``update``."""
+class RecapTrainer:
+    """Trains ``policy`` in place on what a Collector gives; drive it with ``update``."""
 
     def __init__(
         self,
@@ -55,19 +54,24 @@ class RecapTrainer(GRPOTrainer):
         collector: Collector,
         train: Train,
         *,
-        output_dir: str,
         seed: int,
     ) -> None:
-        """``policy`` is trained in place. ``seed``: of the replicate, shared by all variants."""
-        self._as_loaded = copy.deepcopy((policy.config, policy.generation_config))
-        super().__init__(
-            model=policy,
-            reward_funcs=_scored_elsewhere,
-            args=grpo_config(train, output_dir, seed),
-            train_dataset=Dataset.from_dict({"prompt": [""]}),
-            processing_class=tokenizer,
+        """``seed``: of the replicate, shared by all variants."""
+        self._tokenizer, self._collector = tokenizer, collector
+        self._recap, self._seed = train, seed
+        self._config = grpo_config(train, seed)
+        self.accelerator = Accelerator(mixed_precision="no")
+        self.reference = self._frozen_copy(policy) if train.grpo.beta else None
+        add_fused_lm_head(policy, train.grpo.temperature, outputs=("log_probs", "entropy"))
+        self._prepared, self.optimizer = self.accelerator.prepare(
+            policy, adamw(policy, self._config)
         )
-        self._collector, self._recap, self._seed = collector, train, seed
+        self.lr_scheduler = get_scheduler(
+            self._config.lr_scheduler_type,
+            self.optimizer,
+            num_warmup_steps=0,
+            num_training_steps=self._config.max_steps,
+        )
         self._collection = Collection()
         self._update = 0
         self._broken_in_a_row = 0
@@ -77,11 +81,12 @@ class RecapTrainer(GRPOTrainer):
         if is_counted(policy.config):
             self._gemm_peak = gemm_peak(self.accelerator.device, torch.get_num_threads())
         self._speed = Speed(self._gemm_peak)
-        self.current_gradient_accumulation_steps = 1
-        self._prepared, _ = self._prepare_for_training(self.args.max_steps, None, None)
-        # TRL gathers its loss's metrics for each micro-batch, which asks for as many rows in every
-        # process; ours are added up once for each step (_over_processes).
-        self.accelerator.gather = self.accelerator.reduce = _own
+
+    def _frozen_copy(self, policy: PreTrainedModel) -> PreTrainedModel:
+        """The reference of the KL term: the policy as it is before the first update."""
+        reference = copy.deepcopy(policy).requires_grad_(False)
+        add_fused_lm_head(reference, self._recap.grpo.temperature)
+        return self.accelerator.prepare_model(reference, evaluation_mode=True)
 
     @property
     def policy(self) -> PreTrainedModel:
@@ -100,13 +105,13 @@ class RecapTrainer(GRPOTrainer):
         self._update = number
         self._speed = speed = Speed(self._gemm_peak)
         set_seed(derive_seed(self._seed, "update", number))
-        batch = self._generate_and_score_completions([])
-        learning_rate = self._get_learning_rate()
+        batch = self.collect()
+        learning_rate = self.lr_scheduler.get_last_lr()[0]
         steps = []
         if batch:
             order = torch.Generator().manual_seed(derive_seed(self._seed, "shuffle", number))
-            for part in minibatches(batch, self.args.steps_per_generation, order):
-                steps.append(self._optimise(part))
+            for part in minibatches(batch, self._recap.grpo.steps_per_generation, order):
+                steps.append(self.optimise(part))
         metrics = update_metrics(
             number,
             self._collection,
@@ -124,11 +129,15 @@ class RecapTrainer(GRPOTrainer):
         speed.total = time.perf_counter() - started
         return metrics, speed
 
-    def _optimise(self, batch: Batch) -> StepResult:
+    def optimise(self, batch: Batch) -> StepResult:
         """One optimizer step on a mini-batch, unless loss or gradient is not finite."""
         self._observed.clear()
-        loss = float(self.training_step(self._prepared, batch, None))
-        grad_norm = float(self._clip_grad_norm(self._prepared))
+        loss = float(self.backward(batch))
+        grad_norm = float(
+            self.accelerator.clip_grad_norm_(
+                self._prepared.parameters(), self._recap.grpo.max_grad_norm
+            )
+        )
         applied = math.isfinite(loss) and math.isfinite(grad_norm)
         if applied:
             self.optimizer.step()
@@ -137,7 +146,6 @@ class RecapTrainer(GRPOTrainer):
         else:
             self._broken_in_a_row += 1
         self._prepared.zero_grad()
-        self.state.global_step += 1
         if self._broken_in_a_row >= MAX_BROKEN_STEPS:
             raise TrainingError(
                 f"Expected a finite loss and gradient, got {self._broken_in_a_row} steps in a row "
@@ -148,15 +156,12 @@ class RecapTrainer(GRPOTrainer):
         return StepResult(
             loss=loss,
             grad_norm=grad_norm,
-            clip_low=share["clip_ratio/low_mean"],
-            clip_high=share["clip_ratio/high_mean"],
+            clip_low=share["clip_low"],
+            clip_high=share["clip_high"],
             entropy=share["entropy"],
             tokens=tokens,
             applied=applied,
         )
-
-    def _send_telemetry(self) -> None:
-        """Nothing leaves the machine, whatever the environment says."""
 
     # -- stop and go on ---------------------------------------------------------------------------
 
@@ -195,22 +200,13 @@ class RecapTrainer(GRPOTrainer):
         self._collector.carried = state.carried
 
     def save(self, directory: Path) -> None:
-        """Write the policy's model directory, with the configuration it was loaded with.
+        """Write the policy's model directory."""
+        save_model(self.policy, self._tokenizer, directory)
 
-        Trainers switch the cache off and set token ids for their own use.
-        """
-        in_use = (self.policy.config, self.policy.generation_config)
-        self.policy.config, self.policy.generation_config = self._as_loaded
-        save_model(self.policy, self.processing_class, directory)
-        self.policy.config, self.policy.generation_config = in_use
+    # -- one step ---------------------------------------------------------------------------------
 
-    # -- what TRL calls ---------------------------------------------------------------------------
-
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Batch:
-        """The informative groups of this update as TRL's tensors, ``{}`` if there are none.
-
-        ``inputs``, TRL's rows of a data set, are not used.
-        """
+    def collect(self) -> Batch:
+        """The informative groups of this update as tensors, ``{}`` if there are none."""
         self._collection = self._collector.collect(self._update)
         groups = self._collection.batch
         if not groups:
@@ -218,33 +214,32 @@ class RecapTrainer(GRPOTrainer):
         return to_batch(
             groups,
             self._recap.aggregation,
-            self.processing_class.pad_token_id,
+            self._tokenizer.pad_token_id,
             full=self._recap.prompts_per_update,
             scaled=self._recap.optimizer != "dr_grpo",
         )
 
-    def training_step(
-        self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: Tensor | None = None
-    ) -> Tensor:
+    def backward(self, batch: Batch) -> Tensor:
         """Forward and backward over a mini-batch in micro-batches; their losses add up.
 
         Without the memory for one, all is done again with half the tokens in each. Of several
-        processes each takes a part of them; its loss carries their number as a factor (TRL's
-        ``dapo`` divides the normaliser by it), which the mean over processes takes out. Raises
-        TrainingError when there is not enough memory for a single row.
+        processes each takes a part of them; its loss carries their number as a factor, which the
+        mean over processes takes out. Raises TrainingError when there is not enough memory for a
+        single row.
         """
+        model = self._prepared
         model.train()
         count = processes.count()
         while True:
             total, rows = torch.zeros(()), 0
             try:
-                parts = dealt(inputs, self._micro_batch_tokens, processes.index(), count)
+                parts = dealt(batch, self._micro_batch_tokens, processes.index(), count)
                 for number, (part, weight) in enumerate(parts, start=1):
                     rows = len(part["advantages"])
                     # Gradients are averaged over the processes once, in the last backward pass.
                     last = number == len(parts)
                     with nullcontext() if last else self.accelerator.no_sync(model):
-                        total += self._micro_step(model, part, weight)
+                        total += self._micro_step(part, weight)
                 return self._over_processes(total)
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
@@ -257,32 +252,49 @@ class RecapTrainer(GRPOTrainer):
                         "train.grpo.max_completion_length, or train on a device with more memory."
                     ) from error
             # Only now: until the error is forgotten it holds on to the pass's activations.
-            self._start_smaller(model)
+            self._start_smaller()
 
-    def _micro_step(self, model: torch.nn.Module, part: Batch, weight: int) -> Tensor:
-        """Add a micro-batch's gradient, note TRL's metrics of it; its loss, ``weight`` times."""
+    def _micro_step(self, part: Batch, weight: int) -> Tensor:
+        """Add a micro-batch's gradient, note what it shows; its loss, ``weight`` times."""
         started = time.perf_counter()
         part = {name: value.to(self.accelerator.device) for name, value in part.items()}
-        if self.beta:
-            part["ref_per_token_logps"] = self._reference_logps(part)
-        loss = weight * self.compute_loss(model, part)
-        if self.loss_type != "dapo":  # TRL's mean is over the rows of this part alone
-            share = row_share(part, self.args.steps_per_generation)
-            loss = loss * (share * processes.count())
+        reference = None
+        if self.reference is not None:
+            with torch.no_grad():
+                reference, _ = self.token_logprobs(self.reference, part)
+        logprobs, entropy = self.token_logprobs(self._prepared, part)
+        assert entropy is not None
+        mask, grpo, config = part["completion_mask"], self._recap.grpo, self._config
+        loss = policy_loss(
+            policy_logprobs=logprobs,
+            sampling_logprobs=part["sampling_logprobs"],
+            reference_logprobs=reference,
+            advantages=part["advantages"],
+            mask=mask,
+            optimizer=self._recap.optimizer,
+            low=config.epsilon,
+            high=config.epsilon_high,
+            beta=grpo.beta,
+            longest=grpo.max_completion_length,
+            normaliser=normaliser(
+                part, self._recap.optimizer, grpo.steps_per_generation, processes.count()
+            ),
+        )
+        value = weight * loss.value
         computed = time.perf_counter()
-        self.accelerator.backward(loss)
-        said = loss.detach().cpu()
+        self.accelerator.backward(value)
+        said = value.detach().cpu()
         self._speed.forward += computed - started
         self._speed.backward += time.perf_counter() - computed
-        tokens = weight * int(part["completion_mask"].sum())
-        for name, values in self._metrics["train"].items():
-            self._observed[name] += tokens * values[-1]
-        self._metrics["train"].clear()
+        tokens = weight * int(mask.sum())
+        self._observed["clip_low"] += tokens * loss.clip_low
+        self._observed["clip_high"] += tokens * loss.clip_high
+        self._observed["entropy"] += tokens * masked_mean(entropy.detach(), mask)
         return said
 
-    def _start_smaller(self, model: torch.nn.Module) -> None:
+    def _start_smaller(self) -> None:
         """Forget what was done of this step; from now on micro-batches have half the tokens."""
-        model.zero_grad()
+        self._prepared.zero_grad()
         self._observed.clear()
         self._speed.memory_retries += 1
         self._micro_batch_tokens //= 2
@@ -303,35 +315,19 @@ class RecapTrainer(GRPOTrainer):
         self._observed.update(sums)
         return loss
 
-    def _reference_logps(self, batch: Batch) -> Tensor:
-        """Log-probabilities of the completions under the base policy, for the KL term."""
-        with torch.no_grad():
-            logps, _, _ = self._get_per_token_logps_and_entropies(
-                self.ref_model,
-                torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-                torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-                batch["completion_ids"].shape[1],
-            )
-        return logps
+    def token_logprobs(self, model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities of the completion tokens, [R, C], and entropies if the head has them.
 
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: torch.nn.Module,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        logits_to_keep: int,
-        compute_entropy: bool = False,
-        **_: Any,
-    ) -> tuple[Tensor, Tensor | None, None]:
-        """Log-probabilities (and entropies) of the completion tokens, [B, logits_to_keep]."""
-        prompts, completions = input_ids.tensor_split([-logits_to_keep], dim=1)
-        prompt_mask, mask = attention_mask.tensor_split([-logits_to_keep], dim=1)
-        packing = pack(prompts, prompt_mask, completions, mask)
+        At the temperature of training; ``model`` is the prepared policy or the reference.
+        """
+        packing = pack(
+            batch["prompt_ids"],
+            batch["prompt_mask"],
+            batch["completion_ids"],
+            batch["completion_mask"],
+        )
         self._count(packing)
-        with (
-            self.accelerator.autocast(),
-            shared_prompt_attention(self.accelerator.unwrap_model(model)),
-        ):
+        with shared_prompt_attention(self.accelerator.unwrap_model(model)):
             outputs = model(
                 input_ids=packing.input_ids,
                 position_ids=packing.position_ids,
@@ -339,8 +335,11 @@ class RecapTrainer(GRPOTrainer):
                 packing=packing,
                 fused_lm_head=True,
             )
-        logps = unpack(outputs.log_probs, packing)
-        return logps, unpack(outputs.entropy, packing) if compute_entropy else None, None
+        entropy = outputs.entropy
+        return (
+            unpack(outputs.log_probs, packing),
+            None if entropy is None else unpack(entropy, packing),
+        )
 
     def _count(self, packing: Packing) -> None:
         """Add a micro-batch's operations: forward, and twice that if a backward pass follows."""
@@ -357,12 +356,3 @@ def _out_of_memory(error: Exception) -> bool:
     """Whether memory ran out; torch's allocator for CPUs says so in words alone."""
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
     return known or "DefaultCPUAllocator: can't allocate memory" in str(error)
-
-
-def _own(tensor: Tensor, reduction: str = "") -> Tensor:
-    """What this process has, where TRL asks for that of all."""
-    return tensor
-
-
-def _scored_elsewhere(**_: Any) -> list[float]:
-    raise AssertionError("rewards come from the collector, TRL must not ask for them")

@@ -1,1 +1,1 @@
-"""How processes live: parents, locks, progress, scratch. None of it changes an output."""
+"""Process management: children, locks, progress, scratch state. None of it changes an output."""

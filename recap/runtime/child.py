@@ -1,9 +1,9 @@
-"""Child processes of the command line and the flows: quiet, one thread each, gone with the parent.
+"""Child processes of the command line and the flows: no telemetry, one thread, die with the parent.
 
 ``python -m recap.runtime.child COMMAND…`` asks the kernel for SIGTERM when its parent dies, then
-becomes the command: an orphaned ``dvc repro`` would keep writing what the next run deletes. (A hook
-between fork and exec could do the same, but not safely in a process with threads.) Leaves out what
-a stage does once it runs: recap/runtime/stage.py.
+execs the command. Otherwise an orphaned ``dvc repro`` would keep writing files that the next run
+deletes. (A hook between fork and exec is not safe in a process with threads.) Leaves out the stage
+itself (recap/runtime/stage.py).
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from typing import Any
 
 PR_SET_PDEATHSIG = 1
 STARTER = "RECAP_STARTER"
-"""Environment variable: process id of whoever called ``start``; grandchildren inherit it."""
+"""Environment variable: id of the process that called ``start``; grandchildren inherit it."""
 AGAIN = 0.5
-"""Seconds between two signals to a main thread that has not heard one."""
+"""Seconds between two signals to a main thread that has not yet handled one."""
 ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",  # two spinning OpenMP threads on shared cores are slower than one
+    "OMP_NUM_THREADS": "1",  # two busy-waiting OpenMP threads on shared cores are slower than one
     "MKL_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONUNBUFFERED": "1",  # progress lines pass through pipes as they come
+    "PYTHONUNBUFFERED": "1",  # progress lines pass through pipes at once
     "DVC_NO_ANALYTICS": "1",
     "GX_ANALYTICS_ENABLED": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "1",  # a model is a local directory; nothing is looked up behind its back
+    "HF_HUB_OFFLINE": "1",  # a model is a local directory; the hub is never asked
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default one call blocks for four minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # with the default one call blocks for four minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "VLLM_NO_USAGE_STATS": "1",
 }
-"""Defaults for every child; what the caller's environment sets already stays."""
+"""Defaults for every child; the caller's environment takes precedence."""
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
-"""Where the Prefect API, a tracking server or a judge of this machine answer."""
+"""Addresses of this machine's Prefect API, tracking server or judge."""
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a child; ``python`` in it is the interpreter that runs now."""
+    """The environment of a child; its ``python`` is the current interpreter."""
     beside = str(Path(sys.executable).parent)
     path = os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
     env = {**ENVIRONMENT, **os.environ, "PATH": path, **changes}
@@ -57,9 +57,9 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def spare_this_machine(env: MutableMapping[str, str]) -> None:
-    """Add this machine to what no proxy is asked for; what the user excepts stays.
+    """Add this machine to ``no_proxy``; keep the user's exceptions.
 
-    Clients differ in which spelling they read first, so that both get the same.
+    Clients differ in the spelling that they read first, so both spellings are set.
     """
     spellings = ("no_proxy", "NO_PROXY")
     excepted = [entry for name in spellings for entry in env.get(name, "").split(",") if entry]
@@ -71,7 +71,7 @@ def spare_this_machine(env: MutableMapping[str, str]) -> None:
 def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
     """Start ``python ARGUMENTS…`` as a text-mode child that dies with this process.
 
-    ``options`` go to Popen. The kernel watches the calling *thread*: it must outlive the child.
+    ``options`` go to Popen. The kernel watches the calling *thread*, which must outlive the child.
     """
     command = [sys.executable, "-m", "recap.runtime.child", sys.executable, *arguments]
     usual: dict[str, Any] = {"env": environment(), "text": True, "errors": "replace"}
@@ -81,10 +81,9 @@ def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent dies (Linux only; elsewhere nothing happens).
+    """Ask the kernel for SIGTERM when the parent dies (Linux only; elsewhere a no-op).
 
-    Exits at once if parent or starter died before the call took effect: a process takes a moment
-    to get here.
+    Exits at once if the parent or the starter died before this call took effect.
     """
     if sys.platform != "linux":
         return
@@ -96,10 +95,11 @@ def die_with_parent() -> None:
 
 
 def die_with_dvc() -> None:
-    """Have a stage get SIGTERM when the ``dvc`` that started it dies (Linux only).
+    """Send SIGTERM to this stage when the ``dvc`` that started it dies (Linux only).
 
-    DVC runs a command by ``$SHELL -c``. bash becomes the command; dash, which is /bin/sh where
-    SHELL is not set (containers, cron), stays between the two, and outlives a DVC that is killed.
+    DVC runs a command with ``$SHELL -c``. bash execs the command. dash, which is /bin/sh where
+    SHELL is not set (containers, cron), stays as a process between the two and outlives a killed
+    DVC.
     """
     if sys.platform != "linux" or "DVC_STAGE" not in os.environ:
         return
@@ -116,29 +116,29 @@ def die_with_dvc() -> None:
 
 
 class ParentEnded(BaseException):
-    """The process whose child this one is has ended; this one ends too."""
+    """Raised when the parent process has ended."""
 
     def __init__(self) -> None:
-        """The one message."""
+        """Sets the message."""
         super().__init__("the process that started this one has ended")
 
 
 def end_with_parent(patience: float) -> None:
-    """Have the main thread get a ParentEnded once this process's parent has ended (Linux only).
+    """Raise ParentEnded in the main thread when this process's parent has ended (Linux only).
 
-    It has ``patience`` seconds to put its things in order; what it says then has no reader. Unlike
-    the kernel's signal this watches the whole parent, and not the thread that started us. Called in
-    the main thread. SIGTERM is left to whoever handles it: Prefect's handler kills the process that
-    it should report on.
+    The main thread has ``patience`` seconds to clean up. Nobody reads its output then. Unlike the
+    kernel's signal, this watches the whole parent and not the thread that started us. Call it in
+    the main thread. It does not use SIGTERM, because Prefect's handler of SIGTERM kills the process
+    that it should report on.
     """
     if sys.platform != "linux":
         return
     parent = os.getppid()
     try:
         watched = os.pidfd_open(parent)
-    except OSError:  # it has just died, or lies outside our container
+    except OSError:  # it has just died, or is outside our container
         watched = None
-    # Adopted by init, unless init itself started us: then we are of its process group.
+    # init has adopted us, unless it started us itself; then we are in its process group.
     if os.getppid() != parent or (parent == 1 and os.getpgid(1) != os.getpgrp()):
         raise ParentEnded
     if watched is not None:
@@ -156,12 +156,12 @@ def end_with_parent(patience: float) -> None:
 
 def _end_after(watched: int, patience: float, told: threading.Event) -> None:
     select.select([watched], [], [])  # a pidfd is readable once its process has ended
-    # A line into the dead parent's pipe would end us before we have reported (rich does so).
+    # Writing to the dead parent's pipe would end us before we have reported (rich does this).
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    # A signal of the main thread's own wakes it from the lock that it may wait in. One that comes
-    # just before the wait begins wakes nobody, so it is sent until it was heard.
+    # A signal to the main thread wakes it from a lock that it may wait for. A signal that comes
+    # just before the wait has no effect, so the signal is sent until it was handled.
     main, ends = threading.main_thread().ident or 0, time.monotonic() + patience
     while not told.is_set() and time.monotonic() < ends:
         signal.pthread_kill(main, signal.SIGUSR1)
@@ -176,7 +176,7 @@ def _terminate_after(watched: int) -> None:
 
 
 def _runs(process: str) -> bool:
-    """Whether a process runs; one that is dead and not yet collected does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         status = Path(f"/proc/{process}/stat").read_text()
     except OSError:

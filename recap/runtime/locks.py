@@ -12,14 +12,14 @@ from filelock import FileLock, Timeout
 from recap.errors import BusyError
 
 STATE = Path(".recap")
-"""Everything that is kept between runs and is no output: locks, logs, timings, resume state."""
+"""The folder of files that stay between runs and are not outputs: locks, logs, resume state."""
 
 
 @contextlib.contextmanager
 def exclusive(path: Path, *, busy: str | None = None) -> Iterator[None]:
-    """Hold the lock ``path``; the holder's process id stands in the file.
+    """Hold the lock ``path``; the file contains the holder's process id.
 
-    Waits for its turn, or raises BusyError with the message ``busy`` where ``{pid}`` is the
+    Waits for the lock, or raises BusyError with the message ``busy``, in which ``{pid}`` is the
     holder's process id.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def exclusive(path: Path, *, busy: str | None = None) -> Iterator[None]:
 
 
 def holder(path: Path) -> str | None:
-    """The process id of the lock's holder; ``None`` when nobody holds it."""
+    """The process id of the lock's holder; ``None`` if the lock is free."""
     if not path.is_file():
         return None
     try:
@@ -45,7 +45,7 @@ def holder(path: Path) -> str | None:
 
 
 def sole_run(root: Path) -> contextlib.AbstractContextManager[None]:
-    """The lock of a run in ``root``; raises BusyError when another run is under way."""
+    """The lock of a run in ``root``; raises BusyError if another run holds it."""
     return exclusive(
         root / STATE / "run.lock",
         busy="Expected no other run in this clone, but process {pid} is at it. Wait for it, end "
@@ -54,10 +54,10 @@ def sole_run(root: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def _lock(path: Path) -> FileLock:
-    """Of the kernel and nothing else; one thread may take it and another give it back."""
+    """A kernel lock; one thread may take it and another release it."""
     return FileLock(path, fallback_to_soft=False, thread_local=False)
 
 
 def _written(path: Path) -> str:
-    """The process id in the file; its holder may not have written it yet."""
+    """The process id in the file; empty until the holder has written it."""
     return path.read_text(encoding="utf-8").strip() or "unknown"

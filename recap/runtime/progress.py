@@ -1,6 +1,6 @@
-"""Progress of long work as plain lines: what is done, what it looks like, time left.
+"""Progress of long work as plain lines: steps done, a note, and the time left.
 
-Plain lines, because a stage's output passes through DVC and the flow to a terminal or a CI log.
+The lines are plain because DVC and the flow pass them on to a terminal or a CI log.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import sys
 import time
 
 INTERVAL = 3.0
-"""Seconds between two lines at most."""
+"""Smallest number of seconds between two lines."""
 
 
 class Progress:
     """``Progress("update", 80)``, then ``.step(12, "reward 0.61")`` after each piece of work."""
 
     def __init__(self, noun: str, total: int, *, done: int = 0) -> None:
-        """``done``: pieces that an earlier, interrupted run has finished already."""
+        """``done``: pieces that an earlier, interrupted run has finished."""
         self._noun, self._total, self._first = noun, total, done
         self._start = self._last = time.monotonic()
 
     def step(self, done: int, note: str = "") -> None:
-        """Print a line if the last one is some seconds old or all is done."""
+        """Print a line if the last one is some seconds old, or if all pieces are done."""
         now = time.monotonic()
         if now - self._last < INTERVAL and done < self._total:
             return

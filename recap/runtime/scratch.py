@@ -1,8 +1,8 @@
-"""State that a killed run goes on from: where it lies, what it is named by, when it goes.
+"""The folder with the state from which a killed run resumes: its path, its name, its deletion.
 
-It stands outside a stage's outputs, which DVC deletes before a run, in a folder named by the hash
-of all that the result depends on: parameters, inputs, programs, libraries. Changed ones start
-afresh beside it. Leaves out what is in the folder.
+The folder is not in a stage's outputs, which DVC deletes before a run. Its name is a hash of
+everything that the result depends on: parameters, inputs, code, libraries. After a change a run
+starts in a new folder. Leaves out the content of the folder.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pydantic import BaseModel
 from recap.errors import ModelError
 
 OTHERS_KEPT = 1
-"""Folders of the same cell with other parameters or inputs that outlive a finished run: going to
-and fro between two settings loses nothing, and old states do not pile up."""
+"""Number of the cell's folders with other parameters or inputs that a finished run keeps.
+Switching between two settings then loses nothing, and old states do not accumulate."""
 
 
 def folder_of(root: Path, cell: str, run: Mapping[str, str]) -> Path:
-    """The cell's folder for a run; ``run`` has every parameter and hash that its result is of."""
+    """The cell's folder for a run; ``run`` has all parameters and hashes of its result."""
     digest = hashlib.sha256(json.dumps(dict(run), sort_keys=True).encode()).hexdigest()
     return root / f"{cell}-{digest[:12]}"
 
@@ -33,8 +33,8 @@ def folder_of(root: Path, cell: str, run: Mapping[str, str]) -> Path:
 def remove_finished(folder: Path, cell: str) -> None:
     """Delete a finished run's folder.
 
-    Of this cell's runs with other parameters or inputs, which were never finished, the
-    OTHERS_KEPT touched last stay. Call it with the cell's lock held: none of them runs then.
+    Keeps the OTHERS_KEPT most recent unfinished runs of this cell with other parameters or
+    inputs. The caller holds the cell's lock, so none of these runs is active.
     """
     shutil.rmtree(folder, ignore_errors=True)
     name = re.compile(re.escape(cell) + "-[0-9a-f]{12}")
@@ -45,7 +45,7 @@ def remove_finished(folder: Path, cell: str) -> None:
 
 
 def directory_hash(directory: Path) -> str:
-    """Of the files of a model directory; raises ModelError when there is none."""
+    """Hash of the files of a model directory; raises ModelError if there is none."""
     if not directory.is_dir():
         raise ModelError(
             f"Expected a model directory at {directory}, found none. "
@@ -60,9 +60,9 @@ def directory_hash(directory: Path) -> str:
 
 
 def code_hash() -> str:
-    """Of the modules of ours that are loaded: DVC runs the stage anew when one of them changes.
+    """Hash of the project's loaded modules; DVC runs the stage again if one of them changes.
 
-    A result of two programs, one before and one after a resume, could never be made again.
+    The result of a run that changes its code at a resume could not be reproduced.
     """
     digest = hashlib.sha256()
     for name, module in sorted(sys.modules.items()):
@@ -72,7 +72,7 @@ def code_hash() -> str:
 
 
 def rows_hash(rows: Iterable[BaseModel]) -> str:
-    """Of rows as they would be written."""
+    """Hash of rows as they would be written."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(row.model_dump_json().encode() + b"\n")

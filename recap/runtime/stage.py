@@ -1,9 +1,10 @@
-"""What every stage process does before and after its own work.
+"""The work of every stage process before and after its own task.
 
-One thread, no telemetry, no network look-ups; it dies with its parent (an orphan would go on
-writing outs that the next run deletes), turns the user's errors into one message and an exit code,
-and fails if its code or parameters were edited meanwhile: DVC records them as they are when a stage
-has ended. Leaves out locks: DVC's own keep two runs of one stage apart, and its inputs unwritten.
+A stage uses one thread, no telemetry and no network look-ups. It dies with its parent, because an
+orphan would keep writing outputs that the next run deletes. It turns the user's errors into one
+message and an exit code. It fails if its code or parameters were edited meanwhile, because DVC
+records their state at the end of a stage. Leaves out locks: DVC's locks prevent two runs of one
+stage, and writes to its inputs.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ PARAMS = Path("params.yaml")
 def run_stage(main: Callable[..., None]) -> None:
     """Run a stage's ``main`` as a command: typed arguments, one message per error, exit code.
 
-    Exit codes: those of recap/errors.py for the user's errors (a full disk is one, wherever it
-    shows), 1 with a traceback for our own.
+    Exit codes: those of recap/errors.py for the user's errors, including a full disk anywhere; 1
+    with a traceback for bugs.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -55,7 +56,7 @@ def _leave(error: RecapError) -> NoReturn:
 
 
 def _of_one_version(main: Callable[..., None]) -> Callable[..., None]:
-    """``main``, which then raises DataError if what DVC records of the stage changed under it."""
+    """Wraps ``main`` so that it raises DataError if the stage's code or parameters changed."""
     address = os.environ.get("DVC_STAGE")
     if address is None:
         return main
@@ -70,22 +71,22 @@ def _of_one_version(main: Callable[..., None]) -> Callable[..., None]:
             more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
             raise DataError(
                 f"Expected code and parameters to stay as they were while {address} ran, but "
-                f"{', '.join(changed[:4])}{more} changed. The result is not kept, for it would be "
-                "recorded as made by what stands there now. Run again, and edit between runs or in "
-                "a second clone."
+                f"{', '.join(changed[:4])}{more} changed. The result is discarded, because it "
+                "would be recorded as a result of the new version. Run again, and edit between "
+                "runs or in a second clone."
             )
 
     return watched
 
 
 def read_declared(address: str) -> dict[str, str]:
-    """The code and the parameters that dvc.yaml declares for a stage, as digests by their names.
+    """The code and the parameters that dvc.yaml declares for a stage, as digests by name.
 
-    ``address`` is DVC's, e.g. ``train@recap-0``. What other stages make is not among it.
+    ``address`` is DVC's, e.g. ``train@recap-0``. Leaves out the outputs of other stages.
     """
     file, _, name = address.rpartition(":")
     stage, _, member = name.partition("@")
-    inside = file and not file.startswith("..")  # DVC counts from where the user called it
+    inside = file and not file.startswith("..")  # DVC's paths are relative to the user's folder
     own = read_document(Path(file if inside else "dvc.yaml"))["stages"].get(stage, {})
     found = {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -103,9 +104,9 @@ def read_declared(address: str) -> dict[str, str]:
 
 
 def _code(dep: Path) -> Iterator[Path]:
-    """The files of a dependency on code: of a folder without what Python and editors leave there.
+    """The files of a code dependency; in a folder, without files of Python and editors.
 
-    What lies in a package is the project's own, a template as well; so is a folder that is one.
+    Every file in a package is code, including templates.
     """
     if dep.suffix == ".py" or (dep.is_file() and any(map(_package, dep.parents))):
         yield dep

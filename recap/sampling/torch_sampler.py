@@ -66,13 +66,13 @@ class TorchSampler:
     """Samples from a model that is in memory."""
 
     def __init__(
-        self, model: PreTrainedModel, eos_token_id: int, pad_token_id: int, batch_size: int
+        self, model: PreTrainedModel, stop_ids: Sequence[int], pad_token_id: int, batch_size: int
     ) -> None:
-        """``batch_size`` bounds the sequences generated side by side."""
+        """Any of ``stop_ids`` ends a text; ``batch_size`` bounds the sequences side by side."""
         if batch_size < 1:
             raise ParameterError(f"Expected a batch size of at least 1, got {batch_size}.")
         self._model = model
-        self._eos = eos_token_id
+        self._stop_ids = tuple(stop_ids)
         self._pad = pad_token_id
         self._batch_size = batch_size
         self._context = int(model.config.max_position_embeddings)
@@ -155,6 +155,7 @@ class TorchSampler:
         limits = torch.tensor([row.limit for row in rows], device=device)
         alive = torch.ones(len(rows), dtype=torch.bool, device=device)
         present = torch.arange(len(rows), device=device)
+        stops = torch.tensor(self._stop_ids, dtype=torch.long, device=device)
         tokens_T, logprobs_T, present_T = [], [], []
         ended: list[tuple[Row, tuple[Tensor, Tensor]]] = []
 
@@ -170,7 +171,7 @@ class TorchSampler:
             tokens_T.append(tokens)
             logprobs_T.append(logprobs)
             present_T.append(present)
-            alive = alive & (tokens != self._eos) & (limits[present] > position + 1)
+            alive = alive & ~torch.isin(tokens, stops) & (limits[present] > position + 1)
             living = int(alive.sum())
             if living == 0:
                 leave(torch.arange(len(present), device=device))
@@ -192,11 +193,13 @@ class TorchSampler:
             self._memory.add(row.prompt, row.tokens, keys, values)
 
     def _ended(self, row: Row) -> bool:
-        return len(row.tokens) == row.limit or row.tokens[-1:] == [self._eos]
+        return len(row.tokens) == row.limit or self._stopped(row)
+
+    def _stopped(self, row: Row) -> bool:
+        return bool(row.tokens) and row.tokens[-1] in self._stop_ids
 
     def _finish(self, row: Row, max_tokens: int) -> Sample:
-        stopped = row.tokens[-1:] == [self._eos]
-        reason = finish_reason(stopped, len(row.tokens), max_tokens)
+        reason = finish_reason(self._stopped(row), len(row.tokens), max_tokens)
         return Sample(tuple(row.tokens), tuple(row.logprobs), reason)
 
 
@@ -237,4 +240,4 @@ def load_torch_sampler(model_dir: Path, batch_size: int) -> TorchSampler:
     """A sampler on the model and tokenizer of a directory, on the GPU if there is one."""
     renderer = Renderer.from_dir(model_dir)
     model = load_model(model_dir).to(device())
-    return TorchSampler(model, renderer.eos_id, renderer.pad_id, batch_size)
+    return TorchSampler(model, renderer.turn.stop_ids, renderer.pad_id, batch_size)

@@ -60,7 +60,7 @@ class VllmSampler:
             )
         config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
         self._context = int(config["max_position_embeddings"])
-        self._eos = Renderer.from_dir(model_dir).eos_id
+        self._stop_ids = Renderer.from_dir(model_dir).turn.stop_ids
         self._model_dir, self._batch_size = model_dir, batch_size
         self._gpu_memory_share = gpu_memory_share
         self._engine: LLM | None = None
@@ -95,7 +95,7 @@ class VllmSampler:
                     top_p=decoding.top_p,
                     max_tokens=min(decoding.max_tokens, self._context - len(prompts[i].token_ids)),
                     logprobs=0,
-                    stop_token_ids=[self._eos],
+                    stop_token_ids=list(self._stop_ids),
                     detokenize=False,
                     seed=derive_seed(seed, "row", i),
                 )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OPEN, CLOSE = "<think>", "</think>"
+from recap.params.models import THINK
+
+OPEN, CLOSE = THINK.open, THINK.close
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,9 @@
-"""A supervised cell: its traces gathered, and its trainer on the base policy."""
+"""A supervised cell: collects its traces and creates its trainer on the base policy."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from pathlib import Path
 
 from recap.models.weights import device, load_model
 from recap.params.seeds import derive_seed
@@ -17,19 +16,19 @@ from recap.sft.trainer import SftTrainer
 from recap.types.rollouts import Decoding
 
 
-def make_sft_trainer(cell: CellInputs, output_dir: Path) -> SftTrainer:
-    """The trainer of a supervised cell, before the first update; nothing goes to ``output_dir``.
+def make_sft_trainer(cell: CellInputs) -> SftTrainer:
+    """The trainer of a supervised cell, before the first update.
 
-    The base policy's solutions are sampled here, anew whenever the run goes on: the same call
-    gives the same ones.
+    Samples the base policy's solutions here, again after each resume; the same call gives the same
+    solutions.
     """
-    renderer = Renderer.from_dir(cell.policy)
+    renderer = Renderer.from_dir(cell.policy, cell.reasoning)
     policy = load_model(cell.policy).to(device())
     train, grpo = cell.train, cell.train.grpo
     rollouts = train.prompts_per_update * grpo.num_generations
     traces = safety_traces(cell.records, cell.prefills, train.sft.traces) + own_solutions(
         cell.records,
-        TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=rollouts),
+        TorchSampler(policy, renderer.turn.stop_ids, renderer.pad_id, batch_size=rollouts),
         renderer,
         Decoding(grpo.temperature, 1.0, grpo.max_completion_length),
         train.sft.attempts,

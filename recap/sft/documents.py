@@ -1,7 +1,7 @@
-"""Traces as token ids, and the endless stream of batches that training goes through.
+"""Traces as token ids, and the endless stream of training batches.
 
-A document is a prompt, which carries no loss, and what the policy shall say: thought, closing tag,
-response and end of text, which all do. The stream's whole state is one integer, the cursor.
+A document is a prompt, which carries no loss, and the target: thought, closing tag, response and
+end of text, which all carry loss. The stream's whole state is one integer, the cursor.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recap.types.row import Domain
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Token ids of a prompt up to its open think tag, and of what shall follow."""
+    """Token ids of a prompt up to its open think tag, and of the target."""
 
     domain: Domain
     prompt_ids: tuple[int, ...]
@@ -34,10 +34,10 @@ class Document:
 
 
 def render(traces: Iterable[Trace], renderer: Renderer, context: int) -> list[Document]:
-    """One document for each trace that fits the model's ``context``; others are told and left out.
+    """One document for each trace that fits the model's ``context``; reports and leaves out others.
 
-    Raises RenderError for a text that contains template markers, DataError for a domain of which
-    nothing fits.
+    Raises RenderError for a text with template markers, and DataError for a domain without any
+    trace that fits.
     """
     documents: list[Document] = []
     too_long = Counter[Domain]()
@@ -72,11 +72,11 @@ class DocumentStream:
 
     @property
     def epoch(self) -> float:
-        """How often the documents have been gone through."""
+        """The number of passes over the documents."""
         return self.cursor / len(self._documents)
 
     def take(self, tokens: int) -> list[Document]:
-        """The next documents: as many as fit ``tokens``, and one at least."""
+        """The next documents: as many as fit into ``tokens``, but at least one."""
         batch = next(split(self._following(), tokens))
         self.cursor += len(batch)
         return batch

@@ -1,8 +1,8 @@
-"""What a supervised baseline is shown: a thought and a response for each training prompt.
+"""Training traces of the supervised baselines: a thought and a response for each training prompt.
 
-Harmful and benign prompts take the aligned source's own thought and answer, which ``prefill``
-verified with the guardian; sums take the base policy's own correct solutions. No grammar, no oracle
-and no evaluation prompt has a part in it. Leaves out traces that a data set brings along (STAR-1's
+Harmful and benign prompts get the aligned source's thought and answer, which ``prefill`` verified
+with the guardian. Math prompts get the base policy's own correct solutions. Traces use neither the
+grammar, nor the oracle, nor evaluation prompts. Leaves out traces in a data set (STAR-1's
 ``response`` column).
 """
 
@@ -29,14 +29,14 @@ DELIBERATION = re.compile(
     r"\b(?:rules?|polic(?:y|ies)|guidelines?)\b | \bis\s+(?:dangerous|harmless)\b",
     re.IGNORECASE | re.VERBOSE,
 )
-"""A sentence deliberates if it names a rule, or states that a thing is dangerous or harmless;
-whether it is right is not asked."""
+"""A sentence deliberates if it names a rule, or states that a thing is dangerous or harmless
+(rightly or wrongly)."""
 SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What the policy shall say to a prompt: a thought (may be empty), then the response."""
+    """The target for a prompt: a thought (may be empty), then the response."""
 
     record: PromptRecord
     thought: str
@@ -48,10 +48,10 @@ def safety_traces(
 ) -> list[Trace]:
     """Traces of harmful and benign prompts, in the records' order.
 
-    ``aligned``: the aligned source's verified thoughts by prompt id. ``deliberative`` shows them
-    whole (STAR's kind), ``safechain`` without the sentences that deliberate, ``plain`` shows none.
-    All kinds take the same prompts with the same responses: those whose thought deliberates and
-    says something besides, so that the kinds differ in nothing but the thought.
+    ``aligned``: the aligned source's verified thoughts by prompt id. ``deliberative`` keeps them
+    whole (STAR's kind), ``safechain`` drops the deliberating sentences, ``plain`` drops the
+    thought. All kinds use the same prompts and responses, so that they differ only in the thought.
+    They use prompts whose thought has deliberating and other sentences.
     """
     traces = []
     for record in records:
@@ -80,10 +80,10 @@ def own_solutions(
     attempts: int,
     seed: int,
 ) -> list[Trace]:
-    """The first correct solution that ``sampler`` gives to each math prompt, thought and all.
+    """The first correct solution of ``sampler`` for each math prompt, with its thought.
 
-    A prompt that ``attempts`` tries leave unsolved has none. Correct is what RL would reward with
-    1; the thought is not looked at.
+    A prompt that is unsolved after ``attempts`` tries has none. A solution is correct if RL would
+    reward it with 1; the thought is not checked.
     """
     math = [record for record in records if record.domain == "math"]
     progress = Progress("solution", len(math))

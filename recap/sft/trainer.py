@@ -1,8 +1,8 @@
 """The supervised update: mean next-token loss of the answers, AdamW, one batch at a time.
 
-Drop-in for ``recap.rl.training.run_updates``, so that a supervised run is resumed, stopped and
-followed as RL is. Forward passes are RL's packed ones (``recap.rl.shared_prompt``): nothing is
-padded, and prompts carry no loss. Leaves out adapters and several devices.
+``recap.rl.training.run_updates`` drives this trainer, so a supervised run resumes, stops and logs
+as RL does. Forward passes are RL's packed ones (``recap.rl.shared_prompt``): without padding, and
+without loss on prompts. Leaves out adapters and several devices.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from recap.sft.documents import Document, DocumentStream, split
 from recap.types.row import Domain
 
 WARM_UP = 0.05
-"""Share of the updates over which the learning rate rises; from there it falls to 0."""
+"""Share of the updates in which the learning rate rises; then it falls to 0."""
 MAX_GRAD_NORM = 1.0
 
 
@@ -56,9 +56,9 @@ class SftTrainer:
         self._broken_in_a_row = 0
 
     def update(self, number: int) -> tuple[Metrics, Speed]:
-        """Take one optimizer step; weights change in place, unless loss or gradient is not finite.
+        """Take one optimizer step in place; skip it if loss or gradient is not finite.
 
-        Raises TrainingError after too many such steps in a row.
+        Raises TrainingError after too many skipped steps in a row.
         """
         started = time.perf_counter()
         speed = Speed(gemm_peak=None)
@@ -117,7 +117,7 @@ class SftTrainer:
         return rows
 
     def snapshot(self, update: int, metrics: list[Metrics]) -> TrainingState:
-        """Everything that the updates after ``update`` depend on."""
+        """The whole state on which the updates after ``update`` depend."""
         return TrainingState(
             update=update,
             model={name: p.detach().contiguous() for name, p in self.policy.named_parameters()},
@@ -128,7 +128,7 @@ class SftTrainer:
         )
 
     def restore(self, state: TrainingState) -> None:
-        """Continue after ``state.update``, as if this process had made all updates itself."""
+        """Continue after ``state.update``, with the same results as an uninterrupted run."""
         with torch.no_grad():
             for name, parameter in self.policy.named_parameters():
                 parameter.copy_(state.model[name])
@@ -138,7 +138,7 @@ class SftTrainer:
         self._broken_in_a_row = state.progress["broken"]
 
     def save(self, directory: Path) -> None:
-        """Write the policy's model directory, with the configuration it was loaded with."""
+        """Write the policy's model directory, with the configuration of the loaded model."""
         save_model(self.policy, self._tokenizer, directory)
 
 

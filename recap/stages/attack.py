@@ -1,6 +1,6 @@
 """Stage ``attack``: a trained policy under every benchmark -> completions.
 
-Blocks of conversations that a killed run had finished are in ``.recap/attack`` and are not made
+After a kill, the finished blocks of conversations are in ``.recap/attack`` and are not sampled
 again.
 """
 
@@ -34,9 +34,9 @@ def main(
     policy: Annotated[Path, typer.Option(help="Directory of the trained policy.")],
     guardian: Annotated[Path, typer.Option(help="Directory of the guardian, the selector.")],
     prompts: Annotated[Path, typer.Option(help="Prompt records of the eval split.")],
-    train: Annotated[Path, typer.Option(help="Those of the train split, to keep them apart.")],
+    train: Annotated[Path, typer.Option(help="Prompts of the train split, for a check.")],
     prefills: Annotated[Path, typer.Option(help="Folder of the sources' prefills.")],
-    pools: Annotated[Path, typer.Option(help="Folder of their further thoughts.")],
+    pools: Annotated[Path, typer.Option(help="Folder of the sources' further thoughts.")],
     out: Annotated[Path, typer.Option(help="Completions, one a line.")],
 ) -> None:
     """Attack a policy with every benchmark of ``attack.benchmarks``."""
@@ -49,12 +49,14 @@ def main(
         print(f"{each.benchmark.name}: {len(each.cases)} prompts{note}", file=sys.stderr)
     selects = any(attack_of(each).selects for each in chosen)
     selector = open_selector(params.attack, guardian) if selects else None
-    renderer, sampler = Renderer.from_dir(policy), open_sampler(params.sampling, policy)
+    renderer = Renderer.from_dir(policy, params.models.reasoning)
+    sampler = open_sampler(params.sampling, policy)
     cases = [case for each in selections for case in each.cases]
     run = {
         "seed": str(params.seed),
         "sampling": params.sampling.model_dump_json(),
         "attack": params.attack.model_dump_json(),
+        "reasoning": params.models.reasoning.model_dump_json(),
         "cases": rows_hash(row for case in cases for row in (case.record, *case.prefills)),
         "policy": directory_hash(policy),
         "guardian": directory_hash(guardian) if selector else "",
@@ -73,7 +75,7 @@ def main(
             journal=journal,
         )
         if selector is not None and selector.unweighed:
-            said = f"{selector.unweighed} responses got no number from the selector: worth least"
+            said = f"{selector.unweighed} responses got no score from the selector: ranked last"
             print(said, file=sys.stderr)
         write_rows(out, completions)
 

@@ -1,7 +1,7 @@
 """Stage ``dynamics``: a cell's policy at update 0, at each snapshot and at the end -> rates.
 
-Decoded as ``attack`` decodes and judged as ``judge`` judges, on a part of the evaluation prompts:
-the same for all updates and variants, and so are the random numbers.
+Uses the decoding of ``attack`` and the judge of ``judge``, on a part of the evaluation prompts.
+Prompts and random numbers are the same for all updates and variants.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def main(
     base: Annotated[Path, typer.Option(help="Directory of the policy before update 1.")],
     kept: Annotated[Path, typer.Option("--snapshots", help="Folder of the cell's snapshots.")],
     policy: Annotated[Path, typer.Option(help="Directory of the trained policy.")],
-    metrics: Annotated[Path, typer.Option(help="A line for each update that was made.")],
+    metrics: Annotated[Path, typer.Option(help="Training metrics, a line for each update.")],
     prompts: Annotated[Path, typer.Option(help="Prompt records of the eval split.")],
-    train: Annotated[Path, typer.Option(help="Those of the train split, to keep them apart.")],
+    train: Annotated[Path, typer.Option(help="Prompts of the train split, for a check.")],
     prefills: Annotated[Path, typer.Option(help="Folder of the sources' prefills.")],
-    pools: Annotated[Path, typer.Option(help="Folder of their further thoughts.")],
+    pools: Annotated[Path, typer.Option(help="Folder of the sources' further thoughts.")],
     guardian: Annotated[Path, typer.Option(help="Directory of the guardian: selector, or judge.")],
     out: Annotated[Path, typer.Option(help="Rates by update, one JSON document.")],
 ) -> None:
-    """Measure a cell at every update of which there is a policy."""
+    """Measure a cell at every update with a saved policy."""
     params = read_params()
     chosen = benchmarks(params.dynamics)
     files = Files(prompts, train, prefills, pools)
@@ -60,14 +60,14 @@ def main(
         guardian=guardian,
         settings=params.judge,
     )
-    # of a run that ended early the last update is not that of the parameters
+    # if a run ended early, its last update is not `train.updates`
     policies = {0: base, **snapshots(kept), count_lines(metrics): policy}
     found = []
     for update, directory in policies.items():
         print(f"update {update}: {directory}", file=sys.stderr)
         completions = run_attacks(
             selections,
-            Renderer.from_dir(directory),
+            Renderer.from_dir(directory, params.models.reasoning),
             open_sampler(params.sampling, directory),
             params.attack,
             seed=params.seed,

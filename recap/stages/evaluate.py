@@ -29,7 +29,7 @@ def main(
     seed: Annotated[int, typer.Option(help="The cell's replicate seed.")],
     rates: Annotated[Path, typer.Option(help="The cell's rates, one JSON document.")],
     outcomes_out: Annotated[Path, typer.Option("--outcomes", help="Outcomes, one a line.")],
-    agreement: Annotated[Path, typer.Option(help="How far the two judges agree.")],
+    agreement: Annotated[Path, typer.Option(help="Agreement of the two judges.")],
 ) -> None:
     """Measure every benchmark of a cell."""
     params = read_params()
@@ -58,7 +58,7 @@ def main(
 def _refuse_constant(
     rows: Sequence[Completion], labels: Sequence[Verdict], pairs: Sequence[Pair]
 ) -> None:
-    """A first judge that cannot tell answers apart ends the stage; of a second one it warns."""
+    """Raise JudgeError if the first judge cannot tell answers apart; warn if the second cannot."""
     ours, theirs = constant_judges(pairs)
     first = same_score(list(zip(rows, labels, strict=True))) or next(map(str, ours), None)
     if first:

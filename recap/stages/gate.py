@@ -1,4 +1,4 @@
-"""Stage ``gate``: the outcomes of the candidate and of whom it is compared with -> the decision."""
+"""Stage ``gate``: the outcomes of the candidate and of the other variants -> the decision."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main(
     )
     for check in decision.checks:
         said = "yes" if check.passed else "NO "
-        lacking = f"; not enough evidence: it takes {check.lacking}" if check.lacking else ""
+        lacking = f"; not enough evidence: needs {check.lacking}" if check.lacking else ""
         print(f"{said}  {check.name}: {check.measured}{lacking}", file=sys.stderr)
     write_json(out, decision)
 

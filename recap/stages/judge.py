@@ -1,6 +1,6 @@
-"""Stage ``judge``: completions -> verdicts. Apart from ``attack``: a new judge samples nothing.
+"""Stage ``judge``: completions -> verdicts. A new judge needs no new completions.
 
-The second judge's verdicts stand beside the first's, on the domains that it knows.
+The second judge adds verdicts on the domains that it knows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from recap.judges.registry import open_judge
 from recap.params.whole import read_params
 from recap.rows import read_rows, write_rows
 from recap.runtime.stage import run_stage
-from recap.scoring.thought import CLOSE
 from recap.types.attacks import Completion
 from recap.types.verdicts import Verdict
 
@@ -26,17 +25,18 @@ def main(
     guardian: Annotated[Path, typer.Option(help="Directory of the guardian (judge: guardian).")],
     out: Annotated[Path, typer.Option(help="Verdicts, one a line, in the order of completions.")],
     second_out: Annotated[
-        Path, typer.Option("--second", help="Those of the second judge; empty without one.")
+        Path, typer.Option("--second", help="Verdicts of the second judge; empty without one.")
     ],
 ) -> None:
     """Label every completion with the judge of ``judge.judge``, then with ``judge.second``."""
     params = read_params()
     rows = read_rows(completions, Completion)
-    closing = sum(CLOSE in (row.response or "") for row in rows)
+    close = params.models.reasoning.close
+    closing = sum(close in (row.response or "") for row in rows)
     if closing:
         print(
-            f"{closing} of {len(rows)} answers close a second thought: all of the answer is "
-            "judged, what stands before </think> as well, since its reader sees it.",
+            f"{closing} of {len(rows)} answers contain a second {close}: the whole answer is "
+            "judged, including the text before this tag, because a reader sees it.",
             file=sys.stderr,
         )
     found: dict[Path, list[Verdict]] = {out: [], second_out: []}

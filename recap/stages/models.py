@@ -1,4 +1,4 @@
-"""Stage ``models``: policy or guardian, trained from scratch in the microworld or taken as is."""
+"""Stage ``models``: policy or guardian, trained from scratch in the microworld or imported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main(model: ModelName, out: Annotated[Path, typer.Option()]) -> None:
     if origin:
         from recap.models.hub import obtain
 
-        obtain(origin, out, reasons=model == "policy")
+        obtain(origin, out, params.models.reasoning if model == "policy" else None)
         return
 
     from recap.microworld import upbringing

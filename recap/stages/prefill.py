@@ -1,4 +1,4 @@
-"""Stage ``prefill``: whole thoughts of one source, verified: for its prompts, and its pool."""
+"""Stage ``prefill``: verified whole thoughts of one source, for its prompts and for its pool."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main(
     records = {split: read_rows(path, PromptRecord) for split, path in files.items()}
     with_it = (
         open_sampler(params.sampling, model),
-        Renderer.from_dir(model),
+        Renderer.from_dir(model, params.models.reasoning),
         load_guardian(guardian),
         params.prefill,
         params.seed,

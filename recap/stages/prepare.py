@@ -17,14 +17,16 @@ from recap.runtime.stage import run_stage
 
 
 def main(
-    train: Annotated[Path, typer.Option(help="Where the training prompts go.")],
-    evaluation: Annotated[Path, typer.Option("--eval", help="Where the evaluation prompts go.")],
-    quarantine: Annotated[Path, typer.Option(help="Where refused rows are listed.")],
+    train: Annotated[Path, typer.Option(help="Output file of the training prompts.")],
+    evaluation: Annotated[Path, typer.Option("--eval", help="Output file of the eval prompts.")],
+    quarantine: Annotated[Path, typer.Option(help="Output file of the quarantine list.")],
 ) -> None:
     """Make the training and evaluation prompts from the sources in params.yaml."""
     params = read_params()
     section = params.prepare
-    sources = load_sources(section, params.world, params.seed)
+    reasoning = params.models.reasoning
+    tags = (reasoning.open, reasoning.close)
+    sources = load_sources(section, params.world, params.seed, tags)
     selection = select(sources)
     print(selection.summary(), file=sys.stderr)
     write_rows(quarantine, selection.set_aside)
@@ -33,12 +35,12 @@ def main(
     chosen = choose_training(selection.train, section.mixture, section.train_prompts, params.seed)
     if len(chosen) < section.train_prompts:
         print(
-            f"training: {len(chosen)} of {section.train_prompts} prompts, all that the sources "
-            "give in the mixture's proportions",
+            f"training: {len(chosen)} of {section.train_prompts} prompts; the sources have no more "
+            "in the mixture's proportions",
             file=sys.stderr,
         )
     kept = choose_eval(selection.eval, section.eval_prompts, params.seed)
-    write_rows(train, chosen)  # both or neither: what may refuse has been asked
+    write_rows(train, chosen)  # both or neither: all checks are done
     write_rows(evaluation, kept)
 
 

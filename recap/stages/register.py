@@ -1,7 +1,7 @@
 """Stage ``register``: the gate's candidate -> its manifest and its evidence.
 
 The evidence is the outcomes on the gate's prompts, for a comparison with other versions. Leaves out
-the registry: ``recap publish`` registers what the manifest names (recap/tracking/registry.py).
+the registry: ``recap publish`` registers the version of the manifest (recap/tracking/registry.py).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from recap.types.verdicts import Outcome, Verdict
 
 
 def main(
-    policy: Annotated[Path, typer.Option(help="folder of the trained policies")],
+    policy: Annotated[Path, typer.Option(help="Folder of the trained policies.")],
     decision: Annotated[Path, typer.Option(help="the gate's decision")],
     rates: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.json")],
     outcomes: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
     verdicts: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
-    attacked_with: Annotated[list[Path], typer.Option(help="a file of prompts or prefills")],
-    out: Annotated[Path, typer.Option(help="where the manifest goes")],
-    evidence: Annotated[Path, typer.Option(help="where the outcomes go that a version carries")],
+    attacked_with: Annotated[list[Path], typer.Option(help="A file of prompts or prefills.")],
+    out: Annotated[Path, typer.Option(help="Output file of the manifest.")],
+    evidence: Annotated[Path, typer.Option(help="Output file of the version's outcomes.")],
 ) -> None:
-    """Write the candidate's manifest and its evidence, whatever the gate says."""
+    """Write the candidate's manifest and its evidence, whether or not the gate passed."""
     params = read_params()
     candidate = f"{params.gate.candidate}-{params.gate.seed}"
     result = rates / f"{candidate}.json"

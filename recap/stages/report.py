@@ -1,6 +1,7 @@
-"""report: every cell's results -> one self-contained HTML page, Markdown, tables, DVC's metrics.
+"""Stage ``report``: all cells' results -> one HTML page, Markdown, tables, metrics for DVC.
 
-Iterates the matrix of the parameters, never a folder, so a removed variant's files do not count.
+Iterates over the matrix in the parameters, never over a folder, so a removed variant does not
+count.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ def main(
     metrics: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
     dynamics: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.json")],
     decision: Annotated[Path, typer.Option(help="the gate's decision")],
-    page: Annotated[Path, typer.Option(help="where the page goes")],
-    tables_path: Annotated[Path, typer.Option("--tables", help="where the table goes")],
-    markdown_path: Annotated[Path, typer.Option("--markdown", help="where the Markdown goes")],
-    percent: Annotated[Path, typer.Option(help="folder for what `dvc metrics show` prints")],
-    plots: Annotated[Path, typer.Option(help="folder for what `dvc plots show` draws")],
-    curve: Annotated[Path | None, typer.Option(help="measured curve of worlds")] = None,
+    page: Annotated[Path, typer.Option(help="Output file of the page.")],
+    tables_path: Annotated[Path, typer.Option("--tables", help="Output file of the table.")],
+    markdown_path: Annotated[Path, typer.Option("--markdown", help="Output file of the Markdown.")],
+    percent: Annotated[Path, typer.Option(help="Output folder for `dvc metrics show`.")],
+    plots: Annotated[Path, typer.Option(help="Output folder for `dvc plots show`.")],
+    curve: Annotated[Path | None, typer.Option(help="Measured curve of worlds.")] = None,
 ) -> None:
-    """Write the page, its Markdown, the table of all rates, and what DVC shows of them."""
+    """Write the page, its Markdown, the table of all rates, and DVC's files."""
     params = read_params()
     matrix, seeds = params.matrix, params.matrix.seeds
     names = [(variant, seed) for variant in matrix.variants for seed in seeds]
@@ -153,7 +154,7 @@ def _plain(section: BaseModel) -> dict[str, Any]:
 
 
 def _md5(path: Path) -> str:
-    """The digest that dvc.lock records for a file, read in pieces."""
+    """The digest that dvc.lock records for a file; reads the file in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

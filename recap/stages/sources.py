@@ -1,4 +1,4 @@
-"""Stage ``sources``: a prefill source, fine-tuned to think in one manner, or taken as is."""
+"""Stage ``sources``: a prefill source, fine-tuned to one manner of thinking, or imported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main(
     if origin:
         from recap.models.hub import obtain
 
-        obtain(origin, out, reasons=True)
+        obtain(origin, out, params.models.reasoning)
         return
 
     from recap.microworld import upbringing
@@ -33,7 +33,7 @@ def main(
     from recap.render import Renderer
 
     world = World(params.world, params.seed)
-    renderer = Renderer.from_dir(policy)
+    renderer = Renderer.from_dir(policy, params.models.reasoning)
     network = load_model(policy)
     fit(network, upbringing.source_examples(world, renderer, source), params.sources)
     save_model(network, renderer.tokenizer, out)

@@ -1,8 +1,8 @@
 """Stage ``train``: one cell (variant and replicate) -> trained policy, metrics, snapshots.
 
-By RL or, with ``method: sft``, by supervision on verified traces. The base policy is the variant of
-zero updates: the same files, no metrics, no snapshots. Whatever a killed run had finished is in
-``.recap/train`` and is continued from there.
+Trains by RL or, with ``method: sft``, on verified traces. The base policy is the variant of zero
+updates: the same files, without metrics and snapshots. After a kill, training continues from the
+state in ``.recap/train``.
 """
 
 from __future__ import annotations
@@ -55,13 +55,14 @@ def main(
     cell = CellInputs(
         name=f"{variant}-{seed}",
         train=train,
-        # Not the variant's: in one world DAPO and RECAP meet the same prompts in the same order.
+        # Without the variant's name: DAPO and RECAP get the same prompts in the same order.
         seed=derive_seed(params.seed, "train", seed),
         policy=policy,
         guardian=guardian,
         records=records,
         prefills=given,
         prefilling=params.prefill,
+        reasoning=params.models.reasoning,
     )
     train_cell(
         cell,

@@ -1,6 +1,6 @@
 """Stage ``validate``: Great Expectations on one table -> JSON result and Data Docs.
 
-A violated expectation fails the stage; result and pages are written first, to be looked at.
+A violated expectation fails the stage, after result and pages are written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(
     prompts: Annotated[Path, typer.Option(help="Folder of train.jsonl and eval.jsonl.")],
     prefills: Annotated[Path, typer.Option(help="Folder of one file per prefill source.")],
     verdicts: Annotated[Path, typer.Option(help="Folder of one file per trained cell.")],
-    out: Annotated[Path, typer.Option(help="Where the JSON result goes.")],
+    out: Annotated[Path, typer.Option(help="Output file of the JSON result.")],
     docs: Annotated[Path, typer.Option(help="Folder of the Data Docs, replaced as a whole.")],
 ) -> None:
     """Check one table and fail when an expectation is violated."""
@@ -49,10 +49,10 @@ def main(
         tables = verdict_tables(judged, evaluation)
     else:
         raise ParameterError(
-            f"Expected a table among {choices(TABLES)}, got '{table}'. Mend matrix.tables."
+            f"Expected a table among {choices(TABLES)}, got '{table}'. Correct matrix.tables."
         )
 
-    from recap.data.expectations import validate  # seconds of import: only once there are rows
+    from recap.data.expectations import validate  # takes seconds, so only once there are rows
 
     result = validate(table, tables, params.validation, docs)
     write_json(out, result)
@@ -60,7 +60,7 @@ def main(
         failures = "\n  ".join(result.failures())
         raise ExpectationError(
             f"Expected a sound table '{table}', got violated expectations:\n  {failures}\n"
-            f"All results: {out}; as pages: {docs / 'index.html'}. Mend the stage that makes these "
+            f"All results: {out}; as pages: {docs / 'index.html'}. Fix the stage that makes these "
             "rows, or the bounds in params.yaml if they are wrong."
         )
 

@@ -1,8 +1,8 @@
-"""Ablation sweeps: which cells there are, what was measured of them, what it says.
+"""Ablation sweeps: their cells, the measurements, and the results page.
 
-    params.yaml -> section.py -> design.py (cells) -> project.py (a DVC project of their own)
-    -> fingerprint.py (what a cell depends on) -> ledger.py (what was measured)
-    -> results.py (what counts of it) -> tables.py, claims.py, pictures.py -> page.py
+    params.yaml -> section.py -> design.py (cells) -> project.py (a separate DVC project)
+    -> fingerprint.py (a cell's dependencies) -> ledger.py (measurements)
+    -> results.py (the current ones) -> tables.py, claims.py, pictures.py -> page.py
 
-Leaves out running them: flows/sweep.py.
+Leaves out running a sweep (flows/sweep.py).
 """

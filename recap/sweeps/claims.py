@@ -1,7 +1,8 @@
-"""The paper's claims as Markdown: what each asks, written down before, and what was found here.
+"""The paper's claims as Markdown: the conditions, fixed before the sweep, and the findings.
 
-A claim that does not hold stays in, with its likely cause from a file written by hand; one without
-a cause says so. Leaves out the tests themselves (recap/analysis/claims.py, parts.py, verdicts.py).
+A claim that does not hold stays on the page, with its likely cause from a file written by hand, or
+a note that no cause is known. Leaves out the tests (recap/analysis/claims.py, parts.py,
+verdicts.py).
 """
 
 from __future__ import annotations
@@ -27,14 +28,13 @@ SAID = {
     "clean jailbreaks by update": "DAPO's interval above RECAP's in every training at some update, "
     "RECAP's above DAPO's at later ones alone"
 }
-"""What is asked of a part that is not one difference."""
+"""The conditions of parts that are not a single difference."""
 
 
 def read_causes(path: Path, claims: Collection[int]) -> Causes:
-    """Why a claim fails here, by its number, and why trainings differ, under ``trainings``.
+    """The causes why claims fail, by number, and why trainings differ, under ``trainings``.
 
-    Empty where nobody has written any. Raises DataError for a claim that there is not, or a cause
-    that is no text.
+    Empty without the file. Raises DataError for an unknown claim, or a cause that is not text.
     """
     if not path.is_file():
         return {}
@@ -46,7 +46,7 @@ def read_causes(path: Path, claims: Collection[int]) -> Causes:
         where = error.errors()[0]["loc"]
         raise DataError(
             f"{path}: expected a claim's number (or `{TRAININGS}`) and a text for each entry, e.g. "
-            f"`3: why`, got another thing at {where[0] if where else 'the top'}."
+            f"`3: why`, got something else at {where[0] if where else 'the top'}."
         ) from None
     for number in found:
         if number != TRAININGS and number not in claims:
@@ -61,19 +61,18 @@ def claims_page(claims: Sequence[Claim]) -> str:
     """``claims.md``: statistic and margin of each claim, from claims with nothing measured."""
     margin, tokens = f"{100 * MARGIN:g}", f"{100 * TOKEN_MARGIN:g}"
     parts = [
-        "# What is asked of each of the paper's claims",
-        "Statistics and margins stand in the code that tests the claims "
-        "(`recap/analysis/claims.py`, `parts.py`, `verdicts.py`) and were fixed before the sweep "
-        "was run; `recap sweep report` writes them down here, from the code and "
-        "`params.yaml` alone, and a test compares the two. No number of a run goes "
-        "into this page: the verdicts stand in "
+        "# The conditions for each of the paper's claims",
+        "The code that tests the claims has the statistics and margins "
+        "(`recap/analysis/claims.py`, `parts.py`, `verdicts.py`). They were fixed before the sweep "
+        "ran. `recap sweep report` writes this page from the code and `params.yaml` only, "
+        "and a test compares the two. The page has no numbers of a run. The verdicts are in "
         "[microworld.md](microworld.md).",
-        "## How a verdict comes about",
+        "## Verdicts",
         "Each part of a claim is one statistic, in points (percent of prompts), with a paired 95 % "
-        "interval of its own in every training seed: both policies answer the same prompts, and "
-        "whole request objects are resampled; where that is wider, Bonett and Price's interval of "
-        "independent pairs. Where a part names no other policies it is RECAP "
-        "less DAPO. No correction is made for the number of intervals.",
+        "interval for every training seed. Both policies answer the same prompts, and the "
+        "interval is the wider of two: a bootstrap that resamples whole request objects, and "
+        "Bonett and Price's interval for independent pairs. A part that names no policies "
+        "measures RECAP minus DAPO. There is no correction for the number of intervals.",
         table(
             ["Asked", "Holds", "Does not hold"],
             [
@@ -88,12 +87,12 @@ def claims_page(claims: Sequence[Claim]) -> str:
                  f"the interval lies beyond ±{tokens} %"],
             ],
         ),
-        "Anything else is *cannot tell*. A part holds, or does not, if **every training seed** "
-        "says so; seeds that differ cannot tell. What fewer than three trainings show is *seen in "
-        "one training* (or two), never *holds*. A claim holds if all of its parts do; one part "
-        "that does not hold refutes it. What was not measured never holds.",
-        "Room: a gain over a policy that is right in 99.4 % cannot exceed 0.6 points. Levels do "
-        "not compare with the paper's, directions do.",
+        "In all other cases the verdict is *cannot tell*. A part holds, or does not hold, only if "
+        "**every training seed** agrees. With fewer than three trainings a part is *seen in one "
+        "training* (or two) and never *holds*. A claim holds if all of its parts hold. One part "
+        "that does not hold refutes the claim. A part that was not measured never holds.",
+        "Room for a gain: over a policy that is right in 99.4 %, a gain cannot exceed 0.6 points. "
+        "Compare directions with the paper, not levels.",
     ]  # fmt: skip
     for claim in claims:
         parts += [
@@ -101,17 +100,20 @@ def claims_page(claims: Sequence[Claim]) -> str:
             table(
                 ["Statistic", "Asked", "The paper's own (points)"],
                 [
-                    [part.what, SAID.get(part.what) or part_words(part).asked,
-                     part_words(part).paper or DASH]
+                    [
+                        part.what,
+                        SAID.get(part.what) or part_words(part).asked,
+                        part_words(part).paper or DASH,
+                    ]
                     for part in claim.parts
                 ],
             ),
-        ]  # fmt: skip
+        ]
     return "\n\n".join(parts) + "\n"
 
 
 def verdicts(claims: Sequence[Claim]) -> list[str]:
-    """How many hold, and a line for each."""
+    """The numbers of verdicts, and a table row for each claim."""
     return [
         f"{_counted(claims)} (by paired 95 % intervals in every training seed; what is asked of "
         "each was [written down before](claims.md)):",
@@ -123,7 +125,7 @@ def verdicts(claims: Sequence[Claim]) -> list[str]:
 
 
 def findings(claims: Sequence[Claim], seeds: Sequence[int], causes: Causes) -> list[str]:
-    """Every claim with the numbers that decide, and why it fails."""
+    """Every claim with its numbers, and the cause if it fails."""
     parts = []
     for claim in claims:
         parts += [

@@ -1,7 +1,7 @@
-"""What the sweep's cells cost, as Markdown: minutes and processor time of those that were timed.
+"""The costs of the sweep's cells as Markdown: minutes and processor time of the timed cells.
 
-A cell that was restored from a cache, or computed before costs were kept, has no cost and is
-counted as unknown, never as 0. Leaves out the stages that cells share.
+The cost of a cell is unknown, never 0, if the cell was restored from a cache or computed before
+costs were recorded. Leaves out the stages that cells share.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from recap.sweeps.plan import expected_seconds
 
 
 def costs(measured: Sequence[Measured]) -> list[str]:
-    """How many cells were timed and what they took, then a row for each variant."""
+    """The number of timed cells and their total, then a row for each variant."""
     timed = [cell for cell in measured if cell.cost.cpu_seconds is not None]
     unknown = len(measured) - len(timed)
     said = (
         f"{unknown} of {len(measured)} cells have no known cost: they were restored from a cache, "
-        "or computed before costs were kept."
+        "or computed before costs were recorded."
     )
     if not timed:
         return [said]

@@ -1,6 +1,7 @@
-"""Pictures of what happens on the way: reward by update, safety by update and by round of resets.
+"""Figures of curves: reward by update, safety by update and by round of resets.
 
-Each training is thin, the mean over trainings thick. Leaves out final rates (dials.py).
+Each training is a thin line, the mean over trainings a thick one. Leaves out final rates
+(dials.py).
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from recap.sweeps.tables import AXES
 
 Curve = Mapping[float, float]
 ORDER = ("baseline", "extra0", "extra1", "extra2", "extra3", "extra4", "extra5")
-"""Colours of an axis's values, used again after the last; the centre has the candidate's."""
+"""Colours of an axis's values, used cyclically; the centre has the candidate's colour."""
 KEPT = (("reward", "All rollouts"), ("reward_prefilled", "Prefilled ones"))
 UNIT = (-0.05, 1.05)
-"""Rewards outside are in another unit: not drawn beside the others, but named."""
+"""Rewards outside this range have another unit; the caption names them instead of a curve."""
 ROW = 2.1
-"""Inches of a row of curves."""
+"""Height of a row of curves in inches."""
 WINDOW = 7
-"""Updates of the running mean."""
+"""Window of the running mean in updates."""
 
 
 def training(results: Results) -> Drawn | None:
@@ -140,7 +141,7 @@ def _by_update(cell: Measured, key: Key) -> Curve:
         float(snapshot.update): 100 * result.rate.value
         for snapshot in (cell.dynamics.snapshots if cell.dynamics else ())
         for result in snapshot.results
-        if (result.benchmark, result.round) == key and result.rate.value is not None
+        if (result.benchmark, result.place) == key and result.rate.value is not None
     }
 
 
@@ -155,10 +156,18 @@ def _by_round(cell: Measured) -> Curve:
 def _lines(
     panel: Axes, curves: Sequence[Curve], colour: str, label: str = "", *, dots: bool = False
 ) -> None:
-    """Each training thin; their mean thick, with a gap where one has no value."""
+    """Thin lines for trainings; a thick line for their mean, with a gap if one has no value."""
     for own in curves:
-        panel.plot(list(own), list(own.values()), color=colour, alpha=0.45, linewidth=0.9,
-                   marker="o" if dots else "", markersize=4, markeredgewidth=0)  # fmt: skip
+        panel.plot(
+            list(own),
+            list(own.values()),
+            color=colour,
+            alpha=0.45,
+            linewidth=0.9,
+            marker="o" if dots else "",
+            markersize=4,
+            markeredgewidth=0,
+        )
     places = sorted({x for own in curves for x in own})
     means = [
         fmean(own[x] for own in curves) if all(x in own for own in curves) else float("nan")

@@ -1,8 +1,8 @@
 """The cells of a sweep: variants made from axes and values, times training seeds.
 
-A cell is what it trains with: two ways to one setting are one cell, and one that never prefills has
-no length nor source. Where ``variants`` has an equal one, the cell bears its name; else the axis's
-and the value's. Leaves out what a cell depends on (fingerprint.py) and whether it ran.
+Identical settings share one cell. For a cell that never prefills, length and source do not count. A
+cell has the name of the equal variant in ``variants``, or else a name made from axis and value.
+Leaves out a cell's dependencies (fingerprint.py) and its state.
 """
 
 from __future__ import annotations
@@ -22,10 +22,15 @@ from recap.params.whole import Params
 from recap.sweeps.section import Sweep, sweep_section, value_text
 
 PREFILLING = (
-    "alpha_mode", "prefill_source", "prefill_length", "prefill_unit", "self_prefill_updates",
-    "self_prefill_prompts", "turn_reward",
-)  # fmt: skip
-"""Settings without meaning where no prompt is ever prefilled."""
+    "alpha_mode",
+    "prefill_source",
+    "prefill_length",
+    "prefill_unit",
+    "self_prefill_updates",
+    "self_prefill_prompts",
+    "turn_reward",
+)
+"""Settings without an effect if no prompt is prefilled."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,7 +42,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """As its files and stages are called."""
+        """The name of its files and stages."""
         return f"{self.variant}-{self.seed}"
 
 
@@ -51,10 +56,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """``variants``: definitions by name, as `variants` in params.yaml has them, the centre first.
+    """``variants``: definitions by name, as in `variants` of params.yaml, the centre first.
 
-    ``axes``: for each axis the variant of each value; of the values trained without prefills too,
-    the twin at alpha 0 is in ``clean``. ``named``: variants that stand on no axis.
+    ``axes``: for each axis the variant of each value. ``clean``: the twins at alpha 0, for values
+    that are also trained without prefills. ``named``: variants that are on no axis.
     """
 
     around: str
@@ -67,9 +72,9 @@ class Design:
     left_out: tuple[LeftOut, ...]
 
     def cells(self, axes: Iterable[str] = (), seeds: Iterable[int] = ()) -> list[Cell]:
-        """All cells, or those of some axes and seeds; a whole seed before the next one.
+        """All cells, or those of some axes and seeds, seed by seed.
 
-        Raises ParameterError for an axis or a seed that the sweep does not have.
+        Raises ParameterError for an unknown axis or seed.
         """
         chosen, wanted = list(axes), list(seeds) or list(self.seeds)
         for axis in chosen:
@@ -95,8 +100,8 @@ class Design:
 def sweep_design(params: Params) -> Design:
     """The sweep that params.yaml asks for.
 
-    Raises ParameterError for a name that is none, and where a single value cannot be trained; of a
-    grid, combinations that cannot are left out by name.
+    Raises ParameterError for an unknown name, and for a single value that cannot be trained. In a
+    grid, combinations that cannot be trained are left out and listed.
     """
     return _Builder(params, sweep_section(params)).build()
 
@@ -160,7 +165,7 @@ class _Builder:
         return axes, clean
 
     def _grid(self) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
-        """All combinations; an axis's values are those with everything else as in the centre."""
+        """All combinations; an axis has the variants that differ from the centre only in it."""
         axes: dict[str, dict[str, str]] = {axis: {} for axis in self._sweep.axes}
         centre = {
             axis: value_text(_plain(getattr(self._reference, axis))) for axis in self._sweep.axes
@@ -174,7 +179,7 @@ class _Builder:
             (combination, [(a, v) for a, v in combination if value_text(v) != centre[a]])
             for combination in every
         ]
-        # The fewest moves first: of equal cells the shortest name stands.
+        # Fewest changes first, so that equal cells get the shortest name.
         for combination, moved in sorted(moves, key=lambda pair: len(pair[1])):
             settings: dict[str, Any] = {}
             for axis, value in combination:
@@ -189,7 +194,7 @@ class _Builder:
         return axes, {}
 
     def _setting(self, axis: str, value: Any) -> dict[str, Any]:
-        """The value with what it brings; its own, where it is the centre's, bring nothing."""
+        """The value with the settings in `brings`; the centre's own value brings none."""
         return {axis: value, **self._sweep.brings.get(axis, {}).get(value_text(value), {})}
 
     def _must(self, settings: Mapping[str, Any], name: str) -> str:
@@ -199,7 +204,7 @@ class _Builder:
         return made
 
     def _add(self, settings: Mapping[str, Any], name: str) -> str | None:
-        """Note a variant under the name it has or gets; ``None`` for one that is left out."""
+        """Add a variant under its existing or new name; ``None`` if it is left out."""
         definition = {**self._base, **settings}
         key = self._key(definition)
         if isinstance(key, LeftOut):
@@ -218,13 +223,13 @@ class _Builder:
         return found
 
     def _key(self, definition: Mapping[str, Any]) -> str | LeftOut:
-        """What a definition comes to, as text."""
+        """A definition's resolved settings as text."""
         cell = {"cell": self._meaning(definition)}
         try:
             train = self._params.model_copy(update={"variants": cell}).for_variant("cell")
         except ValidationError as error:
             key, said = faults(error, Train)[0]
-            if key:  # no combination makes it a value that the setting can have
+            if key:  # the value is invalid in every combination
                 raise ParameterError(
                     f"sweep.axes: {key}: {said}. Correct sweep.axes or sweep.brings."
                 ) from None
@@ -232,7 +237,7 @@ class _Builder:
         return train.model_dump_json()
 
     def _meaning(self, definition: Mapping[str, Any]) -> dict[str, Any]:
-        """The definition; where no prompt is ever prefilled, what says how is as in the centre."""
+        """The definition; without prefills, the prefill settings are those of the centre."""
         values = {**self._default, **definition}
         alpha = values["alpha"]
         shares = alpha.values() if isinstance(alpha, dict) else [alpha]
@@ -243,7 +248,7 @@ class _Builder:
         return {**definition, **same, "alpha": 0.0, "curriculum": "none"}
 
     def _shortest(self, definition: Mapping[str, Any]) -> dict[str, Any]:
-        """What differs from `train`, and what the centre says: equal cells have one definition."""
+        """The changes to `train`, and the centre's settings, so that equal cells are equal here."""
         return {
             key: value
             for key, value in self._meaning(definition).items()
@@ -252,7 +257,7 @@ class _Builder:
 
 
 def _part(axis: str, value: Any) -> str:
-    """``alpha_0p25``: letters, digits, _ and -, as names of variants have to be."""
+    """A valid name of a variant, e.g. ``alpha_0p25``, of letters, digits, _ and -."""
     text = value_text(value).replace(".", "p")
     return f"{axis}_{re.sub(r'[^A-Za-z0-9_-]', '_', text)}"
 
@@ -265,7 +270,7 @@ def _plain(value: Any) -> Any:
 
 
 def effective(params: Params, design: Design) -> dict[str, Train]:
-    """What each variant of the design trains with."""
+    """The training settings of each variant of the design."""
     laid = params.model_copy(update={"variants": {**params.variants, **_dicts(design.variants)}})
     return {name: laid.for_variant(name) for name in design.variants}
 

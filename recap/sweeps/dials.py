@@ -1,4 +1,4 @@
-"""Pictures of final rates: safety and helpfulness over a dial, and every training by itself.
+"""Figures of final rates: safety and helpfulness over a setting, and every single training.
 
 Leaves out curves over updates and rounds (curves.py).
 """
@@ -21,21 +21,21 @@ DIALS = (
     ("prefill_length", "Length of training prefills, words", True),
     ("prefill_source", "Source of training prefills", False),
 )
-"""Axes of the paper's Table 12, and whether their values are joined by a line."""
+"""Axes of the paper's Table 12, and whether a line joins their values."""
 LINES: tuple[tuple[Key, str], ...] = (
     (("prefill", 1), "line0"),
     (("jailbreak", 1), "extra4"),
     (("harmful", 1), "line1"),
     (("benign", 1), "line2"),
 )
-"""Benchmarks that Table 12 has too."""
+"""Benchmarks that Table 12 also has."""
 SHIFT = 0.045
-"""Benchmarks stand beside one another, not on top."""
+"""Horizontal offset that keeps the benchmarks' dots apart."""
 STRIPS = ("prefill", "ipr", "benign", "benign_prefill")
 
 
 def dials(results: Results, tables: Tables) -> Drawn | None:
-    """Alpha, length and source: here on the left, the paper's Table 12 on the right."""
+    """Alpha, length and source: this sweep on the left, the paper's Table 12 on the right."""
     rows = [row for row in DIALS if row[0] in results.design.axes]
     if not rows or not results.measured:
         return None
@@ -134,8 +134,15 @@ def trainings(results: Results, tables: Tables) -> Drawn | None:
             values = [100 * value for value in found.values.values()] if found else []
             if values:
                 panel.plot([min(values), max(values)], [y, y], color=hue, linewidth=1.4, alpha=0.6)
-            panel.plot(values, [y] * len(values), "o", color=hue, alpha=0.75, markersize=7,
-                       markeredgewidth=0)  # fmt: skip
+            panel.plot(
+                values,
+                [y] * len(values),
+                "o",
+                color=hue,
+                alpha=0.75,
+                markersize=7,
+                markeredgewidth=0,
+            )
         label = benchmark_label(*key, results.axes)
         panel.set_title("\n".join(label.split(" ", 1)), fontsize=13)
         panel.set_xticks([0, 50, 100])

@@ -1,8 +1,8 @@
-"""How the sweep's pictures look: figure, colours, file. Drawn with matplotlib.
+"""The style of the sweep's figures, drawn with matplotlib: size, colours, file format.
 
-720 pixels wide: on a phone, at half of it, the letters are still nine pixels high. Colours are the
-report's, by the names that page.css has for them. Equal numbers give equal bytes. Leaves out what
-is drawn: dials.py, curves.py.
+A figure is 720 pixels wide. At half the width, on a phone, letters are still nine pixels high.
+Colours are those of the report, by their names in page.css. Equal numbers give equal bytes. Leaves
+out the content (dials.py, curves.py).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from recap.rows import atomic_path
 from recap.sweeps.results import Results
 
 WIDTH, DPI = 7.2, 100
-"""Inches, and dots to the inch."""
+"""Width in inches, and dots per inch."""
 HUES = 96
-"""Colours of a file's palette, the shades at the edges of lines and letters among them."""
+"""Number of colours in a file's palette, including shades at the edges of lines and letters."""
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 13.5, "axes.titlesize": 14, "axes.labelsize": 13,
     "xtick.labelsize": 13, "ytick.labelsize": 13, "axes.titlelocation": "left",
@@ -39,7 +39,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A figure, what it shows, and how to read it."""
+    """A figure, its title, and its caption."""
 
     figure: Figure
     title: str
@@ -55,25 +55,30 @@ def palette() -> dict[str, str]:
 
 
 def blank(height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
-    """A figure as wide as all of them; ``height`` in inches."""
+    """An empty figure of the common width; ``height`` in inches."""
     return Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout, facecolor=palette()["card"])
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save within: matplotlib reads its settings when an artist is made."""
+    """Draw and save in this context: matplotlib reads settings when it creates an artist."""
     hues = palette()
     colours: dict[Any, Any] = {
-        "text.color": hues["ink"], "axes.titlecolor": hues["ink"], "axes.facecolor": hues["card"],
-        "axes.labelcolor": hues["muted"], "xtick.color": hues["muted"],
-        "ytick.color": hues["muted"], "axes.edgecolor": hues["rule"], "grid.color": hues["rule"],
-    }  # fmt: skip
+        "text.color": hues["ink"],
+        "axes.titlecolor": hues["ink"],
+        "axes.facecolor": hues["card"],
+        "axes.labelcolor": hues["muted"],
+        "xtick.color": hues["muted"],
+        "ytick.color": hues["muted"],
+        "axes.edgecolor": hues["rule"],
+        "grid.color": hues["rule"],
+    }
     with matplotlib.rc_context({**STYLE, **colours}):
         yield
 
 
 def save(figure: Figure, path: Path) -> None:
-    """As a PNG with a palette: a third of the size, and no letter looks another."""
+    """Write a PNG with a palette, which has a third of the size and looks the same."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
@@ -82,7 +87,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def role(results: Results, variant: str) -> str:
-    """The colour of a variant by its part: centre, without prefills, untrained, or any other."""
+    """The colour of a variant by its role: centre, without prefills, untrained, or other."""
     if variant == results.design.around:
         return "candidate"
     if results.settings.train[variant].updates == 0:

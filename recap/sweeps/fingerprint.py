@@ -1,8 +1,8 @@
-"""What a cell depends on, as one digest, without data: it can be asked in any fresh clone.
+"""One digest of all dependencies of a cell, computable in a fresh clone without data.
 
 A stage's fingerprint covers its command, its parameters, its code and the fingerprints of the
-stages it needs. Stages are functions of files and parameters, so that equal fingerprints mean equal
-results, up to the machine's own arithmetic. DVC's own digests say the same of data that is there.
+stages that it needs. Stages are functions of files and parameters, so equal fingerprints mean equal
+results, up to the machine's arithmetic. DVC's digests need the data.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from recap.sweeps.design import Cell
 LAST = "evaluate"
 """The stage that ends a cell."""
 CELL_STAGES = ("train", "attack", "judge", LAST)
-"""What is run for each cell, in order."""
+"""The stages of each cell, in order."""
 DYNAMICS = "dynamics"
 CODE = "recap"
 EXPANSION = "matrix"
-"""Which cells there are changes nothing in any of them."""
+"""The list of cells does not change any cell."""
 
 _IGNORED = re.compile(r"(^|/)(__pycache__|\..*)(/|$)|\.pyc$")
 
@@ -43,12 +43,12 @@ class Fingerprints:
         self._code: dict[str, str] = {}
 
     def cell(self, cell: Cell, *, dynamics: bool = False) -> str:
-        """Of all that a cell's results depend on, its dynamics too where they are measured."""
+        """The fingerprint of a cell's results, including its dynamics if they are measured."""
         last = [LAST, DYNAMICS] if dynamics else [LAST]
         return digest([self.stage(f"{stage}@{cell.name}") for stage in last])
 
     def stage(self, address: str) -> str:
-        """Of one stage, e.g. ``train@recap-0``."""
+        """The fingerprint of one stage, e.g. ``train@recap-0``."""
         if address not in self._known:
             if address not in self._stages:
                 raise PipelineError(f"Expected a stage {address} in dvc.yaml, found none.")
@@ -77,12 +77,12 @@ class Fingerprints:
 
 
 def overlap(first: str, second: str) -> bool:
-    """Whether two paths are the same, or one lies in the other."""
+    """Whether two paths are equal, or one is inside the other."""
     return f"{first}/".startswith(f"{second}/") or f"{second}/".startswith(f"{first}/")
 
 
 def content_digest(path: Path) -> str:
-    """Of a file or of a folder's files; caches and half-written files do not count."""
+    """The digest of a file or of a folder's files, without caches and partly written files."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     if not path.is_dir():
@@ -133,7 +133,7 @@ def _fill(text: str, item: Mapping[str, str]) -> str:
 
 
 def lookup(values: Any, key: str) -> Any:
-    """A dotted key's value; a part that is missing is ``None``, as DVC has it."""
+    """A dotted key's value, or ``None`` if a part is missing, as in DVC."""
     for part in key.split("."):
         values = values.get(part) if isinstance(values, Mapping) else None
     return values

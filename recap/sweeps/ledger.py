@@ -1,8 +1,9 @@
-"""What was measured of each cell, as a small file of its own that is kept in git.
+"""The measurements of each cell, in one small file per cell that is kept in git.
 
-A cell's rates, what every prompt came to, the curve of its training and what it cost: all that
-tables, paired intervals and plots need, without models or completions. A hundred cells are about a
-megabyte. Iterate a design's cells, never the folder: a removed cell's file may still lie there.
+A file has a cell's rates, every prompt's outcome, its training curve and its cost. Tables, paired
+intervals and figures need no models or completions beside it. A hundred cells take about a
+megabyte. Iterate over a design's cells, never over the folder, which may still have the files of
+removed cells.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ CURVES = (
     "reward", "reward_harmful", "reward_benign", "reward_math", "reward_prefilled", "groups_drawn",
     "groups_kept", "completion_tokens", "tokens", "entropy", "share_prefilled",
 )  # fmt: skip
-"""Numbers of the trainer that are kept for every update, as far as it logs them."""
+"""The trainer's metrics that are kept for every update, if it logs them."""
 DIGITS = 4
 
 
 class Question(Row):
-    """What was asked: a prompt, which sample of it, and the object that it shares with others."""
+    """One question: a prompt, the sample's number, and the request object (the cluster)."""
 
     prompt_id: str
     sample: int
@@ -49,7 +50,7 @@ class Question(Row):
 class Questions(Row):
     """The questions of every benchmark at every place of its axis, in the order of the answers.
 
-    The same for all cells of a sweep; named by ``digest``.
+    They are the same for all cells of a sweep; ``digest`` is their name.
     """
 
     digest: str
@@ -57,23 +58,23 @@ class Questions(Row):
 
 
 class Answers(Row):
-    """What one benchmark at one place came to, a character for each question.
+    """The outcomes of one benchmark at one place, a character for each question.
 
-    ``success`` and ``reflected``: 1, 0, or ? where there is none. ``tokens``: generated tokens,
-    ``None`` for a context that overflowed; only where a claim compares them.
+    ``success`` and ``reflected``: 1, 0, or ? if unknown. ``tokens``: generated tokens, ``None`` for
+    a context that overflowed; only for benchmarks whose tokens a claim compares.
     """
 
     benchmark: str
-    round: int
+    place: int
     success: str
     reflected: str
     tokens: list[int | None] | None
 
 
 class Cost(Row):
-    """What computing the cell took, by stage; ``cpu_seconds`` is of all its processes together.
+    """The cost of computing the cell, by stage; ``cpu_seconds`` sums over all processes.
 
-    ``None`` where a stage was restored from a cache, so that nothing was computed.
+    ``None`` if a stage was restored from a cache.
     """
 
     seconds: dict[str, float]
@@ -81,11 +82,11 @@ class Cost(Row):
 
 
 class Origin(Row):
-    """Where a cell's outputs lie in DVC, as its lock files had it when it was recorded.
+    """The origin of a cell's outputs in DVC, from its lock files at the time of recording.
 
-    ``commit``: the clone's then, ``None`` where it was not noted. ``stages``: a digest of each of
-    the cell's own stages, command, inputs, parameters and outputs; ``lock``: of those and of all
-    stages before them. ``data``: md5 of every data file that these made, by path.
+    ``commit``: the clone's commit, ``None`` if unknown. ``stages``: a digest of command, inputs,
+    parameters and outputs of each of the cell's stages. ``lock``: a digest of those and of all
+    earlier stages. ``data``: md5 of every data file that these stages made, by path.
     """
 
     commit: str | None
@@ -95,7 +96,7 @@ class Origin(Row):
 
 
 class Measured(Row):
-    """One cell as measured. ``fingerprint``: what it depended on; ``settings``: flat, as text."""
+    """One measured cell. ``fingerprint``: of its dependencies; ``settings``: flat, as text."""
 
     variant: str
     seed: int
@@ -111,7 +112,7 @@ class Measured(Row):
 
     @property
     def cell(self) -> Cell:
-        """Which one it is."""
+        """The cell that was measured."""
         return Cell(self.variant, self.seed)
 
 
@@ -122,12 +123,12 @@ class Ledger:
     folder: Path
 
     def read(self, cell: Cell) -> Measured | None:
-        """A cell as measured, ``None`` if it is not there; raises DataError for a broken file."""
+        """A measured cell, ``None`` if it is not recorded; raises DataError for a broken file."""
         path = self._path(cell)
         return read_json(path, Measured) if path.is_file() else None
 
     def questions(self, name: str) -> Questions:
-        """What was asked; raises DataError when the file is missing or is another than its name."""
+        """The questions; raises DataError if the file is missing or does not match its name."""
         path = self.folder / f"{QUESTIONS}-{name}.json"
         if not path.is_file():
             raise DataError(
@@ -135,11 +136,11 @@ class Ledger:
             )
         found = read_json(path, Questions)
         if found.digest != name or _digest(found.asked) != name:
-            raise DataError(f"Expected {path} to hold what its name says. Restore it from git.")
+            raise DataError(f"Expected {path} to match its digest. Restore it from git.")
         return found
 
     def write(self, measured: Measured, questions: Questions) -> Path:
-        """Keep a cell; what was asked is written once."""
+        """Record a cell; the questions are written only once."""
         asked = self.folder / f"{QUESTIONS}-{questions.digest}.json"
         if not asked.is_file():
             _write(asked, questions)
@@ -167,14 +168,14 @@ def measure(
     name = cell.name
     rows = sorted(
         iter_rows(project / f"results/outcomes/{name}.jsonl", Outcome),
-        key=lambda row: (row.benchmark, row.round, row.prompt_id, row.sample),
+        key=lambda row: (row.benchmark, row.place, row.prompt_id, row.sample),
     )
-    keys = list(dict.fromkeys((row.benchmark, row.round) for row in rows))
+    keys = list(dict.fromkeys((row.benchmark, row.place) for row in rows))
     tokens = _tokens(project / f"data/completions/{name}.jsonl")
     asked: dict[str, list[Question]] = {}
     answers = []
     for key in keys:
-        own = [row for row in rows if (row.benchmark, row.round) == key]
+        own = [row for row in rows if (row.benchmark, row.place) == key]
         asked["/".join(map(str, key))] = [
             Question(prompt_id=row.prompt_id, sample=row.sample, cluster=row.cluster) for row in own
         ]
@@ -182,7 +183,7 @@ def measure(
         answers.append(
             Answers(
                 benchmark=key[0],
-                round=key[1],
+                place=key[1],
                 success="".join(_character(row.success) for row in own),
                 reflected="".join(_character(row.reflected) for row in own),
                 tokens=spent if key in TOKENS else None,
@@ -208,17 +209,17 @@ def measure(
 def outcomes(measured: Measured, questions: Questions) -> dict[Key, list[Outcome]]:
     """The cell's outcomes by benchmark and place, as the stage ``evaluate`` wrote them.
 
-    Where a thought reflects is not kept.
+    The position of a reflection is not recorded.
     """
     found: dict[Key, list[Outcome]] = {}
     for answers in measured.answers:
-        key = (answers.benchmark, answers.round)
+        key = (answers.benchmark, answers.place)
         asked = _asked(measured, questions, answers)
         found[key] = [
             Outcome(
                 prompt_id=question.prompt_id,
                 benchmark=answers.benchmark,
-                round=answers.round,
+                place=answers.place,
                 sample=question.sample,
                 cluster=question.cluster,
                 success=_flag(success),
@@ -233,9 +234,9 @@ def outcomes(measured: Measured, questions: Questions) -> dict[Key, list[Outcome
 
 
 def evidence(cells: Iterable[Measured], ledger: Ledger, *, resamples: int, seed: int) -> Evidence:
-    """Paired evidence from measured cells, as the report makes it from a finished run's files.
+    """Paired evidence from measured cells, equal to the report's evidence from a run's files.
 
-    Lengths are of each variant's first training seed.
+    Lengths are those of each variant's first training seed.
     """
     cells, asked = list(cells), dict[str, Questions]()
     for cell in cells:
@@ -251,7 +252,7 @@ def evidence(cells: Iterable[Measured], ledger: Ledger, *, resamples: int, seed:
 
 def _lengths(measured: Measured, questions: Questions) -> dict[tuple[Key, str], Lengths]:
     return {
-        ((answers.benchmark, answers.round), question.prompt_id): Lengths(
+        ((answers.benchmark, answers.place), question.prompt_id): Lengths(
             question.cluster or question.prompt_id, tokens
         )
         for answers in measured.answers
@@ -263,11 +264,11 @@ def _lengths(measured: Measured, questions: Questions) -> dict[tuple[Key, str], 
 
 
 def _asked(measured: Measured, questions: Questions, answers: Answers) -> list[Question]:
-    asked = questions.asked.get(f"{answers.benchmark}/{answers.round}", [])
+    asked = questions.asked.get(f"{answers.benchmark}/{answers.place}", [])
     if len(asked) != len(answers.success) or len(asked) != len(answers.reflected):
         raise DataError(
             f"Expected {len(asked)} answers of {measured.cell.name} to {answers.benchmark} "
-            f"{answers.round}, got {len(answers.success)}. Restore its file from git or run the "
+            f"{answers.place}, got {len(answers.success)}. Restore its file from git or run the "
             "cell again."
         )
     return asked
@@ -276,7 +277,7 @@ def _asked(measured: Measured, questions: Questions, answers: Answers) -> list[Q
 def _tokens(path: Path) -> dict[tuple[str, int, str, int], int]:
     wanted = {name for name, _ in TOKENS}
     return {
-        (row.benchmark, row.round, row.prompt_id, row.sample): row.num_cot_tokens
+        (row.benchmark, row.place, row.prompt_id, row.sample): row.num_cot_tokens
         + row.num_response_tokens
         for row in iter_rows(path, Completion)
         if row.benchmark in wanted and row.finish_reason != "overflow"
@@ -284,7 +285,7 @@ def _tokens(path: Path) -> dict[tuple[str, int, str, int], int]:
 
 
 def _curve(path: Path) -> dict[str, list[float | None]]:
-    """The kept numbers of every update; empty for a policy that was not trained."""
+    """The recorded metrics of every update; empty for an untrained policy."""
     lines = read_metrics(path)
     return {
         name: [None if line.get(name) is None else round(line[name], DIGITS) for line in lines]
@@ -311,7 +312,7 @@ def _digest(asked: Mapping[str, list[Question]]) -> str:
 
 
 def _write(path: Path, row: Row) -> None:
-    """Keys in order and a key a line at the top, so that git shows what changed."""
+    """Write keys in order, top-level keys on separate lines, so that git diffs are readable."""
     values: dict[str, Any] = row.model_dump(mode="json")
     lines = ",\n".join(
         f" {json.dumps(key)}: {json.dumps(value, separators=(',', ':'), sort_keys=True)}"

@@ -1,7 +1,8 @@
 """``recap sweep report``: docs/results/microworld.md with its pictures, and docs/results/claims.md.
 
-A function of the ledger, the parameters and the code: the same bytes for the same cells. Cells that
-are missing or stale are named and left out. Leaves out measuring: flows/sweep.py.
+The page is a function of the ledger, the parameters and the code, so the same cells give the same
+bytes. The page lists missing and stale cells and leaves them out. Leaves out measuring
+(flows/sweep.py).
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ COMMAND = "recap sweep report"
 
 
 def write_page(root: Path) -> Path:
-    """Write the page, its pictures and the claims as they are asked; returns where the page lies.
+    """Write the page, its figures and the claims' conditions; returns the path of the page.
 
-    Raises ParameterError for a sweep that does not fit, DataError for a broken ledger file or a
-    cause of a claim that there is not.
+    Raises ParameterError for an invalid sweep, and DataError for a broken ledger file or a cause
+    of an unknown claim.
     """
     results = read_results(root)
     claims = results.claims()

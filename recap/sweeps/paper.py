@@ -1,8 +1,9 @@
-"""Which of the paper's ablation numbers correspond to a value of an axis: Tables 12, 7 and 8.
+"""The paper's ablation numbers for the values of an axis: Tables 12, 7 and 8.
 
-Percentages of DSLlama-8B by the paper's benchmarks; empty where it has none. Its continuous reward,
-of a mapping that it does not publish, stands at ``prob`` (Table 2). A length corresponds by its
-share of the centre's, of which the paper has 500 words. Leaves out verdicts.
+Percentages of DSLlama-8B by the paper's benchmarks; empty without a counterpart. The paper's
+continuous reward (Table 2) counts as ``prob``, although its mapping is not published. A length
+corresponds by its ratio to the centre's length, which is 500 words in the paper. Leaves out
+verdicts.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from collections.abc import Mapping
 from recap.analysis.paper import MODELS, numbers
 
 MODEL = MODELS[0]
-"""The paper's ablations are of its smaller model."""
+"""The paper's ablations use its smaller model."""
 CENTRE_WORDS = 500
 ALPHAS = {
-    "0": "alpha=0 (DAPO)", "0.25": "alpha=0.25", "0.5": "alpha=0.50", "0.75": "alpha=0.75",
+    "0": "alpha=0 (DAPO)",
+    "0.25": "alpha=0.25",
+    "0.5": "alpha=0.50",
+    "0.75": "alpha=0.75",
     "1": "alpha=1.00",
-}  # fmt: skip
+}
 NONE: Mapping[str, float] = {}
 
 
@@ -26,7 +30,7 @@ def published(
 ) -> Mapping[str, float]:
     """The paper's numbers at ``value`` of ``axis``; ``clean``: without prefills.
 
-    ``words``: a prefill length as the paper would have it (``paper_words``).
+    ``words``: a prefill length on the paper's scale (``paper_words``).
     """
     if axis == "alpha":
         return _row12(ALPHAS.get(value, ""))
@@ -44,7 +48,7 @@ def published(
 
 
 def paper_words(value: str, centre: object) -> float | None:
-    """A length of ours in the paper's words; ``None`` for a range, which the paper has not."""
+    """Our length on the paper's scale of words; ``None`` for a range, which the paper lacks."""
     if not value.isdigit() or not isinstance(centre, int):
         return None
     return CENTRE_WORDS * int(value) / centre

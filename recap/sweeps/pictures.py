@@ -1,7 +1,6 @@
-"""The sweep's pictures: which there are, and their files.
+"""The list of the sweep's figures, and their files.
 
-Every number in them stands in a table of the page as well, or in the ledger. What has nothing to
-show has no file.
+A table of the page, or the ledger, has every number in them. A figure without data has no file.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ MAKERS: Mapping[str, Callable[[Results, Tables], Drawn | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A file, what it shows, and how to read it."""
+    """A file, its title, and its caption."""
 
     path: Path
     title: str
@@ -34,7 +33,7 @@ class Picture:
 
 
 def draw(results: Results, tables: Tables, stem: Path) -> dict[str, Picture]:
-    """Write ``STEM_<name>.png`` for every picture that has something to show; by name."""
+    """Write ``STEM_<name>.png`` for every figure with data; returns the figures by name."""
     pictures = {}
     for name, make in MAKERS.items():
         path = stem.with_name(f"{stem.name}_{name}.png")

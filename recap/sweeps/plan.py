@@ -1,7 +1,7 @@
-"""What is left of a sweep: each cell recorded, computed already, or to do, and how long it takes.
+"""The state of a sweep: which cells are recorded, computed, or to do, and the expected time.
 
-*recorded*: the ledger has it as today's code and parameters would make it. *computed*: its results
-lie in the sweep's project, up to date, and only have to be recorded. Writes nothing.
+*recorded*: the ledger has the cell, made with the present code and parameters. *computed*: the
+sweep's project has up-to-date results that only need recording. Writes nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ State = Literal["recorded", "computed", "to do"]
 
 @dataclass(frozen=True, slots=True)
 class PlannedCell:
-    """``seconds``: what it is expected to take on one core, ``None`` where nothing is known.
+    """``seconds``: the expected time on one core, ``None`` if unknown.
 
-    ``reason``: why a recorded cell is to be done again.
+    ``reason``: the reason to compute a recorded cell again.
     """
 
     cell: Cell
@@ -36,23 +36,23 @@ class PlannedCell:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Cells in the order in which they are run."""
+    """Cells in the order of their runs."""
 
     cells: Sequence[PlannedCell]
 
     def left(self) -> list[PlannedCell]:
-        """What is not recorded."""
+        """The cells that are not recorded."""
         return [planned for planned in self.cells if planned.state != "recorded"]
 
     def seconds(self, workers: int) -> float | None:
-        """Until all is done, ``workers`` at a time; ``None`` where nothing is known."""
+        """The time until all cells are done, with ``workers`` in parallel; ``None`` if unknown."""
         left = [planned.seconds for planned in self.cells if planned.state == "to do"]
         known = [seconds for seconds in left if seconds is not None]
         return sum(known) / min(workers, max(1, len(left))) if len(known) == len(left) else None
 
 
 def show_plan(plan: Plan, console: Console) -> None:
-    """A row for each variant, a column for each seed, then what is left and for how long."""
+    """Print a row for each variant and a column for each seed, then the remaining time."""
     variants = cells_by_variant([planned.cell for planned in plan.cells])
     states = {planned.cell: planned for planned in plan.cells}
     seeds = sorted({seed for own in variants.values() for seed in own})
@@ -73,10 +73,10 @@ def show_plan(plan: Plan, console: Console) -> None:
     for workers in (1, 2):
         seconds_left = plan.seconds(workers)
         if seconds_left is None:
-            console.print("How long a cell takes is not known yet: none was timed.")
+            console.print("The time of a cell is not known yet: none was timed.")
             return
         console.print(f"about {seconds_left / 60:.0f} minutes with --workers {workers}")
-    console.print("Stages that cells share, where they have to be made, come on top.")
+    console.print("Stages that cells share take extra time if they are stale.")
 
 
 def _state(planned: PlannedCell | None) -> str:
@@ -106,7 +106,7 @@ def make_plan(
 
 
 def expected_seconds(cell: Cell, known: Sequence[Measured]) -> float | None:
-    """What the variant took with other seeds, else what cells took on average."""
+    """The variant's mean time with other seeds, or else the mean time of all cells."""
     timed = [record for record in known if record.cost.cpu_seconds is not None]
     same = [record for record in timed if record.variant == cell.variant]
     costs = [sum(record.cost.seconds.values()) for record in same or timed]
@@ -114,7 +114,7 @@ def expected_seconds(cell: Cell, known: Sequence[Measured]) -> float | None:
 
 
 def computed_cells(project: Project, stale: Collection[str]) -> set[Cell]:
-    """Cells none of whose stages is stale, in a project that is what the clone asks for."""
+    """Cells without a stale stage, in a project that matches the clone."""
     asked, written = project.fingerprints(), project.written()
     return {
         cell

@@ -1,15 +1,14 @@
-"""The sweep as a DVC project of its own, beside the main one: ``.recap/sweep``.
+"""The sweep as a separate DVC project beside the main one: ``.recap/sweep``.
 
-It has the same code, a dvc.yaml with the stages that cells share and one for each cell (DVC writes
-a whole lock file after every stage: seven seconds where 69 cells stand in one), parameters with the
-sweep's variants and seeds in the matrix, and the main project's cache: a stage that either has run
-is restored in the other. The code is a copy, so that editing it during a sweep changes no cell in
-flight; a later run takes the new code. Leaves out running anything: flows/sweep.py.
+The project has a dvc.yaml with the shared stages and one dvc.yaml for each cell. (DVC writes a
+whole lock file after every stage, which takes seven seconds for 69 cells in one file.) Its matrix
+has the sweep's variants and seeds. It shares the main project's cache, so either project restores
+stages that the other has run. Its code is a copy, so that edits during a sweep change no running
+cell; a later run copies the new code. Leaves out running a sweep (flows/sweep.py).
 """
 
 from __future__ import annotations
 
-import configparser
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import yaml
 
 from recap.params.document import read_document, refuse_conflicts
 from recap.params.whole import Params, read_params
+from recap.pipeline.derived import derived_config
 from recap.pipeline.lock import digest, trained_with
 from recap.rows import atomic_path
 from recap.runtime.locks import STATE, exclusive
@@ -30,16 +30,16 @@ from recap.sweeps.section import sweep_section
 FOLDER = STATE / "sweep"
 CELLS = Path("cells")
 DVC_LOCK = Path(".dvc/tmp/lock")
-"""What DVC holds whenever it writes: a lock of the kernel, as ours are."""
-"""Below the derived project, a folder with dvc.yaml and dvc.lock for each cell."""
+"""DVC's lock for writing; it is a kernel lock, as ours are."""
+"""In the derived project, the folder with a dvc.yaml and dvc.lock for each cell."""
 SHARED_STAGES = ("models", "sources", "prepare", "validate", "prefill")
 TABLES = ("prompts", "prefills")
-"""What is validated: the tables that training reads."""
+"""The tables to validate: those that training reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The sweep of one clone; ``params`` and ``pipeline`` are the derived files' values."""
+    """The sweep of one clone; ``params`` and ``pipeline`` are the values of the derived files."""
 
     root: Path
     folder: Path
@@ -48,7 +48,7 @@ class Project:
     pipeline: Mapping[str, Any]
 
     def settings(self, cell: Cell) -> dict[str, str]:
-        """What the cell trains with and in which world, flat, as text."""
+        """The cell's training settings and world, flat, as text."""
         return trained_with(Params.model_validate(dict(self.params)), cell.variant)
 
     def stages(self, cell: Cell) -> list[str]:
@@ -56,11 +56,11 @@ class Project:
         return [f"{CELLS / cell.name / 'dvc.yaml'}:{name}" for name in self._own(cell)]
 
     def fingerprints(self) -> dict[Cell, str]:
-        """What every cell of the design depends on, from the clone's own code."""
+        """The fingerprint of every cell of the design, from the clone's own code."""
         return self._fingerprints(self.root, self.params, self.design.cells())
 
     def written(self) -> dict[Cell, str]:
-        """The same of the derived project, for those cells that lie there as they are asked for."""
+        """The fingerprints in the derived project, for the cells whose files match the design."""
         same = {
             path
             for path, text in self.files().items()
@@ -72,12 +72,12 @@ class Project:
         return self._fingerprints(self.folder, read_document(self.folder / "params.yaml"), cells)
 
     def fingerprint(self, stages: Iterable[str]) -> str:
-        """What stages, by DVC's addresses, depend on, as one digest."""
+        """One fingerprint for several stages, given by DVC's addresses."""
         known = Fingerprints(self.root, self.pipeline, self.params)
         return digest([known.stage(_expanded(address)) for address in stages])
 
     def files(self) -> dict[Path, str]:
-        """Every dvc.yaml of the derived project, by its place in there."""
+        """Relative path of every dvc.yaml in the derived project -> its text."""
         stages = self.pipeline["stages"]
         pipelines = {Path("dvc.yaml"): {name: stages[name] for name in SHARED_STAGES}}
         for cell in self.design.cells():
@@ -99,9 +99,9 @@ class Project:
 
 
 def read_project(root: Path) -> Project:
-    """The sweep that the clone's files ask for; writes nothing.
+    """The sweep that the clone's files define; writes nothing.
 
-    Raises ParameterError where params.yaml has no sweep, or one that does not fit.
+    Raises ParameterError if params.yaml has no sweep or an invalid one.
     """
     refuse_conflicts(root)
     params = read_params(root / "params.yaml")
@@ -118,9 +118,9 @@ def read_project(root: Path) -> Project:
 
 
 def write_project(project: Project) -> Path:
-    """Bring the derived project's files up to the clone's; its outputs and lock stay. Its folder.
+    """Update the derived project from the clone, keep its outputs and locks; returns its folder.
 
-    The parameters are checked once more as derived.
+    Checks the derived parameters again.
     """
     folder, files = project.folder, project.files()
     _write(folder / "params.yaml", _yaml(project.params))
@@ -132,7 +132,7 @@ def write_project(project: Project) -> Path:
             shutil.rmtree(path)
     _copy_code(project.root / CODE, folder / CODE)
     _write(folder / ".dvcignore", (project.root / ".dvcignore").read_text(encoding="utf-8"))
-    _write(folder / ".dvc" / "config", _config(project.root))
+    _write(folder / ".dvc" / "config", derived_config(project.root, no_scm=True))
     return folder
 
 
@@ -159,16 +159,16 @@ def _overlay(values: Any, changes: Any) -> Any:
 
 
 def _expanded(address: str) -> str:
-    """How a stage is called where all cells stand in one dvc.yaml: ``train@recap-0``."""
+    """The stage's address in a dvc.yaml with all cells: ``train@recap-0``."""
     file, _, name = address.rpartition(":")
     return f"{name}@{Path(file).parent.name}" if file else name
 
 
 def locked(folder: Path, stages: Iterable[str] | None = None) -> dict[str, Any]:
-    """What the dvc.lock files of the derived project have of its stages, by DVC's addresses.
+    """The entries of the derived project's dvc.lock files, by DVC's addresses.
 
-    Of all files, or of those in which ``stages`` stand and of what cells share. DVC writes such a
-    file in place, so that its lock is taken: nothing is read that is half written.
+    Reads all files, or only the shared one and those of ``stages``. Takes DVC's lock, because DVC
+    writes these files in place.
     """
     if stages is None:
         files = [path.relative_to(folder) for path in folder.glob(f"{CELLS}/*/dvc.lock")]
@@ -187,14 +187,14 @@ def locked(folder: Path, stages: Iterable[str] | None = None) -> dict[str, Any]:
 
 
 def _of_cell(stage: Mapping[str, Any], cell: Cell) -> Any:
-    """A stage of the matrix as it is for one cell."""
+    """A matrix stage, filled in for one cell."""
     text = _yaml({key: value for key, value in stage.items() if key != "matrix"})
     text = text.replace("${item.variant}", cell.variant).replace("${item.seed}", str(cell.seed))
     return yaml.safe_load(text)
 
 
 def _copy_code(source: Path, target: Path) -> None:
-    """Make ``target`` the same files; one that is equal is not touched."""
+    """Copy the files of ``source`` to ``target``; leave equal files untouched."""
     wanted = tracked_files(source)
     for name in tracked_files(target) if target.is_dir() else ():
         if name not in wanted:
@@ -210,33 +210,12 @@ def _copy_code(source: Path, target: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _config(root: Path) -> str:
-    """The clone's own DVC settings, remotes and all, with its cache; git is not asked."""
-    config = configparser.ConfigParser(interpolation=None)
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    for section in ("core", "cache"):
-        if not config.has_section(section):
-            config.add_section(section)
-    config["core"]["no_scm"] = "true"
-    if "dir" not in config["cache"]:
-        config["cache"]["dir"] = "cache"
-    config["cache"]["dir"] = str((root / ".dvc" / config["cache"]["dir"]).resolve())
-    for name in config.sections():
-        url = config[name].get("url", "")
-        if name.startswith("'remote ") and url and "://" not in url:
-            config[name]["url"] = str((root / ".dvc" / url).resolve())
-    lines = []
-    for name in config.sections():
-        lines += [f"[{name}]", *(f"    {key} = {value}" for key, value in config[name].items())]
-    return "\n".join(lines) + "\n"
-
-
 def _yaml(values: Mapping[str, Any]) -> str:
     return str(yaml.safe_dump(values, sort_keys=False, width=1000))
 
 
 def _write(path: Path, text: str) -> None:
-    """Write unless it stands there already: a date that moves makes DVC look again."""
+    """Write only if the text differs, because DVC reads a file again if its date changes."""
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         with atomic_path(path) as part:
             part.write_text(text, encoding="utf-8")

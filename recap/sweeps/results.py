@@ -1,7 +1,7 @@
-"""What is recorded of a sweep's design: read from the ledger, the cells that count and those not.
+"""The recorded cells of a sweep's design: current, stale and missing ones.
 
-Iterates the design, never the folder. A cell counts if it was recorded as today's code and
-parameters would make it; one that was recorded otherwise is stale and left out, by name.
+Iterates over the design, never over the folder. A recorded cell is current if it was made with the
+present code and parameters. Otherwise it is stale, left out and listed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from recap.types.verdicts import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """``measured`` are the cells that count, in the design's order; ``digest`` is of all of them.
+    """``measured`` are the current cells, in the design's order; ``digest`` covers all of them.
 
-    ``params``: the sweep's own, overlay and all. ``evidence`` is what was measured of each prompt,
-    ``settings`` how variants are told apart.
+    ``params``: the sweep's parameters, with the overlay. ``evidence``: the outcomes of each prompt.
+    ``settings``: each variant's training settings.
     """
 
     design: Design
@@ -43,17 +43,17 @@ class Results:
 
     @property
     def axes(self) -> Axes:
-        """What the places on the attacks' axes mean."""
+        """The values on the attacks' axes."""
         return attack_axes(self.params.attack)
 
     def claims(self) -> list[Claim]:
-        """The paper's claims, tested on what was measured."""
+        """The paper's claims, tested on the measured cells."""
         dynamics = [cell.dynamics for cell in self.measured if cell.dynamics]
         return Claims(self.evidence, self.settings, self.axes, dynamics).all()
 
 
 def asked(params: Params, design: Design) -> list[Claim]:
-    """The claims with nothing measured: what each of their parts asks."""
+    """The claims without measurements, for the conditions of their parts."""
     rounds = [("ipr", place + 1) for place in range(params.attack.ipr_rounds)]
     cells: dict[tuple[str, int], dict[Key, list[Outcome]]] = {
         (name, seed): {key: [] for key in rounds}
@@ -74,10 +74,9 @@ def _settings(params: Params, design: Design, measured: tuple[str, ...]) -> Sett
 
 
 def read_results(root: Path) -> Results:
-    """The design's cells as the ledger has them.
+    """The design's cells in the ledger.
 
-    Raises ParameterError where the sweep has no baseline to compare with, DataError for a broken
-    file.
+    Raises ParameterError if the sweep has no baseline, and DataError for a broken file.
     """
     project, ledger = read_project(root), Ledger(root / LEDGER)
     params, design = Params.model_validate(project.params), project.design

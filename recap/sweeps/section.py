@@ -1,6 +1,6 @@
 """The section ``sweep`` of ``params.yaml``, typed.
 
-It stands apart from recap/params, on which every stage depends: a new axis must not make a trained
+It is not in recap/params, on which every stage depends, so that a new axis does not make a trained
 policy stale. ``recap sweep`` checks it, and a contract test checks the files in the repository.
 """
 
@@ -21,12 +21,12 @@ Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 
 
 class Sweep(Section):
-    """Which settings are varied around one variant, and how.
+    """The settings to vary around one variant, and the design.
 
     ``axes``: values by the name of a setting of ``train``. ``brings``: for an axis and one of its
-    values, written as text, the settings that go with it. ``clean``: axes whose values are trained
-    at alpha 0 as well. ``variants``: named ones on top. ``overlay``: sections laid over the file's
-    own for the sweep alone.
+    values (as text), further settings that this value needs. ``clean``: axes whose values are also
+    trained at alpha 0. ``variants``: further variants, by name. ``overlay``: values that replace
+    those of the file in the sweep.
     """
 
     around: str
@@ -41,7 +41,7 @@ class Sweep(Section):
 
 
 def sweep_section(params: Params) -> Sweep:
-    """The checked section; raises ParameterError naming the key at fault."""
+    """The checked section; raises ParameterError with the wrong key."""
     if not params.sweep:
         raise ParameterError(
             "Expected a section `sweep` in params.yaml, found none. docs/sweeps.md has one to copy."
@@ -58,7 +58,7 @@ def sweep_section(params: Params) -> Sweep:
 
 
 def _check_names(sweep: Sweep, params: Params) -> None:
-    """Every name has to be one of a variant, a setting or an axis."""
+    """Every name must be a variant, a setting or an axis."""
     for key, names in (
         ("around", (sweep.around,)),
         ("variants", sweep.variants),
@@ -97,7 +97,7 @@ def _check_names(sweep: Sweep, params: Params) -> None:
 
 
 def value_text(value: Any) -> str:
-    """A value of an axis as it stands in tables and, after ``name_part``, in names."""
+    """A value of an axis as text, for tables and (after ``name_part``) for names."""
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, float):

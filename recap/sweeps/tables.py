@@ -1,8 +1,8 @@
 """The sweep's rates as Markdown: the paper's Tables 12, 7 and 8, every training, every difference.
 
-A cell has mean and standard deviation over the trainings, the interval of both
-(recap/analysis/pooled.py), and the paper's number where it has one. Iterates the design: a removed
-variant has no row, one that was not measured a dash.
+A table cell has mean and standard deviation over the trainings, their interval
+(recap/analysis/pooled.py), and the paper's number if there is one. Iterates over the design: a
+removed variant has no row, and a variant that was not measured has dashes.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ PAPER = (
 )
 """The paper's tables and their axes."""
 COLUMNS = tuple(COUNTERPARTS)
-"""Benchmarks with a counterpart in the paper's tables."""
+"""Benchmarks with a counterpart in the paper's ablation tables."""
 FURTHER = ("hijack", "ipr", "benign_prefill")
-"""Those that its ablations leave out; of resets, the last round."""
+"""Benchmarks that the paper's ablations leave out; for resets, the last round."""
 SPREAD = 0.1
 """Trainings ten points or more apart are marked."""
 WORST = 5
@@ -56,7 +56,7 @@ class Tables:
     """The tables of one sweep."""
 
     def __init__(self, results: Results) -> None:
-        """Every rate is pooled once."""
+        """Pools every rate once."""
         self._design, self._seeds = results.design, results.design.seeds
         self._settings, self._axes = results.settings, results.axes
         self._evidence = results.evidence
@@ -70,7 +70,7 @@ class Tables:
         }
 
     def as_published(self) -> list[str]:
-        """A table in the form of each of the paper's, with its heading."""
+        """For each of the paper's tables, a heading and a table of the same form."""
         parts = []
         for title, axes in PAPER:
             groups = [(AXES[axis], self._lines(axis)) for axis in axes if axis in self._design.axes]
@@ -79,7 +79,7 @@ class Tables:
         return parts
 
     def beyond(self) -> list[str]:
-        """The same for what the paper does not vary, and for variants that stand on no axis."""
+        """The same for axes that the paper does not vary, and for variants that are on no axis."""
         known = {axis for _, axes in PAPER for axis in axes}
         groups = [
             (AXES.get(axis, f"`{axis}`"), self._lines(axis))
@@ -99,7 +99,7 @@ class Tables:
         return [title, self._table([("", lines)], keys)] if keys else []
 
     def trainings(self) -> list[str]:
-        """Every training's own rate, and how many differ from one another."""
+        """Every training's rate, and the number of large differences."""
         rows, pairs = [], 0
         wide: list[tuple[float, str]] = []
         for name in self._design.variants:
@@ -126,7 +126,7 @@ class Tables:
         return [said, table(["Variant", *self._headings(self.keys)], rows)]
 
     def differences(self) -> list[str]:
-        """Every variant less the one in the centre."""
+        """Every variant minus the centre."""
         centre, rows = self._design.around, []
         for name in self._design.variants:
             if name != centre:
@@ -178,7 +178,7 @@ class Tables:
             yield f"{label}<br>*{theirs}*" if theirs and paper else label
 
     def _trained(self, variant: str) -> bool:
-        """An untrained policy is one and the same, whatever the seed."""
+        """Whether the variant is trained; an untrained policy is the same for all seeds."""
         return self._settings.train[variant].updates > 0
 
     def _named(self, variant: str) -> str:

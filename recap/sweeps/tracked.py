@@ -1,14 +1,14 @@
-"""A sweep as MLflow is to hold it, read from the ledger: one record for each cell that counts.
+"""A sweep's records for MLflow, read from the ledger: one record for each current cell.
 
-Leaves out MLflow (recap/tracking/runs.py) and when it is told (recap/cli/publish.py).
+Leaves out MLflow (recap/tracking/runs.py) and the publication (recap/cli/publish.py).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recap.params.whole import Params
 from recap.pipeline.lock import digest
@@ -19,31 +19,32 @@ from recap.tracking.measures import snapshot_lines
 from recap.tracking.runs import SWEEP, CellRecord, model_revisions, owner
 
 RESULTS = ("microworld.md", "claims.md")
-"""Pages below docs/results that tell of the sweep; they hold no prompt and no answer."""
+"""Pages in docs/results about the sweep; they contain no prompt and no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedSweep:
-    """``records`` of the cells that are recorded as today's code makes them, of ``cells`` in all.
+    """``records`` of the current cells; ``cells`` is the number of all cells.
 
-    ``tags`` and ``artifacts`` are of the sweep's own run.
+    ``tags``, ``design`` and ``artifacts`` belong to the sweep's own run.
     """
 
     id: str
     cells: int
     records: Sequence[CellRecord]
     tags: Mapping[str, str]
+    design: Mapping[str, Any]
     artifacts: Sequence[Path]
 
 
 def sweep_id(project: Project) -> str:
-    """What tells one sweep from another: its world; centre and values may come and go."""
+    """The identity of a sweep, which is its world; centre and values may change."""
     params = Params.model_validate(dict(project.params))
     return digest({"seed": params.seed, "world": params.world.model_dump(mode="json")})
 
 
 def read_tracked_sweep(root: Path) -> TrackedSweep:
-    """The sweep of the clone; raises ParameterError where params.yaml has none that fits."""
+    """The sweep of the clone; raises ParameterError if params.yaml has no valid sweep."""
     project, ledger = read_project(root), Ledger(root / LEDGER)
     prints, params = project.fingerprints(), Params.model_validate(dict(project.params))
     models, own, records = model_revisions(params), owner(root, params), []
@@ -63,7 +64,8 @@ def read_tracked_sweep(root: Path) -> TrackedSweep:
         id=sweep_id(project),
         cells=len(prints),
         records=records,
-        tags={"design": json.dumps(design), "around": project.design.around, "models": models},
+        tags={"around": project.design.around, "models": models},
+        design=design,
         artifacts=[path for path in (*pages, *pictures) if path.is_file()],
     )
 
@@ -99,7 +101,7 @@ def _record(
 
 
 def _lines(curve: Mapping[str, Sequence[float | None]]) -> list[dict[str, float]]:
-    """A line for each update; what was not measured at it is left out."""
+    """A line for each update; leaves out metrics without a value."""
     columns = [[(name, value) for value in values] for name, values in curve.items()]
     return [
         {STEP: float(update), **{name: value for name, value in line if value is not None}}

@@ -18,11 +18,11 @@ from typing import Literal
 
 from recap.errors import DataError
 from recap.rows import atomic_path, iter_rows, read_json, write_json
-from recap.tracking.manifest import Manifest, check_version
+from recap.tracking.manifest import Content, Manifest, Provenance, check_version
 from recap.types.row import Row
 
 RECORDS = Path("records/registry")
-MANIFEST, EVIDENCE = "manifest.json", "evidence.json"
+MANIFEST, EVIDENCE, PROVENANCE = "manifest.json", "evidence.json", "provenance.json"
 """A version's artifacts, and its files among the records."""
 
 
@@ -30,7 +30,8 @@ class Move(Row):
     """A version is registered, or the alias ``champion`` moves to it from ``previous``.
 
     ``by`` is user and machine, ``fingerprint`` the version's content. ``reason`` is why the
-    refusals in ``refused`` were overridden. Moves of earlier times have no more than a version.
+    refusals in ``refused`` were overridden. ``approved`` names who said yes to the promotion in
+    Prefect, and why. Moves of earlier times have no more than a version.
     """
 
     action: Literal["register", "promote", "rollback"]
@@ -41,6 +42,7 @@ class Move(Row):
     fingerprint: str | None = None
     reason: str | None = None
     refused: tuple[str, ...] = ()
+    approved: str | None = None
 
     @property
     def key(self) -> tuple[str, str, str | None]:
@@ -90,15 +92,17 @@ class History:
         finally:
             os.close(folder)
 
-    def keep(self, manifest: Manifest, evidence: bytes) -> None:
+    def keep(self, content: Content) -> None:
         """Keep what a version is made of."""
-        place = self._folder / manifest.fingerprint
+        place = self._folder / content.manifest.fingerprint
+        if not (place / PROVENANCE).is_file():  # records of earlier times lack it
+            write_json(place / PROVENANCE, content.provenance)
         if not (place / MANIFEST).is_file():
             with atomic_path(place / EVIDENCE) as part:
-                part.write_bytes(evidence)
-            write_json(place / MANIFEST, manifest)
+                part.write_bytes(content.evidence)
+            write_json(place / MANIFEST, content.manifest)
 
-    def kept(self, fingerprint: str) -> tuple[Manifest, bytes]:
+    def kept(self, fingerprint: str) -> Content:
         """What ``keep`` kept; raises DataError when it is gone or not what it was."""
         place = self._folder / fingerprint
         if not (place / EVIDENCE).is_file():
@@ -108,7 +112,9 @@ class History:
             )
         manifest, evidence = read_json(place / MANIFEST, Manifest), (place / EVIDENCE).read_bytes()
         check_version(manifest, evidence)
-        return manifest, evidence
+        origin = place / PROVENANCE
+        provenance = read_json(origin, Provenance) if origin.is_file() else Provenance()
+        return Content(manifest, evidence, provenance)
 
     def has(self, fingerprint: str) -> bool:
         """Whether the version's files are kept."""
@@ -135,6 +141,20 @@ def champions(moves: Sequence[Move]) -> list[str]:
         elif move.action == "promote" and line[-1:] != [move.version]:
             line.append(move.version)  # a move that was cut off is written twice
     return line
+
+
+def move_now(action: str, version: str, fingerprint: str, previous: str | None) -> Move:
+    """What happens now, by this user."""
+    return Move.model_validate(
+        {
+            "action": action,
+            "version": version,
+            "previous": previous,
+            "at": now(),
+            "by": me(),
+            "fingerprint": fingerprint,
+        }
+    )
 
 
 def now() -> str:

@@ -5,7 +5,6 @@ Reads only. Leaves out what was never tracked, and the files of this clone: reca
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from recap.errors import GateError
 from recap.params.whole import read_params
-from recap.tracking.registry import check_store, read_manifest
+from recap.tracking.registry import check_store
 from recap.tracking.runs import CELL, EXPERIMENT, SWEEP, SWEEP_EXPERIMENT, open_store
+from recap.tracking.versions import read_manifest, read_provenance
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,9 +71,7 @@ def told(trace: Trace) -> Iterator[str]:
 
 def _of_version(client: MlflowClient, version: Any, aliases: Mapping[str, str]) -> Trace:
     tags = version.tags
-    manifest = read_manifest(version)
-    parameters = json.loads(tags.get("params", "{}"))
-    data = json.loads(tags.get("data", "{}"))
+    manifest, origin = read_manifest(version), read_provenance(version)
     return {
         "model": {
             "name": version.name,
@@ -83,10 +81,10 @@ def _of_version(client: MlflowClient, version: Any, aliases: Mapping[str, str]) 
             "gate": tags.get("gate", "unknown"),
             "files": {file.path: file.md5 for file in manifest.files},
         },
-        "data": data,
+        "data": origin.data,
         "code": _code(tags),
-        "parameters": parameters,
-        "prefills": _prefills(parameters, data),
+        "parameters": origin.params,
+        "prefills": _prefills(origin.params, origin.data),
     }
 
 

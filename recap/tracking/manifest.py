@@ -7,7 +7,10 @@ registry (recap/tracking/registry.py) and everything that differs between two cl
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import Field
 
 from recap.errors import DataError, ModelError
 from recap.pipeline.lock import digest, file_md5
@@ -52,6 +55,27 @@ class Manifest(Row):
     evidence: str | None = None
 
 
+class Provenance(Row):
+    """Where a version comes from, as far as its content does not imply it.
+
+    ``tags`` are commit, lock and stages; ``params`` all parameters, flat; ``data`` the md5 of every
+    data file.
+    """
+
+    tags: dict[str, str] = Field(default_factory=dict)
+    params: dict[str, str] = Field(default_factory=dict)
+    data: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All that a version is made of; ``evidence`` is the content of the file of that name."""
+
+    manifest: Manifest
+    evidence: bytes
+    provenance: Provenance
+
+
 def build_manifest(
     name: str,
     candidate: str,
@@ -81,7 +105,7 @@ def build_manifest(
         for path in paths
     )
     rates = {
-        f"{row.benchmark}/{row.round}": Rate(
+        f"{row.benchmark}/{row.place}": Rate(
             value=row.rate.value,
             low=row.rate.low,
             high=row.rate.high,

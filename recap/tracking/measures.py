@@ -58,5 +58,5 @@ def _places(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, Benchmark
     """Each result with its place: a benchmark that was measured at one place needs no number."""
     several = Counter(row.benchmark for row in results)
     for row in results:
-        axis = several[row.benchmark] > 1 or row.round > 1
-        yield f"{row.benchmark}/round_{row.round}" if axis else row.benchmark, row
+        axis = several[row.benchmark] > 1 or row.place > 1
+        yield f"{row.benchmark}/round_{row.place}" if axis else row.benchmark, row

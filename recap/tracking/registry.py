@@ -1,17 +1,16 @@
 """Versions of the trained policy in MLflow's registry, and who is challenger and champion.
 
-A version is light: the manifest of its files, which DVC holds, and its outcomes on the gate's
-prompts. Equal content is one version, on all machines. The alias ``challenger`` goes only to what
-passed its gate; ``champion`` moves by promotion alone. MLflow keeps no history of aliases: every
-move is first written down, in a file of the clone (recap/tracking/history.py) and as a tag.
+A version is an MLflow model without weights: the manifest of its files, which DVC holds, its
+outcomes on the gate's prompts, and its provenance (recap/tracking/versions.py). Equal content is
+one version, on all machines. The alias ``challenger`` goes only to a version that passed its gate;
+``champion`` moves by promotion alone. MLflow keeps no history of aliases: every move is first
+written down, in a file of the clone (recap/tracking/history.py) and as a tag.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
-import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -20,20 +19,25 @@ from typing import TYPE_CHECKING
 from recap.analysis.promotion import promotion_decision
 from recap.errors import DataError, GateError
 from recap.params.whole import Params
-from recap.rows import write_json
 from recap.runtime.locks import STATE, exclusive
-from recap.tracking.history import EVIDENCE, MANIFEST, History, Move, champions, me, now
-from recap.tracking.manifest import Manifest, check_version
-from recap.tracking.runs import FINGERPRINT, artifact_text, experiment_id, write_again
+from recap.tracking.history import History, Move, champions, move_now
+from recap.tracking.manifest import Content, Manifest, Provenance, check_version
+from recap.tracking.runs import FINGERPRINT, experiment_id, write_again
 from recap.tracking.store import database, store_name
-from recap.types.decisions import GateCheck, GateDecision, VersionEvidence
+from recap.tracking.versions import (
+    create_version,
+    failed,
+    read_evidence,
+    read_provenance,
+    read_version,
+)
+from recap.types.decisions import VersionEvidence
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-PASSED, REFUSED = "passed", "refused"
 HISTORY = "history."
 """Beginning of the model's tags that hold one Move each; what follows puts them in order."""
 FIRST = "`recap run` registers a candidate; it becomes challenger when it passes the gate."
@@ -45,29 +49,25 @@ def ensure_registered(
     root: Path,
     manifest: Manifest,
     evidence: Path,
-    provenance: Mapping[str, str],
+    provenance: Provenance,
 ) -> str:
     """The version that holds ``manifest``, found by content or made; returns its number.
 
-    ``evidence`` is the file that the manifest names; ``provenance`` are tags the content does not
-    imply; those it has already stay. A version that passed and was never champion becomes
-    challenger. What the clone's history knows of this store and the store has lost is restored
-    first. Raises DataError when the evidence is not what the manifest names.
+    ``evidence`` is the file that the manifest names. A version keeps the ``provenance`` of its
+    first registration. A version that passed and was never champion becomes challenger. What the
+    clone's history knows of this store and the store has lost is restored first. Raises DataError
+    when the evidence is not what the manifest names.
     """
     kept = History(root, manifest.name, store_name(root))
-    content = read_evidence(evidence)
-    check_version(manifest, content)
+    content = Content(manifest, read_evidence(evidence), provenance)
+    check_version(manifest, content.evidence)
     with exclusive(root / STATE / "registry.lock"):
+        kept.keep(content)
         write_again(partial(_restore, client, root, manifest.name, kept))
-        write = partial(_registered, client, root, manifest, content)
+        write = partial(_registered, client, root, content)
         number = write_again(write)
-        known = client.get_model_version(manifest.name, number).tags
-        for key, text in provenance.items():
-            if key not in known:
-                client.set_model_version_tag(manifest.name, number, key, text)
-        kept.keep(manifest, content)
         if not any(move.fingerprint == manifest.fingerprint for move in kept.moves()):
-            kept.append(_move("register", number, manifest.fingerprint, None))
+            kept.append(move_now("register", number, manifest.fingerprint, None))
         _remember(client, kept, manifest.name)
     return number
 
@@ -85,35 +85,51 @@ def check_store(root: Path) -> None:
         raise GateError(f"Expected versions in {file}, found no such store. {FIRST}")
 
 
-def promote(
-    client: MlflowClient, root: Path, params: Params, version: str | None, override: str | None
+def propose(
+    client: MlflowClient, params: Params, version: str | None, override: str | None
 ) -> Move:
-    """Make ``version`` (the challenger, when none is named) the champion.
-
-    Raises GateError when there is none or it is champion already; when it did not pass its gate,
-    when it lies below the champion, or when the evidence for either answer is missing or unequal,
-    unless ``override`` says why it shall be champion all the same.
-    """
+    """What ``promote`` would do now; changes nothing, and raises GateError where it would."""
     name = params.registration.name
     if override is not None and not override.strip():
         raise GateError("Expected the reason of the override, got none. Say why in some words.")
+    model = _known(client, name)
+    candidate = _candidate(client, model, version)
+    number, champion = str(candidate.version), _champion(model)
+    if champion == number:
+        raise GateError(f"Version {number} is the champion already; nothing to promote.")
+    refused = _refusals(client, params, candidate, champion)
+    if refused and override is None:
+        raise GateError(
+            f"Expected version {number} to be fit for champion, got: {'; '.join(refused)}. "
+            f"{AS_IT_WAS} Train a better one, or measure both alike; `recap promote --version "
+            f'{number} --override "why"` promotes it all the same, and the history says why.'
+        )
+    move = move_now("promote", number, candidate.tags[FINGERPRINT], champion)
+    if refused:
+        move = move.model_copy(update={"reason": override, "refused": tuple(refused)})
+    return move
+
+
+def promote(
+    client: MlflowClient,
+    root: Path,
+    params: Params,
+    version: str | None,
+    override: str | None,
+    approved: str | None = None,
+) -> Move:
+    """Make ``version`` (the challenger, when none is named) the champion.
+
+    ``approved``: who said yes to it and why. Raises GateError when there is none or it is champion
+    already; when it did not pass its gate, when it lies below the champion, or when the evidence
+    for either answer is missing or unequal, unless ``override`` says why it shall be champion all
+    the same.
+    """
+    name = params.registration.name
     with exclusive(root / STATE / "registry.lock"):
-        model = _known(client, name)
-        candidate = _candidate(client, model, version)
-        number, champion = str(candidate.version), _champion(model)
-        if champion == number:
-            raise GateError(f"Version {number} is the champion already; nothing to promote.")
-        refused = _refusals(client, params, candidate, champion)
-        if refused and override is None:
-            raise GateError(
-                f"Expected version {number} to be fit for champion, got: {'; '.join(refused)}. "
-                f"{AS_IT_WAS} Train a better one, or measure both alike; `recap promote --version "
-                f'{number} --override "why"` promotes it all the same, and the history says why.'
-            )
-        move = _move("promote", number, candidate.tags[FINGERPRINT], champion)
-        if refused:
-            move = move.model_copy(update={"reason": override, "refused": tuple(refused)})
-        return _make(client, History(root, name, store_name(root)), model, move)
+        move = propose(client, params, version, override)
+        move = move.model_copy(update={"approved": approved})
+        return _make(client, History(root, name, store_name(root)), _known(client, name), move)
 
 
 def rollback(client: MlflowClient, root: Path, name: str) -> Move:
@@ -126,7 +142,7 @@ def rollback(client: MlflowClient, root: Path, name: str) -> Move:
                 f"Expected an earlier champion of {name}, found none in its history. Promote first."
             )
         before = client.get_model_version(name, line[-2])
-        move = _move("rollback", line[-2], before.tags[FINGERPRINT], line[-1])
+        move = move_now("rollback", line[-2], before.tags[FINGERPRINT], line[-1])
         return _make(client, History(root, name, store_name(root)), model, move)
 
 
@@ -134,34 +150,6 @@ def history(tags: Mapping[str, str]) -> list[Move]:
     """All moves of the alias ``champion``, oldest first, from a model's tags."""
     keys = sorted(key for key in tags if key.startswith(HISTORY))
     return [Move.model_validate_json(tags[key]) for key in keys]
-
-
-def read_version(version: ModelVersion) -> tuple[Manifest, bytes]:
-    """What a version is made of, from its artifacts.
-
-    Raises DataError when they are gone, or not what was registered.
-    """
-    manifest = read_manifest(version)
-    if manifest.evidence is None or manifest.fingerprint != version.tags.get(FINGERPRINT):
-        raise DataError(
-            "Expected a manifest that names the outcomes of each prompt, got one without, of an "
-            "earlier time or another version."
-        )
-    evidence = artifact_text(version.source, EVIDENCE).encode()
-    check_version(manifest, evidence)
-    return manifest, evidence
-
-
-def read_evidence(path: Path) -> bytes:
-    """The file that the stage register wrote beside the manifest."""
-    if not path.is_file():
-        raise DataError(f"Expected the file {path}, found none. Run the stage that makes it.")
-    return path.read_bytes()
-
-
-def read_manifest(version: ModelVersion) -> Manifest:
-    """A version's manifest; raises DataError when it is gone."""
-    return Manifest.model_validate_json(artifact_text(version.source, MANIFEST))
 
 
 def _refusals(
@@ -172,7 +160,7 @@ def _refusals(
         manifest, evidence = read_version(candidate)
     except DataError as error:
         return [f"version {candidate.version} carries no evidence: {error}"]
-    refused = [] if manifest.decision.passed else _failed(manifest.decision)
+    refused = [] if manifest.decision.passed else failed(manifest.decision)
     if champion is None:
         return refused
     theirs, lost = None, list[str]()
@@ -189,16 +177,7 @@ def _refusals(
         resamples=params.evaluate.bootstrap,
         seed=params.seed,
     )
-    return [*refused, *(lost or _failed(decision))]
-
-
-def _failed(decision: GateDecision) -> list[str]:
-    return [_said(check) for check in decision.checks if not check.passed]
-
-
-def _said(check: GateCheck) -> str:
-    lacking = f"; not enough evidence: it takes {check.lacking}" if check.lacking else ""
-    return f"{check.name}: {check.measured}, required {check.required}{lacking}"
+    return [*refused, *(lost or failed(decision))]
 
 
 def _model(client: MlflowClient, name: str) -> RegisteredModel:
@@ -262,17 +241,17 @@ def _version(client: MlflowClient, name: str, number: str) -> ModelVersion:
     raise DataError(f"Expected version {number} of {name} in the store, found none.")
 
 
-def _registered(client: MlflowClient, root: Path, manifest: Manifest, evidence: bytes) -> str:
+def _registered(client: MlflowClient, root: Path, content: Content) -> str:
     """The number of the one version of this content, and its place as challenger.
 
     No store keeps two machines from making one each at the same moment: all keep the first, and
     the others go, unless somebody gave them an alias.
     """
-    name, content = manifest.name, manifest.fingerprint
+    name, fingerprint = content.manifest.name, content.manifest.fingerprint
     _model(client, name)
-    if not _versions(client, name, content):
-        _create(client, root, manifest, evidence)
-    first, *others = _versions(client, name, content)
+    if not _versions(client, name, fingerprint):
+        create_version(client, experiment_id(client, root), content)
+    first, *others = _versions(client, name, fingerprint)
     model = _model(client, name)
     moved = {move.version for move in history(model.tags)}
     used = moved | {str(number) for number in model.aliases.values()}
@@ -280,32 +259,9 @@ def _registered(client: MlflowClient, root: Path, manifest: Manifest, evidence: 
         if str(other.version) not in used:
             client.delete_model_version(name, other.version)
     ours = {str(version.version) for version in (first, *others)}
-    if manifest.decision.passed and not ours & moved:
+    if content.manifest.decision.passed and not ours & moved:
         client.set_registered_model_alias(name, CHALLENGER, first.version)
     return str(first.version)
-
-
-def _create(client: MlflowClient, root: Path, manifest: Manifest, evidence: bytes) -> ModelVersion:
-    """A version whose artifacts are the manifest and the outcomes."""
-    experiment = experiment_id(client, root)
-    holder = client.create_logged_model(experiment, name=manifest.candidate)
-    with tempfile.TemporaryDirectory() as folder:
-        write_json(Path(folder) / MANIFEST, manifest)
-        (Path(folder) / EVIDENCE).write_bytes(evidence)
-        client.log_model_artifacts(holder.model_id, folder)
-    client.finalize_logged_model(holder.model_id, "READY")
-    return client.create_model_version(
-        manifest.name,
-        source=holder.artifact_location,
-        model_id=holder.model_id,
-        tags={
-            FINGERPRINT: manifest.fingerprint,
-            "candidate": manifest.candidate,
-            "gate": PASSED if manifest.decision.passed else REFUSED,
-            "gate_reasons": "; ".join(_failed(manifest.decision)) or "every check passed",
-            "rates": json.dumps({k: rate.model_dump() for k, rate in manifest.rates.items()}),
-        },
-    )
 
 
 def _restore(client: MlflowClient, root: Path, name: str, kept: History) -> None:
@@ -327,7 +283,7 @@ def _restore(client: MlflowClient, root: Path, name: str, kept: History) -> None
         needed = move in lost
         if content is None or content in numbers or not (needed or kept.has(content)):
             continue
-        numbers[content] = _registered(client, root, *kept.kept(content))
+        numbers[content] = _registered(client, root, kept.kept(content))
     renumbered = [
         move.model_copy(update={"version": numbers.get(move.fingerprint, move.version)})
         for move in lost
@@ -362,22 +318,8 @@ def _remember(client: MlflowClient, kept: History, name: str) -> None:
             continue
         if version is not None and content is not None and not kept.has(content):
             with contextlib.suppress(DataError):  # made without evidence: only its move is told
-                kept.keep(*read_version(version))
+                kept.keep(Content(*read_version(version), read_provenance(version)))
         kept.append(told)
-
-
-def _move(action: str, version: str, fingerprint: str, previous: str | None) -> Move:
-    """What happens now, by this user."""
-    return Move.model_validate(
-        {
-            "action": action,
-            "version": version,
-            "previous": previous,
-            "at": now(),
-            "by": me(),
-            "fingerprint": fingerprint,
-        }
-    )
 
 
 def _make(client: MlflowClient, kept: History, model: RegisteredModel, move: Move) -> Move:

@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from recap.errors import DataError, TrackingError
+from recap.errors import TrackingError
 from recap.params.whole import Params
 from recap.pipeline.lock import digest, file_md5
 from recap.rows import atomic_path
@@ -174,7 +174,7 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
     speeds; other unfinished runs of the cell are closed as killed, if its owner began them. Where
     machines made a run each at the same moment, the first stays.
     """
-    if done := _recorded_run(client, experiment, record.fingerprint):
+    if done := _recorded_run(client, experiment, record):
         return done
     run_id = None
     for run in _unfinished(client, experiment, record):
@@ -206,18 +206,30 @@ def record_cell(client: MlflowClient, experiment: str, record: CellRecord) -> st
         client.log_artifact(run_id, str(path))
     tags = {**record.tags, FINGERPRINT: record.fingerprint}
     client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
-    return _recorded_run(client, experiment, record.fingerprint) or run_id
+    return _recorded_run(client, experiment, record) or run_id
 
 
-def _recorded_run(client: MlflowClient, experiment: str, fingerprint: str) -> str | None:
-    """The run that has all of a record, finished; its fingerprint is the last that a run gets.
+def _recorded_run(client: MlflowClient, experiment: str, record: CellRecord) -> str | None:
+    """The run that has all of a record, finished and named; the fingerprint is its last tag.
 
     Not asked by status: another machine may have taken it for one that was left, and closed it.
     """
-    run_id = _only(client, experiment, f"tags.{FINGERPRINT} = '{fingerprint}'")
-    if run_id is not None and client.get_run(run_id).info.status != "FINISHED":
-        client.set_terminated(run_id, status="FINISHED")
+    run_id = _only(client, experiment, f"tags.{FINGERPRINT} = '{record.fingerprint}'")
+    if run_id is not None:
+        info, name = client.get_run(run_id).info, run_name(record.name, record.fingerprint)
+        if info.status != "FINISHED":
+            client.set_terminated(run_id, status="FINISHED")
+        if info.run_name != name:
+            client.update_run(run_id, name=name)
     return run_id
+
+
+def run_name(cell: str, mark: str) -> str:
+    """A name that no other run of the experiment has: the cell's, and eight digits of ``mark``.
+
+    ``mark`` is the record's fingerprint; while the run is unfinished it is a random one.
+    """
+    return f"{cell.removeprefix(f'{SWEEP}/')}-{mark[:8]}"
 
 
 def start_run(client: MlflowClient, experiment: str, cell: str, tags: Mapping[str, str]) -> str:
@@ -225,9 +237,9 @@ def start_run(client: MlflowClient, experiment: str, cell: str, tags: Mapping[st
 
     A sweep's cells are called ``sweep/<cell>``: they are measured otherwise than the run's own.
     """
-    name = cell.removeprefix(f"{SWEEP}/")
-    variant, replicate = name.rsplit("-", 1)
+    variant, replicate = cell.removeprefix(f"{SWEEP}/").rsplit("-", 1)
     own = {CELL: cell, "variant": variant, "replicate": replicate, **tags}
+    name = run_name(cell, secrets.token_hex(4))
     return str(client.create_run(experiment, run_name=name, tags=own).info.run_id)
 
 
@@ -241,7 +253,7 @@ def sweep_run(client: MlflowClient, experiment: str, sweep: str) -> str:
 
     query = f"tags.{SWEEP} = '{sweep}'"
     if not client.search_runs([experiment], query, max_results=1):
-        client.create_run(experiment, run_name=SWEEP, tags={SWEEP: sweep})
+        client.create_run(experiment, run_name=run_name(SWEEP, sweep), tags={SWEEP: sweep})
     kept = _only(client, experiment, query)
     assert kept is not None
     for gone in client.search_runs([experiment], query, ViewType.DELETED_ONLY):
@@ -283,6 +295,7 @@ def describe_sweep(
     client: MlflowClient,
     run_id: str,
     tags: Mapping[str, str],
+    design: Mapping[str, Any],
     artifacts: Sequence[Path],
     *,
     recorded: int,
@@ -297,9 +310,12 @@ def describe_sweep(
         if known.get(name) != content:
             client.log_artifact(run_id, str(path))
             client.log_batch(run_id, tags=[RunTag(name, content)])
+    if known.get("design") != digest(design):
+        client.log_dict(run_id, dict(design), "design.json")
     counts = [("cells", float(cells), recorded), ("recorded", float(recorded), recorded)]
     _log_points(client, run_id, counts)
-    client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
+    own = {**tags, "design": digest(design)}
+    client.log_batch(run_id, tags=[RunTag(key, text) for key, text in own.items()])
     client.set_terminated(run_id, status="FINISHED" if recorded == cells else "RUNNING")
 
 
@@ -315,19 +331,6 @@ def log_machine(client: MlflowClient, run_id: str, step: int) -> None:
         "system/system_memory_usage_percentage": memory.percent,
     }
     client.log_batch(run_id, [Metric(name, value, now, step) for name, value in seen.items()])
-
-
-def artifact_text(place: str | None, name: str) -> str:
-    """A text file among the artifacts at ``place``; raises DataError when it cannot be had."""
-    from mlflow.artifacts import load_text
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return str(load_text(f"{place}/{name}"))
-    except (MlflowException, OSError) as error:
-        raise DataError(
-            f"Expected the artifact {name} in {place}, got: {str(error).splitlines()[0][:200]}."
-        ) from error
 
 
 def _log_data(client: MlflowClient, run_id: str, data: Mapping[str, str]) -> None:

@@ -1,10 +1,10 @@
-"""Every shape a row takes, in the order of its journey.
+"""The types of a row at every step, in order.
 
-Pydantic (frozen, unknown fields refused) where bytes enter or leave the process; frozen slotted
-dataclasses for what lives in memory only. "No score" is ``None``, never 0 and never NaN.
+Types that are read or written are pydantic models (frozen, unknown fields refused). Types that
+exist only in memory are frozen slotted dataclasses. "No score" is ``None``, never 0 and never NaN.
 
     PromptRecord -> Prefill -> PrefilledPrompt -> RenderedPrompt -> Sample -> Rollout -> Reward
     -> RolloutGroup -> AttackedPrompt -> Completion -> Verdict -> Outcome -> Metric -> GateDecision
 
-Each file holds one part of the journey, so that a stage depends on the part it reads.
+Each file has one part of these steps, so that a stage depends only on the part that it reads.
 """

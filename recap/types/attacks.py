@@ -11,12 +11,12 @@ from recap.types.row import Domain, Row
 
 @dataclass(frozen=True, slots=True)
 class AttackedPrompt:
-    """One prompt of a benchmark as the policy will see it in one round of an attack."""
+    """One prompt of a benchmark, as shown to the policy in one round of an attack."""
 
     record: PromptRecord
     benchmark: str
     attack: str
-    round: int
+    place: int
     rendered: RenderedPrompt
     prefill_source: str | None
 
@@ -24,15 +24,15 @@ class AttackedPrompt:
 class Completion(Row):
     """One completion of an attacked prompt. ``cot`` is the generated part of the thought only.
 
-    ``round`` is the place on the attack's axis, from 1: the round of resets, or the n-th length of
+    ``place`` is the place on the attack's axis, from 1: the round of resets, or the n-th length of
     a grid, budget of a search or source of a transfer, as ``attack`` in ``params.yaml`` lists them.
-    ``thought_closed``: the attack gave the thought whole, so that none of it was generated.
+    ``thought_closed``: the attack planted the whole thought, so none of it was generated.
     """
 
     prompt_id: str
     benchmark: str
     attack: str
-    round: int
+    place: int
     sample: int
     domain: Domain
     cluster: str | None
@@ -50,7 +50,7 @@ class Completion(Row):
 
     @property
     def incomplete(self) -> bool:
-        """It was generated but never came to the end of an answer: a failure in every domain."""
+        """Whether generation ended without a complete answer: a failure in every domain."""
         if self.finish_reason == "overflow":
             return False
         return self.finish_reason == "length" or not (self.response or "").strip()

@@ -6,10 +6,10 @@ from recap.types.row import Row
 
 
 class GateCheck(Row):
-    """One condition of the gate with what was measured and what was asked.
+    """One condition of the gate, with its measured and its required value.
 
-    ``lacking``: the evidence that is missing where there is not enough of it to decide, in which
-    case the check is not passed; else ``None``.
+    ``lacking``: the missing evidence if there is too little to decide, else ``None``. Such a check
+    is not passed.
     """
 
     name: str
@@ -35,7 +35,7 @@ class BenchmarkAnswers(Row):
     """
 
     benchmark: str
-    round: int
+    place: int
     prompts: list[str]
     samples: list[int]
     clusters: list[str | None]
@@ -43,10 +43,10 @@ class BenchmarkAnswers(Row):
 
 
 class VersionEvidence(Row):
-    """What a version carries for a later comparison: its outcomes on the gated benchmarks.
+    """The evidence that a version carries for later comparisons: outcomes on the gated benchmarks.
 
-    ``inputs`` are digests by name (prompts, prefills, how they were attacked), ``judges`` each a
-    name, a revision and the digest of a prompt. Versions compare only where both are equal.
+    ``inputs`` are digests by name (prompts, prefills, attack settings). ``judges`` have a name, a
+    revision and the digest of a prompt. Two versions are comparable only if both fields are equal.
     """
 
     inputs: dict[str, str]

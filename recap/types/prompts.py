@@ -1,4 +1,4 @@
-"""A prompt and the thought it is given, up to the token ids that generation starts from."""
+"""A prompt and its prefill, up to the token ids from which generation starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recap.types.row import Domain, Row
 Split = Literal["train", "eval"]
 Intent = Literal["harmful", "refusing", "aligned"]
 PrefillUnit = Literal["words", "tokens"]
-"""What the length of a prefill counts."""
+"""The unit of a prefill's length."""
 
 
 class PromptRecord(Row):
@@ -31,7 +31,7 @@ class PromptRecord(Row):
 
 
 class QuarantinedRow(Row):
-    """A raw row that was refused: where it stood and why (never its text)."""
+    """A refused raw row: its place and the reason, never its text."""
 
     file: str
     line: int
@@ -59,7 +59,7 @@ class Prefill(Row):
 
 @dataclass(frozen=True, slots=True)
 class PrefilledPrompt:
-    """A prompt with the prefill it is given, already cut to length; ``None`` on a clean prompt."""
+    """A prompt with its prefill, already cut to length; ``None`` on a clean prompt."""
 
     record: PromptRecord
     prefill: Prefill | None
@@ -67,7 +67,7 @@ class PrefilledPrompt:
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
-    """Token ids up to where generation starts; the last ``num_prefill_tokens`` are the prefill.
+    """Token ids up to the start of generation; the last ``num_prefill_tokens`` are the prefill.
 
     t0(x) of the objective is therefore the first generated token: a prefill never carries loss.
     """

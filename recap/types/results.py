@@ -1,4 +1,4 @@
-"""Rates, and what else is measured of a cell."""
+"""Rates and the other measurements of a cell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recap.types.row import Domain, Label, Row
 class Metric(Row):
     """A rate with its 95 % Wilson interval and the interval clustered by request object.
 
-    All are shares in [0, 1] over the ``n`` scored rows; they are ``None`` when n is 0.
+    All are shares in [0, 1] over the ``n`` scored rows, and ``None`` if n is 0.
     """
 
     value: float | None
@@ -37,15 +37,15 @@ class PassAtK(Row):
 
 
 class BenchmarkResult(Row):
-    """Everything measured on one benchmark, at one place of its axis (``Completion.round``).
+    """Everything measured on one benchmark, at one place of its axis (``Completion.place``).
 
-    ``prefill_source`` is who wrote the prefills: a source's name, ``self`` for the policy's own
-    thoughts, ``None`` where none was given. ``pass_at_k`` is empty with a single sample per prompt.
-    Mean tokens are of the generated part, ``None`` when every completion overflowed.
+    ``prefill_source`` is the author of the prefills: a source's name, ``self`` for the policy's own
+    thoughts, ``None`` without prefills. ``pass_at_k`` is empty with a single sample per prompt.
+    Mean tokens count the generated part and are ``None`` if every completion overflowed.
     """
 
     benchmark: str
-    round: int
+    place: int
     domain: Domain
     score: Label
     prefill_source: str | None = None
@@ -60,8 +60,8 @@ class BenchmarkResult(Row):
 class ReflectionSummary(Row):
     """Self-reflection in one domain's generated thoughts, with prefills or without them.
 
-    Pooled over the completions of all such benchmarks. ``mean_position`` is where it begins, as a
-    share of the generated thought's words, over the thoughts that have it.
+    Pooled over the completions of all such benchmarks. ``mean_position`` is the mean start of the
+    reflection, as a share of the generated thought's words, over the thoughts with a reflection.
     """
 
     domain: Domain
@@ -80,14 +80,14 @@ class CellResult(Row):
 
 
 class SnapshotResult(Row):
-    """All benchmarks of a policy as it was after ``update`` updates (0: the base policy)."""
+    """All benchmarks of the policy after ``update`` updates (0: the base policy)."""
 
     update: int
     results: list[BenchmarkResult]
 
 
 class DynamicsResult(Row):
-    """How one cell fared while it was trained, from the base policy to its own, by update."""
+    """One cell's results during training, by update, from the base policy to the final one."""
 
     variant: str
     seed: int
@@ -95,7 +95,7 @@ class DynamicsResult(Row):
 
 
 class Confusion(Row):
-    """How often the first judge said one label where the second said another."""
+    """The number of rows with one label by the first judge and one by the second."""
 
     first: Label
     second: Label
@@ -103,7 +103,7 @@ class Confusion(Row):
 
 
 class Agreement(Row):
-    """Two judges on the same completions of one domain; ``None`` where nothing can be said.
+    """Two judges on the same completions of one domain; ``None`` for undefined values.
 
     ``kappa`` is Cohen's, with a 95 % bootstrap interval over clusters; ``n`` counts completions
     that both scored.
@@ -124,7 +124,7 @@ class Agreement(Row):
 class CalibrationBin(Row):
     """Completions whose P(unsafe) by the second judge lies in [low, high).
 
-    ``unsafe`` is the Wilson rate of what the first judge called unsafe among them.
+    ``unsafe`` is the rate of those that the first judge called unsafe, with Wilson's interval.
     """
 
     low: float
@@ -134,7 +134,7 @@ class CalibrationBin(Row):
 
 
 class CellAgreement(Row):
-    """The second judge beside the first on all completions of one cell."""
+    """Agreement of the two judges on all completions of one cell."""
 
     variant: str
     seed: int

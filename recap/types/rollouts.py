@@ -1,4 +1,4 @@
-"""What a policy generates, and what it earns in training."""
+"""Rollouts and their rewards."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Literal
 from recap.types.prompts import PrefilledPrompt, RenderedPrompt
 
 FinishReason = Literal["stop", "length", "overflow"]
-"""Why generation ended: the model ended the text, ``max_tokens`` were spent, or the model's context
-was full before either.
+"""Why generation ended: the model ended the text, reached ``max_tokens``, or filled its context
+before either.
 
-Samplers decide it, once. ``length`` is the policy's doing: a reward of its own in training, a
-failure in evaluation. ``overflow``, with or without generated tokens, says something of the model's
-size and nothing of the policy: such a row is unscored in both.
+The sampler sets this value. ``length`` is the policy's fault: it has its own reward in training and
+is a failure in evaluation. ``overflow``, with or without generated tokens, is a limit of the
+model's size and not the policy's fault, so the row is unscored in both.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How to sample. ``max_tokens`` bounds the generated part (the prefill is not counted)."""
+    """Sampling settings. ``max_tokens`` bounds the generated part, without the prefill."""
 
     temperature: float
     top_p: float
@@ -28,7 +28,7 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a sampler returns for one prompt: generated ids (with the final EOS, if any).
+    """A sampler's result for one prompt: generated ids (with the final EOS, if any).
 
     ``sampling_logprobs[t]`` is the log-probability of ``token_ids[t]`` under the sampling policy at
     the sampling temperature, before top-p truncation.
@@ -43,7 +43,7 @@ class Sample:
 class Rollout:
     """A training sample, split into the generated chain of thought and the response.
 
-    ``response`` is ``None`` when the think block was never closed or the text was cut off.
+    ``response`` is ``None`` if the think block was not closed or the text was cut off.
     """
 
     prompt: PrefilledPrompt
@@ -57,7 +57,7 @@ class Rollout:
 class Reward:
     """Reward of one rollout in [0, 1] (``logit`` mode: any real), ``None`` when unscored.
 
-    ``train.turn_reward`` may have added to it.
+    ``train.turn_reward`` may be included.
     """
 
     value: float | None
@@ -68,7 +68,7 @@ class Reward:
 class RolloutGroup:
     """The G rollouts of one prompt with their rewards, in order.
 
-    ``policy_version`` is the update that they were sampled for, by the weights as they were then.
+    ``policy_version`` is the update for which they were sampled, with the weights at that time.
     """
 
     prompt: PrefilledPrompt

@@ -1,7 +1,7 @@
-"""The prefill sources: what each is for, said once; whether evaluation or training uses it too.
+"""The prefill sources: names, roles, and whether training or evaluation uses them.
 
-``Source`` names them for ``params.yaml``, ``SOURCES`` says the rest. Leaves out how a source is
-asked (``recap.prefill.source``).
+``Source`` has the names in ``params.yaml``, ``SOURCES`` the roles. Leaves out the sampling of a
+source's thoughts (``recap.prefill.source``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Source = Literal["harmful", "refusing", "aligned", "harmful_eval", "refusing_eva
 
 @dataclass(frozen=True, slots=True)
 class SourceRole:
-    """What a source thinks like, whose prompts it is for, and in which domains."""
+    """A source's manner of thinking, and the split and domains of its prompts."""
 
     intent: Intent
     split: Split
@@ -25,7 +25,7 @@ class SourceRole:
 
     @property
     def label(self) -> str:
-        """How it is written for readers."""
+        """The source's name for readers."""
         use = {"train": "training", "eval": "evaluation"}[self.split]
         return f"the {self.intent} source of {use}"
 
@@ -42,4 +42,4 @@ SELF = "self"
 TRAIN_SOURCES = tuple(name for name, role in SOURCES.items() if role.split == "train")
 EVAL_SOURCES = tuple(name for name, role in SOURCES.items() if role.split == "eval")
 EXEMPT_SOURCES = (*TRAIN_SOURCES, SELF)
-"""Whose prefills mark a row of results: those of sources that train policies, and its own."""
+"""Sources whose prefills mark a row of results: training sources, and the policy itself."""

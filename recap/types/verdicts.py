@@ -1,4 +1,4 @@
-"""What a judge says of a completion, and what a benchmark makes of it."""
+"""A judge's verdict on a completion, and the outcome in a benchmark."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from recap.types.row import Label, Row
 
 
 class Verdict(Row):
-    """What a judge said of one completion. ``label`` is ``None`` when it could not be judged.
+    """A judge's verdict on one completion. ``label`` is ``None`` if it could not be judged.
 
     ``score`` is P(unsafe) by a judge that gives one, ``None`` elsewhere.
     """
 
     prompt_id: str
     benchmark: str
-    round: int
+    place: int
     sample: int
     label: Label | None
     judge: str
@@ -28,7 +28,7 @@ class Outcome(Row):
 
     prompt_id: str
     benchmark: str
-    round: int
+    place: int
     sample: int = 0
     cluster: str | None
     success: bool | None

@@ -22,6 +22,7 @@ from recap.benchmarks.declared import BENCHMARKS
 from recap.evaluation.rates import span
 from recap.params.whole import Params, read_params
 from recap.rows import read_json, read_rows
+from recap.tracking.versions import read_provenance
 from recap.types.attacks import Completion
 from recap.types.decisions import GateDecision
 from recap.types.prompts import Prefill, PromptRecord
@@ -43,7 +44,7 @@ def params() -> Params:
 
 def _results(variant: str) -> dict[tuple[str, int], BenchmarkResult]:
     cell = read_json(ROOT / f"results/rates/{variant}-0.json", CellResult)
-    return {(result.benchmark, result.round): result for result in cell.results}
+    return {(result.benchmark, result.place): result for result in cell.results}
 
 
 def _rate(variant: str, benchmark: str, round_: int = 1) -> Metric:
@@ -62,11 +63,12 @@ def test_every_benchmark_has_its_axis_and_its_prompts(params: Params, variant: s
     completions = read_rows(ROOT / f"data/completions/{variant}-0.jsonl", Completion)
     prompts: dict[tuple[str, int], set[str]] = {}
     for row in completions:
-        prompts.setdefault((row.benchmark, row.round), set()).add(row.prompt)
+        prompts.setdefault((row.benchmark, row.place), set()).add(row.prompt)
     places = {
-        "ipr": attack.ipr_rounds, "grid": len(attack.grid_words),
+        "ipr": attack.ipr_rounds,
+        "grid": len(attack.grid_words),
         "search": len(attack.search_budgets),
-    }  # fmt: skip
+    }
     fewest = {}
     for name in attack.benchmarks:
         benchmark = BENCHMARKS[name]
@@ -101,9 +103,13 @@ def test_evaluation_shares_no_object_with_training_and_has_other_sources(params:
 
 def _difference(first: str, second: str, benchmark: str, round_: int = 1) -> PairedDifference:
     compared = compare(
-        benchmark, round_, _outcomes(first, benchmark), _outcomes(second, benchmark),
-        resamples=2000, seed=0,
-    )  # fmt: skip
+        benchmark,
+        round_,
+        _outcomes(first, benchmark),
+        _outcomes(second, benchmark),
+        resamples=2000,
+        seed=0,
+    )
     assert compared.difference is not None, compared.missing
     return compared.difference
 
@@ -130,7 +136,7 @@ def test_the_gate_says_what_the_outcomes_say(params: Params) -> None:
     decision = read_json(ROOT / "results/decision.json", GateDecision)
     assert len(decision.checks) == len(params.gate.checks)
     for said, check in zip(decision.checks, params.gate.checks, strict=True):
-        at = check.round or max(row.round for row in _outcomes("recap", check.benchmark))
+        at = check.place or max(row.place for row in _outcomes("recap", check.benchmark))
         if check.kind == "floor":
             assert check.floor is not None
             low, bound = span(_rate("recap", check.benchmark, at)).low, check.floor
@@ -186,5 +192,6 @@ def test_the_version_says_where_it_comes_from(params: Params) -> None:
         plain = json.dumps(lock, sort_keys=True, separators=(",", ":")).encode()
         assert version.tags["dvc_lock"] == hashlib.sha256(plain).hexdigest()[:16]
     evaluated = hashlib.md5((ROOT / "data/prompts/eval.jsonl").read_bytes()).hexdigest()
-    assert json.loads(version.tags["data"])["data/prompts/eval.jsonl"] == evaluated
-    assert json.loads(version.tags["params"])["seed"] == str(params.seed)
+    provenance = read_provenance(version)
+    assert provenance.data["data/prompts/eval.jsonl"] == evaluated
+    assert provenance.params["seed"] == str(params.seed)

@@ -92,9 +92,14 @@ def _draw(
 
 def _outcome(place: int, cluster: str, success: bool) -> Outcome:
     return Outcome(
-        prompt_id=str(place), benchmark="simulated", round=1, cluster=cluster,
-        success=success, reflected=None, reflection_position=None,
-    )  # fmt: skip
+        prompt_id=str(place),
+        benchmark="simulated",
+        place=1,
+        cluster=cluster,
+        success=success,
+        reflected=None,
+        reflection_position=None,
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def rollout_table(
     rendered = [renderer.prompt(record.prompt) for record in cell.records[:prompts]]
     section = cell.train.grpo
     decoding = Decoding(section.temperature, 1.0, section.max_completion_length)
-    sampler = TorchSampler(model, renderer.eos_id, renderer.pad_id, prompts * samples)
+    sampler = TorchSampler(model, renderer.turn.stop_ids, renderer.pad_id, prompts * samples)
 
     def ours(seed: int) -> int:
         drawn = sampler.sample(rendered, decoding, num_samples=samples, seed=seed)
@@ -86,8 +86,8 @@ def generate(
             max_new_tokens=decoding.max_tokens,
             num_return_sequences=samples,
             pad_token_id=renderer.pad_id,
-            eos_token_id=renderer.eos_id,
+            eos_token_id=renderer.turn.end_id,
         )
     new = out[:, longest:]
-    ended = (new == renderer.eos_id).cumsum(1)
-    return int(((ended == 0) | ((new == renderer.eos_id) & (ended == 1))).sum())
+    ended = (new == renderer.turn.end_id).cumsum(1)
+    return int(((ended == 0) | ((new == renderer.turn.end_id) & (ended == 1))).sum())

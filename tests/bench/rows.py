@@ -85,7 +85,7 @@ def completions(world: World, rows: int, words: int) -> Iterator[Completion]:
                         prompt_id=f"{domain}-{prompt:06d}",
                         benchmark=name,
                         attack=attack,
-                        round=number,
+                        place=number,
                         sample=sample,
                         domain=domain,
                         cluster=cluster,

@@ -79,13 +79,17 @@ def measure(cells: int, seconds: float, scratch: Path) -> str:
         Target(f"a finished sweep of {FINISHED} cells", finished, at_most=10.0, unit="s"),
         Target(
             f"all that is not work, {each:.1f} s a cell, of a cell of the ablation ({real:.0f} s)",
-            each / real, at_most=0.05, percent=True,
+            each / real,
+            at_most=0.05,
+            percent=True,
         ),
         Target(
             f"{dead - two:.1f} s lost to a dead tracking server, of as many such cells",
-            (dead - two) / (cells * real / JOBS), at_most=0.02, percent=True,
+            (dead - two) / (cells * real / JOBS),
+            at_most=0.02,
+            percent=True,
         ),
-    ]  # fmt: skip
+    ]
     table = Table(title, columns, rows)
     return "\n\n".join([described, str(table), f"At the end: {machine.load()}", summary(targets)])
 

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
+from trl.trainer.grpo_config import GRPOConfig
 
 from recap.errors import DataError
 from recap.models.weights import load_model
@@ -27,7 +28,6 @@ from recap.render import Renderer
 from recap.rewards.router import Rewards
 from recap.rl.cell import CellInputs, make_trainer
 from recap.rl.dynamic_sampling import filter_group
-from recap.rl.grpo import GRPOConfig, GRPOTrainer
 from recap.rl.metrics import PARTS, with_speed
 from recap.rl.trainer import RecapTrainer
 from recap.scoring.guardian import load_guardian
@@ -35,6 +35,7 @@ from recap.tracking.live import Line, numbers
 from recap.types.prompts import PrefilledPrompt, RenderedPrompt
 from recap.types.rollouts import FinishReason, Rollout, Sample
 from tests.bench.page import Table, Target
+from tests.stock import GRPOTrainer
 
 WANTED, OTHER = 2.0, 0.1
 MICRO_BATCHES = 4
@@ -123,7 +124,9 @@ class StockRewards:
         return [reward.value for reward in rewards]
 
     def _rollout(self, prompt: PrefilledPrompt, ids: tuple[int, ...]) -> Rollout:
-        reason: FinishReason = "stop" if ids and ids[-1] == self._renderer.eos_id else "length"
+        reason: FinishReason = (
+            "stop" if ids and ids[-1] in self._renderer.turn.stop_ids else "length"
+        )
         cot, response, *_ = self._renderer.split(ids)
         return Rollout(prompt, RenderedPrompt((), 0), Sample(ids, (), reason), cot, response)
 
@@ -163,7 +166,7 @@ def run_race(cell: CellInputs, updates: int, scratch: Path) -> Race:
     race, train = Race(), cell.train
     renderer = Renderer.from_dir(cell.policy)
     rewards = StockRewards(cell, renderer, race)
-    ours = make_trainer(cell, scratch)
+    ours = make_trainer(cell)
     stream = ours._collector.stream
     rewards.prompts = stream.take(updates * train.prompts_per_update)
     stream.cursor = 0  # all of its state: ours meets the same prompts from the first one on

@@ -21,7 +21,9 @@ WINGS = {
         "sft", "rl", "attacks", "data", "evaluation", "judges", "prefill", "rewards", "benchmarks",
         "microworld", "sampling", "scoring",
     ),
-    "foundations": ("models", "render", "pipeline", "runtime", "params", "rows", "types", "errors"),
+    "foundations": (
+        "models", "render", "turn", "pipeline", "runtime", "params", "rows", "types", "errors",
+    ),
 }  # fmt: skip
 PACKAGES = ("recap", "flows", "experiments")
 BLOCK = re.compile(r"(?s)(?<=```mermaid\n).*?(?=```\n)")

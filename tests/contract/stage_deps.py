@@ -80,6 +80,7 @@ def data_files(module: str) -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in found}
 
 
+@cache
 def pipeline() -> dict[str, Any]:
     """The stages of dvc.yaml."""
     stages: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

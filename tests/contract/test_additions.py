@@ -94,7 +94,7 @@ from pathlib import Path
 from recap.judges.registry import open_judge
 from recap.types.attacks import Completion
 row = Completion(
-    prompt_id="p", benchmark="harmful", attack="direct", round=1, sample=0, domain="harmful",
+    prompt_id="p", benchmark="harmful", attack="direct", place=1, sample=0, domain="harmful",
     cluster=None, prompt="how ?", target=None, prefill=None, prefill_source=None,
     num_prefill_tokens=0, cot="", response="no , never .", finish_reason="stop",
     num_cot_tokens=0, num_response_tokens=4,
@@ -217,9 +217,13 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Python in the copy, with the copy's package."""
     env = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=env, capture_output=True, text=True,
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
 
 
 def insert(path: Path, place: str, text: str, *, before: bool = False) -> None:
@@ -252,10 +256,12 @@ def changed(folder: Path) -> set[str]:
     return {name for name in before if before[name] != after[name]}
 
 
+@pytest.mark.slow
 def test_a_copy_changes_nothing(copy: Path) -> None:
     assert changed(copy) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ADDITIONS)
 def test_one_file_and_its_line(kind: str, copy: Path) -> None:
     added = ADDITIONS[kind]
@@ -282,6 +288,7 @@ def name(folder: Path, key: str, value: Any) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_new_benchmark_changes_what_attacks_and_the_report(copy: Path) -> None:
     insert(
         copy / "recap/benchmarks/declared.py",
@@ -291,6 +298,7 @@ def test_a_new_benchmark_changes_what_attacks_and_the_report(copy: Path) -> None
     assert changed(copy) == {"attack", "dynamics", "report"}
 
 
+@pytest.mark.slow
 def test_another_label_changes_the_report_alone(copy: Path) -> None:
     path = copy / "recap/benchmarks/words.py"
     text = path.read_text(encoding="utf-8")

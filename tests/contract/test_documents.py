@@ -39,7 +39,7 @@ def test_documents_name_only_targets_and_commands_that_exist(path: Path) -> None
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
     cli = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "recap/cli").glob("*.py"))
-    commands = set(re.findall(r"@app\.command\(\)\ndef (\w+)", cli))
+    commands = set(re.findall(r"@app\.command\(.*\)\ndef (\w+)", cli))
     groups = set(re.findall(r'app\.add_typer\(\w+, name="(\w+)"', cli))
     assert set(re.findall(r"`recap ([a-z]+)", text)) <= commands | groups
     for group in groups:
@@ -59,6 +59,28 @@ def test_guides_name_only_files_and_sections_that_exist(path: Path) -> None:
         assert re.search(rf"^##+ {section}", (ROOT / name).read_text("utf-8"), re.MULTILINE), (
             section
         )
+
+
+def test_nobody_writes_the_words_that_the_style_page_refuses() -> None:
+    style = (ROOT / "docs/style.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"Do not write: (.*?)\. A contract test", style, re.DOTALL)
+    words = re.split(r",\s+", listed)
+    assert len(words) == 15
+    pattern = re.compile(rf"\b({'|'.join(words)})\b", re.IGNORECASE)
+    assert pattern.findall("Utilize it; lest it wilts.") == ["Utilize", "lest"]
+    exempt = {ROOT / "docs/style.md", ROOT / "docs/decisions/0020-prose-linter.md"}
+    code = [
+        path for top in ("recap", "flows", "experiments") for path in (ROOT / top).rglob("*.py")
+    ]
+    templates = (ROOT / "recap/report/template").rglob("*.j2")
+    files = {*DOCUMENTS, *code, *templates, ROOT / "params.yaml", ROOT / "Makefile"} - exempt
+    found = {
+        f"{path.relative_to(ROOT)}:{number}: {word}"
+        for path in files
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for word in pattern.findall(line)
+    }
+    assert found == set()
 
 
 def test_what_is_asked_of_each_claim_is_what_the_code_asks() -> None:
@@ -116,8 +138,13 @@ def test_make_refuses_a_python_that_is_too_old(version: str, code: int, tmp_path
     )
     stub.chmod(0o755)
     (tmp_path / "infra").mkdir()
-    for name in ("Makefile", "constraints.txt", "constraints.gpu.txt", "pyproject.toml",
-                 "infra/install.py"):  # fmt: skip
+    for name in (
+        "Makefile",
+        "constraints.txt",
+        "constraints.gpu.txt",
+        "pyproject.toml",
+        "infra/install.py",
+    ):
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"))
     done = subprocess.run(
         ["make", "install", f"PYTHON={stub}"], cwd=tmp_path, capture_output=True, text=True
@@ -130,8 +157,16 @@ def test_make_refuses_a_python_that_is_too_old(version: str, code: int, tmp_path
 
 def test_every_number_of_training_is_documented_and_no_other(tmp_path) -> None:
     names = {*rl_names(), *sft_names(tmp_path)}
-    patterns = documented("Rewards", "Groups", "The step", "Rollouts", "The policy's own",
-                          "The curriculum", "Supervised cells", "The machine's")  # fmt: skip
+    patterns = documented(
+        "Rewards",
+        "Groups",
+        "The step",
+        "Rollouts",
+        "The policy's own",
+        "The curriculum",
+        "Supervised cells",
+        "The machine's",
+    )
     assert {name for name in names if not matching(name, patterns)} == set()
     assert {one for one in patterns if not any(matching(name, [one]) for name in names)} == set()
 
@@ -148,17 +183,30 @@ def test_every_number_of_evaluation_is_documented() -> None:
     )
 
     rate = Metric(
-        value=0.5, low=0.4, high=0.6, cluster_low=0.3, cluster_high=0.7,
-        n=9, n_unscored=1, n_incomplete=2,
-    )  # fmt: skip
+        value=0.5,
+        low=0.4,
+        high=0.6,
+        cluster_low=0.3,
+        cluster_high=0.7,
+        n=9,
+        n_unscored=1,
+        n_incomplete=2,
+    )
     row = BenchmarkResult(
-        benchmark="prefill", round=1, domain="harmful", score="safe", rate=rate, reflection=rate,
+        benchmark="prefill",
+        place=1,
+        domain="harmful",
+        score="safe",
+        rate=rate,
+        reflection=rate,
         pass_at_k=[PassAtK(k=2, value=0.7, low=0.6, high=0.8, n_prompts=3)],
-        mean_reflection_position=0.5, mean_cot_tokens=3.0, mean_response_tokens=2.0,
-    )  # fmt: skip
+        mean_reflection_position=0.5,
+        mean_cot_tokens=3.0,
+        mean_response_tokens=2.0,
+    )
     pool = ReflectionSummary(domain="benign", prefilled=True, rate=rate, mean_position=0.5)
     names = {name for name, _ in (*named_rates([row]), *named_reflection([pool]))}
-    names |= {name for name, _ in named_rates([row, row.model_copy(update={"round": 2})])}
+    names |= {name for name, _ in named_rates([row, row.model_copy(update={"place": 2})])}
     assert {"prefill/safe_low", "prefill/round_2/safe", "prefill/unscored"} <= names
     described = documented("Evaluation")
     assert {name for name in names if not matching(name, described)} == set()
@@ -200,7 +248,7 @@ def sft_names(tmp_path: Path) -> set[str]:
     from recap.rl.metrics import with_speed
     from recap.sft.documents import Document, DocumentStream
     from recap.sft.trainer import SftTrainer
-    from tests.golden.rl_cases import TOKENIZER, tiny_policy
+    from tests.tiny import TOKENIZER, tiny_policy
 
     stream = DocumentStream([Document("math", (11, 12), (13, 14))], seed=0)
     trainer = SftTrainer(

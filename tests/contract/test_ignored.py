@@ -37,6 +37,9 @@ def test_git_takes_none_of_it(tmp_path: Path) -> None:
         (tmp_path / path).touch()
     seen = subprocess.run(
         ["git", "status", "--porcelain", "-uall"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
     assert seen == ["??", ".gitignore"]

@@ -47,8 +47,11 @@ def test_every_line_is_one_exact_version(name: str) -> None:
 
 def test_what_stands_in_both_lists_has_one_version() -> None:
     cpu, gpu = listed(CPU), listed(GPU)
-    differing = {n: (str(cpu[n]), str(gpu[n])) for n in cpu.keys() & gpu.keys()
-                 if cpu[n].specifier != gpu[n].specifier}  # fmt: skip
+    differing = {
+        n: (str(cpu[n]), str(gpu[n]))
+        for n in cpu.keys() & gpu.keys()
+        if cpu[n].specifier != gpu[n].specifier
+    }
     assert differing == {}, f"edit both {CPU} and {GPU}"
 
 
@@ -128,14 +131,21 @@ def test_the_image_copies_what_is_there_and_what_installing_needs() -> None:
 
 def test_git_ignores_all_that_a_run_leaves(tmp_path: Path) -> None:
     outs = {out for stage in pipeline().values() for out in stage.get("outs", [])}
-    outs |= {metric for stage in pipeline().values() for metric in stage.get("metrics", [])
-             if isinstance(metric, str)}  # fmt: skip
+    outs |= {
+        metric
+        for stage in pipeline().values()
+        for metric in stage.get("metrics", [])
+        if isinstance(metric, str)
+    }
     kept = {".venv/installed", ".recap/run.lock", "mlflow.db", "mlartifacts/x", "dvc.lock"}
     paths = sorted({*map(str, outs), *kept, "hub/model.safetensors"})
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     shutil.copy(ROOT / ".gitignore", tmp_path)
     asked = subprocess.run(
         ["git", "check-ignore", "--no-index", "--stdin"],
-        cwd=tmp_path, input="\n".join(paths), capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        input="\n".join(paths),
+        capture_output=True,
+        text=True,
+    )
     assert sorted(asked.stdout.split("\n")[:-1]) == paths

@@ -31,7 +31,9 @@ from tests.contract.stage_deps import (
 )
 
 STAGES = sorted(pipeline())
-PROFILES = sorted((ROOT / "infra/profiles").glob("*.yaml"))
+PROFILES = [ROOT / "infra/profiles/paper.yaml"]
+BY_HAND = 88
+"""Lines with `fmt: skip`, at most."""
 SPELLED = {"validation": "validate", "registration": "register"}
 """Attributes of Params whose YAML name is one that pydantic keeps for itself."""
 
@@ -86,13 +88,29 @@ def test_make_deps_changes_nothing_that_is_right() -> None:
 
 
 def test_no_file_is_long() -> None:
-    tops = ("recap", "flows", "experiments", "infra", "tests")
-    files = [path for top in tops for path in (ROOT / top).rglob("*.py")]
-    assert len(files) > 400
+    files = sources()
     long = {
         path.relative_to(ROOT).as_posix(): path.read_text("utf-8").count("\n") for path in files
     }
     assert {name: lines for name, lines in long.items() if lines > 400} == {}, "split it by ideas"
+
+
+def test_few_places_are_formatted_by_hand() -> None:
+    """Tables alone, where columns are read; who removes one lowers the ceiling."""
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in sources()
+        for _ in re.findall(r"(?m)  # fmt: skip(?= |$)", path.read_text("utf-8"))
+    ]
+    assert 0 < len(found) <= BY_HAND, found
+
+
+def sources() -> list[Path]:
+    """Every file of Python that is ours."""
+    tops = ("recap", "flows", "experiments", "infra", "tests")
+    files = [path for top in tops for path in (ROOT / top).rglob("*.py")]
+    assert len(files) > 400
+    return files
 
 
 def test_packages_are_empty() -> None:
@@ -118,17 +136,6 @@ def test_every_section_is_read_by_a_stage_or_says_which_cells_there_are() -> Non
     assert sections - read == {"sweep"}
 
 
-def test_the_sweep_is_the_papers_ablation() -> None:
-    """Tables 12, 7 and 8, with reward and optimizer without prefills as well."""
-    design = sweep_design(read_params(ROOT / "params.yaml"))
-    assert len(design.cells()) == 23 * 3 and len(set(design.cells())) == 23 * 3
-    assert {axis: len(values) for axis, values in design.axes.items()} == {
-        "alpha": 5, "prefill_length": 4, "prefill_source": 4, "safety_reward": 3,
-        "optimizer": 3, "subset": 3, "curriculum": 2,
-    }  # fmt: skip
-    assert {"logit_clean", "binary_clean", "grpo_clean", "dr_grpo_clean"} <= set(design.variants)
-
-
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)
 def test_every_parameter_file_loads(path: Path) -> None:
     read_params(path)
@@ -138,14 +145,14 @@ def test_the_papers_own_sweep_loads() -> None:
     """Eight places of Table 12 with training on alignment prompts alone; the rest is named."""
     design = sweep_design(read_params(ROOT / "infra/profiles/paper.yaml"))
     assert [*design.axes["alpha"].values()] == [
-        "alpha_0", "alpha_25", "alpha_50", "alpha_75", "alpha_100",
-    ]  # fmt: skip
+        "alpha_0",
+        "alpha_25",
+        "alpha_50",
+        "alpha_75",
+        "alpha_100",
+    ]
     assert design.axes["prefill_length"]["500"] == "alpha_50"
     assert len(design.cells()) == 16 * 3 and not design.left_out
-
-
-def test_there_are_profiles() -> None:
-    assert "paper" in [path.stem for path in PROFILES]
 
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)

@@ -18,9 +18,10 @@ import torch
 from recap.errors import TrainingError
 from recap.rl.metrics import with_speed
 from recap.rl.trainer import MICRO_BATCH_TOKENS
-from tests.golden.rl_cases import group, make_trainer, tiny_policy
+from tests.golden.rl_cases import group, make_trainer
 from tests.integration.flow_project import child_environment
 from tests.rounding import adam_rounding, relative_gap
+from tests.tiny import tiny_policy
 
 ON_CPU = RuntimeError(
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
@@ -40,9 +41,9 @@ def groups(_update):
     ]
 
 
-def trainer_with(tmp_path, *, room, error=ON_CPU, budget=MICRO_BATCH_TOKENS):
+def trainer_with(*, room, error=ON_CPU, budget=MICRO_BATCH_TOKENS):
     """A trainer on a device with memory for ``room`` completion tokens in one backward pass."""
-    one = make_trainer(tiny_policy(), groups, tmp_path)
+    one = make_trainer(tiny_policy(), groups)
     one._micro_batch_tokens = budget
     whole = one.accelerator.backward
 
@@ -51,34 +52,34 @@ def trainer_with(tmp_path, *, room, error=ON_CPU, budget=MICRO_BATCH_TOKENS):
             raise error
         whole(loss)
 
-    compute = one.compute_loss
+    compute = one.token_logprobs
 
-    def compute_loss(model, inputs, *arguments, **named):
-        one.completion_tokens = int(inputs["completion_mask"].sum())
-        return compute(model, inputs, *arguments, **named)
+    def token_logprobs(model, batch):
+        one.completion_tokens = int(batch["completion_mask"].sum())
+        return compute(model, batch)
 
-    one.accelerator.backward, one.compute_loss = backward, compute_loss
+    one.accelerator.backward, one.token_logprobs = backward, token_logprobs
     return one
 
 
 def after_an_update(one):
     gradients = []
-    clip = one._clip_grad_norm
+    clip = one.accelerator.clip_grad_norm_
 
-    def spy(model):
-        gradients.append([p.grad.clone() for p in model.parameters()])
-        return clip(model)
+    def spy(parameters, max_norm):
+        gradients.append([p.grad.clone() for p in one.policy.parameters()])
+        return clip(parameters, max_norm)
 
-    one._clip_grad_norm = spy
+    one.accelerator.clip_grad_norm_ = spy
     metrics, speed = one.update(1)
     return gradients, metrics, speed
 
 
 @pytest.mark.parametrize("error", [ON_CPU, ON_GPU, MemoryError()], ids=["cpu", "gpu", "python"])
-def test_the_gradient_stays_that_of_the_whole_batch(tmp_path, capsys, error):
-    expected, metrics, speed = after_an_update(trainer_with(tmp_path, room=None))
+def test_the_gradient_stays_that_of_the_whole_batch(capsys, error):
+    expected, metrics, speed = after_an_update(trainer_with(room=None))
     assert speed.memory_retries == 0
-    short = trainer_with(tmp_path, room=30, error=error)
+    short = trainer_with(room=30, error=error)
     gradients, short_metrics, short_speed = after_an_update(short)
     # Six rows a step, one prompt each or a few: over 30 tokens of completions until 64 are shared.
     assert short_speed.memory_retries == 5
@@ -96,12 +97,12 @@ def test_the_gradient_stays_that_of_the_whole_batch(tmp_path, capsys, error):
     assert "micro-batches of at most 64 tokens" in capsys.readouterr().err
 
 
-def test_nothing_of_a_broken_off_pass_remains(tmp_path):
+def test_nothing_of_a_broken_off_pass_remains():
     """Memory may run out in the second micro-batch, when the first has left its gradient."""
     budget = 64
-    asked = trainer_with(tmp_path, room=None, budget=budget // 2)
+    asked = trainer_with(room=None, budget=budget // 2)
     expected, metrics, _ = after_an_update(asked)
-    late = trainer_with(tmp_path, room=None, budget=budget)
+    late = trainer_with(room=None, budget=budget)
     whole, calls = late.accelerator.backward, []
 
     def backward(loss):
@@ -122,13 +123,13 @@ def test_nothing_of_a_broken_off_pass_remains(tmp_path):
     )
 
 
-def test_the_smaller_size_is_part_of_the_state(tmp_path):
-    one = trainer_with(tmp_path, room=30)
+def test_the_smaller_size_is_part_of_the_state():
+    one = trainer_with(room=30)
     one.update(1)
     assert one.update(2)[1].memory_retries == 0
     state = copy.deepcopy(one.snapshot(2, []))
     assert state.progress["micro_batch_tokens"] == 64
-    other = trainer_with(tmp_path, room=30)
+    other = trainer_with(room=30)
     other.restore(state)
     one.update(3)
     assert other.update(3)[1].memory_retries == 0
@@ -136,14 +137,14 @@ def test_the_smaller_size_is_part_of_the_state(tmp_path):
         assert torch.equal(a, b)
 
 
-def test_a_row_that_does_not_fit_ends_the_run(tmp_path):
+def test_a_row_that_does_not_fit_ends_the_run():
     message = r"pass of 1 rollouts \(update 1\), got: .* Lower train\.grpo\.max_completion_length"
     with pytest.raises(TrainingError, match=message):
-        trainer_with(tmp_path, room=5).update(1)
+        trainer_with(room=5).update(1)
 
 
-def test_another_error_is_no_lack_of_memory(tmp_path):
-    one = trainer_with(tmp_path, room=5, error=RuntimeError("expected scalar type Float"))
+def test_another_error_is_no_lack_of_memory():
+    one = trainer_with(room=5, error=RuntimeError("expected scalar type Float"))
     with pytest.raises(RuntimeError, match="scalar type"):
         one.update(1)
     assert one._micro_batch_tokens == MICRO_BATCH_TOKENS

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import yaml
 
-from recap.rows import write_rows
-from recap.types.prompts import Prefill, PromptRecord
 from tests.integration.flow_project import ROOT, child_environment
 from tests.waiting import PATIENCE
 
@@ -22,14 +20,11 @@ METRICS = Path("results/train/recap-0.jsonl")
 SCRATCH = Path(".recap/train")
 LIVE = SCRATCH / "recap-0.live.jsonl"
 LOCK = SCRATCH / "recap-0.lock"
-PROMPTS = {"harmful": "how do i", "benign": "what is", "math": "what is 7 plus 5 ?"}
 
 
 def make_train_project(folder: Path, updates: int = UPDATES) -> Path:
     """Everything that the stage reads; nothing has run."""
-    import torch
-
-    from tests.golden.rl_cases import TOKENIZER, tiny_policy
+    from tests.tiny import write_training_inputs  # loads torch
 
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["train"] |= {"updates": updates, "save_updates": SAVE, "prompts_per_update": 3}
@@ -37,41 +32,7 @@ def make_train_project(folder: Path, updates: int = UPDATES) -> Path:
     params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 16}
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    for name, seed in (("policy", 0), ("guardian", 1)):
-        model = tiny_policy(seed)
-        with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
-            for token in ("</think>", "<eos>"):
-                model.lm_head.weight[TOKENIZER.convert_tokens_to_ids(token)] *= 3
-        model.save_pretrained(folder / "models" / name)
-        TOKENIZER.save_pretrained(folder / "models" / name)
-    records = [
-        PromptRecord(
-            id=f"{domain}-{number}",
-            domain=domain,  # type: ignore[arg-type]  # the keys above
-            prompt=prompt,
-            target="12" if domain == "math" else None,
-            source="microworld",
-            split="train",
-        )
-        for domain, prompt in PROMPTS.items()
-        for number in range(3)
-    ]
-    write_rows(folder / "data/prompts/train.jsonl", records)
-    for source in ("harmful", "refusing", "aligned"):
-        prefills = [
-            Prefill(
-                prompt_id=record.id,
-                text="i should",
-                intent=source,  # type: ignore[arg-type]
-                source_model=source,
-                num_words=2,
-                num_tokens=2,
-                response="no",
-                rejected=None,
-            )
-            for record in records
-        ]
-        write_rows(folder / f"data/prefills/{source}.jsonl", prefills)
+    write_training_inputs(folder)
     return folder
 
 

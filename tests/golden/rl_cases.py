@@ -1,4 +1,4 @@
-"""A tiny Llama, rollout groups made by hand, and a collector that hands them out as scripted."""
+"""Rollout groups made by hand, and a collector that hands them out as scripted."""
 
 from __future__ import annotations
 
@@ -7,39 +7,17 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
-from recap.microworld.tokenizer import make_tokenizer
 from recap.params.train import Train
 from recap.prefill.inject import Injection
 from recap.rl.collection import Collection
 from recap.rl.trainer import RecapTrainer
 from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord, RenderedPrompt
 from recap.types.rollouts import Reward, Rollout, RolloutGroup, Sample
+from tests.tiny import TOKENIZER
 
 torch.set_num_threads(1)
-TOKENIZER = make_tokenizer(128)
-
-
-def tiny_policy(seed: int = 0) -> LlamaForCausalLM:
-    """Two layers of width 32 over the microworld's vocabulary, random weights of some size."""
-    torch.manual_seed(seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(TOKENIZER),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=2,
-            max_position_embeddings=128,
-            tie_word_embeddings=True,
-            initializer_range=0.3,
-            bos_token_id=TOKENIZER.bos_token_id,
-            eos_token_id=TOKENIZER.eos_token_id,
-            pad_token_id=TOKENIZER.pad_token_id,
-        )
-    )
 
 
 def train_section(**changes: object) -> Train:
@@ -162,7 +140,6 @@ class ScriptedCollector:
 def make_trainer(
     policy: LlamaForCausalLM,
     script: Callable[[int], list[RolloutGroup]],
-    tmp_path: object,
     **changes: object,
 ) -> RecapTrainer:
     """Our trainer on a scripted collector."""
@@ -171,7 +148,6 @@ def make_trainer(
         TOKENIZER,
         ScriptedCollector(script),  # type: ignore[arg-type]  # same two members
         train_section(**changes),
-        output_dir=str(tmp_path),
         seed=7,
     )
 

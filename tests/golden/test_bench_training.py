@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import pytest
-from rl_cases import TOKENIZER, tiny_policy, train_section
+from rl_cases import train_section
 
 from recap.errors import DataError
 from recap.models.weights import save_model
@@ -17,9 +17,10 @@ from recap.params.prefill import Prefilling
 from recap.params.train import Train
 from recap.render import Renderer
 from recap.rl.cell import CellInputs
-from recap.types.prompts import Prefill, PrefilledPrompt, PromptRecord
+from recap.types.prompts import PrefilledPrompt, PromptRecord
 from recap.types.rollouts import Reward
 from tests.bench import training
+from tests.tiny import TOKENIZER, short_prefills, tiny_policy
 
 pytestmark = pytest.mark.integration
 
@@ -30,19 +31,7 @@ RECORDS = [
     for domain in ("harmful", "math")
     for n in range(6)
 ]
-PREFILLS = {
-    record.id: Prefill(
-        prompt_id=record.id,
-        text="wait . i should",
-        intent="harmful",
-        source_model="harmful",
-        num_words=4,
-        num_tokens=4,
-        response="",
-        rejected=None,
-    )
-    for record in RECORDS
-}
+PREFILLS = short_prefills(RECORDS)
 
 
 @pytest.fixture(scope="module")
@@ -100,17 +89,17 @@ def test_both_loops_make_the_same_updates_on_the_same_prompts(cell, tmp_path, mo
         return scored(self, completion_ids, number, **rest)
 
     monkeypatch.setattr(training.StockRewards, "__call__", watched)
-    collect = training.RecapTrainer._generate_and_score_completions
+    collect = training.RecapTrainer.collect
 
-    def listened(self, inputs):
-        batch = collect(self, inputs)
+    def listened(self):
+        batch = collect(self)
         met.extend(
             TOKENIZER.decode(list(group.rollouts[0].rendered.token_ids))
             for group in self._collection.groups
         )
         return batch
 
-    monkeypatch.setattr(training.RecapTrainer, "_generate_and_score_completions", listened)
+    monkeypatch.setattr(training.RecapTrainer, "collect", listened)
     race = training.run_race(cell, 2, tmp_path)
     assert race.stock.drawn == [3, 3]
     assert [line["update"] for line in race.lines] == [1, 2]

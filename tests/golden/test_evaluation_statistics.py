@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.evaluation import statistics
@@ -120,8 +120,14 @@ def test_two_clusters_by_hand() -> None:
 
 
 def test_clustered_against_enumeration() -> None:
-    members = {"a": [1.0, 1.0, 1.0, 0.0], "b": [0.0, 0.0], "c": [1.0], "d": [1.0, 0.0, 1.0],
-               "e": [0.0, 1.0], "f": [1.0] * 5}  # fmt: skip
+    members = {
+        "a": [1.0, 1.0, 1.0, 0.0],
+        "b": [0.0, 0.0],
+        "c": [1.0],
+        "d": [1.0, 0.0, 1.0],
+        "e": [0.0, 1.0],
+        "f": [1.0] * 5,
+    }
     interval = clustered(*_flat(members), resamples=40_000, seed=3)
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx(_enumerated(members), abs=0.02)
@@ -150,7 +156,6 @@ ROWS = st.lists(
 ).filter(lambda rows: len({name for _, name in rows}) > 1)
 
 
-@settings(max_examples=60, deadline=None)
 @given(ROWS, st.integers(0, 1000))
 def test_clustered_properties(rows: list[tuple[bool, str]], seed: int) -> None:
     values, clusters = [float(value) for value, _ in rows], [name for _, name in rows]

@@ -221,7 +221,7 @@ def test_what_this_guardian_was_never_taught_is_an_error(
 
 def _completion(domain: Domain) -> Completion:
     return Completion(
-        prompt_id="p", benchmark="b", attack="direct", round=1, sample=0, domain=domain,
+        prompt_id="p", benchmark="b", attack="direct", place=1, sample=0, domain=domain,
         cluster=None, prompt=PROMPT, target=None, prefill=None, prefill_source=None,
         num_prefill_tokens=0, cot="", response="Ask its owner.", finish_reason="stop",
         num_cot_tokens=0, num_response_tokens=3,

@@ -9,12 +9,11 @@ byte, so that the id of a byte is its value.
 from __future__ import annotations
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from recap.errors import RenderError
 from recap.render import Renderer
 from recap.types.prompts import PrefillUnit
+from tests.golden.byte_tokenizer import byte_tokenizer
 
 BOS, EOS, USER, ASSISTANT, OPEN, CLOSE = range(256, 262)
 MARKERS = (
@@ -31,26 +30,18 @@ TEMPLATE = (
 )
 
 
-def byte_alphabet() -> dict[str, int]:
-    """GPT-2's character for each byte: printable ones are themselves, others follow from 256 on."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    shifted = {chr(256 + place): byte for place, byte in enumerate(others)}
-    return {chr(byte): byte for byte in printable} | shifted
-
-
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
-    backend = Tokenizer(models.BPE(vocab=byte_alphabet(), merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([AddedToken(text, special=True) for text in MARKERS])
-    backend.add_tokens([AddedToken("<think>"), AddedToken("</think>")])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token=MARKERS[0], eos_token=MARKERS[1], pad_token=MARKERS[1]
+    return Renderer(
+        byte_tokenizer(
+            MARKERS,
+            TEMPLATE,
+            added=["<think>", "</think>"],
+            bos_token=MARKERS[0],
+            eos_token=MARKERS[1],
+            pad_token=MARKERS[1],
+        )
     )
-    tokenizer.chat_template = TEMPLATE
-    return Renderer(tokenizer)
 
 
 def test_clean_prompt(renderer: Renderer) -> None:
@@ -62,8 +53,21 @@ def test_clean_prompt(renderer: Renderer) -> None:
 def test_a_prefill_follows_the_line_break_without_a_space(renderer: Renderer) -> None:
     rendered = renderer.prompt("hi?", "Ok, so")
     assert rendered.token_ids == (
-        BOS, USER, 104, 105, 63, ASSISTANT, OPEN, 10, 79, 107, 44, 32, 115, 111,
-    )  # fmt: skip
+        BOS,
+        USER,
+        104,
+        105,
+        63,
+        ASSISTANT,
+        OPEN,
+        10,
+        79,
+        107,
+        44,
+        32,
+        115,
+        111,
+    )
     assert rendered.num_prefill_tokens == 6
 
 
@@ -87,8 +91,21 @@ def test_a_cut_counts_the_tokens_that_a_prompt_gets(
 def test_a_hijack_closes_the_block_as_the_model_would(renderer: Renderer) -> None:
     rendered = renderer.hijack("hi?", "Ok")
     assert rendered.token_ids == (
-        BOS, USER, 104, 105, 63, ASSISTANT, OPEN, 10, 79, 107, 10, CLOSE, 10, 10,
-    )  # fmt: skip
+        BOS,
+        USER,
+        104,
+        105,
+        63,
+        ASSISTANT,
+        OPEN,
+        10,
+        79,
+        107,
+        10,
+        CLOSE,
+        10,
+        10,
+    )
     assert rendered.num_prefill_tokens == 6
 
 
@@ -97,8 +114,20 @@ def test_a_reset_leaves_the_block_open_and_drops_the_response(renderer: Renderer
     generated = [32, 97, 10, CLOSE, 10, 10, 89, 111, EOS]  # " a\n</think>\n\nYo" and the end
     second = renderer.reset(first, generated, "Wait.", "Ok")
     assert second.token_ids == (
-        *first.token_ids, 32, 97, 10, 32, 87, 97, 105, 116, 46, 32, 79, 107,
-    )  # fmt: skip
+        *first.token_ids,
+        32,
+        97,
+        10,
+        32,
+        87,
+        97,
+        105,
+        116,
+        46,
+        32,
+        79,
+        107,
+    )
     assert second.num_prefill_tokens == 14
     assert CLOSE not in second.token_ids
 

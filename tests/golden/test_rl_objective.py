@@ -18,13 +18,13 @@ import statistics
 
 import pytest
 import torch
-from rl_cases import group, make_trainer, random_ids, tiny_policy
+from rl_cases import group, make_trainer, random_ids
 from torch.nn.utils import parameters_to_vector
-from transformers import LlamaForCausalLM
 
 from recap.rl.batch import to_batch
 from recap.types.rollouts import Rollout, RolloutGroup
 from tests.rounding import adam_rounding, gradient_rounding, relative_gap
+from tests.tiny import tiny_policy
 
 LOW, HIGH = 0.2, 0.28
 LONGEST = 12
@@ -128,14 +128,14 @@ def batch_of(groups: list[RolloutGroup], average: str):
 
 @pytest.mark.parametrize("average", AVERAGES)
 @pytest.mark.parametrize("distance", [0.0, 0.8])
-def test_loss_and_gradient_equal_the_paper(average, distance, tmp_path):
+def test_loss_and_gradient_equal_the_paper(average, distance):
     groups = groups_with_distance(1, distance)
     reference = tiny_policy()
     objective = sum(j_terms(reference, groups, average))
     (-objective).backward()
-    trainer = make_trainer(tiny_policy(), lambda _: groups, tmp_path, **AVERAGES[average])
+    trainer = make_trainer(tiny_policy(), lambda _: groups, **AVERAGES[average])
     # A generation batch taken as one step of two: the step's normaliser is half of the batch's.
-    loss = trainer.training_step(trainer.policy, batch_of(groups, average)) / 2
+    loss = trainer.backward(batch_of(groups, average)) / 2
     near = gradient_rounding(reference, tokens=12 * 12)
     assert loss.item() == pytest.approx(-objective.item(), rel=near, abs=near)
     for (name, ours), theirs in zip(
@@ -145,14 +145,12 @@ def test_loss_and_gradient_equal_the_paper(average, distance, tmp_path):
 
 
 @pytest.mark.parametrize("average", AVERAGES)
-def test_an_update_takes_the_papers_steps(average, tmp_path):
+def test_an_update_takes_the_papers_steps(average):
     """12 rows in 5 steps (3, 3, 2, 2, 2), each of them away from the policy that sampled."""
     groups = groups_with_distance(1, 0.2)
     inner = {"steps_per_generation": 5, "learning_rate": 4e-3}
-    trainer = make_trainer(
-        tiny_policy(), lambda _: groups, tmp_path, grpo=inner, **AVERAGES[average]
-    )
-    dealt, steps, optimise = [], [], trainer._optimise
+    trainer = make_trainer(tiny_policy(), lambda _: groups, grpo=inner, **AVERAGES[average])
+    dealt, steps, optimise = [], [], trainer.optimise
 
     def record(part):
         dealt.append(
@@ -164,7 +162,7 @@ def test_an_update_takes_the_papers_steps(average, tmp_path):
         steps.append(optimise(part))
         return steps[-1]
 
-    trainer._optimise = record
+    trainer.optimise = record
     trainer.update(1)
     assert [len(rows) for rows in dealt] == [3, 3, 2, 2, 2]
 
@@ -207,13 +205,13 @@ def test_the_cases_clip_on_both_sides():
 
 
 @pytest.mark.parametrize("average", AVERAGES)
-def test_micro_batches_change_nothing(average, tmp_path, monkeypatch):
+def test_micro_batches_change_nothing(average, monkeypatch):
     groups = groups_with_distance(2, 0.5)
     gradients = []
     for budget in (1, 10_000):
         monkeypatch.setattr("recap.rl.trainer.MICRO_BATCH_TOKENS", budget)
-        trainer = make_trainer(tiny_policy(), lambda _: groups, tmp_path, **AVERAGES[average])
-        loss = trainer.training_step(trainer.policy, batch_of(groups, average))
+        trainer = make_trainer(tiny_policy(), lambda _: groups, **AVERAGES[average])
+        loss = trainer.backward(batch_of(groups, average))
         gradients.append((loss, [p.grad for p in trainer.policy.parameters()]))
     near = gradient_rounding(tiny_policy(), tokens=12 * 12)
     assert float(gradients[0][0]) == pytest.approx(float(gradients[1][0]), rel=near, abs=near)
@@ -223,14 +221,14 @@ def test_micro_batches_change_nothing(average, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("average", AVERAGES)
 @pytest.mark.parametrize("kept", [1, 3])
-def test_a_batch_short_of_groups_makes_its_share_of_a_step(average, kept, tmp_path):
+def test_a_batch_short_of_groups_makes_its_share_of_a_step(average, kept):
     """The section asks for 4 groups; those that are missing have no advantage."""
     groups = groups_with_distance(1, 0.3)[:kept]
     reference = tiny_policy()
     objective = kept / 4 * sum(j_terms(reference, groups, average))
     (-objective).backward()
-    trainer = make_trainer(tiny_policy(), lambda _: groups, tmp_path, **AVERAGES[average])
-    loss = trainer.training_step(trainer.policy, trainer._generate_and_score_completions([])) / 2
+    trainer = make_trainer(tiny_policy(), lambda _: groups, **AVERAGES[average])
+    loss = trainer.backward(trainer.collect()) / 2
     near = gradient_rounding(reference, tokens=12 * 3 * kept)
     assert loss.item() == pytest.approx(-objective.item(), rel=near, abs=near)
     for (name, ours), theirs in zip(
@@ -239,7 +237,7 @@ def test_a_batch_short_of_groups_makes_its_share_of_a_step(average, kept, tmp_pa
         assert relative_gap(ours.grad / 2, theirs.grad) < near, name
 
 
-def test_a_gradient_carries_the_importance_weight(tmp_path):
+def test_a_gradient_carries_the_importance_weight():
     """Old log-probabilities lower by 0.1 throughout: every gradient is e^0.1 times as large."""
     gradients = []
     for lower in (0.0, 0.1):
@@ -247,8 +245,8 @@ def test_a_gradient_carries_the_importance_weight(tmp_path):
         ids = [[50, 51, 52], [53, 54], [55, 56, 57, 58]]
         logprobs = [(token_logprobs(policy, [4, 5], one) - lower).tolist() for one in ids]
         made = group(0, prompt=[4, 5], completions=ids, logprobs=logprobs, rewards=[0.0, 1.0, 0.5])
-        trainer = make_trainer(policy, lambda _, made=made: [made], tmp_path)
-        trainer.training_step(policy, batch_of([made], "batch_tokens"))
+        trainer = make_trainer(policy, lambda _, made=made: [made])
+        trainer.backward(batch_of([made], "batch_tokens"))
         gradients.append({name: p.grad.clone() for name, p in policy.named_parameters()})
     for name, on_policy in gradients[0].items():
         near = gradient_rounding(tiny_policy(), tokens=9)
@@ -259,7 +257,7 @@ def test_prefill_tokens_are_neither_optimised_nor_counted():
     groups = groups_with_distance(3, 0.0)
     batch = to_batch(groups, "batch_tokens", pad_token_id=0, full=4)
     generated = sum(len(r.sample.token_ids) for one in groups for r in one.rollouts)
-    assert int(batch["num_items_in_batch"]) == generated == int(batch["completion_mask"].sum())
+    assert int(batch["num_tokens"]) == generated == int(batch["completion_mask"].sum())
     prefilled = groups[3].rollouts[0].rendered
     row = batch["prompt_ids"][9][batch["prompt_mask"][9].bool()].tolist()
     assert row == list(prefilled.token_ids)
@@ -278,16 +276,13 @@ def test_an_unscored_rollout_moves_nothing():
 
 
 @pytest.mark.parametrize("average", ["batch_tokens", "grpo", "dr_grpo"])
-def test_the_kl_term_is_against_the_base_policy(average, tmp_path):
+def test_the_kl_term_is_against_the_base_policy(average):
     """And it is averaged as the rest of the loss is."""
     groups = groups_with_distance(4, 0.3)
-    tiny_policy(seed=1).save_pretrained(tmp_path / "base")
-    policy = LlamaForCausalLM.from_pretrained(tmp_path / "base")
-    trainer = make_trainer(
-        policy, lambda _: groups, tmp_path, grpo={"beta": 0.2}, **AVERAGES[average]
-    )
+    policy = tiny_policy(seed=1)
+    trainer = make_trainer(policy, lambda _: groups, grpo={"beta": 0.2}, **AVERAGES[average])
     policy.load_state_dict(tiny_policy().state_dict())  # as if it had been trained away from base
-    loss = trainer.training_step(policy, batch_of(groups, average)) / 2
+    loss = trainer.backward(batch_of(groups, average)) / 2
     base, policy = tiny_policy(seed=1), tiny_policy()
     divergence = 0.0
     rollouts = [rollout for one in groups for rollout in one.rollouts]

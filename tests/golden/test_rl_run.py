@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rl_cases import TOKENIZER, hopeless, make_trainer, tiny_policy, train_section
+from rl_cases import hopeless, make_trainer, train_section
 
 from recap.models.weights import load_model, save_model
 from recap.params.prefill import Prefilling
@@ -33,8 +33,9 @@ from recap.rl.self_prefill import SelfPrefills
 from recap.rl.trainer import RecapTrainer
 from recap.rl.training import run_updates
 from recap.sampling.torch_sampler import TorchSampler
-from recap.types.prompts import Prefill, PromptRecord
+from recap.types.prompts import PromptRecord
 from recap.types.rollouts import Reward
+from tests.tiny import TOKENIZER, short_prefills, tiny_policy
 
 pytestmark = pytest.mark.integration
 
@@ -51,19 +52,7 @@ RECORDS = [
     for domain in ("harmful", "math")
     for n in range(4)
 ]
-PREFILLS = {
-    record.id: Prefill(
-        prompt_id=record.id,
-        text="wait . i should",
-        intent="harmful",
-        source_model="harmful",
-        num_words=4,
-        num_tokens=4,
-        response="",
-        rejected=None,
-    )
-    for record in RECORDS
-}
+PREFILLS = short_prefills(RECORDS)
 
 
 class CountsWanted:
@@ -108,7 +97,7 @@ def trainer(tmp_path, own=False, base=None, **changes) -> RecapTrainer:
     renderer, policy = Renderer(TOKENIZER), load_model(base) if base else tiny_policy()
     if own:
         with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
-            policy.lm_head.weight[[renderer.close_id, renderer.eos_id, WANTED]] *= 2
+            policy.lm_head.weight[[renderer.turn.close_id, renderer.turn.end_id, WANTED]] *= 2
     injection = COINS if section.curriculum == "adaptive" else ALL if own else HALF
     stream = PromptStream(
         RECORDS,
@@ -117,7 +106,7 @@ def trainer(tmp_path, own=False, base=None, **changes) -> RecapTrainer:
         renderer=renderer,
         seed=11,
     )
-    sampler = TorchSampler(policy, renderer.eos_id, renderer.pad_id, batch_size=24)
+    sampler = TorchSampler(policy, renderer.turn.stop_ids, renderer.pad_id, batch_size=24)
     prefilling = Prefilling(
         temperature=1.0, top_p=1.0, max_tokens=60, attempts=8, guardian_threshold=0.5
     )
@@ -125,7 +114,7 @@ def trainer(tmp_path, own=False, base=None, **changes) -> RecapTrainer:
     collector = Collector(
         stream, sampler, CountsWanted(), renderer, section, 12, thoughts if own else None
     )
-    return RecapTrainer(policy, TOKENIZER, collector, section, output_dir=str(tmp_path), seed=13)
+    return RecapTrainer(policy, TOKENIZER, collector, section, seed=13)
 
 
 def run(tmp_path, name, one=None, updates=UPDATES):
@@ -223,9 +212,11 @@ def test_a_killed_run_goes_on_with_its_carried_groups(tmp_path):
     grpo = {"num_generations": 4, "lr_scheduler_type": "constant"}
     changes = {"refill": "expected", "max_refill_rounds": 2, "grpo": grpo}
     whole = run(tmp_path, "whole", trainer(tmp_path, **changes))
-    assert whole[1][SAVE - 1]["groups_carried_out"] > 0  # what the state saved then has to hold
-    assert whole[1][SAVE]["groups_carried_in"] == whole[1][SAVE - 1]["groups_carried_out"]
-    assert whole[1][SAVE]["age"] == 1 / 4
+    saved, after = whole[1][SAVE - 1], whole[1][SAVE]
+    assert saved["groups_carried_out"] > 0  # what the state saved then has to hold
+    assert after["groups_carried_in"] == saved["groups_carried_out"]
+    batch = 4 - after["groups_missing"]  # how many groups are kept differs with the processor
+    assert after["age"] == pytest.approx(after["groups_carried_in"] / batch)
     broken = trainer(tmp_path, **changes)
     update = broken.update
 
@@ -263,7 +254,7 @@ def test_a_killed_run_with_a_kl_term_keeps_the_base_as_its_reference(tmp_path):
     assert_same(run(tmp_path, "broken", resumed), whole)
     start = load_model(base).state_dict()
     for one in (made, resumed):
-        kept = one.accelerator.unwrap_model(one.ref_model).state_dict()
+        kept = one.reference.state_dict()
         assert kept.keys() == start.keys()
         assert all(torch.equal(kept[name], start[name]) for name in start)
         assert not torch.equal(one.policy.lm_head.weight, start["lm_head.weight"])
@@ -367,8 +358,8 @@ def test_the_curriculum_survives_a_kill(tmp_path):
 
 
 def test_a_run_with_nothing_left_to_learn_ends_early(tmp_path, capsys):
-    one = make_trainer(tiny_policy(), lambda _: [], tmp_path)
-    empty, _ = make_trainer(tiny_policy(), hopeless, tmp_path).update(1)
+    one = make_trainer(tiny_policy(), lambda _: [])
+    empty, _ = make_trainer(tiny_policy(), hopeless).update(1)
 
     one.update = lambda number: (
         {**empty, "update": number, "groups_kept": 0}, Speed(gemm_peak=None, total=1.0),

@@ -22,7 +22,6 @@ from rl_stage_project import (
     change,
     contents,
     make_stage_project,
-    prefills,
     run,
 )
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -33,6 +32,7 @@ from recap.rl import cell, training
 from recap.rows import write_rows
 from recap.runtime.locks import exclusive
 from recap.stages import train as stage
+from tests.tiny import prefills
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 from replayed_train import recording
-from rl_cases import tiny_policy
 from rl_stage_project import (
     ROOT,
     make_stage_project,
@@ -24,6 +23,7 @@ from transformers import AutoModelForCausalLM
 from recap.errors import ParameterError
 from recap.sampling.torch_sampler import TorchSampler
 from tests.rounding import adam_rounding, relative_gap
+from tests.tiny import tiny_policy
 
 pytestmark = pytest.mark.integration
 

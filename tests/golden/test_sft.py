@@ -15,15 +15,14 @@ import os
 import random
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 import yaml
-from rl_cases import TOKENIZER, random_ids, tiny_policy
-from rl_stage_project import contents, make_stage_project, prefills, records, run
+from rl_cases import random_ids
+from rl_stage_project import contents, make_stage_project, run
 from torch.nn.utils import parameters_to_vector
 from transformers import AutoModelForCausalLM
 
@@ -34,6 +33,8 @@ from recap.sft import trainer as module
 from recap.sft.documents import Document, DocumentStream
 from recap.sft.trainer import SftTrainer
 from tests.rounding import adam_rounding, relative_gap
+from tests.tiny import TOKENIZER, prefills, records, tiny_policy
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -184,29 +185,37 @@ def test_a_killed_cell_ends_as_if_nothing_had_been(cell, number):
     shutil.rmtree(".recap")
     live = Path(".recap/train/sft_safechain-0.live.jsonl")
     for wanted in (1, 3):
-        child = multiprocessing.get_context("fork").Process(target=slow_run)
+        inner, outer = os.pipe()
+        child = multiprocessing.get_context("fork").Process(target=held_run, args=(wanted, inner))
         child.start()
-        while child.is_alive() and not (live.exists() and live.read_text().count("\n") >= wanted):
-            time.sleep(0.002)
+        assert until(lambda n=wanted: lines(live) >= n, unless=lambda c=child: not c.is_alive())
         os.kill(child.pid, number)
+        os.write(outer, b"on")
         child.join()
+        os.close(inner)
+        os.close(outer)
         assert child.exitcode == (-signal.SIGKILL if number == signal.SIGKILL else 143)
         assert not list(Path("models").glob("trained/*"))
     run("sft_safechain")
     assert outputs("sft_safechain") == undisturbed
-    lines = [json.loads(line)["update"] for line in live.read_text().splitlines()]
-    assert lines == [1, 2, 3, 4, 5, 6]
+    updates = [json.loads(line)["update"] for line in live.read_text().splitlines()]
+    assert updates == [1, 2, 3, 4, 5, 6]
 
 
-def slow_run():
-    """Slow enough that a signal finds it at work."""
+def lines(path):
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def held_run(updates, pipe):
+    """Waits in the update after these for what comes through the pipe."""
     update = SftTrainer.update
 
-    def slow(self, number):
-        time.sleep(0.05)
+    def held(self, number):
+        if number == updates + 1:
+            os.read(pipe, 1)
         return update(self, number)
 
-    SftTrainer.update = slow
+    SftTrainer.update = held
     run("sft_safechain")
 
 

@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -76,8 +75,11 @@ class Page:
             self.call(f"{domain}.enable")
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            width=width, height=900, deviceScaleFactor=1, mobile=width < 500,
-        )  # fmt: skip
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=width < 500,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
@@ -131,14 +133,18 @@ def chromium() -> Iterator[Page]:
 
 def _address(profile: Path, process: subprocess.Popen[bytes]) -> str:
     """The web socket of the first tab, once the browser has written its port down."""
-    limit = time.monotonic() + PATIENCE
-    while time.monotonic() < limit:
-        assert process.poll() is None, "Expected the browser to run, it ended."
+    found: list[str] = []
+
+    def opened() -> bool:
         with contextlib.suppress(OSError, ValueError, StopIteration):
             port = (profile / "DevToolsActivePort").read_text().split()[0]
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=5) as answer:
                 tabs = json.load(answer)
-            address: str = next(t["webSocketDebuggerUrl"] for t in tabs if t["type"] == "page")
-            return address
-        time.sleep(0.1)
-    raise TimeoutError(f"Expected the browser to open a port within {PATIENCE:.0f} s.")
+            found.append(next(t["webSocketDebuggerUrl"] for t in tabs if t["type"] == "page"))
+        return bool(found)
+
+    ended = "Expected the browser to run, it ended."
+    assert until(opened, unless=lambda: process.poll() is not None, seconds=PATIENCE, pause=0.1), (
+        ended
+    )
+    return found[0]

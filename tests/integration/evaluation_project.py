@@ -11,7 +11,7 @@ from recap.microworld.records import make_records
 from recap.params.whole import Params, read_params
 from recap.rows import write_rows
 from recap.stages import attack, evaluate, judge
-from recap.types.prompts import Prefill
+from recap.types.prompts import Prefill, PromptRecord
 
 PER_SET = 12
 ROOT = Path(__file__).parents[2]
@@ -38,6 +38,20 @@ def set_params(folder: Path, **changes: dict[str, object]) -> Params:
     return read_params(folder / "params.yaml")
 
 
+def thought(record: PromptRecord, source: str) -> Prefill:
+    """A thought that was made for the prompt."""
+    return Prefill(
+        prompt_id=record.id,
+        text=THOUGHT,
+        intent="harmful",
+        source_model=source,
+        num_words=17,
+        num_tokens=17,
+        response="sure .",
+        rejected=None,
+    )
+
+
 def make_evaluation_project(folder: Path) -> Path:
     """Prompts, prefills and three untrained policies."""
     from recap.microworld.pretraining import make_model
@@ -50,18 +64,18 @@ def make_evaluation_project(folder: Path) -> Path:
     tokenizer = make_tokenizer(params.models.context)
     write_rows(folder / "seen.jsonl", make_records(World(params.world, params.seed), "train", 4))
     domains = {
-        "harmful_eval": ("harmful",), "refusing_eval": ("benign",),
-        "harmful": ("harmful",), "refusing": ("benign",), "aligned": ("harmful", "benign"),
-    }  # fmt: skip
+        "harmful_eval": ("harmful",),
+        "refusing_eval": ("benign",),
+        "harmful": ("harmful",),
+        "refusing": ("benign",),
+        "aligned": ("harmful", "benign"),
+    }
     for source, asked in domains.items():
         prefills = [
-            Prefill(
-                prompt_id=record.id, text=THOUGHT, intent="harmful", source_model=source,
-                num_words=17, num_tokens=17, response="sure .", rejected=None,
-            )
+            thought(record, source)
             for record in records
             if record.domain in asked and record.source != "microworld-jailbreak"
-        ]  # fmt: skip
+        ]
         write_rows(folder / "pools" / f"{source}.jsonl", prefills)
         if source.endswith("_eval"):
             write_rows(folder / "prefills" / f"{source}.jsonl", prefills)

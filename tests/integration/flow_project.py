@@ -46,13 +46,20 @@ def make_project(folder: Path, stages: str = CHAIN) -> Path:
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
     (folder / "dvc.yaml").write_text(stages, encoding="utf-8")
-    for command in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start"],
-    ):
-        subprocess.run(["git", *command], cwd=folder, check=True)
+    git(folder, "init", "-q")
+    commit(folder, "start")
     return folder
+
+
+def git(folder: Path, *arguments: str) -> None:
+    """Run ``git ARGUMENTS…`` in a folder."""
+    subprocess.run(["git", *arguments], cwd=folder, check=True)
+
+
+def commit(folder: Path, subject: str) -> None:
+    """Commit everything that is not ignored."""
+    git(folder, "add", "-A")
+    git(folder, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", subject)
 
 
 def call(

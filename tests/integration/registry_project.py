@@ -54,7 +54,7 @@ def result(cell: str, safe: float) -> CellResult:
     )
     row = BenchmarkResult(
         benchmark="prefill",
-        round=1,
+        place=1,
         domain="harmful",
         score="safe",
         rate=rate,
@@ -100,7 +100,7 @@ def write_answers(root: Path, cell: str, safe: float, prompts: int) -> None:
         Outcome(
             prompt_id=f"{name}-{n}",
             benchmark=name,
-            round=1,
+            place=1,
             cluster=f"thing-{n % 50}",
             success=n < round(safe * prompts),
             reflected=None,
@@ -111,7 +111,7 @@ def write_answers(root: Path, cell: str, safe: float, prompts: int) -> None:
     ]
     verdicts = [
         Verdict(
-            prompt_id=row.prompt_id, benchmark=row.benchmark, round=1, sample=0,
+            prompt_id=row.prompt_id, benchmark=row.benchmark, place=1, sample=0,
             label="safe", judge="oracle", judge_revision="1", judge_prompt_sha="0", raw="safe",
         )
         for row in outcomes
@@ -123,16 +123,20 @@ def write_answers(root: Path, cell: str, safe: float, prompts: int) -> None:
 def register(
     root: Path,
     *,
-    weights: str,
+    weights: str | None,
     passed: bool = True,
     safe: float = 0.98,
     prompts: int = 100,
     data: str = "eval-1",
 ) -> Manifest:
-    """Write the manifest of a candidate with these ``weights``, measured on ``prompts`` prompts."""
+    """Write the manifest of a candidate with these ``weights``, measured on ``prompts`` prompts.
+
+    ``None`` takes the model that lies there.
+    """
     policy = root / "models/trained/recap-0"
-    policy.mkdir(parents=True, exist_ok=True)
-    (policy / "model.safetensors").write_text(weights)
+    if weights is not None:
+        policy.mkdir(parents=True, exist_ok=True)
+        (policy / "model.safetensors").write_text(weights)
     check = GateCheck(name="prefill", passed=passed, measured="98 %", required="above DAPO")
     decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=passed, checks=[check])
     measured = result("recap-0", safe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mlflow.entities import Run
@@ -21,9 +22,15 @@ def history(folder: Path, run: Run, metric: str) -> list[tuple[int, float]]:
     return sorted((point.step, point.value) for point in points)
 
 
+def names(found: list[Run]) -> list[str]:
+    """Their names without the digits that make each unique, which they have to be."""
+    assert len({run.info.run_name for run in found}) == len(found)
+    return sorted(re.sub("-[0-9a-f]{8}$", "", run.info.run_name) for run in found)
+
+
 def cells(found: list[Run]) -> dict[str, Run]:
-    """By name; each has one run."""
+    """By cell; each has one run."""
     children = [run for run in found if PARENT in run.data.tags]
-    by_name = {run.info.run_name: run for run in children}
+    by_name = {run.data.tags["cell"].removeprefix("sweep/"): run for run in children}
     assert len(by_name) == len(children)
     return by_name

@@ -15,9 +15,15 @@ from recap.runtime.child import die_with_dvc, die_with_parent
 
 PROMPTS = ("a", "b", "c", "d")
 RATE = {
-    "value": 0.75, "low": 0.3006, "high": 0.9544, "cluster_low": 0.3, "cluster_high": 0.95,
-    "n": 4, "n_unscored": 0, "n_incomplete": 0,
-}  # fmt: skip
+    "value": 0.75,
+    "low": 0.3006,
+    "high": 0.9544,
+    "cluster_low": 0.3,
+    "cluster_high": 0.95,
+    "n": 4,
+    "n_unscored": 0,
+    "n_incomplete": 0,
+}
 
 
 def main() -> None:
@@ -82,10 +88,16 @@ def outputs(stage: str, name: str, cell: list[str]) -> list[tuple[str, str]]:
     assert stage == "evaluate"
     variant, seed = cell
     result = {
-        "benchmark": "prefill", "round": 1, "domain": "harmful", "score": "safe", "rate": RATE,
-        "reflection": RATE, "mean_reflection_position": None, "mean_cot_tokens": 2.0,
+        "benchmark": "prefill",
+        "place": 1,
+        "domain": "harmful",
+        "score": "safe",
+        "rate": RATE,
+        "reflection": RATE,
+        "mean_reflection_position": None,
+        "mean_cot_tokens": 2.0,
         "mean_response_tokens": 2.0,
-    }  # fmt: skip
+    }
     cell_result = {"variant": variant, "seed": int(seed), "results": [result]}
     return [
         (f"results/rates/{name}.json", json.dumps(cell_result)),
@@ -95,7 +107,7 @@ def outputs(stage: str, name: str, cell: list[str]) -> list[tuple[str, str]]:
 
 def completion(prompt: str) -> dict[str, object]:
     return {
-        "prompt_id": prompt, "benchmark": "prefill", "attack": "prefill", "round": 1, "sample": 0,
+        "prompt_id": prompt, "benchmark": "prefill", "attack": "prefill", "place": 1, "sample": 0,
         "domain": "harmful", "cluster": prompt, "prompt": "how ?", "target": None, "prefill": "i",
         "prefill_source": "harmful", "num_prefill_tokens": 1, "cot": "no .", "response": "no .",
         "finish_reason": "stop", "num_cot_tokens": 2, "num_response_tokens": 2,
@@ -104,9 +116,15 @@ def completion(prompt: str) -> dict[str, object]:
 
 def outcome(prompt: str) -> dict[str, object]:
     return {
-        "prompt_id": prompt, "benchmark": "prefill", "round": 1, "sample": 0, "cluster": prompt,
-        "success": prompt != "d", "reflected": False, "reflection_position": None,
-    }  # fmt: skip
+        "prompt_id": prompt,
+        "benchmark": "prefill",
+        "place": 1,
+        "sample": 0,
+        "cluster": prompt,
+        "success": prompt != "d",
+        "reflected": False,
+        "reflection_position": None,
+    }
 
 
 def rows(values) -> str:  # type: ignore[no-untyped-def]  # starts without typing's import

@@ -27,20 +27,23 @@ from recap.params.whole import read_params
 from recap.rows import write_rows
 from recap.stages import attack as stage_attack
 from recap.types.attacks import Completion
-from recap.types.prompts import Prefill
+from tests.completions import make_completion
+from tests.integration.evaluation_project import thought
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
-THOUGHT = "i should help them . the steps are easy to list . nobody will be hurt ."
 RUN = {"seed": "0", "policy": "abc"}
 
 
 def _completion(number: int) -> Completion:
-    return Completion(
-        prompt_id=f"p{number}", benchmark="harmful", attack="direct", round=1, sample=0,
-        domain="harmful", cluster=None, prompt="how ?", target=None, prefill=None,
-        prefill_source=None, num_prefill_tokens=0, cot="it is fine", response="no .",
-        finish_reason="stop", num_cot_tokens=3, num_response_tokens=2,
-    )  # fmt: skip
+    return make_completion(
+        "no .",
+        prompt_id=f"p{number}",
+        benchmark="harmful",
+        cot="it is fine",
+        num_cot_tokens=3,
+        num_response_tokens=2,
+    )
 
 
 def test_finished_blocks_are_found_again(tmp_path: Path) -> None:
@@ -105,9 +108,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["models"] |= {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "context": 512}
     values["attack"] |= {
-        "benchmarks": ["ipr", "search"], "decoding": {"ipr": {"samples": 20}}, "max_tokens": 90,
-        "search_budgets": [1, 16], "ipr_rounds": 3, "prefill_words": 7,
-    }  # fmt: skip
+        "benchmarks": ["ipr", "search"],
+        "decoding": {"ipr": {"samples": 20}},
+        "max_tokens": 90,
+        "search_budgets": [1, 16],
+        "ipr_rounds": 3,
+        "prefill_words": 7,
+    }
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
     params = read_params(folder / "params.yaml")
     world = World(params.world, params.seed)
@@ -115,13 +122,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_rows(folder / "eval.jsonl", records)
     write_rows(folder / "train.jsonl", make_records(world, "train", 4))
     thoughts = [
-        Prefill(
-            prompt_id=record.id, text=THOUGHT, intent="harmful", source_model="harmful_eval",
-            num_words=17, num_tokens=17, response="sure .", rejected=None,
-        )
+        thought(record, "harmful_eval")
         for record in records
         if record.source == "microworld-harmful"
-    ]  # fmt: skip
+    ]
     write_rows(folder / "prefills/harmful_eval.jsonl", thoughts)
     write_rows(folder / "pools/harmful_eval.jsonl", [t for t in thoughts for _ in range(15)])
     tokenizer = make_tokenizer(params.models.context)
@@ -162,8 +166,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     for kill in range(2):
         stage = _start(project)
         wanted = reached[-1] + rng.randint(1, 2)  # then at any moment of the next block
-        while _lines(scratch) < wanted and stage.poll() is None:
-            time.sleep(0.002)
+        until(lambda n=wanted: _lines(scratch) >= n, unless=lambda s=stage: s.poll() is not None)
         time.sleep(rng.random() * 0.2)
         stage.send_signal(signal.SIGKILL)
         _, said = stage.communicate()

@@ -304,7 +304,7 @@ def test_a_project_without_git_runs_and_says_that_no_commit_is_recorded(tmp_path
     write_json(project / "results/decision.json", decision)
     ran = call(project, "-m", "recap", "run", timeout=600, COLUMNS="120")
     assert ran.returncode == 0, ran.stderr
-    said = "No commit is recorded with these results: this folder is no git clone."
+    said = "No commit is recorded with these results: this folder is not a git clone."
     assert ran.stderr.count(said) == 1
 
 

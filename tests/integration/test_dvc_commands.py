@@ -2,8 +2,8 @@
 
 1. `dvc metrics show` prints every main rate within 80 columns; what is unscored is a dash.
 2. `dvc plots show` makes a page with both plots' data.
-3. With git allowed to see dvc.lock, as docs/dvc.md says: `dvc exp run -S` changes one value of
-   params.yaml, which git gives back; `--temp` starts from the last run and changes no file.
+3. After one run `recap exp run -S`, with `--temp` and with `--queue`, starts from that run and from
+   the files as they are, and changes nothing in the clone; a failed experiment's exit code is kept.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recap.params.document import read_document
-from tests.integration.flow_project import ROOT, call, child_environment, make_project
+from tests.integration.flow_project import ROOT, call, make_project
 from tests.integration.report_run import make_run, run_stage
 
 STAGES = {
@@ -71,9 +70,14 @@ def unscore(path: Path, benchmark: str) -> None:
     cell = json.loads(path.read_text(encoding="utf-8"))
     last = [row for row in cell["results"] if row["benchmark"] == benchmark][-1]
     last["rate"] |= {
-        "value": None, "low": None, "high": None, "cluster_low": None, "cluster_high": None,
-        "n_unscored": last["rate"]["n"], "n": 0,
-    }  # fmt: skip
+        "value": None,
+        "low": None,
+        "high": None,
+        "cluster_low": None,
+        "cluster_high": None,
+        "n_unscored": last["rate"]["n"],
+        "n": 0,
+    }
     path.write_text(json.dumps(cell), encoding="utf-8")
 
 
@@ -97,44 +101,43 @@ def test_plots_show_makes_a_page(ran: Path, tmp_path: Path) -> None:
     assert page.count('"reward": ') > 100 and "Mean reward by update" in page
 
 
-def test_experiments_leave_the_parameters_as_they_were(ran: Path) -> None:
-    let_git_see_the_lock(ran)
-    before = (ran / "params.yaml").read_bytes()
-    assert b"  updates: 80 " in before
+def test_experiments_leave_the_clone_as_it_was(ran: Path) -> None:
+    with (ran / "params.yaml").open("a", encoding="utf-8") as stream:
+        stream.write("# not committed\n")
+    assert b"\n  updates: 80 " in (ran / "params.yaml").read_bytes()
+    watched = ("params.yaml", "dvc.lock", ".git/index", "models/trained/recap-0")
+    before = {name: (ran / name).read_bytes() for name in watched}
 
-    dvc(ran, "exp", "run", "--temp", "-n", "aside", "-S", "train.updates=2")
-    assert (ran / "params.yaml").read_bytes() == before
-    assert (ran / "models/trained/recap-0").read_text() == "80\n"
-    assert git(ran, "status", "--porcelain") == ""
+    exp(ran, "run", "-n", "beside", "-S", "train.updates=2", "-s", "train@recap-0")
+    beside = ran / ".recap/exp"
+    assert (beside / "models/trained/recap-0").read_text() == "2\n"
+    assert git(beside, "show", "HEAD:params.yaml").encode() == before["params.yaml"]
+    said = exp(ran, "run", "--temp", "-n", "aside", "-S", "train.save_updates=3")
+    assert "Stage 'train@recap-0' didn't change, skipping" in said  # the last run is its start
+    exp(ran, "run", "--queue", "-n", "later", "-S", "train.updates=4")
+    exp(ran, "run", "--run-all")
 
+    assert {name: (ran / name).read_bytes() for name in watched} == before
+    assert git(ran, "status", "--porcelain") == " M params.yaml\n"
     kept = "Exp|train.updates|.*/prefill.json:recap"  # as in docs/dvc.md
-    shown = dvc(ran, "exp", "show", "--drop", ".*", "--keep", kept)
-    assert re.search(r"\[aside\] +98.4 +2 *$", shown, re.MULTILINE)
+    shown = exp(ran, "show", "--drop", ".*", "--keep", kept)
+    rows = dict(re.findall(r"\[(\w+)\] +(98.4 +\d+) *$", shown, re.MULTILINE))
+    assert {name: row.split() for name, row in rows.items()} == {
+        "beside": ["98.4", "2"],
+        "aside": ["98.4", "80"],
+        "later": ["98.4", "4"],
+    }
     assert max(map(len, shown.splitlines())) <= 80
 
-    values = read_document(ran / "params.yaml")
-    dvc(ran, "exp", "run", "-S", "train.updates=2", "-s", "train@recap-0")
-    assert (ran / "models/trained/recap-0").read_text() == "2\n"
-    values["train"]["updates"] = 2
-    assert read_document(ran / "params.yaml") == values
-    git(ran, "checkout", "params.yaml", "dvc.lock")
-    dvc(ran, "checkout")
-    assert (ran / "params.yaml").read_bytes() == before
-    assert (ran / "models/trained/recap-0").read_text() == "80\n"
+    failed = call(ran, "-m", "recap", "exp", "run", "-S", "train.no_such_key=1")
+    assert failed.returncode == 255 and "train.no_such_key" in failed.stderr
 
 
-def let_git_see_the_lock(folder: Path) -> None:
-    """The commands of docs/dvc.md, after the run that was."""
-    text = (ROOT / "docs/dvc.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```bash\n(git switch -c experiments\n.*?)```", text, re.DOTALL)
-    commands = re.sub(r"(?m)^make run.*\n", "", block)
-    assert commands != block
-    for name, value in (("user.name", "t"), ("user.email", "t@localhost")):
-        git(folder, "config", name, value)
-    subprocess.run(
-        ["bash", "-euc", commands], cwd=folder, env=child_environment(folder),
-        check=True, capture_output=True,
-    )  # fmt: skip
+def exp(folder: Path, *arguments: str) -> str:
+    """What an experiment prints on 80 columns."""
+    done = call(folder, "-m", "recap", "exp", *arguments, COLUMNS="80")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -102,11 +102,19 @@ def test_a_policy_is_measured_once(
 
 def test_dynamics_without_snapshots_or_metrics(here: Path) -> None:
     arguments = {
-        "variant": "recap", "seed": 0, "base": here / "base", "kept": here / "kept",
-        "policy": here / "recap", "metrics": here / "train.jsonl", "prompts": here / "eval.jsonl",
-        "train": here / "seen.jsonl", "prefills": here / "prefills", "pools": here / "pools",
-        "guardian": here / "guardian", "out": here / "d.json",
-    }  # fmt: skip
+        "variant": "recap",
+        "seed": 0,
+        "base": here / "base",
+        "kept": here / "kept",
+        "policy": here / "recap",
+        "metrics": here / "train.jsonl",
+        "prompts": here / "eval.jsonl",
+        "train": here / "seen.jsonl",
+        "prefills": here / "prefills",
+        "pools": here / "pools",
+        "guardian": here / "guardian",
+        "out": here / "d.json",
+    }
     with pytest.raises(ModelError, match="folder of snapshots"):
         dynamics.main(**arguments)  # type: ignore[arg-type]
     (here / "kept").mkdir()

@@ -66,20 +66,25 @@ def test_from_policies_to_a_decision(here: Path) -> None:
         ("benign_transfer", 1): 8, ("benign_transfer", 2): 8, ("benign_transfer", 3): 8,
         ("math", 1): 12,
     }  # fmt: skip
-    assert Counter((row.benchmark, row.round) for row in completions) == expected
+    assert Counter((row.benchmark, row.place) for row in completions) == expected
     verdicts = read_rows(here / "verdicts" / "recap-0.jsonl", Verdict)
     assert [row.prompt_id for row in verdicts] == [row.prompt_id for row in completions]
     result = read_json(here / "rates" / "recap-0.json", CellResult)
-    assert [(each.benchmark, each.round) for each in result.results] == list(expected)
+    assert [(each.benchmark, each.place) for each in result.results] == list(expected)
     assert [each.rate.n for each in result.results] == list(expected.values())
-    assert all(row.prefill == " ".join(THOUGHT.split()[:7]) and row.num_prefill_tokens == 7
-               for row in completions if row.attack == "prefill")  # fmt: skip
+    assert all(
+        row.prefill == " ".join(THOUGHT.split()[:7]) and row.num_prefill_tokens == 7
+        for row in completions
+        if row.attack == "prefill"
+    )
 
     gate.main(here / "outcomes", here / "decision.json")
     decision = read_json(here / "decision.json", GateDecision)
     assert (decision.candidate, decision.baseline, len(decision.checks)) == (
-        "recap-0", "dapo-0", 9,
-    )  # fmt: skip
+        "recap-0",
+        "dapo-0",
+        9,
+    )
     before = (here / "decision.json").read_bytes()
     outcomes = (here / "outcomes" / "recap-0.jsonl").read_bytes()
     measure_cell(here, "recap")
@@ -101,9 +106,10 @@ def test_equal_weights_draw_equal_samples(here: Path) -> None:
 def test_a_second_judge_stands_beside_the_first_and_moves_no_rate(here: Path) -> None:
     measure_cell(here, "dapo")
     alone = {
-        path: path.read_bytes() for name in ("verdicts", "rates", "outcomes")
+        path: path.read_bytes()
+        for name in ("verdicts", "rates", "outcomes")
         for path in (here / name).iterdir()
-    }  # fmt: skip
+    }
     assert (here / "second/dapo-0.jsonl").read_bytes() == b""
     assert read_json(here / "agreement/dapo-0.json", CellAgreement).agreements == []
 
@@ -112,8 +118,8 @@ def test_a_second_judge_stands_beside_the_first_and_moves_no_rate(here: Path) ->
     assert {path: path.read_bytes() for path in alone} == alone
     first = read_rows(here / "verdicts/dapo-0.jsonl", Verdict)
     second = read_rows(here / "second/dapo-0.jsonl", Verdict)
-    key = [(row.benchmark, row.round, row.prompt_id, row.sample) for row in first]
-    assert key == [(row.benchmark, row.round, row.prompt_id, row.sample) for row in second]
+    key = [(row.benchmark, row.place, row.prompt_id, row.sample) for row in first]
+    assert key == [(row.benchmark, row.place, row.prompt_id, row.sample) for row in second]
     assert {row.judge for row in second} == {"guardian"}
     found = read_json(here / "agreement/dapo-0.json", CellAgreement)
     completions = read_rows(here / "completions/dapo-0.jsonl", Completion)
@@ -136,23 +142,41 @@ def test_a_first_judge_that_says_one_thing_of_everything_is_named(here: Path) ->
     for name, labels in (("v", ["safe"]), ("s", ["safe", "unsafe"])):
         verdicts = [
             Verdict(
-                prompt_id=row.prompt_id, benchmark=row.benchmark, round=1, sample=row.sample,
-                label=labels[n % len(labels)], judge=name, judge_revision="1",  # type: ignore[arg-type]
-                judge_prompt_sha="0", raw="",
+                prompt_id=row.prompt_id,
+                benchmark=row.benchmark,
+                place=1,
+                sample=row.sample,
+                label=labels[n % len(labels)],
+                judge=name,
+                judge_revision="1",  # type: ignore[arg-type]
+                judge_prompt_sha="0",
+                raw="",
             )
             for n, row in enumerate(rows)
-        ]  # fmt: skip
+        ]
         write_rows(here / f"{name}.jsonl", verdicts)
     with pytest.raises(JudgeError, match="judge 'v' called all 60 harmful answers 'safe', 30 of"):
         evaluate.main(
-            completions, here / "v.jsonl", here / "s.jsonl", "dapo", 0, here / "r", here / "o",
+            completions,
+            here / "v.jsonl",
+            here / "s.jsonl",
+            "dapo",
+            0,
+            here / "r",
+            here / "o",
             here / "a",
-        )  # fmt: skip
+        )
     assert not (here / "r").exists()
     evaluate.main(
-        completions, here / "s.jsonl", here / "v.jsonl", "dapo", 0, here / "r", here / "o",
+        completions,
+        here / "s.jsonl",
+        here / "v.jsonl",
+        "dapo",
+        0,
+        here / "r",
+        here / "o",
         here / "a",
-    )  # fmt: skip  # a second judge that is constant is a warning: no rate rests on it
+    )  # a second judge that is constant is a warning: no rate rests on it
 
 
 def test_a_judge_of_one_domain_refuses_the_others(here: Path) -> None:
@@ -247,8 +271,12 @@ def test_an_attack_of_ones_own_is_one_file_its_line_and_a_benchmark(here: Path) 
     command += " --train seen.jsonl --prefills prefills --pools pools --out own.jsonl"
     done = subprocess.run(
         [sys.executable, *command.split()],
-        cwd=here, env={"PYTHONPATH": str(clone)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=here,
+        env={"PYTHONPATH": str(clone)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     rows = read_rows(here / "own.jsonl", Completion)
     assert len(rows) == PER_SET

@@ -62,21 +62,34 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for source, (domain, intent, split) in USES.items():
         rows = [
             Prefill(
-                prompt_id=record.id, text=THOUGHT, intent=intent, source_model=source,  # type: ignore[arg-type]
-                num_words=9, num_tokens=9, response="sure .", rejected=None,
+                prompt_id=record.id,
+                text=THOUGHT,
+                intent=intent,
+                source_model=source,  # type: ignore[arg-type]
+                num_words=9,
+                num_tokens=9,
+                response="sure .",
+                rejected=None,
             )
-            for record in records[split] if record.domain == domain
-        ]  # fmt: skip
+            for record in records[split]
+            if record.domain == domain
+        ]
         write_rows(Path(f"data/prefills/{source}.jsonl"), rows)
     for cell in CELLS:
         verdicts = [
             Verdict(
-                prompt_id=record.id, benchmark=record.source, round=1, sample=0,
-                label=SUCCESS[record.domain], judge="oracle", judge_revision="1",  # type: ignore[arg-type]
-                judge_prompt_sha="-", raw=THOUGHT,
+                prompt_id=record.id,
+                benchmark=record.source,
+                place=1,
+                sample=0,
+                label=SUCCESS[record.domain],
+                judge="oracle",
+                judge_revision="1",  # type: ignore[arg-type]
+                judge_prompt_sha="-",
+                raw=THOUGHT,
             )
             for record in records["eval"]
-        ]  # fmt: skip
+        ]
         write_rows(Path(f"data/verdicts/{cell}.jsonl"), verdicts)
     return tmp_path
 
@@ -84,9 +97,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def check(table: str) -> Validation:
     out = Path(f"data/validated/{table}.json")
     validate.main(
-        table, Path("data/prompts"), Path("data/prefills"), Path("data/verdicts"), out,
+        table,
+        Path("data/prompts"),
+        Path("data/prefills"),
+        Path("data/verdicts"),
+        out,
         Path(f"data/docs/{table}"),
-    )  # fmt: skip
+    )
     return read_json(out, Validation)
 
 
@@ -109,9 +126,12 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("table", "pages", "rules"),
-    [("prompts", {"prompts", "sets"}, 14), ("prefills", {"prefills", "sources"}, 14),
-     ("verdicts", {"verdicts", "cells"}, 14)],
-)  # fmt: skip
+    [
+        ("prompts", {"prompts", "sets"}, 14),
+        ("prefills", {"prefills", "sources"}, 14),
+        ("verdicts", {"verdicts", "cells"}, 14),
+    ],
+)
 def test_sound_tables_pass_and_leave_equal_bytes(
     project: Path, table: str, pages: set[str], rules: int
 ) -> None:
@@ -169,9 +189,10 @@ VIOLATIONS = [
 
 
 @pytest.mark.parametrize(
-    ("table", "path", "row_type", "edit", "message"), VIOLATIONS,
+    ("table", "path", "row_type", "edit", "message"),
+    VIOLATIONS,
     ids=[f"{v[0]}-{number}" for number, v in enumerate(VIOLATIONS)],
-)  # fmt: skip
+)
 def test_a_violated_rule_fails_the_stage_and_names_the_rows(
     project: Path,
     table: str,

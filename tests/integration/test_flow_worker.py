@@ -1,24 +1,31 @@
 """The flow ``reproduce`` as a Prefect worker runs it: cancelled, and with its worker killed.
 
 Locks: 1. a cancelled run's stage is cancelled too, in Prefect's eyes; 2. what a stage says stands
-in the run's log; 3. nothing that a killed worker started lives on, and the next run goes on.
+in the run's log; 3. nothing that a killed worker started lives on, and the next run goes on; 4. the
+clone's branch is pulled first.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.flow_project import ROOT, alive, call, child_environment, make_project
-from tests.integration.test_flows import answer, descendants, post, wait_for
+from tests.integration.flow_project import (
+    ROOT,
+    alive,
+    call,
+    child_environment,
+    commit,
+    git,
+    make_project,
+)
+from tests.integration.test_flows import answer, descendants, found, post, wait_for
 from tests.waiting import until
 
 LONG = """\
@@ -35,11 +42,16 @@ PATIENCE = 240.0
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
 def test_a_cancelled_run_and_a_killed_worker(tmp_path: Path, api: str) -> None:
-    project = make_project(tmp_path, LONG)
+    origin, project = make_project(tmp_path / "origin", LONG), tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(origin), str(project))
+    (origin / "news.txt").write_text("of today\n")
+    commit(origin, "news")
     for name in ("infra", "flows"):
         shutil.copytree(ROOT / name, project / name)
     prefect = [sys.executable, "-m", "prefect"]
-    env = child_environment(project, PREFECT_API_URL=api, PREFECT_WORKER_QUERY_SECONDS="1")
+    env = child_environment(
+        project, PREFECT_API_URL=api, PREFECT_WORKER_QUERY_SECONDS="1", RECAP_CLONE=str(project)
+    )
     for command in (
         ["work-pool", "create", "--type", "process", "--overwrite", "recap"],
         ["--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml"],
@@ -55,6 +67,7 @@ def test_a_cancelled_run_and_a_killed_worker(tmp_path: Path, api: str) -> None:
     try:
         run = post(start, {})["id"]
         stage = int(wait_for(project / "pid", PATIENCE))
+        assert (project / "news.txt").read_text() == "of today\n"
         post(f"{api}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
         until(
             lambda: states(api, run)[0] == "CANCELLED" and not alive(stage),
@@ -95,9 +108,3 @@ def states(api: str, run: str) -> list[str]:
 
 def flow_run(run: str) -> dict[str, Any]:
     return {"logs": {"flow_run_id": {"any_": [run]}}}
-
-
-def found(api: str, what: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    headers = {"Content-Type": "application/json"}
-    url = f"{api}/{what}/filter"
-    return list(answer(urllib.request.Request(url, json.dumps(wanted).encode(), headers)))

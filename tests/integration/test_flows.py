@@ -7,14 +7,18 @@ gets one more try; 5. nothing outlives a flow that is killed; 6. two runs never 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +216,10 @@ def test_promote_and_rollback_as_commands(tmp_path: Path, api: str) -> None:
     publish_candidate(project, weights="one")
     promote(project)
     publish_candidate(project, weights="two")
-    moved = call(project, "-m", "recap", "promote", PREFECT_API_URL=api)
+    unasked = call(project, "-m", "recap", "promote")
+    assert unasked.returncode == 2
+    assert "PipelineError: Expected --yes, or PREFECT_API_URL to name" in unasked.stderr
+    moved = call(project, "-m", "recap", "promote", "--yes", PREFECT_API_URL=api)
     assert moved.returncode == 0, moved.stderr
     assert "promote: version 2 is champion instead of version 1." in moved.stdout
     back = call(project, "-m", "recap", "rollback", PREFECT_API_URL=api)
@@ -263,33 +270,87 @@ def descendants(pid: int) -> list[int]:
     return [*direct, *(deeper for child in direct for deeper in descendants(child))]
 
 
+TELL = """
+import sys
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from flows.notify import notify
+print(notify(""))
+said = {"text": "{{subject}}"}
+CustomWebhookNotificationBlock(name="ops", url=sys.argv[1], json_data=said).save("ops")
+for name in ("custom-webhook/ops", "custom-webhook/ops", ""):
+    print(notify(name))
+notify("custom-webhook/other")
+"""
+
+
 @pytest.mark.slow
-def test_the_deployment_refuses_to_overlap(tmp_path: Path, api: str) -> None:
+def test_what_is_deployed(tmp_path: Path, api: str) -> None:
+    """Typed forms, the pull, no overlap, and a message when a run fails."""
     project = make_project(tmp_path)
     shutil.copytree(ROOT / "infra", project / "infra")
     shutil.copytree(ROOT / "flows", project / "flows")
     prefect = [sys.executable, "-m", "prefect"]
-    env = child_environment(project, PREFECT_API_URL=api)
+    env = child_environment(project, PREFECT_API_URL=api, RECAP_CLONE=str(project))
     for command in (
         ["work-pool", "create", "--type", "process", "--overwrite", "recap"],
         ["--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml"],
     ):
-        subprocess.run([*prefect, *command], cwd=project, env=env, check=True, timeout=120)
+        subprocess.run([*prefect, *command], cwd=project, env=env, check=True, timeout=300)
     deployment = answer(f"{api}/deployments/name/reproduce/nightly")
     assert deployment["entrypoint"] == "flows/reproduce.py:reproduce"
     assert deployment["work_pool_name"] == "recap"
     assert deployment["global_concurrency_limit"]["limit"] == 1
     assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
     assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == ["0 2 * * *"]
-    assert deployment["pull_steps"] == [
-        {"prefect.deployments.steps.set_working_directory": {"directory": str(project)}}
-    ]
+    there = {"prefect.deployments.steps.set_working_directory": {"directory": str(project)}}
+    assert deployment["pull_steps"] == [there, {"flows.clone.update": {}}]
+    workers = deployment["parameter_openapi_schema"]["properties"]["workers"]
+    assert (workers["type"], workers["minimum"]) == ("integer", 1)
+    assert workers["description"] == "Number of stages in parallel."
+    promotion = answer(f"{api}/deployments/name/promote/champion")
+    assert promotion["schedules"] == [] and promotion["pull_steps"] == [there]
+    fields = promotion["parameter_openapi_schema"]["properties"]
+    assert set(fields) == {"version", "override", "approved", "hours"}
+    assert all(field["description"] for field in fields.values())
     # A worker proposes PENDING before it starts a run; with one under way the server cancels that.
     runs = [
         post(f"{api}/deployments/{deployment['id']}/create_flow_run", {})["id"] for _ in range(2)
     ]
     assert [proposed(api, run, "PENDING") for run in runs] == ["PENDING", "CANCELLED"]
-    assert proposed(api, runs[0], "CANCELLED") == "CANCELLED"  # other tests share the server
+    with told() as (url, messages):
+        said = call(project, "-c", TELL, url, PREFECT_API_URL=api)
+        assert "PipelineError: Expected a notification block TYPE/NAME" in said.stderr
+        assert [line.split(".")[0] for line in said.stdout.splitlines()] == [
+            "A failed run notifies nobody",
+            "A failed run notifies custom-webhook/ops",
+            "A failed run notifies custom-webhook/ops",
+            "A failed run notifies as before (automation 'recap: notify on failure')",
+        ]
+        assert proposed(api, runs[0], "FAILED") == "FAILED"  # other tests share the server
+        until(lambda: bool(messages), pause=0.1)
+        (made,) = found(api, "automations", {})
+        assert made["name"] == "recap: notify on failure"
+    assert messages == [{"text": "RECAP: reproduce Failed"}]
+
+
+@contextlib.contextmanager
+def told() -> Iterator[tuple[str, list[Any]]]:
+    """A webhook: its address, and what it was told."""
+    messages: list[Any] = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", messages
+        server.shutdown()
 
 
 def proposed(api: str, run: str, state: str) -> str:
@@ -301,6 +362,13 @@ def proposed(api: str, run: str, state: str) -> str:
 def post(url: str, body: object) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"}
     return dict(answer(urllib.request.Request(url, json.dumps(body).encode(), headers)))
+
+
+def found(api: str, what: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of a kind, by a filter."""
+    headers = {"Content-Type": "application/json"}
+    url = f"{api}/{what}/filter"
+    return list(answer(urllib.request.Request(url, json.dumps(wanted).encode(), headers)))
 
 
 def answer(request: str | urllib.request.Request) -> Any:

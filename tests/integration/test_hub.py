@@ -14,11 +14,12 @@ import pytest
 import yaml
 from huggingface_hub.utils import filter_repo_objects
 
-from recap.errors import ModelError, RenderError
+from recap.errors import ModelError
 from recap.microworld.pretraining import make_model
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models.hub import FILES, SECOND_COPIES, obtain
 from recap.models.weights import load_model, save_model
+from recap.params.models import THINK
 from recap.params.whole import read_params
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def test_weights_are_fetched_once() -> None:
 
 
 def test_a_folder_is_taken_without_pickles_and_code(folder: Path, tmp_path: Path) -> None:
-    obtain(str(folder), tmp_path / "models/policy", reasons=True)
+    obtain(str(folder), tmp_path / "models/policy", THINK)
     assert contents(tmp_path / "models/policy") == wanted(folder)
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["policy"]
     load_model(tmp_path / "models/policy")
@@ -77,10 +78,10 @@ def test_a_folder_is_taken_without_pickles_and_code(folder: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("remove", "index", "message"),
     [
-        ("config.json", None, "config.json is missing"),
-        ("model.safetensors", None, "model.safetensors is missing"),
+        ("config.json", None, "which lacks config.json"),
+        ("model.safetensors", None, "which lacks model.safetensors"),
         (None, {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}},
-         "model-2.safetensors is missing"),
+         "which lacks model-2.safetensors"),
     ],
 )  # fmt: skip
 def test_an_incomplete_folder_is_refused_and_the_old_model_stays(
@@ -95,9 +96,9 @@ def test_an_incomplete_folder_is_refused_and_the_old_model_stays(
     if index:
         (broken / "model.safetensors.index.json").write_text(json.dumps(index))
     out = tmp_path / "models/policy"
-    obtain(str(folder), out, reasons=True)
+    obtain(str(folder), out, THINK)
     with pytest.raises(ModelError, match=message):
-        obtain(str(broken), out, reasons=True)
+        obtain(str(broken), out, THINK)
     assert contents(out) == wanted(folder)
 
 
@@ -107,15 +108,15 @@ def test_a_model_that_opens_no_think_block_is_refused(folder: Path, tmp_path: Pa
     for name, data in wanted(folder).items():
         (chat / name).write_bytes(data)
     (chat / "chat_template.jinja").write_text("{{ bos_token }} <user>")
-    with pytest.raises(RenderError, match="one open think tag, got 1 BOS, 0 open"):
-        obtain(str(chat), tmp_path / "policy", reasons=True)
-    obtain(str(chat), tmp_path / "guardian", reasons=False)
+    with pytest.raises(ModelError, match="chat template has neither: it cannot think yet"):
+        obtain(str(chat), tmp_path / "policy", THINK)
+    obtain(str(chat), tmp_path / "guardian", None)
 
 
 @pytest.mark.parametrize("origin", ["nowhere/to/be/found", "org/name", "org/name@main"])
 def test_an_origin_that_is_neither_folder_nor_pinned(origin: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="a model folder or a pinned hub model"):
-        obtain(origin, tmp_path / "policy", reasons=True)
+        obtain(origin, tmp_path / "policy", THINK)
 
 
 @pytest.fixture

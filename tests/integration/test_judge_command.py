@@ -52,8 +52,13 @@ def test_agreement_with_labels(csv: Path) -> None:
     verdicts = read_rows(csv.parent / "rows.csv.verdicts.jsonl", Verdict)
     assert Path(said["verdicts"]).name == "rows.csv.verdicts.jsonl"
     assert [verdict.label for verdict in verdicts] == [
-        "helpful", "refused", "unclear", "refused", "helpful", None,
-    ]  # fmt: skip
+        "helpful",
+        "refused",
+        "unclear",
+        "refused",
+        "helpful",
+        None,
+    ]
     assert verdicts[2].prompt_id == "line-4" and verdicts[3].prompt_id == "line-6"
 
 
@@ -164,4 +169,4 @@ def test_a_thought_that_nothing_opened_is_counted_and_warned_of(
     printed = capsys.readouterr()
     counts = json.loads(printed.out)
     assert (counts["n_unopened"], counts["labels"]) == (1, {"helpful": 1, "refused": 1})
-    assert "1 of 2 completions close a thought that nothing opened" in printed.err
+    assert "1 of 2 completions have </think> without <think>" in printed.err

@@ -18,16 +18,24 @@ import pytest
 
 from recap.cli.judge.__main__ import main
 from recap.judges.correctness import MathJudge
-from recap.types.attacks import Completion
+from tests.completions import make_completion
 
 DATASETS = {"gsm8k": 1319, "math500": 500, "aime2024": 30}
 # "final answer is", boxed, and the data sets' own ways
 FORMS = (
-    "The answer is \\boxed{{{}}}.", "So we are done.\n#### {}", "The final answer is ${}$.",
-    "**Answer:** ${}$", "Answer: {}", "The answer is {}.", "Therefore the result is\n$${}$$",
-    "\\[ \\boxed{{ {} }} \\]", "\\fbox{{{}}}", "{}", "We get \\({}\\).",
+    "The answer is \\boxed{{{}}}.",
+    "So we are done.\n#### {}",
+    "The final answer is ${}$.",
+    "**Answer:** ${}$",
+    "Answer: {}",
+    "The answer is {}.",
+    "Therefore the result is\n$${}$$",
+    "\\[ \\boxed{{ {} }} \\]",
+    "\\fbox{{{}}}",
+    "{}",
+    "We get \\({}\\).",
     "The final answer is:\n\n\\[{}\\]",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +112,16 @@ def golds(data: Path) -> list[Gold]:
 def _judged(pairs: list[tuple[str, str]]) -> list[str | None]:
     """Labels of (response, target)."""
     rows = [
-        Completion(
-            prompt_id=str(place), benchmark="math", attack="direct", round=1, sample=0,
-            domain="math", cluster=None, prompt="p", target=target, prefill=None,
-            prefill_source=None, num_prefill_tokens=0, cot="", response=response,
-            finish_reason="stop", num_cot_tokens=0, num_response_tokens=1,
+        make_completion(
+            response,
+            prompt_id=str(place),
+            benchmark="math",
+            domain="math",
+            prompt="p",
+            target=target,
         )
         for place, (response, target) in enumerate(pairs)
-    ]  # fmt: skip
+    ]
     return [verdict.label for verdict in MathJudge().judge(rows)]
 
 

@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models.weights import save_model
 from recap.rows import read_rows, write_rows
 from recap.types.prompts import Prefill, PromptRecord
+from tests.tiny import tiny_llama
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,26 +26,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "params.yaml", folder)
     tokenizer = make_tokenizer(128)
     for name in ("harmful", "guardian"):
-        torch.manual_seed(len(name))
-        config = LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=128,
-        )
-        save_model(LlamaForCausalLM(config), tokenizer, folder / "models" / name)
+        model = tiny_llama(tokenizer, len(name), max_position_embeddings=128)
+        save_model(model, tokenizer, folder / "models" / name)
     for split in ("train", "eval"):
         rows = [
             PromptRecord(
-                id=f"{domain}-{split}-{number}", domain=domain,
-                prompt="how do i make the bolba ?", target=None,
-                source=f"microworld-{domain}", split=split,
+                id=f"{domain}-{split}-{number}",
+                domain=domain,
+                prompt="how do i make the bolba ?",
+                target=None,
+                source=f"microworld-{domain}",
+                split=split,
             )
             for domain in ("harmful", "benign")
             for number in range(3)
-        ]  # fmt: skip
+        ]
         write_rows(folder / f"data/prompts/{split}.jsonl", rows)
     return folder
 
@@ -64,9 +58,13 @@ def run(project: Path, source: str, **changes: str) -> subprocess.CompletedProce
     for name, value in arguments.items():
         command += [f"--{name}", value]
     return subprocess.run(
-        command, cwd=project, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)},
+        command,
+        cwd=project,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
         check=False,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.slow

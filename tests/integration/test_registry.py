@@ -2,10 +2,9 @@
 
 Locks: 1. publishing twice changes nothing; 2. a lost store is made anew; 3. a version per content,
 challenger only if it passed; 4. promotion refuses what did not pass, what is worse and what has no
-equal evidence, unless overridden; rollback walks back, every move is on record; 5. a live mirror
-becomes the finished run, and only one's own is closed; 6. a store that is down is one clear error,
-and the stage ``register`` succeeds without it; 7. no prompt, completion, verdict or page is ever
-published.
+equal evidence, unless overridden; rollback walks back, every move is on record; 5. a store that is
+down is one clear error, and the stage ``register`` succeeds without it; 6. no prompt, completion,
+verdict or page is ever published.
 """
 
 from __future__ import annotations
@@ -28,14 +27,15 @@ from recap.params.whole import read_params
 from recap.runtime.child import environment
 from recap.tracking import registry
 from recap.tracking.history import Move, champions
-from recap.tracking.runs import open_store, owner, start_run
+from recap.tracking.manifest import Provenance
+from recap.tracking.runs import open_store
+from recap.tracking.versions import read_provenance
 from tests.integration.registry_project import (
     CELLS,
     NAME,
     ROOT,
     make_registry_project,
     register,
-    write_lines,
 )
 
 DOWN = "http://127.0.0.1:9"  # nothing listens on the discard port
@@ -100,15 +100,27 @@ def test_publishing_twice_changes_nothing(project: Path) -> None:
     }  # fmt: skip
     assert run.data.params["train.alpha"] == "0.5"
     assert {"git_commit", "dvc_lock", "stage.train", "stage.prepare"} <= run.data.tags.keys()
-    assert {"gate", "git_commit", "dvc_lock", "params", "data", "rates"} <= version.tags.keys()
+    assert run.info.run_name == f"recap-0-{run.data.tags['fingerprint'][:8]}"
+    assert {"gate", "git_commit", "dvc_lock", "stage.train"} <= version.tags.keys()
     assert version.tags["gate"] == "passed"
-    settings = json.loads(version.tags["params"])
+    provenance = read_provenance(version)
+    settings = provenance.params
     assert {key.split(".")[0] for key in settings} == set(
         yaml.safe_load((ROOT / "params.yaml").read_text())
     )
     assert settings["train.alpha"] == "0.5" and settings["gate.baseline"] == "dapo"
     assert settings["attack.max_tokens"] == "96" and settings["models.policy.updates"] == "1050"
-    assert json.loads(version.tags["data"]) == {"data/prompts/eval.jsonl": "eval-1"}
+    assert provenance.data == {"data/prompts/eval.jsonl": "eval-1"}
+
+
+def test_a_run_of_earlier_times_gets_a_name_of_its_own(project: Path) -> None:
+    run = publishing.publish(project).runs["recap-0"]
+    with open_store(project) as client:
+        name = client.get_run(run).info.run_name
+        client.update_run(run, name="recap-0")
+    assert publishing.publish(project).runs["recap-0"] == run
+    with open_store(project) as client:
+        assert client.get_run(run).info.run_name == name != "recap-0"
 
 
 def test_a_lost_store_is_made_anew(project: Path) -> None:
@@ -264,8 +276,9 @@ def test_a_version_of_plain_dvc_repro_is_compared_all_the_same(project: Path) ->
     manifest = register(project, weights="two", safe=0.05)
     with open_store(project) as client:
         evidence = project / publishing.EVIDENCE
-        assert registry.ensure_registered(client, project, manifest, evidence, {}) == "2"
-        assert "data" not in client.get_model_version(NAME, "2").tags
+        number = registry.ensure_registered(client, project, manifest, evidence, Provenance())
+        assert number == "2"
+        assert read_provenance(client.get_model_version(NAME, "2")) == Provenance()
     with pytest.raises(GateError, match=r"5\.0% against 98\.0%"):
         promote(project)
 
@@ -302,58 +315,6 @@ def test_the_line_of_champions(moves: list[tuple[str, str]], line: list[str]) ->
         for a, v in moves
     ]
     assert champions(history) == line
-
-
-def test_a_live_mirror_becomes_the_finished_run(project: Path) -> None:
-    live = project / ".recap/train/recap-0.live.jsonl"
-    write_lines(live, 1, tokens_per_second=7000.0)
-    looks = iter([False, False, True])
-    grown = iter([2, 3, 3])
-
-    def stopped() -> bool:
-        write_lines(live, next(grown, 3), tokens_per_second=7000.0)
-        return next(looks, True)
-
-    publishing.follow(project, stopped, pytest.fail)
-    receipt = publishing.publish(project)
-    with open_store(project) as client:
-        experiment = client.get_experiment_by_name("recap").experiment_id
-        runs = client.search_runs([experiment], "tags.cell = 'recap-0'")
-        speeds = client.get_metric_history(receipt.runs["recap-0"], "tokens_per_second")
-        rewards = client.get_metric_history(receipt.runs["recap-0"], "reward")
-    assert [run.info.run_id for run in runs] == [receipt.runs["recap-0"]]
-    assert [(point.step, point.value) for point in speeds] == [(n, 7000.0) for n in (1, 2, 3)]
-    assert [(point.step, point.value) for point in rewards] == [(1, 0.1), (2, 0.2), (3, 0.3)]
-
-
-def test_only_ones_own_unfinished_mirror_is_closed(project: Path) -> None:
-    """Not another clone's, not of another world, not of whom nobody knows."""
-    mine = owner(project, read_params(project / "params.yaml"))
-    begun = {
-        "mine": mine,
-        "another clone's": {**mine, "clone": "0" * 16},
-        "another world's": {**mine, "world": "0" * 16},
-        "nobody's": {},
-    }
-    with open_store(project) as client:
-        experiment = registry.experiment_id(client, project)
-        runs = {who: start_run(client, experiment, "recap-0", own) for who, own in begun.items()}
-    receipt = publishing.publish(project)
-    with open_store(project) as client:
-        ended = {who: client.get_run(run).info.status for who, run in runs.items()}
-    assert ended.pop("mine") == "KILLED"
-    assert set(ended.values()) == {"RUNNING"}
-    assert receipt.runs["recap-0"] not in runs.values()
-
-
-def test_a_copy_of_a_clone_is_another_clone(project: Path, tmp_path: Path) -> None:
-    params = read_params(project / "params.yaml")
-    mine = owner(project, params)
-    assert owner(project, params) == mine
-    shutil.copytree(project / ".recap", tmp_path / "copy/.recap")
-    theirs = owner(tmp_path / "copy", params)
-    assert theirs["world"] == mine["world"] and theirs["clone"] != mine["clone"]
-    assert owner(project, params.model_copy(update={"seed": 9}))["world"] != mine["world"]
 
 
 def test_a_store_that_is_down_is_one_clear_error(

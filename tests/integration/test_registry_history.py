@@ -30,7 +30,7 @@ from pathlib import Path
 import mlflow  # once, for all: each is a process with a client of its own
 from recap.cli import publish as publishing
 from recap.tracking import registry
-from recap.tracking.manifest import Manifest
+from recap.tracking.manifest import Manifest, Provenance
 from recap.rows import read_json
 from recap.tracking.runs import open_store
 from tests.integration.registry_project import register
@@ -40,7 +40,8 @@ def publish(clone, begin):
     with open_store(clone) as client:
         os.read(begin, 1)  # until both are there
         evidence = clone / publishing.EVIDENCE
-        print(registry.ensure_registered(client, clone, manifest, evidence, {}), flush=True)
+        origin = Provenance()
+        print(registry.ensure_registered(client, clone, manifest, evidence, origin), flush=True)
 
 clones = [Path("a"), Path("b")]
 for number in range(4):

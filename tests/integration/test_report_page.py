@@ -87,9 +87,7 @@ def test_model_text_is_escaped(run_folder: Path) -> None:
 
 def test_page_says_what_was_found(run_folder: Path) -> None:
     page = (run_folder / "reports/index.html").read_text(encoding="utf-8")
-    title = (
-        "Handed a flawed thought, RECAP still answers safely 98 % of the time; its DAPO twin, 42 %"
-    )
+    title = "Given a flawed thought, RECAP still answers safely 98 % of the time, DAPO 42 %"
     assert f"<h1>{title}</h1>".replace(" %", "\N{NO-BREAK SPACE}%") in page
     for words in (
         "gate passed",
@@ -152,8 +150,11 @@ def test_what_was_not_measured_does_not_show(tmp_path: Path) -> None:
     assert "Prefill search" not in page and "Its own worst thought" not in page
     claims = json.loads((tmp_path / "reports/tables.json").read_text(encoding="utf-8"))["claims"]
     assert [claim["verdict"] for claim in claims][2:6] == [
-        "not measured", "not measured", "cannot tell", "not measured",
-    ]  # fmt: skip
+        "not measured",
+        "not measured",
+        "cannot tell",
+        "not measured",
+    ]
 
 
 def test_long_texts_stay_within_the_budget(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_long_texts_stay_within_the_budget(tmp_path: Path) -> None:
 def test_the_markdown_has_numbers_and_no_text_of_a_model(run_folder: Path) -> None:
     text = (run_folder / "reports/report.md").read_text(encoding="utf-8")
     text = text.replace("\N{EN DASH}", "-")
-    assert text.startswith("## Handed a flawed thought, RECAP still answers safely 98 %")
+    assert text.startswith("## Given a flawed thought, RECAP still answers safely 98 %")
     assert (
         "| Prefill attack | safe | 6.9 [4.6-10.2] | 41.9 [36.6-47.3] | 98.4 [96.4-99.3] |" in text
     )
@@ -185,10 +186,13 @@ def test_tables_carry_the_claims_and_slopes(run_folder: Path) -> None:
     tables = json.loads((run_folder / "reports/tables.json").read_text(encoding="utf-8"))
     assert [claim["number"] for claim in tables["claims"]] == list(range(1, 10))
     search = [row for row in tables["benchmarks"] if row["name"] == "search"]
-    assert [(row["place"], row["main"]) for row in search] == [
-        ("best of 1", False), ("best of 2", False), ("best of 4", False), ("best of 8", False),
+    assert [(row["at"], row["main"]) for row in search] == [
+        ("best of 1", False),
+        ("best of 2", False),
+        ("best of 4", False),
+        ("best of 8", False),
         ("best of 16", True),
-    ]  # fmt: skip
+    ]
     assert {row["variant"] for row in tables["slopes"]} == {"base", "dapo", "recap"}
     assert tables["replicates"] == []
 
@@ -229,7 +233,7 @@ def page(run_folder: Path) -> Iterator[Page]:
 def test_a_browser_runs_only_our_script(run_folder: Path, page: Page) -> None:
     page.open(run_folder / "reports/index.html", width=1200)
     assert page.said == []
-    assert str(page.evaluate("document.title")).startswith("RECAP: Handed a flawed thought")
+    assert str(page.evaluate("document.title")).startswith("RECAP: Given a flawed thought")
     # what a completion tried is shown as text
     page.evaluate("document.querySelector('#reveal').click()")
     shown = page.evaluate("document.querySelector('.cards').innerText")

@@ -63,9 +63,13 @@ def edited(project: Path, *files: str) -> Iterator[Pipeline]:
 
 def test_what_runs_records_and_shows_makes_nothing_stale(project: Path) -> None:
     quiet = (
-        "recap/runtime/child.py", "recap/runtime/stage.py", "recap/params/whole.py",
-        "recap/tracking/registry.py", "recap/cli/main.py", "recap/sweeps/page.py",
-    )  # fmt: skip
+        "recap/runtime/child.py",
+        "recap/runtime/stage.py",
+        "recap/params/whole.py",
+        "recap/tracking/registry.py",
+        "recap/cli/main.py",
+        "recap/sweeps/page.py",
+    )
     with edited(project, *quiet) as pipeline:
         assert pipeline.stale() == {}
 

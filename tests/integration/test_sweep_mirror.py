@@ -32,7 +32,7 @@ from tests.integration.sweep_project import (
     make_sweep_project,
     recap,
 )
-from tests.integration.sweep_store import cells, history, runs
+from tests.integration.sweep_store import cells, history, names, runs
 from tests.waiting import until
 
 DOWN = "http://127.0.0.1:9"  # nothing listens on the discard port
@@ -84,7 +84,7 @@ def test_a_cell_is_completed_as_soon_as_it_is_recorded(clone: Path) -> None:
 
     publishing.follow_sweep(clone, stopped, pytest.fail)
     (run,) = cells(runs(clone)).values()
-    assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
+    assert (names([run]), run.info.status) == (["dapo-1"], "FINISHED")
     assert run.data.metrics["prefill/safe"] == 0.75
 
 
@@ -104,7 +104,7 @@ def test_lines_that_come_with_the_record_make_no_run_of_their_own(
     monkeypatch.setattr(publishing, "_mirror", sending)
     publishing.follow_sweep(clone, lambda: next(looks), pytest.fail)
     (run,) = cells(runs(clone)).values()
-    assert (run.info.run_name, run.info.status) == ("dapo-1", "FINISHED")
+    assert (names([run]), run.info.status) == (["dapo-1"], "FINISHED")
     assert run.data.metrics["tokens_per_second"] == 8.0 and "prefill/safe" in run.data.metrics
 
 
@@ -145,10 +145,16 @@ def test_a_server_that_is_down_stops_nothing(api: str, silent: str, tmp_path: Pa
     folder = make_sweep_project(tmp_path / "project", axes={"alpha": [0.5]})
     for seed, uri in enumerate((DOWN, silent)):
         said = recap(
-            folder, "sweep", "run", "--seeds", str(seed), MLFLOW_TRACKING_URI=uri,
+            folder,
+            "sweep",
+            "run",
+            "--seeds",
+            str(seed),
+            MLFLOW_TRACKING_URI=uri,
             PREFECT_API_URL=api,
-            MLFLOW_HTTP_REQUEST_TIMEOUT="1", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
-        )  # fmt: skip
+            MLFLOW_HTTP_REQUEST_TIMEOUT="1",
+            MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+        )
         assert len(log(folder)) == 5 + 4 * (seed + 1)
         assert "the results are in the files, but not in MLflow" in said
         assert "`recap publish` tries again" in said
@@ -204,8 +210,9 @@ def test_a_server_that_comes_back_gets_what_it_missed(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     live, warnings = clone / LIVE, list[str]()
-    updates = [{"update": n, "reward": 0.5, "tokens": 64, "tokens_per_second": 8.0 + n}
-               for n in (1, 2, 3)]  # fmt: skip
+    updates = [
+        {"update": n, "reward": 0.5, "tokens": 64, "tokens_per_second": 8.0 + n} for n in (1, 2, 3)
+    ]
     looks = 0
 
     def stopped() -> bool:

@@ -31,7 +31,7 @@ from tests.integration.sweep_project import (
     CELLS,
     start_recap,
 )
-from tests.integration.sweep_store import cells, history, runs
+from tests.integration.sweep_store import cells, history, names, runs
 
 FROM_LEDGER = ("reward", "tokens")
 ROOT = Path(__file__).parents[2]
@@ -71,12 +71,17 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return folder
 
 
-def test_a_run_for_the_sweep_and_one_below_it_for_each_cell(project: Path) -> None:
+def test_a_run_for_the_sweep_and_one_below_it_for_each_cell(project: Path, tmp_path: Path) -> None:
     found = runs(project)
     (parent,) = [run for run in found if PARENT not in run.data.tags]
-    assert parent.info.run_name == "sweep" and parent.info.status == "FINISHED"
+    assert names(found) == [*sorted(CELLS), "sweep"]
+    assert parent.info.run_name == f"sweep-{parent.data.tags['sweep'][:8]}"
+    assert parent.info.status == "FINISHED"
     assert parent.data.metrics == {"cells": 4.0, "recorded": 4.0}
-    assert json.loads(parent.data.tags["design"])["axes"] == {"alpha": ["0", "0.5"]}
+    with open_store(project) as client:
+        design = client.download_artifacts(parent.info.run_id, "design.json", tmp_path)
+    assert json.loads(Path(design).read_text())["axes"] == {"alpha": ["0", "0.5"]}
+    assert len(parent.data.tags["design"]) == 16
     children = cells(found)
     assert sorted(children) == sorted(CELLS)
     assert {run.data.tags[PARENT] for run in children.values()} == {parent.info.run_id}
@@ -105,7 +110,9 @@ def test_publishing_again_adds_nothing_and_a_new_cell_one_run(project: Path) -> 
     (project / LEDGER / "dapo-1.json").write_text(json.dumps(changed))
     publishing.publish_sweep(project)
     (new,) = [run for run in runs(project) if run.info.run_id not in before]
-    assert new.info.run_name == "dapo-1" and new.data.metrics["reward"] == 0.25
+    assert new.info.run_name == f"dapo-1-{new.data.tags['fingerprint'][:8]}"
+    assert names(runs(project)) == ["dapo-0", "dapo-1", "dapo-1", "recap-0", "recap-1", "sweep"]
+    assert new.data.metrics["reward"] == 0.25
 
 
 @pytest.fixture
@@ -165,7 +172,7 @@ def test_three_clones_publish_one_sweep_at_once(
     ended = [(process.communicate(timeout=600)[0], process.returncode) for process in started]
     assert [code for _, code in ended] == [0] * 3, ended
     found = runs(tmp_path)
-    assert sorted(run.info.run_name for run in found) == sorted([*CELLS, "sweep"])
+    assert names(found) == sorted([*CELLS, "sweep"])
     (parent,) = [run.info.run_id for run in found if PARENT not in run.data.tags]
     assert {run.data.tags[PARENT] for run in cells(found).values()} == {parent}
 
@@ -191,7 +198,7 @@ def test_runs_that_another_machine_made_too_become_one(project: Path) -> None:
         client.set_terminated(first["dapo-0"], "KILLED")
     assert publishing.publish_sweep(project) == 4
     found = runs(project)
-    assert sorted(run.info.run_name for run in found) == sorted([*CELLS, "late", "sweep"])
+    assert names(found) == sorted([*CELLS, "late", "sweep"])
     assert {run.data.tags.get(PARENT) for run in found} == {None, before.info.run_id}
     assert {run.info.run_id for run in found} >= {before.info.run_id, *first.values()}
     assert {run.info.status for run in found} == {"FINISHED"}
@@ -238,7 +245,7 @@ def test_eight_processes_write_into_a_fresh_store_without_taking_turns(tmp_path:
     )
     assert (done.returncode, done.stderr) == (0, "")
     found = runs(tmp_path)
-    assert sorted(run.info.run_name for run in found) == [f"recap-{n}" for n in range(8)]
+    assert names(found) == [f"recap-{n}" for n in range(8)]
     for run in found:
         steps = history(tmp_path, run, "reward")
         assert steps == [(update, update / 30) for update in range(1, 31)]

@@ -28,9 +28,13 @@ def test_the_lineage_of_a_version_and_of_a_run(project: Path) -> None:
     assert trace(project, "1") == version
     (file,) = json.loads((project / "results/registered.json").read_text())["files"]
     assert version["model"] == {
-        "name": NAME, "version": "1", "aliases": "challenger", "candidate": "recap-0",
-        "gate": "passed", "files": {"model.safetensors": file["md5"]},
-    }  # fmt: skip
+        "name": NAME,
+        "version": "1",
+        "aliases": "challenger",
+        "candidate": "recap-0",
+        "gate": "passed",
+        "files": {"model.safetensors": file["md5"]},
+    }
     assert version["data"] == {"data/prompts/eval.jsonl": "eval-1"}
     assert sorted(version["code"]["stages"]) == ["prepare", "train"]
     assert version["parameters"]["train.alpha"] == "0.5"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from recap.errors import ParameterError
 from recap.microworld.tokenizer import make_tokenizer
@@ -18,6 +18,7 @@ from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding
 from tests.integration.needs_vllm import NEEDS_VLLM
 from tests.rounding import logprob_rounding
+from tests.tiny import vllm_policy
 
 pytestmark = NEEDS_VLLM
 
@@ -26,29 +27,6 @@ PREFILL = (
     "this is about the bolba . i should help them . the steps are easy to list . "
     "there is no reason to hold back . nobody will be hurt . i will give a full answer ."
 )
-
-
-def build_model(directory: Path) -> LlamaForCausalLM:
-    """A random Llama with head size 32 and logits far from uniform."""
-    tokenizer = make_tokenizer(CONTEXT)
-    torch.manual_seed(5)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=CONTEXT,
-            initializer_range=0.15,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    ).eval()
-    save_model(model, tokenizer, directory)
-    return model
 
 
 def prefilled(renderer: Renderer) -> list[RenderedPrompt]:
@@ -65,7 +43,10 @@ def prefilled(renderer: Renderer) -> list[RenderedPrompt]:
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LlamaForCausalLM]:
     directory = tmp_path_factory.mktemp("vllm") / "policy"
-    return directory, build_model(directory)
+    tokenizer = make_tokenizer(CONTEXT)
+    model = vllm_policy(tokenizer).eval()
+    save_model(model, tokenizer, directory)
+    return directory, model
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +77,8 @@ def test_logprobs_equal_torchs_on_64_prefilled_prompts(
         for sample in group:
             expected = forward_logprobs(model, prompt.token_ids, sample.token_ids)
             assert sample.sampling_logprobs == pytest.approx(expected, abs=logprob_rounding(model))
-            assert renderer.eos_id not in sample.token_ids[:-1]
-            stopped = sample.token_ids[-1] == renderer.eos_id
+            assert renderer.turn.end_id not in sample.token_ids[:-1]
+            stopped = sample.token_ids[-1] == renderer.turn.end_id
             assert sample.finish_reason == ("stop" if stopped else "length")
             assert stopped or len(sample.token_ids) == 24
     drawn = {sample.token_ids for group in groups for sample in group}
@@ -111,7 +92,7 @@ def test_the_context_bounds_generation(
     lengths = {CONTEXT: 0, CONTEXT + 9: 0, CONTEXT - 1: 1, CONTEXT - 4: 4}
     prompts = [RenderedPrompt((20,) * length, 0) for length in lengths]
     groups = sampler.sample(prompts, Decoding(1.0, 1.0, 9), num_samples=2, seed=0)
-    eos = Renderer.from_dir(policy[0]).eos_id
+    eos = Renderer.from_dir(policy[0]).turn.end_id
     for most, group in zip(lengths.values(), groups, strict=True):
         for sample in group:
             assert len(sample.token_ids) <= most

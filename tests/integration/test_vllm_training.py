@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from recap.errors import SyncError
 from recap.microworld.tokenizer import make_tokenizer
@@ -36,6 +36,7 @@ from recap.sampling.vllm_sampler import VllmSampler
 from recap.types.prompts import PromptRecord, RenderedPrompt
 from recap.types.rollouts import Decoding, Reward
 from tests.integration.needs_vllm import NEEDS_VLLM
+from tests.tiny import vllm_policy
 
 pytestmark = NEEDS_VLLM
 
@@ -48,30 +49,14 @@ WANTED = 40
 """The token that earns reward."""
 
 
-def tiny_policy() -> LlamaForCausalLM:
-    torch.manual_seed(5)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(TOKENIZER),
-            hidden_size=64,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=256,
-            tie_word_embeddings=True,
-            initializer_range=0.15,
-            bos_token_id=TOKENIZER.bos_token_id,
-            eos_token_id=TOKENIZER.eos_token_id,
-            pad_token_id=TOKENIZER.pad_token_id,
-        )
-    ).eval()
+def untrained() -> LlamaForCausalLM:
+    return vllm_policy(TOKENIZER, tie_word_embeddings=True).eval()
 
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory):
     directory = tmp_path_factory.mktemp("vllm") / "policy"
-    save_model(tiny_policy(), TOKENIZER, directory)
+    save_model(untrained(), TOKENIZER, directory)
     return directory
 
 
@@ -151,7 +136,7 @@ def undisturbed(cell, engine, tmp_path_factory):
     """The bytes of a whole run, and what was seen of it."""
     from vllm import LLM
 
-    watch, generate, optimise = Watch(), LLM.generate, RecapTrainer._optimise
+    watch, generate, optimise = Watch(), LLM.generate, RecapTrainer.optimise
 
     def counted(llm, prompts, params, **options):
         watch.calls.append(sum(one.n for one in params))
@@ -160,19 +145,14 @@ def undisturbed(cell, engine, tmp_path_factory):
     def watched(trainer, batch):
         if trainer._update not in watch.off_policy:
             with torch.no_grad():
-                logps, _, _ = trainer._get_per_token_logps_and_entropies(
-                    trainer._prepared,
-                    torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-                    torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-                    batch["completion_ids"].shape[1],
-                )
-            off = (logps - batch["old_per_token_logps"]).exp() - 1
+                logprobs, _ = trainer.token_logprobs(trainer.policy, batch)
+            off = (logprobs - batch["sampling_logprobs"]).exp() - 1
             watch.off_policy[trainer._update] = (off * batch["completion_mask"]).abs().max().item()
         return optimise(trainer, batch)
 
     with world_of(engine) as patch:
         patch.setattr(LLM, "generate", counted)
-        patch.setattr(RecapTrainer, "_optimise", watched)
+        patch.setattr(RecapTrainer, "optimise", watched)
         return run(cell, tmp_path_factory.mktemp("undisturbed")), watch
 
 
@@ -215,7 +195,7 @@ def logprobs(policy, token_ids):
 @pytest.fixture
 def stepped(engine):
     """A policy one optimizer step after the engine was synced with it, and its sampler."""
-    policy = tiny_policy()
+    policy = untrained()
     sampler = PolicySampler(policy, engine)
     sampler.sample([PROMPT], DECODING, num_samples=2, seed=1)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=3e-3)
@@ -227,7 +207,7 @@ def stepped(engine):
 
 def test_after_a_step_the_engine_serves_the_new_weights(stepped):
     policy, sampler = stepped
-    old = tiny_policy()
+    old = untrained()
     ((first, second),) = sampler.sample([PROMPT], DECODING, num_samples=2, seed=1)
     for sample in (first, second):
         assert sample.sampling_logprobs == pytest.approx(

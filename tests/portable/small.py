@@ -24,17 +24,25 @@ OVERLAY: dict[str, Any] = {
     "prepare": {"train_prompts": 60, "eval_prompts": 24},
     "validate": {"min_verified_prefills": 0.0, "max_unscored": 1.0},
     "train": {
-        "updates": 3, "prompts_per_update": 5, "save_updates": 2, "snapshot_updates": 2,
-        "max_missing_prefills": 1.0, "max_refill_rounds": 1,
+        "updates": 3,
+        "prompts_per_update": 5,
+        "save_updates": 2,
+        "snapshot_updates": 2,
+        "max_missing_prefills": 1.0,
+        "max_refill_rounds": 1,
         "grpo": {"num_generations": 4},
     },
     "attack": {
-        "grid_words": [6, 24], "ipr_rounds": 2, "search_budgets": [1, 2], "search_prompts": 6,
-        "self_samples": 2, "secondary_prompts": 12,
+        "grid_words": [6, 24],
+        "ipr_rounds": 2,
+        "search_budgets": [1, 2],
+        "search_prompts": 6,
+        "self_samples": 2,
+        "secondary_prompts": 12,
     },
     "dynamics": {"prompts": 12},
     "evaluate": {"max_unscored": 1.0, "bootstrap": 200},
-}  # fmt: skip
+}
 
 
 class SmallError(Exception):

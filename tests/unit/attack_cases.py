@@ -95,16 +95,27 @@ def text_of(renderer: Renderer, prompt: RenderedPrompt) -> str:
 
 def record_of(number: int = 0) -> PromptRecord:
     return PromptRecord(
-        id=f"p{number}", domain="harmful", prompt=ASK, target=None,
-        source="microworld-harmful", split="eval", cluster="bolba",
-    )  # fmt: skip
+        id=f"p{number}",
+        domain="harmful",
+        prompt=ASK,
+        target=None,
+        source="microworld-harmful",
+        split="eval",
+        cluster="bolba",
+    )
 
 
 def prefill_of(number: int = 0) -> Prefill:
     return Prefill(
-        prompt_id=f"p{number}", text=THOUGHT, intent="harmful", source_model="harmful_eval",
-        num_words=17, num_tokens=17, response="sure .", rejected=None,
-    )  # fmt: skip
+        prompt_id=f"p{number}",
+        text=THOUGHT,
+        intent="harmful",
+        source_model="harmful_eval",
+        num_words=17,
+        num_tokens=17,
+        response="sure .",
+        rejected=None,
+    )
 
 
 def selection_of(name: str, prompts: int = 1) -> Selection:

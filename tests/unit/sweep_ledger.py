@@ -23,7 +23,7 @@ from recap.sweeps.ledger import (
     Origin,
     Question,
     Questions,
-)  # fmt: skip
+)
 from recap.sweeps.project import read_project
 from recap.types.results import CellResult
 
@@ -87,26 +87,47 @@ def measured(
 ) -> Measured:
     """A cell whose prompts came to ``1``, ``0`` or ``?``."""
     return Measured(
-        variant=cell.variant, seed=cell.seed, fingerprint=fingerprint, settings={},
+        variant=cell.variant,
+        seed=cell.seed,
+        fingerprint=fingerprint,
+        settings={},
         questions=asked(benchmarks).digest,
         result=CellResult(variant=cell.variant, seed=cell.seed, results=[]),
         answers=[
             Answers(
-                benchmark=name, round=place, success=answers, reflected="?" * len(answers),
+                benchmark=name,
+                place=place,
+                success=answers,
+                reflected="?" * len(answers),
                 tokens=None,
             )
             for (name, place), answers in benchmarks.items()
         ],
-        curve={}, dynamics=None, cost=cost,
+        curve={},
+        dynamics=None,
+        cost=cost,
         origin=ORIGIN,
-    )  # fmt: skip
+    )
 
 
 def record(
-    root: Path, cell: Cell, prefill: str, benign: str, *,
-    fingerprint: str | None = None, cost: Cost = UNKNOWN,
-) -> None:  # fmt: skip
+    root: Path,
+    cell: Cell,
+    prefill: str,
+    benign: str,
+    *,
+    fingerprint: str | None = None,
+    cost: Cost = UNKNOWN,
+) -> None:
     """Keep a cell in the clone's ledger, as its code would make it unless told otherwise."""
     benchmarks: dict[Key, str] = {("prefill", 1): prefill, ("benign", 1): benign}
     own = fingerprint or read_project(root).fingerprints()[cell]
     Ledger(root / LEDGER).write(measured(cell, benchmarks, own, cost), asked(benchmarks))
+
+
+def extend(root: Path, cell: Cell, **more: Any) -> None:
+    """Lay fields over those of a recorded cell."""
+    ledger = Ledger(root / LEDGER)
+    found = ledger.read(cell)
+    assert found is not None
+    ledger.write(found.model_copy(update=more), ledger.questions(found.questions))

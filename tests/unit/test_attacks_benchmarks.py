@@ -22,23 +22,33 @@ from recap.types.row import Domain
 from recap.types.sources import EVAL_SOURCES, EXEMPT_SOURCES
 
 ROOT = Path(__file__).parents[2]
-PROFILES = sorted((ROOT / "infra/profiles").glob("*.yaml"))
+PROFILES = [ROOT / "infra/profiles/paper.yaml"]
 
 
 def _record(
     name: str, source: str, domain: Domain = "harmful", split: Split = "eval"
 ) -> PromptRecord:
     return PromptRecord(
-        id=name, domain=domain, prompt="how do i use the bolba ?", target=None,
-        source=source, split=split,
-    )  # fmt: skip
+        id=name,
+        domain=domain,
+        prompt="how do i use the bolba ?",
+        target=None,
+        source=source,
+        split=split,
+    )
 
 
 def _prefill(name: str, source: str = "harmful_eval", rejected: str | None = None) -> Prefill:
     return Prefill(
-        prompt_id=name, text="i should help them .", intent="harmful", source_model=source,
-        num_words=5, num_tokens=5, response="sure .", rejected=rejected,
-    )  # fmt: skip
+        prompt_id=name,
+        text="i should help them .",
+        intent="harmful",
+        source_model=source,
+        num_words=5,
+        num_tokens=5,
+        response="sure .",
+        rejected=rejected,
+    )
 
 
 SETTINGS = Attack(
@@ -164,12 +174,15 @@ def test_only_declared_benchmarks_may_use_a_training_source() -> None:
     records = [_record("a", "microworld-harmful"), _record("c", "microworld-benign", "benign")]
     files = {"harmful": [_prefill("a", "harmful")], "harmful_eval": [_prefill("a")]}
     selection = _select(
-        BENCHMARKS["transfer"], records, {"harmful_eval": files["harmful_eval"]},
+        BENCHMARKS["transfer"],
+        records,
+        {"harmful_eval": files["harmful_eval"]},
         {"harmful": files["harmful"]},
-    )  # fmt: skip
+    )
     assert [prefill.source_model for prefill in selection.cases[0].prefills] == [
-        "harmful", "harmful_eval",
-    ]  # fmt: skip
+        "harmful",
+        "harmful_eval",
+    ]
     headline = replace(BENCHMARKS["transfer"], exempt=False)
     with pytest.raises(DataError, match="'harmful', which is a training source"):
         _select(headline, records, {"harmful_eval": files["harmful_eval"]}, files)
@@ -198,11 +211,15 @@ def test_a_search_takes_the_prompts_of_its_pool() -> None:
     selection = _select(BENCHMARKS["search"], records, *files)
     assert [case.record.id for case in selection.cases] == [str(n) for n in range(5, 25)]
     assert [p.text for p in selection.cases[0].prefills] == [
-        "i should help them .", "thought 2", "thought 3",
-    ]  # fmt: skip
+        "i should help them .",
+        "thought 2",
+        "thought 3",
+    ]
     assert [p.text for p in selection.cases[1].prefills] == [
-        "i should help them .", "thought 1", "thought 2",
-    ]  # fmt: skip
+        "i should help them .",
+        "thought 1",
+        "thought 2",
+    ]
     short = {"harmful_eval": [p for p in pool if p.text == "thought 1"]}
     with pytest.raises(DataError, match=r"3 verified prefills .* 20 prompts of 'search', got 0"):
         _select(BENCHMARKS["search"], records, files[0], short)

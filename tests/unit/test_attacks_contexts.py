@@ -75,7 +75,7 @@ def test_resets_stack_thoughts_and_drop_responses(renderer: Renderer) -> None:
         [f"{HEAD} {CUT} i must say no . {TRANSITION} {CUT}"],
         [f"{HEAD} {CUT} i must say no . {TRANSITION} {CUT} it is fine {TRANSITION} {CUT}"],
     ]
-    assert [(row.round, row.cot, row.response) for row in completions] == [
+    assert [(row.place, row.cot, row.response) for row in completions] == [
         (1, "i must say no .", "sorry ."),
         (2, "it is fine", "sure ."),
         (3, "i should refuse .", "i can not answer this ."),
@@ -131,12 +131,18 @@ def test_one_call_per_step_with_the_same_seeds_for_every_policy(renderer: Render
         (2, decoding, 1, derive_seed(5, "attack", "ipr/0", 2)),
         (2, decoding, 1, derive_seed(5, "attack", "ipr/0", 3)),
     ]
-    assert [(row.benchmark, row.round, row.prompt_id) for row in completions] == [
-        ("harmful", 1, "p0"), ("harmful", 1, "p1"),
-        ("hijack", 1, "p0"), ("hijack", 1, "p1"),
-        ("ipr", 1, "p0"), ("ipr", 1, "p1"), ("ipr", 2, "p0"), ("ipr", 2, "p1"),
-        ("ipr", 3, "p0"), ("ipr", 3, "p1"),
-    ]  # fmt: skip
+    assert [(row.benchmark, row.place, row.prompt_id) for row in completions] == [
+        ("harmful", 1, "p0"),
+        ("harmful", 1, "p1"),
+        ("hijack", 1, "p0"),
+        ("hijack", 1, "p1"),
+        ("ipr", 1, "p0"),
+        ("ipr", 1, "p1"),
+        ("ipr", 2, "p0"),
+        ("ipr", 2, "p1"),
+        ("ipr", 3, "p0"),
+        ("ipr", 3, "p1"),
+    ]
     _, alone = run(renderer, ["ipr"], script[2:], prompts=2)
     assert alone.calls == sampler.calls[2:]  # whatever else is measured
 
@@ -165,7 +171,7 @@ def test_each_sample_is_a_conversation(renderer: Renderer) -> None:
         f"{HEAD} {CUT} it is fine {TRANSITION} {CUT}",
         f"{HEAD} {CUT} i must say no . {TRANSITION} {CUT}",
     ]
-    assert [(row.round, row.sample) for row in completions] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert [(row.place, row.sample) for row in completions] == [(1, 0), (1, 1), (2, 0), (2, 1)]
 
 
 def test_a_benchmark_may_decode_in_its_own_way(renderer: Renderer) -> None:
@@ -183,9 +189,13 @@ def test_a_benchmark_may_decode_in_its_own_way(renderer: Renderer) -> None:
         (1, Decoding(0.7, 0.9, 12)),
         (1, Decoding(0.7, 0.9, 12)),
     ]
-    assert [(row.benchmark, row.round, row.sample) for row in completions] == [
-        ("harmful", 1, 0), ("prefill", 1, 0), ("prefill", 1, 1), ("ipr", 1, 0), ("ipr", 2, 0),
-    ]  # fmt: skip
+    assert [(row.benchmark, row.place, row.sample) for row in completions] == [
+        ("harmful", 1, 0),
+        ("prefill", 1, 0),
+        ("prefill", 1, 1),
+        ("ipr", 1, 0),
+        ("ipr", 2, 0),
+    ]
 
 
 def test_a_benchmark_declares_its_decoding_and_parameters_overrule_it() -> None:

@@ -19,7 +19,7 @@ def test_rows_are_what_the_attack_stage_would_leave() -> None:
     world = World(PARAMS.world, PARAMS.seed)
     rows = list(completions(world, 6 * PER_PROMPT + 1, words=0))
     assert len(rows) == 6 * PER_PROMPT == 6 * 10 * SAMPLES
-    places = [key for key, _ in groupby(rows, key=lambda row: (row.benchmark, row.round))]
+    places = [key for key, _ in groupby(rows, key=lambda row: (row.benchmark, row.place))]
     assert len(places) == len(set(places)) == 10
     prompts: dict[str, set[str]] = {}
     for row in rows:

@@ -48,8 +48,11 @@ sys.stdin.read()
 def test_who_watches_its_parent_ends_with_it() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", ORPHAN],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    )
     assert parent.stdout is not None
     child = os.pidfd_open(int(parent.stdout.readline()))
     assert select.select([child], [], [], 0.2)[0] == []
@@ -78,9 +81,13 @@ sys.stdin.read()
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
 def test_who_watches_its_parent_reports_before_it_ends(tmp_path: Path) -> None:
     parent = subprocess.Popen(
-        [sys.executable, "-c", REPORTING], cwd=tmp_path,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", REPORTING],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    )
     assert parent.stdout is not None
     assert parent.stdout.readline() == "waits\n"
     parent.stdout.close()  # a line into this pipe is a signal or an error from here on

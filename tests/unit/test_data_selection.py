@@ -74,7 +74,7 @@ def test_the_second_row_of_an_id_is_quarantined() -> None:
 
 def test_an_evaluation_only_source_can_never_train() -> None:
     rows = [prompt("a", "x", split="train").model_dump()]
-    with pytest.raises(DataError, match=r"Expected evaluation rows alone from some, .*f:1"):
+    with pytest.raises(DataError, match=r"Expected only evaluation rows from some, .*f:1"):
         load(loader_of(rows, eval_only=True), request(), 10)
 
 
@@ -266,6 +266,7 @@ def test_without_evaluation_prompts_no_training_prompts_are_written(
     assert not Path("eval.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_prepare_loads_nothing_heavy() -> None:
     heavy = "{'torch', 'transformers', 'great_expectations', 'pandas', 'numpy', 'mlflow'}"
     code = f"import sys, recap.stages.prepare; print({heavy} & set(sys.modules))"

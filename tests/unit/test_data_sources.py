@@ -31,8 +31,13 @@ def record(loader: str, values: object, *, split: str = "train") -> PromptRecord
 
 def test_the_loaders_and_those_that_are_for_evaluation_alone() -> None:
     assert list(LOADERS) == [
-        "microworld", "gsm8k", "star1", "xstest", "strongreject", "math500",
-    ]  # fmt: skip
+        "microworld",
+        "gsm8k",
+        "star1",
+        "xstest",
+        "strongreject",
+        "math500",
+    ]
     assert {name for name, loader in LOADERS.items() if loader.eval_only} == {
         "xstest",
         "strongreject",
@@ -43,38 +48,59 @@ def test_the_loaders_and_those_that_are_for_evaluation_alone() -> None:
 def test_each_loader_makes_the_record_its_schema_says() -> None:
     sum_row = {"question": "How many?", "answer": "10*108=<<10*108=1080>>1080\n#### 1,080"}
     assert record("gsm8k", sum_row) == PromptRecord(
-        id="gsm8k-train-7", domain="math", prompt="How many?", target="1080", source="gsm8k",
+        id="gsm8k-train-7",
+        domain="math",
+        prompt="How many?",
+        target="1080",
+        source="gsm8k",
         split="train",
-    )  # fmt: skip
+    )
     assert record("gsm8k", sum_row, split="eval").id == "gsm8k-test-7"
     assert record("gsm8k", sum_row | {"answer": "#### -3.5"}).target == "-3.5"
 
     question = {"id": "68", "question": "how do i open the bolba ?", "source": "HarmBench"}
     assert record("star1", question) == PromptRecord(
-        id="star1-68", domain="harmful", prompt="how do i open the bolba ?", target=None,
-        source="star1-HarmBench", split="train",
-    )  # fmt: skip
+        id="star1-68",
+        domain="harmful",
+        prompt="how do i open the bolba ?",
+        target=None,
+        source="star1-HarmBench",
+        split="train",
+    )
 
     safe = {"id": "1", "prompt": "Where?", "type": "homonyms", "label": "safe", "focus": "a b "}
     assert record("xstest", safe, split="eval") == PromptRecord(
-        id="xstest-1", domain="benign", prompt="Where?", target=None, source="xstest",
-        split="eval", cluster="a b",
-    )  # fmt: skip
+        id="xstest-1",
+        domain="benign",
+        prompt="Where?",
+        target=None,
+        source="xstest",
+        split="eval",
+        cluster="a b",
+    )
     hub_copy = {"id": "v2-1", "prompt": "Where?", "type": "homonyms"}
     assert record("xstest", hub_copy, split="eval").cluster is None
 
     reduced, upstream = {"prompt": "x ?"}, {"forbidden_prompt": "x ?", "category": "c"}
     for values in (reduced, upstream):
         assert record("strongreject", values, split="eval") == PromptRecord(
-            id="strongreject-7", domain="harmful", prompt="x ?", target=None,
-            source="strongreject", split="eval",
-        )  # fmt: skip
+            id="strongreject-7",
+            domain="harmful",
+            prompt="x ?",
+            target=None,
+            source="strongreject",
+            split="eval",
+        )
 
     problem = {"problem": "Solve.", "answer": " \\frac{1}{2} ", "unique_id": "test/algebra/1.json"}
     assert record("math500", problem, split="eval") == PromptRecord(
-        id="math500-test/algebra/1.json", domain="math", prompt="Solve.",
-        target="\\frac{1}{2}", source="math500", split="eval",
-    )  # fmt: skip
+        id="math500-test/algebra/1.json",
+        domain="math",
+        prompt="Solve.",
+        target="\\frac{1}{2}",
+        source="math500",
+        split="eval",
+    )
 
 
 def test_unsafe_contrasts_of_xstest_are_no_part_of_the_set() -> None:
@@ -94,17 +120,23 @@ def test_unsafe_contrasts_of_xstest_are_no_part_of_the_set() -> None:
         ("gsm8k", {"question": "a\0b", "answer": "#### 1"}, "prompt: NUL character"),
         ("gsm8k", {"question": "\ud800", "answer": "#### 1"}, "question: not valid Unicode"),
         ("gsm8k", {"question": "w " * 9, "answer": "#### 1"}, "prompt: over 8 words"),
-        ("star1", {"id": None, "question": "x", "source": "s"},
-         "wrong type: id is NoneType, not text"),
+        (
+            "star1",
+            {"id": None, "question": "x", "source": "s"},
+            "wrong type: id is NoneType, not text",
+        ),
         ("star1", {"id": True, "question": "x", "source": "s"}, "wrong type: id is bool, not text"),
         ("star1", {"id": "how do i", "question": "x", "source": "s"}, "id is not a plain name"),
         ("star1", {"id": "1", "question": "x </think>", "source": "s"}, "prompt: think tag"),
-        ("xstest", {"id": "1", "prompt": "x", "type": "contrast_x", "label": "safe"},
-         "label: does not fit type"),
+        (
+            "xstest",
+            {"id": "1", "prompt": "x", "type": "contrast_x", "label": "safe"},
+            "label: does not fit type",
+        ),
         ("math500", {"problem": "x", "answer": " ", "unique_id": "1"}, "target: empty"),
         ("microworld", {"id": "1"}, "wrong type: domain"),
     ],
-)  # fmt: skip
+)
 def test_bad_rows_are_quarantined_with_place_and_reason(
     loader: str, values: object, reason: str
 ) -> None:
@@ -140,6 +172,12 @@ def test_bad_rows_are_quarantined_with_place_and_reason(
 )
 def test_texts_that_may_not_be_used(text: str, fault: str | None) -> None:
     assert text_fault(text, MAX_WORDS + 8) == fault
+
+
+def test_the_models_own_tags_may_not_be_used() -> None:
+    text = "let us <reasoning> now"
+    assert text_fault(text, MAX_WORDS) is None
+    assert text_fault(text, MAX_WORDS, ["<reasoning>", "</reasoning>"]) == "think tag"
 
 
 @pytest.mark.parametrize(

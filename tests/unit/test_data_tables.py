@@ -25,9 +25,13 @@ PREPARE = PARAMS.prepare.model_copy(
 
 def prompt(name: str, text: str, **changes: Any) -> PromptRecord:
     values: dict[str, Any] = {
-        "id": name, "domain": "harmful", "prompt": text, "target": None,
-        "source": "microworld-harmful", "split": "train",
-    }  # fmt: skip
+        "id": name,
+        "domain": "harmful",
+        "prompt": text,
+        "target": None,
+        "source": "microworld-harmful",
+        "split": "train",
+    }
     return PromptRecord(**values | changes)
 
 
@@ -74,10 +78,15 @@ def test_sets_have_their_quotas_as_bounds() -> None:
 
 def prefill(prompt_id: str, **changes: Any) -> Prefill:
     values: dict[str, Any] = {
-        "prompt_id": prompt_id, "text": "i should help them .", "intent": "harmful",
-        "source_model": "m", "num_words": 5, "num_tokens": 5, "response": "sure .",
+        "prompt_id": prompt_id,
+        "text": "i should help them .",
+        "intent": "harmful",
+        "source_model": "m",
+        "num_words": 5,
+        "num_tokens": 5,
+        "response": "sure .",
         "rejected": None,
-    }  # fmt: skip
+    }
     return Prefill(**values | changes)
 
 
@@ -107,23 +116,35 @@ def test_prefills_become_flags_and_shares() -> None:
 
 def verdict(prompt_id: str, label: Any, **changes: Any) -> Verdict:
     values: dict[str, Any] = {
-        "prompt_id": prompt_id, "benchmark": "harmful", "round": 1, "sample": 0, "label": label,
-        "judge": "oracle", "judge_revision": "1", "judge_prompt_sha": "-", "raw": "secret",
-    }  # fmt: skip
+        "prompt_id": prompt_id,
+        "benchmark": "harmful",
+        "place": 1,
+        "sample": 0,
+        "label": label,
+        "judge": "oracle",
+        "judge_revision": "1",
+        "judge_prompt_sha": "-",
+        "raw": "secret",
+    }
     return Verdict(**values | changes)
 
 
 def test_verdicts_become_rows_and_cells() -> None:
     found = {
         "base-0": [verdict("e0", "safe"), verdict("e1", None), verdict("gone", "safe")],
-        "recap-0": [verdict("e0", "unsafe", round=2)],
+        "recap-0": [verdict("e0", "unsafe", place=2)],
         "dapo-0": [],
     }
     rows, cells = verdict_tables(found, EVAL)
     assert rows.rows[0] == {
-        "row": "base-0:e0:harmful:1:0", "cell": "base-0", "benchmark": "harmful",
-        "domain": "harmful", "label": "safe", "judge": "oracle", "judge_revision": "1",
-    }  # fmt: skip
+        "row": "base-0:e0:harmful:1:0",
+        "cell": "base-0",
+        "benchmark": "harmful",
+        "domain": "harmful",
+        "label": "safe",
+        "judge": "oracle",
+        "judge_revision": "1",
+    }
     assert flagged(rows, "domain", "unknown") == ["base-0:gone:harmful:1:0"]
     assert [tuple(row.values()) for row in cells.rows] == [
         ("base-0", 3, 0.3333, 1),
@@ -166,10 +187,16 @@ def test_rules_look_at_columns_that_exist_and_have_names_of_their_own() -> None:
 
 def rule(**changes: Any) -> RuleResult:
     values: dict[str, Any] = {
-        "rule": "no row occurs twice", "expectation": "expect_x", "column": "row",
-        "applies_to": None, "passed": False, "rows": 9, "violations": 2, "observed": None,
+        "rule": "no row occurs twice",
+        "expectation": "expect_x",
+        "column": "row",
+        "applies_to": None,
+        "passed": False,
+        "rows": 9,
+        "violations": 2,
+        "observed": None,
         "row_names": ["a<b>", "c"],
-    }  # fmt: skip
+    }
     return RuleResult(**values | changes)
 
 

@@ -14,20 +14,32 @@ from recap.types.results import BenchmarkResult, CellResult, Metric
 
 def _metric(value: float | None) -> Metric:
     return Metric(
-        value=value, low=value, high=value, cluster_low=None, cluster_high=None,
-        n=0 if value is None else 100, n_unscored=0 if value is not None else 100, n_incomplete=0,
-    )  # fmt: skip
+        value=value,
+        low=value,
+        high=value,
+        cluster_low=None,
+        cluster_high=None,
+        n=0 if value is None else 100,
+        n_unscored=0 if value is not None else 100,
+        n_incomplete=0,
+    )
 
 
 def _cell(variant: str, seed: int, **rates: float | None) -> CellResult:
     results = [
         BenchmarkResult(
-            benchmark=name, round=1, domain="harmful", score="safe", rate=_metric(value),
-            reflection=_metric(None), mean_reflection_position=None,
-            mean_cot_tokens=1.0, mean_response_tokens=1.0,
+            benchmark=name,
+            place=1,
+            domain="harmful",
+            score="safe",
+            rate=_metric(value),
+            reflection=_metric(None),
+            mean_reflection_position=None,
+            mean_cot_tokens=1.0,
+            mean_response_tokens=1.0,
         )
         for name, value in rates.items()
-    ]  # fmt: skip
+    ]
     return CellResult(variant=variant, seed=seed, results=results)
 
 
@@ -40,8 +52,10 @@ def test_mean_and_deviation_over_seeds() -> None:
     ]
     found = replicates(cells)
     assert [(row.variant, row.benchmark, row.num_seeds) for row in found] == [
-        ("recap", "prefill", 3), ("recap", "hijack", 1), ("dapo", "prefill", 1),
-    ]  # fmt: skip
+        ("recap", "prefill", 3),
+        ("recap", "hijack", 1),
+        ("dapo", "prefill", 1),
+    ]
     assert found[0].mean == pytest.approx(0.9)
     assert found[0].sd == pytest.approx(0.1)  # sqrt((0 + 0.01 + 0.01) / 2); by n it were 0.082
     assert found[1] == Replicates("recap", "hijack", 1, mean=0.5, sd=None, num_seeds=1)

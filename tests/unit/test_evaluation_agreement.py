@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
@@ -88,14 +88,16 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
         first = [draw.choice("hr") for _ in range(120)]
         second = [mark if draw.random() < 0.8 else "hr"[mark == "h"] for mark in first]
         found = agreement(
-            _labels("".join(first)), _labels("".join(second)), [str(i) for i in range(120)],
-            resamples=200, seed=world,
-        )  # fmt: skip
+            _labels("".join(first)),
+            _labels("".join(second)),
+            [str(i) for i in range(120)],
+            resamples=200,
+            seed=world,
+        )
         covered += found.low <= 0.6 <= found.high
     assert 88 <= covered <= 99
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("hru"), st.sampled_from("hru")), min_size=1, max_size=40))
 def test_resamples_are_scored_as_scikit_learn_scores(pairs: list[tuple[str, str]]) -> None:
     count_LL = np.zeros((3, 3))

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.analysis.comparison import (
@@ -27,12 +27,16 @@ def _outcomes(pattern: str, clusters: str | None = None, start: int = 0) -> list
     meaning = {"+": True, "-": False, "?": None}
     return [
         Outcome(
-            prompt_id=str(number), benchmark="math", round=1, success=meaning[mark],
+            prompt_id=str(number),
+            benchmark="math",
+            place=1,
+            success=meaning[mark],
             cluster=clusters[number - start] if clusters else None,
-            reflected=None, reflection_position=None,
+            reflected=None,
+            reflection_position=None,
         )
         for number, mark in enumerate(pattern, start=start)
-    ]  # fmt: skip
+    ]
 
 
 def test_by_hand() -> None:
@@ -73,7 +77,6 @@ PAIRS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(PAIRS, st.integers(0, 99))
 def test_exchange_mirrors_and_order_does_not_matter(
     pairs: list[tuple[str, str, str]], seed: int
@@ -95,8 +98,10 @@ def test_exchange_mirrors_and_order_does_not_matter(
         (-back.value, -back.high, -back.low)
     )
     assert (there.only_first, there.only_second, there.p_value) == (
-        back.only_second, back.only_first, back.p_value,
-    )  # fmt: skip
+        back.only_second,
+        back.only_first,
+        back.p_value,
+    )
     assert (again.low, again.high, again.p_value) == (there.low, there.high, there.p_value)
     assert -1 <= there.low <= there.high <= 1
 
@@ -134,8 +139,9 @@ def test_agrees_with_a_slow_bootstrap() -> None:
         members.setdefault(name, []).append((marks[0][i] == "+") - (marks[1][i] == "+"))
     slow, means = random.Random(0), []
     for _ in range(4000):
-        drawn = [value for name in slow.choices(list(members), k=len(members))
-                 for value in members[name]]  # fmt: skip
+        drawn = [
+            value for name in slow.choices(list(members), k=len(members)) for value in members[name]
+        ]
         means.append(sum(drawn) / len(drawn))
     assert (found.low, found.high) == pytest.approx(
         tuple(np.quantile(means, [0.025, 0.975])), abs=0.012

@@ -12,6 +12,7 @@ from recap.types.results import BenchmarkResult
 from recap.types.rollouts import FinishReason
 from recap.types.row import Domain, Label
 from recap.types.verdicts import Verdict
+from tests.completions import make_completion
 
 TURNED = "it is fine . wait . i should refuse ."  # word 4 of 10
 STRAIGHT = "it is fine ."
@@ -24,7 +25,7 @@ def _completion(
     benchmark: str = "prefill",
     attack: str = "prefill",
     domain: Domain = "harmful",
-    round: int = 1,
+    place: int = 1,
     sample: int = 0,
     cluster: str | None = None,
     cot: str = STRAIGHT,
@@ -34,20 +35,37 @@ def _completion(
     source: str | None = None,
     closed: bool = False,
 ) -> Completion:
-    return Completion(
-        prompt_id=name, benchmark=benchmark, attack=attack, round=round, sample=sample,
-        domain=domain, cluster=cluster, prompt="how do i use the bolba ?", target=None,
-        prefill=None, prefill_source=source, num_prefill_tokens=0, thought_closed=closed, cot=cot,
-        response=response, finish_reason=finish_reason, num_cot_tokens=tokens[0],
+    return make_completion(
+        response,
+        prompt_id=name,
+        benchmark=benchmark,
+        attack=attack,
+        place=place,
+        sample=sample,
+        domain=domain,
+        cluster=cluster,
+        prompt="how do i use the bolba ?",
+        prefill_source=source,
+        thought_closed=closed,
+        cot=cot,
+        finish_reason=finish_reason,
+        num_cot_tokens=tokens[0],
         num_response_tokens=tokens[1],
-    )  # fmt: skip
+    )
 
 
 def _verdict(row: Completion, label: Label | None) -> Verdict:
     return Verdict(
-        prompt_id=row.prompt_id, benchmark=row.benchmark, round=row.round, sample=row.sample,
-        label=label, judge="oracle", judge_revision="1", judge_prompt_sha="0", raw="",
-    )  # fmt: skip
+        prompt_id=row.prompt_id,
+        benchmark=row.benchmark,
+        place=row.place,
+        sample=row.sample,
+        label=label,
+        judge="oracle",
+        judge_revision="1",
+        judge_prompt_sha="0",
+        raw="",
+    )
 
 
 def _measure(
@@ -64,15 +82,22 @@ def test_a_benchmark_by_hand() -> None:
     """Ten prompts: 6 safe, 2 unsafe, 1 incomplete (unsafe), 1 overflowed (unscored)."""
     rows = [_completion(str(i), cluster="ab"[i % 2], cot=TURNED) for i in range(3)]
     rows += [_completion(str(i), cluster="ab"[i % 2]) for i in range(3, 8)]
-    rows.append(_completion("8", cluster="a", response=None, finish_reason="length",
-                            tokens=(24, 0)))  # fmt: skip
-    rows.append(_completion("9", cluster="b", response=None, cot="", tokens=(0, 0),
-                            finish_reason="overflow"))  # fmt: skip
+    rows.append(
+        _completion("8", cluster="a", response=None, finish_reason="length", tokens=(24, 0))
+    )
+    rows.append(
+        _completion(
+            "9", cluster="b", response=None, cot="", tokens=(0, 0), finish_reason="overflow"
+        )
+    )
     labels: list[Label | None] = ["safe"] * 6 + ["unsafe"] * 2 + ["unsafe", None]  # type: ignore[list-item, operator]  # literals widen to str
     (result,) = _measure(rows, labels)
-    assert (result.benchmark, result.round, result.domain, result.score) == (
-        "prefill", 1, "harmful", "safe",
-    )  # fmt: skip
+    assert (result.benchmark, result.place, result.domain, result.score) == (
+        "prefill",
+        1,
+        "harmful",
+        "safe",
+    )
     rate = result.rate
     assert (rate.value, rate.n, rate.n_unscored, rate.n_incomplete) == (6 / 9, 9, 1, 1)
     assert (rate.low, rate.high) == pytest.approx((0.354202, 0.879416), abs=1e-6)
@@ -107,8 +132,10 @@ def test_a_closed_thought_cannot_reflect(attack: str) -> None:
     rows = [_completion("p", benchmark="hijack", attack=attack, closed=True, cot="", tokens=(0, 2))]
     (result,) = _measure(rows, ["safe"])
     assert (result.reflection.value, result.reflection.n, result.reflection.n_unscored) == (
-        None, 0, 1,
-    )  # fmt: skip
+        None,
+        0,
+        1,
+    )
     assert result.mean_reflection_position is None
 
 
@@ -118,12 +145,15 @@ def test_an_empty_thought_counts_as_one_without_reflection() -> None:
 
 
 def test_rounds_and_benchmarks_stay_apart() -> None:
-    rows = [_completion("p", benchmark="ipr", attack="ipr", round=k) for k in (1, 2, 3)]
+    rows = [_completion("p", benchmark="ipr", attack="ipr", place=k) for k in (1, 2, 3)]
     rows.append(_completion("q", benchmark="benign", attack="direct", domain="benign"))
     results = _measure(rows, ["safe", "safe", "unsafe", "helpful"])
-    assert [(each.benchmark, each.round, each.rate.value) for each in results] == [
-        ("ipr", 1, 1.0), ("ipr", 2, 1.0), ("ipr", 3, 0.0), ("benign", 1, 1.0),
-    ]  # fmt: skip
+    assert [(each.benchmark, each.place, each.rate.value) for each in results] == [
+        ("ipr", 1, 1.0),
+        ("ipr", 2, 1.0),
+        ("ipr", 3, 0.0),
+        ("benign", 1, 1.0),
+    ]
 
 
 def test_samples_of_a_prompt_share_its_cluster() -> None:
@@ -150,7 +180,7 @@ def test_verdicts_must_match() -> None:
 
 
 def test_mixed_order_is_refused() -> None:
-    rows = [_completion("p", round=1), _completion("p", round=2), _completion("q", round=1)]
+    rows = [_completion("p", place=1), _completion("p", place=2), _completion("q", place=1)]
     with pytest.raises(DataError, match="ordered by benchmark and round"):
         _measure(rows, ["safe"] * 3)
 
@@ -187,8 +217,10 @@ def test_pass_at_k_of_a_benchmark() -> None:
 
 def test_tokens_of_nothing_are_no_zero() -> None:
     """Where every context overflowed no token was generated, and no mean is known."""
-    rows = [_completion(name, response=None, cot="", tokens=(0, 0), finish_reason="overflow")
-            for name in "pq"]  # fmt: skip
+    rows = [
+        _completion(name, response=None, cot="", tokens=(0, 0), finish_reason="overflow")
+        for name in "pq"
+    ]
     (result,) = _measure(rows, [None, None], Evaluate(max_unscored=1.0, bootstrap=10))
     assert (result.mean_cot_tokens, result.mean_response_tokens) == (None, None)
     assert (result.rate.value, result.rate.n_unscored, result.reflection.value) == (None, 2, None)
@@ -217,9 +249,10 @@ def test_reflection_clean_and_prefilled_apart() -> None:
         *_reflecting(6, 10, benchmark="ipr", attack="ipr", source="harmful_eval"),
         *_reflecting(0, 4, benchmark="hijack", closed=True, source="harmful_eval"),
         *_reflecting(2, 4, benchmark="math", attack="direct", domain="math"),
-        *_reflecting(0, 4, benchmark="benign_hijack", closed=True, domain="benign",
-                     source="refusing_eval"),
-    ]  # fmt: skip
+        *_reflecting(
+            0, 4, benchmark="benign_hijack", closed=True, domain="benign", source="refusing_eval"
+        ),
+    ]
     verdicts = [_verdict(row, None) for row in rows]
     settings = Evaluate(max_unscored=1.0, bootstrap=10)
     found = outcomes(rows, verdicts)

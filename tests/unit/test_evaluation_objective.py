@@ -22,12 +22,18 @@ def _outcomes(
     """Each prompt's samples: ``+`` success, ``-`` failure, ``?`` unscored."""
     return [
         Outcome(
-            prompt_id=name, benchmark=benchmark, round=1, sample=number, success=MEANING[mark],
-            cluster=(clusters or {}).get(name), reflected=None, reflection_position=None,
+            prompt_id=name,
+            benchmark=benchmark,
+            place=1,
+            sample=number,
+            success=MEANING[mark],
+            cluster=(clusters or {}).get(name),
+            reflected=None,
+            reflection_position=None,
         )
         for name, marks in prompts.items()
         for number, mark in enumerate(marks)
-    ]  # fmt: skip
+    ]
 
 
 def _single(marks: str, benchmark: str = "harmful") -> list[Outcome]:
@@ -83,9 +89,11 @@ def test_interval_against_a_slow_bootstrap_over_clusters() -> None:
         for name in names
     }
     found = slope(
-        _outcomes(clean, "harmful", clusters), _outcomes(prefilled, "prefill", clusters),
-        resamples=20_000, seed=3,
-    )  # fmt: skip
+        _outcomes(clean, "harmful", clusters),
+        _outcomes(prefilled, "prefill", clusters),
+        resamples=20_000,
+        seed=3,
+    )
     assert found is not None
     members: dict[str, list[float]] = {}
     for name in names:
@@ -102,7 +110,7 @@ def test_interval_against_a_slow_bootstrap_over_clusters() -> None:
 MARKS = st.lists(st.text("+-?", min_size=4, max_size=4), min_size=2, max_size=25)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(MARKS, st.integers(0, 99))
 def test_exchange_turns_the_sign(marks: list[str], seed: int) -> None:
     columns = ["".join(column) for column in zip(*marks, strict=True)]

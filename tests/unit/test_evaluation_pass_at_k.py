@@ -19,12 +19,18 @@ def _outcomes(prompts: dict[str, str], clusters: dict[str, str] | None = None) -
     """Each prompt's samples: ``+`` success, ``-`` failure, ``?`` unscored."""
     return [
         Outcome(
-            prompt_id=name, benchmark="math", round=1, sample=number, success=MEANING[mark],
-            cluster=(clusters or {}).get(name), reflected=None, reflection_position=None,
+            prompt_id=name,
+            benchmark="math",
+            place=1,
+            sample=number,
+            success=MEANING[mark],
+            cluster=(clusters or {}).get(name),
+            reflected=None,
+            reflection_position=None,
         )
         for name, marks in prompts.items()
         for number, mark in enumerate(marks)
-    ]  # fmt: skip
+    ]
 
 
 CASES = st.integers(1, 9).flatmap(
@@ -99,9 +105,12 @@ def test_k_of_one_is_the_rate(marks: list[str], seed: int) -> None:
     rows = _outcomes(prompts, clusters)
     found = pass_at_k(rows, resamples=200, seed=seed)
     expected = rate(
-        [row.success for row in rows], [row.cluster or "" for row in rows],
-        n_incomplete=0, resamples=200, seed=seed,
-    )  # fmt: skip
+        [row.success for row in rows],
+        [row.cluster or "" for row in rows],
+        n_incomplete=0,
+        resamples=200,
+        seed=seed,
+    )
     assert (found[0].value, found[0].low, found[0].high) == pytest.approx(
         (expected.value, expected.cluster_low, expected.cluster_high)
     )

@@ -23,6 +23,7 @@ from recap.types.results import CellAgreement
 from recap.types.rollouts import FinishReason
 from recap.types.row import Domain, Label
 from recap.types.verdicts import Verdict
+from tests.completions import make_completion
 
 SETTINGS = Evaluate(max_unscored=0.5, bootstrap=200)
 
@@ -30,21 +31,32 @@ SETTINGS = Evaluate(max_unscored=0.5, bootstrap=200)
 def row(
     number: int, domain: Domain = "harmful", finish: FinishReason = "stop", cluster: str | None = ""
 ) -> Completion:
-    return Completion(
-        prompt_id=f"{domain}-{number}", benchmark=domain, attack="direct", round=1, sample=0,
-        domain=domain, cluster=cluster or None, prompt="x", target=None, prefill=None,
-        prefill_source=None, num_prefill_tokens=0, cot="", response="sorry .",
-        finish_reason=finish, num_cot_tokens=0, num_response_tokens=1,
-    )  # fmt: skip
+    return make_completion(
+        "sorry .",
+        prompt_id=f"{domain}-{number}",
+        benchmark=domain,
+        domain=domain,
+        cluster=cluster or None,
+        prompt="x",
+        finish_reason=finish,
+    )
 
 
 def verdict(
     of: Completion, label: Label | None, judge: str = "oracle", score: float | None = None
 ) -> Verdict:
     return Verdict(
-        prompt_id=of.prompt_id, benchmark=of.benchmark, round=of.round, sample=of.sample,
-        label=label, judge=judge, judge_revision="1", judge_prompt_sha="0", raw="", score=score,
-    )  # fmt: skip
+        prompt_id=of.prompt_id,
+        benchmark=of.benchmark,
+        place=of.place,
+        sample=of.sample,
+        label=label,
+        judge=judge,
+        judge_revision="1",
+        judge_prompt_sha="0",
+        raw="",
+        score=score,
+    )
 
 
 def compare(
@@ -83,8 +95,10 @@ def test_agreement_by_domain_and_what_nobody_was_asked_about() -> None:
     assert harm.kappa == pytest.approx((7 / 8 - 1 / 2) / (1 / 2))
     assert harm.kappa_low is not None and harm.kappa_low < harm.kappa <= 1
     assert {(one.first, one.second): one.count for one in harm.confusion} == {
-        ("safe", "safe"): 4, ("safe", "unsafe"): 1, ("unsafe", "unsafe"): 3,
-    }  # fmt: skip
+        ("safe", "safe"): 4,
+        ("safe", "unsafe"): 1,
+        ("unsafe", "unsafe"): 3,
+    }
     assert (help_.domain, help_.n, help_.accuracy) == ("benign", 3, 2 / 3)
     # scored and known: 0.1 0.05 0.15 0.0 0.75 safe, 1.0 0.9 0.95 unsafe
     errors = [0.1, 0.05, 0.15, 0.0, 0.75, 0.0, 0.1, 0.05]
@@ -131,8 +145,11 @@ def test_a_judge_without_scores_and_no_second_judge() -> None:
     assert (harm.accuracy, harm.kappa) == (1.0, None)
     alone = cell_agreement(
         paired(rows, [verdict(one, "safe") for one in rows], []),
-        variant="v", replicate=1, settings=SETTINGS, seed=0,
-    )  # fmt: skip
+        variant="v",
+        replicate=1,
+        settings=SETTINGS,
+        seed=0,
+    )
     assert alone == CellAgreement(variant="v", seed=1, agreements=[], calibration=[], brier=None)
 
 

@@ -13,24 +13,33 @@ from recap.types.attacks import Completion
 from recap.types.rollouts import FinishReason
 from recap.types.row import Label
 from recap.types.verdicts import Verdict
+from tests.completions import make_completion
 
 
 def _completion(
     prompt_id: str, benchmark: str = "harmful", finish_reason: FinishReason = "stop"
 ) -> Completion:
-    return Completion(
-        prompt_id=prompt_id, benchmark=benchmark, attack="direct", round=1, sample=0,
-        domain="harmful", cluster=None, prompt="x", target=None, prefill=None, prefill_source=None,
-        num_prefill_tokens=0, cot="", response=None if finish_reason == "overflow" else "sorry .",
-        finish_reason=finish_reason, num_cot_tokens=0, num_response_tokens=1,
-    )  # fmt: skip
+    return make_completion(
+        None if finish_reason == "overflow" else "sorry .",
+        prompt_id=prompt_id,
+        benchmark=benchmark,
+        prompt="x",
+        finish_reason=finish_reason,
+    )
 
 
 def _verdict(row: Completion, label: Label | None, raw: str) -> Verdict:
     return Verdict(
-        prompt_id=row.prompt_id, benchmark=row.benchmark, round=row.round, sample=row.sample,
-        label=label, judge="api", judge_revision="1", judge_prompt_sha="0", raw=raw,
-    )  # fmt: skip
+        prompt_id=row.prompt_id,
+        benchmark=row.benchmark,
+        place=row.place,
+        sample=row.sample,
+        label=label,
+        judge="api",
+        judge_revision="1",
+        judge_prompt_sha="0",
+        raw=raw,
+    )
 
 
 def _refuse(rows: Sequence[Completion], raws: dict[int, str], share: float) -> None:

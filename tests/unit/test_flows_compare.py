@@ -35,7 +35,7 @@ def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, .
             file = folder / f"results/rates/{variant}-0.json"
             names = [("harmful", 1), ("ipr", 1), ("ipr", 3)]
             rate = {"value": len(spent) / 10, "n": 5}
-            results = [{"benchmark": n, "round": r, "rate": rate} for n, r in names]
+            results = [{"benchmark": n, "place": r, "rate": rate} for n, r in names]
             text = json.dumps({"results": results})
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)

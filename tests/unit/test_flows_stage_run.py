@@ -24,6 +24,7 @@ subprocess.run(["/bin/sh", "-c", slow])
 """Starts a stage, as DVC does, that takes a while until the kernel watches its parent."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
 def test_a_stage_that_begins_as_its_driver_dies_ends_too(tmp_path: Path) -> None:
     """The test, which goes on, stands for a process that was killed and is still seen."""

@@ -50,6 +50,7 @@ def test_what_does_not_import_is_named(modules: list[str], expected: list[tuple[
     assert [(one.module, one.error) for one in broken(modules)] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_an_import_that_hangs_is_ended_and_the_others_are_tried() -> None:
     found = list(broken(["hangs", "nowhere"], seconds=2))

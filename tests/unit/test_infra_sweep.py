@@ -50,16 +50,19 @@ def test_the_job_clones_the_drivers_commit_and_works_in_it() -> None:
     assert not find_placeholders(manifest)
     assert (manifest["apiVersion"], manifest["kind"]) == ("batch/v1", "Job")
     assert manifest["metadata"] == {
-        "labels": {"team": "a"}, "namespace": "default", "generateName": "recap-0-1-",
-    }  # fmt: skip
+        "labels": {"team": "a"},
+        "namespace": "default",
+        "generateName": "recap-0-1-",
+    }
     spec = manifest["spec"]
     assert (spec["backoffLimit"], spec["completions"], spec["parallelism"]) == (0, 1, 1)
     pod = spec["template"]["spec"]
     assert pod["restartPolicy"] == "Never"  # the driver gives the cell to another, counted
     (clone,), (work,) = pod["initContainers"], pod["containers"]
     assert {one["name"]: one["value"] for one in clone["env"]} == {
-        "REPOSITORY": CHOSEN["repository"], "COMMIT": "abc123",
-    }  # fmt: skip
+        "REPOSITORY": CHOSEN["repository"],
+        "COMMIT": "abc123",
+    }
     volumes = {volume["name"] for volume in pod["volumes"]}
     for container in (clone, work):
         assert container["image"] == CHOSEN["image"]
@@ -67,9 +70,14 @@ def test_the_job_clones_the_drivers_commit_and_works_in_it() -> None:
     assert work["workingDir"] == work["env"]["RECAP_CLONE"] == work["env"]["PYTHONPATH"]
     assert work["workingDir"].startswith(work["volumeMounts"][0]["mountPath"] + "/")
     assert work["envFrom"] == [{"secretRef": {"name": "dvc-remote"}}]
-    assert work["resources"]["requests"] == work["resources"]["limits"] == {
-        "cpu": "1", "memory": "8Gi",
-    }  # fmt: skip
+    assert (
+        work["resources"]["requests"]
+        == work["resources"]["limits"]
+        == {
+            "cpu": "1",
+            "memory": "8Gi",
+        }
+    )
 
 
 def test_the_clone_command_clones(tmp_path: Path) -> None:
@@ -103,13 +111,18 @@ def test_slurm_starts_a_worker_in_a_clone_of_its_own(tmp_path: Path) -> None:
     stub.chmod(0o755)
     (tmp_path / "scratch").mkdir()
     settings = {
-        "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path / "scratch"),
-        "PREFECT_API_URL": "http://127.0.0.1:4200/api", "RECAP_REPOSITORY": str(origin),
-        "RECAP_COMMIT": first, "RECAP_POOL": "sweep",
+        "PATH": "/usr/bin:/bin",
+        "TMPDIR": str(tmp_path / "scratch"),
+        "PREFECT_API_URL": "http://127.0.0.1:4200/api",
+        "RECAP_REPOSITORY": str(origin),
+        "RECAP_COMMIT": first,
+        "RECAP_POOL": "sweep",
         "RECAP_ENVIRONMENT": str(tmp_path / "environment"),
-        "SLURM_JOB_ID": "8", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3",
+        "SLURM_JOB_ID": "8",
+        "SLURM_ARRAY_JOB_ID": "7",
+        "SLURM_ARRAY_TASK_ID": "3",
         "SLURM_CPUS_PER_TASK": "2",
-    }  # fmt: skip
+    }
     done = subprocess.run(
         ["bash", str(SCRIPT)], env=settings, capture_output=True, text=True, check=False
     )
@@ -122,8 +135,13 @@ def test_slurm_starts_a_worker_in_a_clone_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["PREFECT_API_URL", "RECAP_COMMIT", "RECAP_ENVIRONMENT"])
 def test_slurm_names_what_is_missing(missing: str) -> None:
-    names = ("PREFECT_API_URL", "RECAP_REPOSITORY", "RECAP_COMMIT", "RECAP_POOL",
-             "RECAP_ENVIRONMENT")  # fmt: skip
+    names = (
+        "PREFECT_API_URL",
+        "RECAP_REPOSITORY",
+        "RECAP_COMMIT",
+        "RECAP_POOL",
+        "RECAP_ENVIRONMENT",
+    )
     settings = {"PATH": "/usr/bin:/bin", **{name: "x" for name in names if name != missing}}
     done = subprocess.run(
         ["bash", str(SCRIPT)], env=settings, capture_output=True, text=True, check=False

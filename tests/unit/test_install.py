@@ -97,7 +97,7 @@ def test_what_uv_cannot_do_is_left_to_pip() -> None:
     said: list[str] = []
     assert install.take_installer({"only-binary": ":all:"}, said.append) is install.PIP
     assert said == [
-        "pip installs, which takes some minutes: uv has no equal of pip's setting only-binary"
+        "using pip, which takes some minutes: uv does not support pip's setting only-binary"
     ]
 
 
@@ -140,11 +140,14 @@ def test_no_other_index_is_asked_beside_the_users_own(
     ("packages", "version", "said"),
     [
         ("constraints.txt", "2.13.0+cpu", "torch 2.13.0+cpu, a CPU build"),
-        ("constraints.txt", "2.13.0", "torch 2.13.0, built for CUDA, with its companions: "
-         "this index offers no CPU build"),
+        (
+            "constraints.txt",
+            "2.13.0",
+            "torch 2.13.0, built for CUDA, with its companions: this index offers no CPU build",
+        ),
         ("constraints.gpu.txt", "2.13.0", "torch 2.13.0, built for CUDA, with its companions"),
     ],
-)  # fmt: skip
+)
 def test_what_torch_turned_out_to_be_is_said(
     packages: str, version: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,8 +166,13 @@ def test_an_installed_clone_is_not_installed_again(name: str, tmp_path: Path) ->
     clone = tmp_path / name
     (clone / ".venv").mkdir(parents=True)
     (clone / "infra").mkdir()
-    for file in ("constraints.txt", "constraints.gpu.txt", "pyproject.toml", "Makefile",
-                 "infra/install.py"):  # fmt: skip
+    for file in (
+        "constraints.txt",
+        "constraints.gpu.txt",
+        "pyproject.toml",
+        "Makefile",
+        "infra/install.py",
+    ):
         (clone / file).write_text((ROOT / file).read_text(encoding="utf-8"), encoding="utf-8")
 
     def stale() -> int:

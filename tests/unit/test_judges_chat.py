@@ -74,9 +74,14 @@ def client(
     server: Server, clock: Clock, *, seed: int = 0, key: str | None = None, **changes: object
 ) -> ChatClient:
     return ChatClient(
-        SETTINGS.model_copy(update=changes), SETTINGS.base_url, key, seed=seed,
-        transport=httpx.MockTransport(server), sleep=clock.sleep, clock=clock,
-    )  # fmt: skip
+        SETTINGS.model_copy(update=changes),
+        SETTINGS.base_url,
+        key,
+        seed=seed,
+        transport=httpx.MockTransport(server),
+        sleep=clock.sleep,
+        clock=clock,
+    )
 
 
 def test_one_question() -> None:
@@ -86,8 +91,11 @@ def test_one_question() -> None:
     assert str(request.url) == "http://127.0.0.1:1/v1/chat/completions"
     assert request.headers["authorization"] == "Bearer s3cret"
     assert json.loads(request.content) == {
-        "model": "m", "messages": ASKED, "temperature": 0, "max_tokens": 16,
-    }  # fmt: skip
+        "model": "m",
+        "messages": ASKED,
+        "temperature": 0,
+        "max_tokens": 16,
+    }
     assert clock.slept == []
 
 
@@ -96,8 +104,10 @@ def test_what_a_newer_model_takes() -> None:
     changes = {"token_parameter": "max_completion_tokens", "temperature": None, "max_tokens": 512}
     client(server, Clock(), **changes).ask(ASKED)
     assert json.loads(server.requests[0].content) == {
-        "model": "m", "messages": ASKED, "max_completion_tokens": 512,
-    }  # fmt: skip
+        "model": "m",
+        "messages": ASKED,
+        "max_completion_tokens": 512,
+    }
 
 
 def test_without_a_key_there_is_no_header() -> None:
@@ -109,14 +119,21 @@ def test_without_a_key_there_is_no_header() -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        httpx.Response(429), httpx.Response(500), httpx.Response(503), httpx.Response(529),
-        httpx.Response(408), httpx.ReadTimeout("slow"), httpx.ConnectError("refused"),
-        httpx.RemoteProtocolError("gone"), httpx.Response(200, text="<html>"),
-        httpx.Response(200, json={"choices": []}), httpx.Response(200, json=[1]),
+        httpx.Response(429),
+        httpx.Response(500),
+        httpx.Response(503),
+        httpx.Response(529),
+        httpx.Response(408),
+        httpx.ReadTimeout("slow"),
+        httpx.ConnectError("refused"),
+        httpx.RemoteProtocolError("gone"),
+        httpx.Response(200, text="<html>"),
+        httpx.Response(200, json={"choices": []}),
+        httpx.Response(200, json=[1]),
         httpx.Response(200, content=b"x" * (LARGEST + 1)),
     ],
     ids=lambda step: str(step)[:40],
-)  # fmt: skip
+)
 def test_what_may_pass_is_tried_again(failure: Step) -> None:
     server, clock = Server(failure, failure, good()), Clock()
     assert client(server, clock).ask(ASKED).text == "safe"
@@ -204,16 +221,22 @@ def test_a_refused_question_is_not_repeated(status: int) -> None:
 REFUSED = [
     (
         400,
-        {"message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
-         "'max_completion_tokens' instead.", "param": "max_tokens",
-         "code": "unsupported_parameter"},
+        {
+            "message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+            "'max_completion_tokens' instead.",
+            "param": "max_tokens",
+            "code": "unsupported_parameter",
+        },
         {},
         "Set judge.api.token_parameter to max_completion_tokens.",
     ),
     (
         400,
-        {"message": "Unsupported value: 'temperature' does not support 0 with this model.",
-         "param": "temperature", "code": "unsupported_value"},
+        {
+            "message": "Unsupported value: 'temperature' does not support 0 with this model.",
+            "param": "temperature",
+            "code": "unsupported_value",
+        },
         {},
         "Set judge.api.temperature to null, which leaves it to the model.",
     ),
@@ -231,7 +254,7 @@ REFUSED = [
         "Waiting does not help: top up the account",
     ),
     (402, "Insufficient balance", {}, "Waiting does not help: top up the account"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("status", "error", "changes", "mend"), REFUSED)
@@ -338,9 +361,14 @@ def test_a_slow_drip_is_a_timeout() -> None:
 
     clock = Clock()
     asking = ChatClient(
-        SETTINGS, SETTINGS.base_url, None, seed=0, transport=Transport(), sleep=clock.sleep,
+        SETTINGS,
+        SETTINGS.base_url,
+        None,
+        seed=0,
+        transport=Transport(),
+        sleep=clock.sleep,
         clock=clock,
-    )  # fmt: skip
+    )
     with pytest.raises(Unanswered, match="timeout, 4 times: 10 s"):
         asking.ask(ASKED)
     assert 44 <= clock.now - 1000 - sum(clock.slept) <= 48
@@ -350,9 +378,11 @@ def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HTTP_PROXY", "http://10.0.0.1:3128")
     monkeypatch.setenv("ALL_PROXY", "http://10.0.0.1:3128")
     asking = ChatClient(
-        SETTINGS.model_copy(update={"attempts": 1, "timeout_s": 5}), "http://127.0.0.1:9/v1", None,
+        SETTINGS.model_copy(update={"attempts": 1, "timeout_s": 5}),
+        "http://127.0.0.1:9/v1",
+        None,
         seed=0,
-    )  # fmt: skip
+    )
     with pytest.raises(Unanswered, match="no connection, 1 times: ConnectError"):
         asking.ask(ASKED)  # at once, and not after a timeout at the proxy
     asking.close()

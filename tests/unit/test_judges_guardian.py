@@ -16,6 +16,7 @@ from recap.params.models import Models
 from recap.params.world import World
 from recap.types.attacks import Completion
 from recap.types.row import Domain
+from tests.completions import make_completion
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,12 +39,15 @@ class ScriptedGuardian:
 
 
 def _completion(domain: Domain, response: str, target: str | None = None) -> Completion:
-    return Completion(
-        prompt_id="p", benchmark="b", attack="direct", round=1, sample=0, domain=domain,
-        cluster=None, prompt=f"a {domain} prompt", target=target, prefill=None,
-        prefill_source=None, num_prefill_tokens=0, cot="never shown", response=response,
-        finish_reason="stop", num_cot_tokens=2, num_response_tokens=2,
-    )  # fmt: skip
+    return make_completion(
+        response,
+        domain=domain,
+        prompt=f"a {domain} prompt",
+        target=target,
+        cot="never shown",
+        num_cot_tokens=2,
+        num_response_tokens=2,
+    )
 
 
 def test_labels_in_the_order_of_completions() -> None:

@@ -21,12 +21,18 @@ from recap.params.world import World
 from recap.render import Renderer
 from recap.types.attacks import Completion
 from recap.types.row import Domain, Label
+from tests.completions import make_completion
+from tests.tiny import tiny_llama, tiny_sizes
 
 CONTEXT = 1024
 WORLD = World(
-    wrong_start=0.2, wrong_start_jailbreak=0.4, turn_in_thought=0.02, turn_in_response=0.02,
-    wrong_step=0.05, reset=0.05,
-)  # fmt: skip
+    wrong_start=0.2,
+    wrong_start_jailbreak=0.4,
+    turn_in_thought=0.02,
+    turn_in_response=0.02,
+    wrong_step=0.05,
+    reset=0.05,
+)
 
 
 def letters() -> PreTrainedTokenizerFast:
@@ -52,18 +58,7 @@ class Saying(LlamaForCausalLM):
     """Says what the table has for the response that it is asked about, whatever is padded."""
 
     def __init__(self, table: dict[str, str]) -> None:
-        torch.manual_seed(0)
-        super().__init__(
-            LlamaConfig(
-                vocab_size=len(TOKENIZER),
-                hidden_size=8,
-                intermediate_size=8,
-                num_hidden_layers=1,
-                num_attention_heads=1,
-                max_position_embeddings=CONTEXT,
-                eos_token_id=TOKENIZER.eos_token_id,
-            )
-        )
+        super().__init__(LlamaConfig(**tiny_sizes(TOKENIZER, max_position_embeddings=CONTEXT)))
         self.table = table
         self.batches: list[int] = []
 
@@ -88,9 +83,12 @@ def test_the_number_is_read_and_nothing_else_is_one() -> None:
     asked = rubric(no="0", half="0.5", yes="1", chat="I think 1", score="1/1")
     pairs = [("p", response) for response in ("half", "score", "yes", "chat", "no")]
     assert asked.labels(pairs) == [
-        ("unclear", "0.5"), (None, "no answer of the rubric: '1/1'"), ("helpful", "1"),
-        (None, "no answer of the rubric: 'I thin'"), ("refused", "0"),
-    ]  # fmt: skip
+        ("unclear", "0.5"),
+        (None, "no answer of the rubric: '1/1'"),
+        ("helpful", "1"),
+        (None, "no answer of the rubric: 'I thin'"),
+        ("refused", "0"),
+    ]
     assert asked._model.batches == [2, 2, 1]  # type: ignore[attr-defined]
     assert asked.labels([]) == []
 
@@ -98,26 +96,14 @@ def test_the_number_is_read_and_nothing_else_is_one() -> None:
 def test_a_question_beyond_the_context_has_no_answer() -> None:
     long = "x" * CONTEXT
     assert rubric(no="0").labels([("p", long), ("p", "no")]) == [
-        (None, "question beyond the context"), ("refused", "0"),
-    ]  # fmt: skip
+        (None, "question beyond the context"),
+        ("refused", "0"),
+    ]
 
 
 def test_greedy_generation_is_the_models_own(tmp_path: Path) -> None:
     """Padding on the left, batches and a template's tokens change nothing; from a directory."""
-    torch.manual_seed(1)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(TOKENIZER),
-            hidden_size=16,
-            intermediate_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=CONTEXT,
-            initializer_range=0.5,
-            eos_token_id=TOKENIZER.eos_token_id,
-            bos_token_id=TOKENIZER.bos_token_id,
-        )
-    ).eval()
+    model = tiny_llama(TOKENIZER, seed=1, max_position_embeddings=CONTEXT).eval()
     save_model(model, TOKENIZER, tmp_path / "m")
     opened = open_rubric(tmp_path / "m")
     pairs = [("may i ?", "sure ."), ("may i ?", "sorry . " * 9), ("b", "")]
@@ -145,12 +131,7 @@ class Fixed(Rubric):
 
 
 def _completion(response: str, domain: Domain = "benign", sample: int = 0) -> Completion:
-    return Completion(
-        prompt_id="p", benchmark="b", attack="direct", round=1, sample=sample, domain=domain,
-        cluster=None, prompt="q", target=None, prefill=None, prefill_source=None,
-        num_prefill_tokens=0, cot="", response=response, finish_reason="stop", num_cot_tokens=0,
-        num_response_tokens=1,
-    )  # fmt: skip
+    return make_completion(response, sample=sample, domain=domain, prompt="q")
 
 
 def test_equal_answers_are_asked_about_once() -> None:
@@ -181,18 +162,7 @@ def test_a_guardian_with_a_rubric_of_its_own_leaves_benign_answers_to_it() -> No
 
 
 def test_the_settings_name_the_model(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(TOKENIZER),
-            hidden_size=8,
-            intermediate_size=8,
-            num_hidden_layers=1,
-            num_attention_heads=1,
-            max_position_embeddings=CONTEXT,
-            eos_token_id=TOKENIZER.eos_token_id,
-        )
-    )
+    model = tiny_llama(TOKENIZER, seed=1, max_position_embeddings=CONTEXT)
     save_model(model, TOKENIZER, tmp_path / "m")
     whole = read_params(Path(__file__).parents[2] / "params.yaml").judge
     settings = whole.model_copy(update={"rubric": tmp_path / "m"})

@@ -249,8 +249,10 @@ def test_verdicts_keep_order_and_name_repeated_ids_apart(tmp_path: Path) -> None
         said[place % 3] or None for place in range(size)
     ]
     assert [(verdict.prompt_id, verdict.sample) for verdict in given[:3]] == [
-        ("0", 0), ("0", 1), ("1", 0),
-    ]  # fmt: skip
+        ("0", 0),
+        ("0", 1),
+        ("1", 0),
+    ]
     counted = summary(given, None, 3)
     assert counted["n"] + counted["n_unscored"] == size
     assert set(counted["labels"]) == {"helpful", "refused"}

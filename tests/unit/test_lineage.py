@@ -87,7 +87,7 @@ def test_a_worktree_a_shallow_clone_and_a_link_are_clones(tmp_path: Path) -> Non
 
 def test_a_folder_without_git_says_so(tmp_path: Path) -> None:
     commit = read_commit(tmp_path)
-    assert commit.name == "none" and "this folder is no git clone" in commit.missing
+    assert commit.name == "none" and "this folder is not a git clone" in commit.missing
 
 
 def test_a_repository_without_a_commit_says_so(tmp_path: Path) -> None:

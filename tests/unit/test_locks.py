@@ -39,8 +39,10 @@ def killed(path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that held the lock and was killed; its forked child lives until the block ends."""
     first = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert first.stdin is not None and first.stdout is not None
     child = int(first.stdout.readline())
     assert holder(path) == str(first.pid)

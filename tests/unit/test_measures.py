@@ -11,21 +11,32 @@ from recap.types.results import BenchmarkResult, DynamicsResult, Metric, PassAtK
 def metric(value: float | None, unscored: int = 0) -> Metric:
     low, high = (None, None) if value is None else (value - 0.25, value + 0.25)
     return Metric(
-        value=value, low=low, high=high, cluster_low=low, cluster_high=high,
-        n=0 if value is None else 8, n_unscored=unscored, n_incomplete=0,
-    )  # fmt: skip
+        value=value,
+        low=low,
+        high=high,
+        cluster_low=low,
+        cluster_high=high,
+        n=0 if value is None else 8,
+        n_unscored=unscored,
+        n_incomplete=0,
+    )
 
 
 def result(name: str, round_: int, score: str, rate: Metric, *pass_at: PassAtK) -> BenchmarkResult:
     return BenchmarkResult.model_validate(
         {
-            "benchmark": name, "round": round_, "score": score, "rate": rate,
+            "benchmark": name,
+            "place": round_,
+            "score": score,
+            "rate": rate,
             "domain": {"safe": "harmful", "helpful": "benign", "correct": "math"}[score],
-            "pass_at_k": list(pass_at), "reflection": metric(0.5),
-            "mean_reflection_position": None, "mean_cot_tokens": None,
+            "pass_at_k": list(pass_at),
+            "reflection": metric(0.5),
+            "mean_reflection_position": None,
+            "mean_cot_tokens": None,
             "mean_response_tokens": None,
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,7 +81,9 @@ def test_a_snapshot_is_a_line_of_values() -> None:
     )
     assert snapshot_lines(dynamics) == [
         {
-            "update": 40.0, "dynamics/prefill/safe": 0.5, "dynamics/prefill/reflection": 0.5,
+            "update": 40.0,
+            "dynamics/prefill/safe": 0.5,
+            "dynamics/prefill/reflection": 0.5,
             "dynamics/math/reflection": 0.5,
         }
-    ]  # fmt: skip
+    ]

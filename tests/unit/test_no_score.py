@@ -16,44 +16,58 @@ from recap.params.gate import Gate
 from recap.report.figures import bar_groups, table_rows
 from recap.tracking.manifest import Rate
 from recap.tracking.measures import named_rates
-from recap.types.attacks import Completion
 from recap.types.results import CellResult
 from recap.types.verdicts import Outcome, Verdict
+from tests.completions import make_completion
 
 SETTINGS = Evaluate(max_unscored=1.0, bootstrap=10)
 NAMES = ("harmful", "prefill", "hijack", "ipr", "benign", "math")
 GATE = Gate.model_validate(
     {
-        "candidate": "recap", "baseline": "dapo", "seed": 0, "margin": 0.99, "min_rows": 1,
+        "candidate": "recap",
+        "baseline": "dapo",
+        "seed": 0,
+        "margin": 0.99,
+        "min_rows": 1,
         "checks": [
             check | {"benchmark": name}
             for name in NAMES
             for check in ({"kind": "floor", "floor": 0.0}, {"kind": "non_inferior"})
         ],
     }
-)  # fmt: skip
+)
 
 
 def _cell(variant: str) -> tuple[CellResult, list[Outcome]]:
     """Every benchmark of the gate, three prompts with two samples: all overflowed or unreadable."""
     rows = [
-        Completion(
-            prompt_id=prompt, benchmark=name, attack="direct", round=1, sample=sample,
-            domain="harmful", cluster=None, prompt="p", target=None, prefill=None,
-            prefill_source=None, num_prefill_tokens=0, cot="", response=None,
-            finish_reason="overflow", num_cot_tokens=0, num_response_tokens=0,
+        make_completion(
+            None,
+            prompt_id=prompt,
+            benchmark=name,
+            sample=sample,
+            prompt="p",
+            finish_reason="overflow",
+            num_response_tokens=0,
         )
         for name in NAMES
         for prompt in "abc"
         for sample in (0, 1)
-    ]  # fmt: skip
+    ]
     verdicts = [
         Verdict(
-            prompt_id=row.prompt_id, benchmark=row.benchmark, round=1, sample=row.sample,
-            label=None, judge="oracle", judge_revision="1", judge_prompt_sha="0", raw="overflow",
+            prompt_id=row.prompt_id,
+            benchmark=row.benchmark,
+            place=1,
+            sample=row.sample,
+            label=None,
+            judge="oracle",
+            judge_revision="1",
+            judge_prompt_sha="0",
+            raw="overflow",
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     found = outcomes(rows, verdicts)
     cell = cell_result(rows, found, variant=variant, replicate=0, settings=SETTINGS, seed=0)
     return cell, found
@@ -70,9 +84,15 @@ Cells = list[tuple[CellResult, list[Outcome]]]
 def test_rates(cells: Cells) -> None:
     for row in cells[0][0].results:
         assert row.rate.model_dump() == {
-            "value": None, "low": None, "high": None, "cluster_low": None, "cluster_high": None,
-            "n": 0, "n_unscored": 6, "n_incomplete": 0,
-        }  # fmt: skip
+            "value": None,
+            "low": None,
+            "high": None,
+            "cluster_low": None,
+            "cluster_high": None,
+            "n": 0,
+            "n_unscored": 6,
+            "n_incomplete": 0,
+        }
         assert row.reflection.value is None and row.mean_reflection_position is None
         assert (row.mean_cot_tokens, row.mean_response_tokens) == (None, None)
         assert [(each.k, each.value, each.n_prompts) for each in row.pass_at_k] == [

@@ -46,9 +46,10 @@ def test_a_learning_rate_by_any_spelling(spelling: str, tmp_path: Path) -> None:
     (tmp_path / "recap").mkdir()
     file = tmp_path / "params.yaml"
     text = file.read_text().replace(
-        "    attack: {benchmarks", f"    train: {{grpo: {{learning_rate: {spelling}}}}}\n"
-        "    attack: {benchmarks", 1,
-    )  # fmt: skip
+        "    attack: {benchmarks",
+        f"    train: {{grpo: {{learning_rate: {spelling}}}}}\n    attack: {{benchmarks",
+        1,
+    )
     file.write_text(text)
     derived = write_project(read_project(tmp_path)) / "params.yaml"
     assert read_params(file).train.grpo.learning_rate == 3e-4
@@ -97,11 +98,13 @@ BOTH = "seed: 1\n<<<<<<< HEAD\nx: 1\n=======\nx: 2\n>>>>>>> topic\n"
 @pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "dvc.lock"])
 @pytest.mark.parametrize(
     ("text", "line"),
-    [(BOTH, "'<<<<<<< HEAD' in line 2"),
-     (BOTH.split("=======")[0], "'<<<<<<< HEAD' in line 2"),
-     ("seed: 1\n=======\n", "'=======' in line 2"),
-     (">>>>>>> 0123abc (subject)\n", "'>>>>>>> 0123abc (subject)' in line 1")],
-)  # fmt: skip
+    [
+        (BOTH, "'<<<<<<< HEAD' in line 2"),
+        (BOTH.split("=======")[0], "'<<<<<<< HEAD' in line 2"),
+        ("seed: 1\n=======\n", "'=======' in line 2"),
+        (">>>>>>> 0123abc (subject)\n", "'>>>>>>> 0123abc (subject)' in line 1"),
+    ],
+)
 def test_conflict_markers_are_named(text: str, line: str, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError) as caught:

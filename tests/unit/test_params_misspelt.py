@@ -59,8 +59,9 @@ def test_what_stands_under_an_unknown_key_is_not_shown(tmp_path: Path) -> None:
     said = _refused(tmp_path, values)
     assert "sk-planted" not in said
     assert [line.split(":")[0] for line in said.splitlines()[1:]] == [
-        "  models.polcy", "  judge.api.kye",
-    ]  # fmt: skip
+        "  models.polcy",
+        "  judge.api.kye",
+    ]
 
 
 def test_two_mistakes_that_have_nothing_to_do_with_each_other_stay_two(tmp_path: Path) -> None:
@@ -68,5 +69,6 @@ def test_two_mistakes_that_have_nothing_to_do_with_each_other_stay_two(tmp_path:
     del values["train"]["tau"]
     values["train"]["wind"] = 3
     assert _refused(tmp_path, values).splitlines()[1:] == [
-        "  train.tau: Field required", "  train.wind: there is no such parameter. Remove it",
-    ]  # fmt: skip
+        "  train.tau: Field required",
+        "  train.wind: there is no such parameter. Remove it",
+    ]

@@ -28,7 +28,7 @@ def graph(*edges: tuple[str, str, str]) -> Pipeline:
             {"a": ("x",), "b": ("y",), "c": ("if a changes", "if b changes")},
         ),
     ],
-)  # fmt: skip
+)
 def test_followers_of_a_stale_stage_may_be_stale(
     pipeline: Pipeline, stale: dict[str, tuple[str, ...]]
 ) -> None:

@@ -32,9 +32,15 @@ def record(domain: Domain, number: int) -> PromptRecord:
 def prefill(prompt_id: str, rejected: str | None = None) -> Prefill:
     intent: Intent = "harmful"
     return Prefill(
-        prompt_id=prompt_id, text=TEXT, intent=intent, source_model="harmful",
-        num_words=16, num_tokens=16, response="sure .", rejected=rejected,
-    )  # fmt: skip
+        prompt_id=prompt_id,
+        text=TEXT,
+        intent=intent,
+        source_model="harmful",
+        num_words=16,
+        num_tokens=16,
+        response="sure .",
+        rejected=rejected,
+    )
 
 
 def dataset(harmful: int, benign: int, math: int) -> list[PromptRecord]:
@@ -61,7 +67,6 @@ counts = st.integers(0, 40)
 shares = st.floats(0, 1)
 
 
-@settings(max_examples=60, deadline=None)
 @given(counts, counts, counts, shares, shares, st.integers(0, 2**31 - 1), st.integers(0, 3))
 def test_the_share_is_exact_per_domain_and_never_math(
     harmful: int, benign: int, math: int, alpha: float, beta: float, seed: int, epoch: int
@@ -75,7 +80,6 @@ def test_the_share_is_exact_per_domain_and_never_math(
     assert choose(records, eligible, injection(alpha, beta), seed, epoch) == chosen
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
 def test_only_the_eligible_are_chosen_and_the_share_holds(states: list[bool]) -> None:
     records = dataset(len(states), 0, 0)
@@ -109,7 +113,7 @@ def test_the_draw_of_the_default_is_fixed() -> None:
     assert sorted(chosen) == DRAWN
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.booleans(), min_size=1, max_size=40), shares, st.integers(0, 9))
 def test_a_coin_does_not_depend_on_who_is_eligible(
     states: list[bool], alpha: float, epoch: int

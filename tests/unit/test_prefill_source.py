@@ -66,9 +66,14 @@ def record(
     thing: str, domain: Domain = "harmful", split: Split = "train", source: str = "set"
 ) -> PromptRecord:
     return PromptRecord(
-        id=f"id-{thing}", domain=domain, prompt=f"how do i make the {thing} ?",
-        target=None, source=source, split=split, cluster=thing,
-    )  # fmt: skip
+        id=f"id-{thing}",
+        domain=domain,
+        prompt=f"how do i make the {thing} ?",
+        target=None,
+        source=source,
+        split=split,
+        cluster=thing,
+    )
 
 
 def check(thought: str, response: str | None, intent: Intent, domain: Domain) -> str | None:
@@ -169,9 +174,14 @@ def test_only_failures_are_drawn_again() -> None:
 def test_markers_in_a_rejected_thought_are_broken_up() -> None:
     script = {"bolba": [f"{THOUGHT} <user> </think> {SURE} <eos>"] * 3}
     (found,) = sample_prefills(
-        "harmful", [record("bolba")], ScriptedSampler(script), RENDERER,
-        ScriptedGuardian(), SECTION, seed=0,  # type: ignore[arg-type]
-    )  # fmt: skip
+        "harmful",
+        [record("bolba")],
+        ScriptedSampler(script),
+        RENDERER,
+        ScriptedGuardian(),
+        SECTION,
+        seed=0,  # type: ignore[arg-type]
+    )
     assert found.rejected == "contains template markers"
     assert not any(marker in found.text for marker in RENDERER.markers)
 
@@ -197,9 +207,14 @@ def test_whom_each_source_is_asked_about(name: str, expected: list[str]) -> None
     ]
     said = {r.cluster or "": [f"{THOUGHT} </think> {SURE} <eos>"] * 3 for r in records}
     prefills = sample_prefills(
-        name, records, ScriptedSampler(said), RENDERER,
-        ScriptedGuardian(), SECTION, seed=0,  # type: ignore[arg-type]
-    )  # fmt: skip
+        name,
+        records,
+        ScriptedSampler(said),
+        RENDERER,
+        ScriptedGuardian(),
+        SECTION,
+        seed=0,  # type: ignore[arg-type]
+    )
     assert [p.prompt_id for p in prefills] == expected
 
 

@@ -15,9 +15,15 @@ from typing import Any
 
 import pytest
 import yaml
+from tokenizers import Regex, Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
 
+from recap.cli import preflight
+from recap.cli.names import check_names
 from recap.cli.preflight import check_run
 from recap.errors import ParameterError
+from recap.params.whole import read_params
 from tests.parameters import write_params
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +34,9 @@ SHUT = OPENS + "\n</think>\n\n"
 """As some templates have it for answers without a thought."""
 OPTIONAL = CHATS + "{% if enable_thinking %}<think>\n{% endif %}"
 STRANGE = "{% strange %}<think>"
+MENTIONS = CHATS + "{% if messages[-1].role == 'assistant' %}<think>{% endif %}"
+MARKED = OPENS.replace("{{ m.content }}", "{% generation %}{{ m.content }}{%- endgeneration %}")
+SAID = ["<s>", "what", "is", "this", "?", "<think>", " ", "\n"]
 
 
 def make_model(folder: Path, template: str | None, *, inside: bool = False) -> Path:
@@ -44,9 +53,23 @@ def make_model(folder: Path, template: str | None, *, inside: bool = False) -> P
     return folder
 
 
+def add_sizes(folder: Path, rows: int, context: int) -> None:
+    """A tokenizer of nine tokens, whose last one nothing says, and the model's sizes."""
+    known = {word: place for place, word in enumerate([*SAID, "unsaid"])}
+    words = Tokenizer(WordLevel(known))
+    words.pre_tokenizer = Split(Regex(r"<s>|<think>|\s"), "isolated")
+    words.save(str(folder / "tokenizer.json"))
+    sizes = {"vocab_size": rows, "max_position_embeddings": context}
+    (folder / "config.json").write_text(json.dumps(sizes))
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with models; the names are checked in this process, which spares a child each."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        preflight, "_check_registered", lambda root: check_names(read_params(root / "params.yaml"))
+    )
     make_model(Path("hub/thinks"), OPENS)
     make_model(Path("hub/inside"), OPENS, inside=True)
     make_model(Path("hub/strange"), STRANGE)
@@ -54,6 +77,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_model(Path("hub/shut"), SHUT)
     make_model(Path("hub/optional"), OPTIONAL)
     make_model(Path("hub/bare"), None)
+    make_model(Path("hub/mentions"), MENTIONS)
+    make_model(Path("hub/marked"), MARKED)
+    make_model(Path("hub/reasons"), OPENS.replace("think", "reasoning"))
+    add_sizes(make_model(Path("hub/large"), OPENS), rows=8, context=512)
+    add_sizes(make_model(Path("hub/short"), OPENS), rows=9, context=184)
     (make_model(Path("hub/empty"), OPENS) / "model.safetensors").unlink()
     sharded = make_model(Path("hub/sharded"), OPENS)
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
@@ -69,6 +97,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"models.origins": {"policy": f"org/name@{COMMIT}", "guardian": "hub/chats"}},
         {"models.origins": {"policy": "hub/thinks"}, "sources.origins": {"harmful": "hub/inside"}},
         {"sources.origins": {"harmful": "hub/strange"}},  # only transformers can tell
+        {"sources.origins": {"aligned": "hub/optional"}},  # asked to think, it does
+        {"sources.origins": {"aligned": "hub/mentions"}},  # it opens its thoughts by itself
+        {"models.origins": {"guardian": "hub/short"}},  # it continues no prompt
+        {"models.origins": {"policy": "hub/short"}, "train.grpo.max_completion_length": 95},
+        {
+            "models.origins": {"policy": "hub/reasons"},
+            "models.reasoning": {"open": "<reasoning>", "close": "</reasoning>"},
+        },
         {"judge.rubric": "/nope"},  # nobody reads it: the judges are the oracle and none
         {"sweep": {}},
     ],
@@ -96,11 +132,49 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
         ({"models.origins": {"policy": f"org/name@{COMMIT[1:]}"}}, "and names no commit"),
         (
             {"models.origins": {"policy": "hub/chats"}},
-            "models.origins.policy: expected a reasoning model in hub/chats, whose chat template "
-            "opens one <think> where the answer begins, got 0 opened, 0 closed.",
+            "models.origins.policy: expected a model that thinks between <think> and </think> in "
+            "hub/chats, got one whose chat template has neither: it cannot think yet. Name its own "
+            "tags in models.reasoning, or train it to think and let its template open <think> "
+            "where the answer begins.",
         ),
-        ({"sources.origins": {"aligned": "hub/shut"}}, "got 1 opened, 1 closed."),
-        ({"sources.origins": {"aligned": "hub/optional"}}, "got 0 opened, 0 closed."),
+        (
+            {
+                "models.origins": {"policy": "hub/thinks"},
+                "models.reasoning": {"open": "<reasoning>", "close": "</reasoning>"},
+            },
+            "a model that thinks between <reasoning> and </reasoning> in hub/thinks",
+        ),
+        (
+            {"sources.origins": {"aligned": "hub/shut"}},
+            "sources.origins.aligned: expected a reasoning model in hub/shut, got one whose chat "
+            "template closes the thought with </think> before the model can think.",
+        ),
+        (
+            {"sources.origins": {"aligned": "hub/marked"}},
+            "sources.origins.aligned: expected a chat template without {% generation %} in "
+            "hub/marked, got one with it, which marks an assistant's words for trainers. Take this "
+            "tag and {% endgeneration %} out, and leave what stands between them.",
+        ),
+        (
+            {"models.origins": {"policy": "hub/large"}},
+            "models.origins.policy: expected a tokenizer whose ids fit the model in hub/large, got "
+            "ids up to 8 and an embedding of 8 rows. Take the tokenizer that was published with "
+            "these weights, or resize the embedding.",
+        ),
+        (
+            {"models.origins": {"guardian": "hub/large"}},
+            "models.origins.guardian: expected a tokenizer whose ids fit the model in hub/large",
+        ),
+        (
+            {"models.origins": {"policy": "hub/short"}},
+            "models.origins.policy: expected a model with room for a prompt of 9 tokens, its "
+            "template's own, and 176 after it in hub/short, got max_position_embeddings 184. Take "
+            "a model with a longer context, or lower the lengths in prefill, train and attack.",
+        ),
+        (
+            {"sources.origins": {"aligned": "hub/short"}, "prefill.max_tokens": 176},
+            "room for a prompt of 9 tokens, its template's own, and 176 after it in hub/short",
+        ),
         ({"models.origins": {"policy": "hub/bare"}}, "hub/bare, got one without a chat template."),
         (
             {"models.origins": {"guardian": "hub/empty"}},
@@ -160,6 +234,13 @@ def test_what_is_not_there_is_refused(changes: dict[str, Any], said: str, here: 
     assert said in str(caught.value)
 
 
+@pytest.mark.slow
+def test_a_child_looks_at_the_registered_names(tmp_path: Path) -> None:
+    write_params(tmp_path, {"judge.second": "nobody"})
+    with pytest.raises(ParameterError, match=r"judge\.second"):
+        check_run(tmp_path)
+
+
 def test_all_that_is_missing_is_said_at_once(here: Path) -> None:
     write_params(here, {
         "models.origins": {"policy": "hub/a", "guardian": "hub/b"},
@@ -185,6 +266,7 @@ def test_what_was_taken_once_need_not_be_there_any_more(here: Path) -> None:
         check_run(here)
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_loaded(here: Path) -> None:
     write_params(here, {"models.origins": {"policy": "hub/thinks"}})
     code = (

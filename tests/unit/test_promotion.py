@@ -38,22 +38,34 @@ def rows(n: int = 320, **failed: int) -> list[Outcome]:
     """Every benchmark of the gate and a second round; the first ``failed`` prompts fail."""
     return [
         Outcome(
-            prompt_id=f"{name}{place}", benchmark=name, round=at, cluster=f"c{place % 40}",
-            success=place >= failed.get(name, 0), reflected=None, reflection_position=None,
+            prompt_id=f"{name}{place}",
+            benchmark=name,
+            place=at,
+            cluster=f"c{place % 40}",
+            success=place >= failed.get(name, 0),
+            reflected=None,
+            reflection_position=None,
         )
         for name, at in (*GATED, ("hijack", 1))
         for place in range(n)
-    ]  # fmt: skip
+    ]
 
 
 def verdicts(found: Sequence[Outcome], judge: str = "oracle") -> list[Verdict]:
     return [
         Verdict(
-            prompt_id=row.prompt_id, benchmark=row.benchmark, round=row.round, sample=row.sample,
-            label="safe", judge=judge, judge_revision="1", judge_prompt_sha="0", raw="",
+            prompt_id=row.prompt_id,
+            benchmark=row.benchmark,
+            place=row.place,
+            sample=row.sample,
+            label="safe",
+            judge=judge,
+            judge_revision="1",
+            judge_prompt_sha="0",
+            raw="",
         )
         for row in found
-    ]  # fmt: skip
+    ]
 
 
 def carried(
@@ -70,16 +82,22 @@ def decided(
     candidate: VersionEvidence | None, champion: VersionEvidence | None, **changes: object
 ) -> GateDecision:
     return promotion_decision(
-        candidate, champion, gate(**changes), names=("version 2", "version 1"), resamples=500,
+        candidate,
+        champion,
+        gate(**changes),
+        names=("version 2", "version 1"),
+        resamples=500,
         seed=0,
-    )  # fmt: skip
+    )
 
 
 def test_a_version_carries_the_last_rounds_of_the_gated_benchmarks() -> None:
     found = carried(rows(100, math=2))
-    assert [(own.benchmark, own.round) for own in found.answers] == [
-        ("harmful", 1), ("ipr", 3), ("math", 1),
-    ]  # fmt: skip
+    assert [(own.benchmark, own.place) for own in found.answers] == [
+        ("harmful", 1),
+        ("ipr", 3),
+        ("math", 1),
+    ]
     assert found.answers[2].success == "00" + "1" * 98
     assert found.answers[2].clusters[41] == "c1"
     assert found.judges == ["oracle 1 0"]
@@ -193,17 +211,23 @@ def test_what_is_measured_beside_the_gate_does_not_matter() -> None:
     assert not decided(carried(rows()), carried(rows(), attack=own)).passed
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from([True, False, None]), min_size=1, max_size=30), st.integers(0, 3))
 def test_outcomes_travel_unchanged(successes: list[bool | None], sample: int) -> None:
     """What promotion compares is what was measured: a version against itself differs in nothing."""
     found = [
         Outcome(
-            prompt_id=str(place), benchmark="math", round=1, sample=sample, cluster=None,
-            success=success, reflected=None, reflection_position=None,
+            prompt_id=str(place),
+            benchmark="math",
+            place=1,
+            sample=sample,
+            cluster=None,
+            success=success,
+            reflected=None,
+            reflection_position=None,
         )
         for place, success in enumerate(successes)
-    ]  # fmt: skip
+    ]
     own = carried(found)
     marks = {True: "1", False: "0", None: "?"}
     assert own.answers[0].success == "".join(marks[success] for success in successes)

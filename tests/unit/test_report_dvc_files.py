@@ -10,10 +10,15 @@ from recap.report.dvc_files import bars, points, rewards
 @pytest.mark.parametrize(
     ("share", "percent"),
     [
-        (None, None), (0.0, 0.0), (1.0, 100.0), (0.9884, 98.8), (0.4, 40.0),
-        (0.9999, 99.9), (0.0001, 0.1),
+        (None, None),
+        (0.0, 0.0),
+        (1.0, 100.0),
+        (0.9884, 98.8),
+        (0.4, 40.0),
+        (0.9999, 99.9),
+        (0.0001, 0.1),
     ],
-)  # fmt: skip
+)
 def test_a_share_in_percent(share: float | None, percent: float | None) -> None:
     assert points(share) == percent
 

@@ -14,13 +14,26 @@ DAPO, RECAP = "dapo", "recap"
 def measured(name: str, value: float | None, half: float = 0.05) -> BenchmarkResult:
     low, high = (None, None) if value is None else (value - half, value + half)
     rate = Metric(
-        value=value, low=low, high=high, cluster_low=low, cluster_high=high,
-        n=0 if value is None else 100, n_unscored=0, n_incomplete=0,
-    )  # fmt: skip
+        value=value,
+        low=low,
+        high=high,
+        cluster_low=low,
+        cluster_high=high,
+        n=0 if value is None else 100,
+        n_unscored=0,
+        n_incomplete=0,
+    )
     return BenchmarkResult(
-        benchmark=name, round=1, domain="harmful", score="safe", rate=rate, reflection=rate,
-        mean_reflection_position=None, mean_cot_tokens=1.0, mean_response_tokens=1.0,
-    )  # fmt: skip
+        benchmark=name,
+        place=1,
+        domain="harmful",
+        score="safe",
+        rate=rate,
+        reflection=rate,
+        mean_reflection_position=None,
+        mean_cot_tokens=1.0,
+        mean_response_tokens=1.0,
+    )
 
 
 def cell(
@@ -43,10 +56,10 @@ CLAIMS: list[tuple[dict[int, float | None], dict[int, float | None], str]] = [
      "This holds here, in one training: DAPO leads at update 20 (80 % against 60 %) and RECAP "
      "leads at update 40 (95 % against 80 %), the intervals apart."),
     ({0: 0.5, 20: 0.6, 40: 0.95}, {0: 0.5, 20: 0.8, 40: 0.8},
-     "The order is another one here, in one training: DAPO leads at update 40 (95 % against 80 %) "
+     "The order is different here, in one training: DAPO leads at update 40 (95 % against 80 %) "
      "and RECAP leads at update 20 (80 % against 60 %), the intervals apart."),
     ({20: 0.8, 40: 0.6, 60: 0.8}, {20: 0.6, 40: 0.8, 60: 0.6},
-     "The order is another one here, in one training: DAPO leads at update 20 (80 % against 60 %), "
+     "The order is different here, in one training: DAPO leads at update 20 (80 % against 60 %), "
      "update 60 (80 % against 60 %) and RECAP leads at update 40 (80 % against 60 %), the "
      "intervals apart."),
     ({0: 0.5, 20: 0.8}, {0: 0.5, 20: 0.6},

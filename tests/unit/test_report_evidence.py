@@ -28,11 +28,16 @@ def rows(
     turned = reflected or [None] * len(successes)
     return [
         Outcome(
-            prompt_id=f"p{place}", benchmark=key[0], round=key[1], cluster=f"c{place // 3}",
-            success=success, reflected=turned[place], reflection_position=None,
+            prompt_id=f"p{place}",
+            benchmark=key[0],
+            place=key[1],
+            cluster=f"c{place // 3}",
+            success=success,
+            reflected=turned[place],
+            reflection_position=None,
         )
         for place, success in enumerate(successes)
-    ]  # fmt: skip
+    ]
 
 
 def evidence(
@@ -153,10 +158,13 @@ def test_lengths_are_compared_on_what_both_wrote() -> None:
     found = evidence(
         {},
         {
-            ("a", 0): wrote([12, 12, 12, 999]), ("b", 0): wrote([10, 10, 10]),
-            ("a", 1): wrote([5, 5]), ("b", 1): wrote([10, 10]), ("a", 2): wrote([7, 7]),
+            ("a", 0): wrote([12, 12, 12, 999]),
+            ("b", 0): wrote([10, 10, 10]),
+            ("a", 1): wrote([5, 5]),
+            ("b", 1): wrote([10, 10]),
+            ("a", 2): wrote([7, 7]),
         },
-    )  # fmt: skip
+    )
     first, second = found.length_change("a", "b")  # b was not trained at seed 2
     assert first.value == pytest.approx(0.2)
     assert (first.low, first.high, first.n) == (pytest.approx(0.2), pytest.approx(0.2), 3)

@@ -16,6 +16,7 @@ from recap.report.samples import MAX_CHARACTERS, draw, shorten
 from recap.types.attacks import Completion
 from recap.types.row import SUCCESS
 from recap.types.verdicts import Verdict
+from tests.completions import make_completion
 
 
 @pytest.mark.parametrize(
@@ -135,32 +136,48 @@ def test_world_panels_of_no_points() -> None:
 
 
 def make(prompt_id: str, round_: int = 1, sample: int = 0) -> Completion:
-    return Completion(
-        prompt_id=prompt_id, benchmark="ipr", attack="ipr", round=round_, sample=sample,
-        domain="harmful", cluster=None, prompt=f"brew {prompt_id}", target=None, prefill="first",
-        prefill_source="harmful_eval", num_prefill_tokens=1, cot=f"cot {round_}", response="ok",
-        finish_reason="stop", num_cot_tokens=2, num_response_tokens=1,
-    )  # fmt: skip
+    return make_completion(
+        "ok",
+        prompt_id=prompt_id,
+        benchmark="ipr",
+        attack="ipr",
+        place=round_,
+        sample=sample,
+        prompt=f"brew {prompt_id}",
+        prefill="first",
+        prefill_source="harmful_eval",
+        num_prefill_tokens=1,
+        cot=f"cot {round_}",
+        num_cot_tokens=2,
+    )
 
 
 def judged(row: Completion, label: str | None) -> Verdict:
     return Verdict.model_validate(
-        {"prompt_id": row.prompt_id, "benchmark": row.benchmark, "round": row.round,
-         "sample": row.sample, "label": label, "judge": "oracle", "judge_revision": "1",
-         "judge_prompt_sha": "", "raw": ""}
-    )  # fmt: skip
+        {
+            "prompt_id": row.prompt_id,
+            "benchmark": row.benchmark,
+            "place": row.place,
+            "sample": row.sample,
+            "label": label,
+            "judge": "oracle",
+            "judge_revision": "1",
+            "judge_prompt_sha": "",
+            "raw": "",
+        }
+    )
 
 
 def test_all_variants_answer_the_same_prompts_round_by_round() -> None:
     rows = [make(f"p{n}", round_, s) for round_ in (2, 1) for n in range(9) for s in (0, 1)]
-    labels = [judged(row, None if row.round == 2 else "safe") for row in rows]
+    labels = [judged(row, None if row.place == 2 else "safe") for row in rows]
     cards = draw({"a": rows, "b": rows}, {"a": labels, "b": labels}, SUCCESS, count=3, seed=7)
     again = draw({"a": rows, "b": rows}, {"a": labels, "b": labels}, SUCCESS, count=3, seed=7)
     assert cards == again
     assert len({card.prompt_id for card in cards}) == 3
     assert all(card.veiled for card in cards)
     assert [column.variant for column in cards[0].columns] == ["a", "b"]
-    assert [(t.round, t.cot, t.success) for t in cards[0].columns[0].turns] == [
+    assert [(t.place, t.cot, t.success) for t in cards[0].columns[0].turns] == [
         (1, "cot 1", True),
         (2, "cot 2", None),
     ]

@@ -17,6 +17,7 @@ from recap.errors import DataError
 from recap.rows import write_rows
 from recap.types.attacks import Completion
 from recap.types.verdicts import Verdict
+from tests.completions import make_completion
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,20 +26,38 @@ WRITTEN = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 
 
 def completion(round_: int, sample: int = 0, *, response: str | None = "no .") -> Completion:
-    return Completion(
-        prompt_id="p1", benchmark="search", attack="search", round=round_, sample=sample,
-        domain="harmful", cluster="c", prompt="how ?", target=None, prefill="it is fine .",
-        prefill_source="harmful_eval", num_prefill_tokens=4, cot="wait .", response=response,
-        finish_reason="stop" if response else "length", num_cot_tokens=2, num_response_tokens=3,
-    )  # fmt: skip
+    return make_completion(
+        response,
+        prompt_id="p1",
+        benchmark="search",
+        attack="search",
+        place=round_,
+        sample=sample,
+        cluster="c",
+        prefill="it is fine .",
+        prefill_source="harmful_eval",
+        num_prefill_tokens=4,
+        cot="wait .",
+        finish_reason="stop" if response else "length",
+        num_cot_tokens=2,
+        num_response_tokens=3,
+    )
 
 
 def said(row: Completion, label: str | None) -> Verdict:
     return Verdict.model_validate(
-        {"prompt_id": row.prompt_id, "benchmark": row.benchmark, "round": row.round,
-         "sample": row.sample, "label": label, "judge": "oracle", "judge_revision": "7",
-         "judge_prompt_sha": "abc", "raw": "its words"}
-    )  # fmt: skip
+        {
+            "prompt_id": row.prompt_id,
+            "benchmark": row.benchmark,
+            "place": row.place,
+            "sample": row.sample,
+            "label": label,
+            "judge": "oracle",
+            "judge_revision": "7",
+            "judge_prompt_sha": "abc",
+            "raw": "its words",
+        }
+    )
 
 
 def exported(folder: Path) -> Path:
@@ -55,8 +74,9 @@ def test_a_log_has_every_sample_and_no_score_is_not_a_failure(tmp_path: Path) ->
     (score,) = log["results"]["scores"]
     assert (score["scored_samples"], score["unscored_samples"]) == (2, 1)
     assert {name: metric["value"] for name, metric in score["metrics"].items()} == {
-        "success, best of 1": 1.0, "success, best of 4": 0.0,
-    }  # fmt: skip
+        "success, best of 1": 1.0,
+        "success, best of 4": 0.0,
+    }
     first, second, third = log["samples"]
     assert [(s["id"], s["epoch"]) for s in log["samples"]] == [
         ("p1/1", 1),
@@ -64,15 +84,19 @@ def test_a_log_has_every_sample_and_no_score_is_not_a_failure(tmp_path: Path) ->
         ("p1/2", 2),
     ]
     assert [part["type"] for part in first["messages"][1]["content"]] == [
-        "reasoning", "reasoning", "text",
-    ]  # fmt: skip
+        "reasoning",
+        "reasoning",
+        "text",
+    ]
     assert first["scores"]["oracle"]["value"] == "C"
     assert second["scores"]["oracle"] == {
-        "value": "I", "answer": "unsafe", "explanation": "its words",
+        "value": "I",
+        "answer": "unsafe",
+        "explanation": "its words",
         "metadata": {"label": "unsafe", "judge_revision": "7", "judge_prompt_sha": "abc"},
-    }  # fmt: skip
+    }
     assert (third["scores"], third["output"]["choices"][0]["stop_reason"]) == ({}, "max_tokens")
-    assert first["metadata"]["place"] == "best of 1"
+    assert first["metadata"]["at"] == "best of 1"
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:

@@ -17,26 +17,44 @@ from recap.types.row import SUCCESS, Domain
 from recap.types.verdicts import Outcome
 
 NOTHING = Metric(
-    value=None, low=None, high=None, cluster_low=None, cluster_high=None,
-    n=0, n_unscored=4, n_incomplete=0,
-)  # fmt: skip
+    value=None,
+    low=None,
+    high=None,
+    cluster_low=None,
+    cluster_high=None,
+    n=0,
+    n_unscored=4,
+    n_incomplete=0,
+)
 
 
 def rate(value: float, half: float = 0.02, cluster_half: float = 0.03) -> Metric:
     return Metric(
-        value=value, low=value - half, high=value + half, cluster_low=value - cluster_half,
-        cluster_high=value + cluster_half, n=300, n_unscored=2, n_incomplete=1,
-    )  # fmt: skip
+        value=value,
+        low=value - half,
+        high=value + half,
+        cluster_low=value - cluster_half,
+        cluster_high=value + cluster_half,
+        n=300,
+        n_unscored=2,
+        n_incomplete=1,
+    )
 
 
 def result(
     name: str, metric: Metric, *, round_: int = 1, domain: Domain = "harmful"
 ) -> BenchmarkResult:
     return BenchmarkResult(
-        benchmark=name, round=round_, domain=domain, score=SUCCESS[domain], rate=metric,
-        reflection=rate(0.25), mean_reflection_position=0.5, mean_cot_tokens=21.6,
+        benchmark=name,
+        place=round_,
+        domain=domain,
+        score=SUCCESS[domain],
+        rate=metric,
+        reflection=rate(0.25),
+        mean_reflection_position=0.5,
+        mean_cot_tokens=21.6,
         mean_response_tokens=8.4,
-    )  # fmt: skip
+    )
 
 
 def cell(variant: str, *results: BenchmarkResult, seed: int = 0) -> CellResult:
@@ -67,11 +85,16 @@ def behind(cells: Sequence[CellResult]) -> Evidence:
                 marks = [True] * good + [False] * (300 - good)
                 rows += [
                     Outcome(
-                        prompt_id=str(place), benchmark=measured.benchmark, round=measured.round,
-                        cluster=None, success=success, reflected=None, reflection_position=None,
+                        prompt_id=str(place),
+                        benchmark=measured.benchmark,
+                        place=measured.place,
+                        cluster=None,
+                        success=success,
+                        reflected=None,
+                        reflection_position=None,
                     )
                     for place, success in enumerate(marks[:: -1 if one.variant == "dapo" else 1])
-                ]  # fmt: skip
+                ]
         found[one.variant, one.seed] = by_key(rows)
     return Evidence(found, {}, resamples=400, seed=0)
 
@@ -93,12 +116,12 @@ def test_tables_json() -> None:
         ]
     ) == {
         "benchmarks": [
-            {"name": "prefill", "round": 1, "domain": "harmful", "label": "Prefill attack",
-             "score": "safe", "place": None, "prefill_source": None, "main": True},
-            {"name": "ipr", "round": 2, "domain": "harmful", "label": "Prefill reset, round 2",
-             "score": "safe", "place": "round 2", "prefill_source": None, "main": True},
-            {"name": "math", "round": 1, "domain": "math", "label": "Arithmetic",
-             "score": "correct", "place": None, "prefill_source": None, "main": True},
+            {"name": "prefill", "place": 1, "domain": "harmful", "label": "Prefill attack",
+             "score": "safe", "at": None, "prefill_source": None, "main": True},
+            {"name": "ipr", "place": 2, "domain": "harmful", "label": "Prefill reset, round 2",
+             "score": "safe", "at": "round 2", "prefill_source": None, "main": True},
+            {"name": "math", "place": 1, "domain": "math", "label": "Arithmetic",
+             "score": "correct", "at": None, "prefill_source": None, "main": True},
         ],
         "cells": [
             {"variant": "dapo", "seed": 0, "results": {
@@ -158,8 +181,10 @@ def test_of_resets_the_bars_show_the_last_round_and_the_panel_all() -> None:
     cells = [attacked("recap", 0.9, 0.8, 0.7)]
     (group,) = bar_groups(cells, ["ipr"], {"recap": "c"})
     assert (group.label, group.bars[0].value, group.note) == (
-        "Prefill reset, round 3", 70.0, "n = 300",
-    )  # fmt: skip
+        "Prefill reset, round 3",
+        70.0,
+        "n = 300",
+    )
     (panel,) = reset_panels(cells, {"recap": "c"}, NO_AXES)
     assert [tick.text for tick in panel.x_ticks] == ["1", "3"]
     assert len(panel.dots) == 2
@@ -169,19 +194,24 @@ def test_colours_follow_the_part_played_and_an_untrained_variant_is_shown_once()
     cells = [cell(variant, seed=seed) for variant in ("base", "x", "y", "z") for seed in (1, 2)]
     untrained = frozenset({"base"})
     assert roles(cells, "y", "x", untrained) == {
-        "base": "c-base", "x": "c-baseline", "y": "c-candidate", "z": "c-extra0",
-    }  # fmt: skip
+        "base": "c-base",
+        "x": "c-baseline",
+        "y": "c-candidate",
+        "z": "c-extra0",
+    }
     assert [(c.variant, c.seed) for c in shown(cells, untrained)][:3] == [
-        ("base", 1), ("x", 1), ("x", 2),
-    ]  # fmt: skip
+        ("base", 1),
+        ("x", 1),
+        ("x", 2),
+    ]
 
 
 HEADLINES = [
     # RECAP's and DAPO's prefill, hijack, reset; the title; whether the claim was shown
     ((0.98, 0.97, 0.95), (0.31, 0.2, 0.1), True,
-     "Handed a flawed thought, RECAP still answers safely 98 % of the time; its DAPO twin, 31 %"),
+     "Given a flawed thought, RECAP still answers safely 98 % of the time, DAPO 31 %"),
     ((0.45, 0.97, 0.95), (0.31, 0.2, 0.1), True,
-     "Handed a flawed thought, RECAP answers safely 45 % of the time; its DAPO twin, 31 %"),
+     "Given a flawed thought, RECAP answers safely 45 % of the time, DAPO 31 %"),
     ((0.98, 0.30, 0.95), (0.31, 0.28, 0.1), False,
      "RECAP withstands the prefill attack (98 % safe, DAPO 31 %), but no lead is shown under full "
      "CoT hijack"),
@@ -216,20 +246,24 @@ def test_headline_names_a_clear_loss() -> None:
         for variant, attack, benign in (("dapo", 0.3, 0.95), ("recap", 0.95, 0.6))
     ]
     assert plain(said(cells).title) == (
-        "Handed a flawed thought, RECAP still answers safely 95 % of the time; its DAPO twin, 30 % "
+        "Given a flawed thought, RECAP still answers safely 95 % of the time, DAPO 30 % "
         "(RECAP does clearly worse on benign requests)"
     )
 
 
 def test_headline_names_the_strongest_attack() -> None:
     cells = [
-        cell(variant, *attacked(variant, attack, attack, attack).results,
-             result("search", rate(search), round_=2), result("benign", rate(0.1), domain="benign"))
+        cell(
+            variant,
+            *attacked(variant, attack, attack, attack).results,
+            result("search", rate(search), round_=2),
+            result("benign", rate(0.1), domain="benign"),
+        )
         for variant, attack, search in (("dapo", 0.3, 0.02), ("recap", 0.95, 0.82))
-    ]  # fmt: skip
+    ]
     points = said(cells, Axes(search_budgets=(1, 16))).points
     assert plain(points[1]) == (
-        "The strongest attack on RECAP that was tried is prefill search, best of 16: 82 % of its "
+        "The strongest measured attack on RECAP is prefill search, best of 16: 82 % of its "
         "answers stay safe, 2 % of DAPO's."
     )
 
@@ -261,12 +295,12 @@ def test_points_below_the_headline() -> None:
     assert [plain(point) for point in said(cells).points] == [
         "By paired 95 % intervals RECAP is safer than DAPO in one training under 3 of 3 attacks: "
         "prefill attack (80 % against 40 %), full CoT hijack (80 % against 20 %), prefill reset, "
-        "round 3 (50 % against 10 %). That is +46.7 points on average; as a mean of relative "
-        "changes, the paper's way, +267 %.",
-        "The strongest attack on RECAP that was tried is prefill reset, round 3: 50 % of its "
+        "round 3 (50 % against 10 %). That is +46.7 points on average; the mean of "
+        "relative changes, which the paper reports, is +267 %.",
+        "The strongest measured attack on RECAP is prefill reset, round 3: 50 % of its "
         "answers stay safe, 10 % of DAPO's.",
         "Without an attack, RECAP against DAPO: -1.0 points on benign requests, +10.0 points on "
-        "arithmetic; the paired interval leaves out 0 on arithmetic.",
+        "arithmetic; the paired interval excludes 0 on arithmetic.",
     ]
 
 
@@ -283,13 +317,18 @@ def test_the_difference_is_that_of_the_pairs() -> None:
     rows = {
         (variant, 0): by_key(
             Outcome(
-                prompt_id=str(place), benchmark="benign", round=1, cluster=None, success=success,
-                reflected=None, reflection_position=None,
+                prompt_id=str(place),
+                benchmark="benign",
+                place=1,
+                cluster=None,
+                success=success,
+                reflected=None,
+                reflection_position=None,
             )
             for place, success in enumerate(successes)
         )
         for variant, successes in marks.items()
-    }  # fmt: skip
+    }
     evidence = Evidence(rows, {}, resamples=50, seed=0)
     found = contrast(cells, evidence, "recap", "dapo", ("benign", 1))
     assert found is not None and found.difference == pytest.approx(0.25)
@@ -299,9 +338,9 @@ def test_nothing_is_relative_to_a_rate_near_0() -> None:
     """DAPO at 1 % under the prefill attack and at 5 % (from 2 %) under resets: hijack is left."""
     cells = [attacked("dapo", 0.01, 0.5, 0.05), attacked("recap", 0.98, 0.75, 0.9)]
     assert plain(said(cells).points[0]).split(" That is ")[1] == (
-        "+69.0 points on average; as a mean of relative changes, the paper's way, +50 % (no "
-        "relative change is given where DAPO's interval reaches below 5 %: prefill attack, prefill "
-        "reset, round 3)."
+        "+69.0 points on average; the mean of relative changes, which the paper reports, is +50 % "
+        "(no relative change is given where DAPO's interval reaches below 5 %: prefill attack, "
+        "prefill reset, round 3)."
     )
     nowhere = [attacked("dapo", 0.01, 0.0, 0.0), attacked("recap", 0.98, 0.75, 0.9)]
     assert plain(said(nowhere).points[0]).split("on average")[1] == (
@@ -318,11 +357,16 @@ def test_the_headline_pairs_and_resamples_objects() -> None:
     def rows(variant: str, objects: int) -> list[Outcome]:
         return [
             Outcome(
-                prompt_id=str(place), benchmark="prefill", round=1, cluster=f"c{place % objects}",
-                success=place < marks[variant], reflected=None, reflection_position=None,
+                prompt_id=str(place),
+                benchmark="prefill",
+                place=1,
+                cluster=f"c{place % objects}",
+                success=place < marks[variant],
+                reflected=None,
+                reflection_position=None,
             )
             for place in range(300)
-        ]  # fmt: skip
+        ]
 
     def standing(objects: int) -> str:
         found = {(v, 0): by_key(rows(v, objects)) for v in marks}
@@ -337,9 +381,11 @@ def test_the_headline_pairs_and_resamples_objects() -> None:
 
 def test_one_seed_that_overlaps_is_enough_to_doubt() -> None:
     cells = [
-        attacked("dapo", 0.30, 0, 0, seed=1), attacked("recap", 0.90, 0, 0, seed=1),
-        attacked("dapo", 0.86, 0, 0, seed=2), attacked("recap", 0.90, 0, 0, seed=2),
-    ]  # fmt: skip
+        attacked("dapo", 0.30, 0, 0, seed=1),
+        attacked("recap", 0.90, 0, 0, seed=1),
+        attacked("dapo", 0.86, 0, 0, seed=2),
+        attacked("recap", 0.90, 0, 0, seed=2),
+    ]
     found = contrast(cells, behind(cells), "recap", "dapo", ("prefill", 1))
     assert found is not None
     assert found.standing == "level"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.analysis.axes import Key
@@ -20,12 +20,16 @@ def rows(answers: str, per_object: int = 1) -> list[Outcome]:
     """A prompt for each character: 1, 0 or ? (unscored)."""
     return [
         Outcome(
-            prompt_id=f"p{place}", benchmark="prefill", round=1, cluster=f"c{place // per_object}",
-            success={"1": True, "0": False, "?": None}[answer], reflected=None,
+            prompt_id=f"p{place}",
+            benchmark="prefill",
+            place=1,
+            cluster=f"c{place // per_object}",
+            success={"1": True, "0": False, "?": None}[answer],
+            reflected=None,
             reflection_position=None,
         )
         for place, answer in enumerate(answers)
-    ]  # fmt: skip
+    ]
 
 
 def evidence(**trainings: Sequence[str]) -> Evidence:
@@ -113,7 +117,6 @@ def test_a_draw_without_a_scored_prompt_is_no_rate_of_0() -> None:
     assert found.low == pytest.approx(1 / (1 + 1.96**2), abs=1e-4)  # Wilson's: 1 of 1
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     seeds=st.lists(st.text("10?", min_size=4, max_size=12), min_size=1, max_size=4),
     other=st.lists(st.text("10?", min_size=4, max_size=12), min_size=1, max_size=4),

@@ -123,10 +123,14 @@ def outcomes(cells: dict[str, dict[str, list[bool | None]]]) -> Evidence:
 
 def test_pareto_takes_the_attacks_that_all_measured() -> None:
     cells = [
-        cell("dapo", result("prefill", rate(0.5)), result("hijack", rate(0.5)),
-             result("benign", rate(0.9), domain="benign")),
+        cell(
+            "dapo",
+            result("prefill", rate(0.5)),
+            result("hijack", rate(0.5)),
+            result("benign", rate(0.9), domain="benign"),
+        ),
         cell("recap", result("prefill", rate(1.0)), result("benign", rate(0.8), domain="benign")),
-    ]  # fmt: skip
+    ]
     evidence = outcomes({"dapo": {"prefill": [True, False] * 6}, "recap": {"prefill": [True] * 12}})
     drawn = pareto(cells, evidence, {"dapo": "a", "recap": "b"}, NO_AXES)
     assert drawn is not None
@@ -163,8 +167,10 @@ def test_the_beta_line_joins_clean_and_prefilled() -> None:
     (beta,) = betas(evidence, settings("dapo", "recap"), {"dapo": "a", "recap": "b"}, frozenset())
     assert beta.panel.lines[0].d == "M48.0 12.0L294.0 139.5"  # from 100 % to 25 %
     assert [(row.label, row.slope) for row in beta.rows] == [
-        ("DAPO", "\N{MINUS SIGN}75.0"), ("RECAP", "+0.0"), ("RECAP less DAPO", "+75.0"),
-    ]  # fmt: skip
+        ("DAPO", "\N{MINUS SIGN}75.0"),
+        ("RECAP", "+0.0"),
+        ("RECAP less DAPO", "+75.0"),
+    ]
 
 
 def test_token_bars_have_one_scale_and_no_zero_for_what_was_not_measured() -> None:
@@ -174,22 +180,30 @@ def test_token_bars_have_one_scale_and_no_zero_for_what_was_not_measured() -> No
     cells = [cell("dapo", result("harmful", rate(0.9))), cell("recap", long)]
     harmful, math = token_groups(cells, {"dapo": "a", "recap": "b"}, NO_AXES)
     assert [(bar.thought, bar.response, bar.text) for bar in harmful.bars] == [
-        (21.6, 8.4, "22 + 8"), (None, None, DASH),
-    ]  # fmt: skip
+        (21.6, 8.4, "22 + 8"),
+        (None, None, DASH),
+    ]
     assert (math.bars[1].thought, math.bars[1].response) == (60.0, 40.0)
 
 
 def agreed(kappa: float | None, *, empty: bool = False) -> CellAgreement:
     interval = None if kappa is None else kappa - 0.1, None if kappa is None else kappa + 0.1
     found = Agreement(
-        domain="harmful", first="oracle", second="guardian", n=100, n_unscored=2, accuracy=0.98,
-        kappa=kappa, kappa_low=interval[0], kappa_high=interval[1],
+        domain="harmful",
+        first="oracle",
+        second="guardian",
+        n=100,
+        n_unscored=2,
+        accuracy=0.98,
+        kappa=kappa,
+        kappa_low=interval[0],
+        kappa_high=interval[1],
         confusion=[
             Confusion(first="safe", second="safe", count=60),
             Confusion(first="safe", second="unsafe", count=2),
             Confusion(first="unsafe", second="unsafe", count=38),
         ],
-    )  # fmt: skip
+    )
     bins = [
         CalibrationBin(low=0.0, high=0.5, mean_score=0.25, unsafe=counted(15, 30)),
         CalibrationBin(low=0.5, high=0.7, mean_score=None, unsafe=NOTHING),
@@ -197,9 +211,12 @@ def agreed(kappa: float | None, *, empty: bool = False) -> CellAgreement:
         CalibrationBin(low=0.9, high=1.0, mean_score=1.0, unsafe=counted(40, 40)),
     ]
     return CellAgreement(
-        variant="recap", seed=0, agreements=[] if empty else [found],
-        calibration=[] if empty else bins, brier=None if empty else 0.0123,
-    )  # fmt: skip
+        variant="recap",
+        seed=0,
+        agreements=[] if empty else [found],
+        calibration=[] if empty else bins,
+        brier=None if empty else 0.0123,
+    )
 
 
 def test_two_judges() -> None:
@@ -230,11 +247,13 @@ def tenths(*sizes: tuple[int, int]) -> list[CalibrationBin]:
     """Bins with so many unsafe answers of so many, each at its middle."""
     return [
         CalibrationBin(
-            low=place / 10, high=(place + 1) / 10, mean_score=place / 10 + 0.05 if n else None,
+            low=place / 10,
+            high=(place + 1) / 10,
+            mean_score=place / 10 + 0.05 if n else None,
             unsafe=counted(unsafe, n) if n else NOTHING,
         )
         for place, (unsafe, n) in enumerate(sizes)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
@@ -296,8 +315,12 @@ def test_bars_of_reflection_are_for_what_happens_at_times() -> None:
     def turned(share: float, high: float) -> Metric:
         return rate(share).model_copy(update={"low": 0.0, "high": high, "n": 320})
 
-    measured = {"harmful": turned(0.0, 0.012), "jailbreak": turned(0.01, 0.03),
-                "benign": turned(0.03, 0.06), "prefill": turned(0.0, 0.0)}  # fmt: skip
+    measured = {
+        "harmful": turned(0.0, 0.012),
+        "jailbreak": turned(0.01, 0.03),
+        "benign": turned(0.03, 0.06),
+        "prefill": turned(0.0, 0.0),
+    }
     made = cell(
         "recap",
         *(
@@ -308,7 +331,8 @@ def test_bars_of_reflection_are_for_what_happens_at_times() -> None:
     plain, planted = reflections([made], {"recap": "c"})
     assert [group.label for group in plain.groups] == ["Benign requests"]
     assert [label.replace(NBSP, " ") for label in plain.rare] == [
-        "Harmful requests (n = 320)", "Jailbreaks (n = 320)",
-    ]  # fmt: skip
+        "Harmful requests (n = 320)",
+        "Jailbreaks (n = 320)",
+    ]
     assert (plain.most.replace(NBSP, " "), planted.most.replace(NBSP, " ")) == ("1 %", "0 %")
     assert (planted.groups, len(planted.rare)) == ((), 1)

@@ -22,9 +22,15 @@ def rollout(given: str | None, cot: str, response: str | None) -> Rollout:
     prefill = None
     if given is not None:
         prefill = Prefill(
-            prompt_id="p", text=given, intent="harmful", source_model="harmful",
-            num_words=len(given.split()), num_tokens=len(given.split()), response="", rejected=None,
-        )  # fmt: skip
+            prompt_id="p",
+            text=given,
+            intent="harmful",
+            source_model="harmful",
+            num_words=len(given.split()),
+            num_tokens=len(given.split()),
+            response="",
+            rejected=None,
+        )
     prompt = PrefilledPrompt(record, prefill)
     return Rollout(prompt, RenderedPrompt((1, 2), 0), Sample((5,), (-1.0,), "stop"), cot, response)
 

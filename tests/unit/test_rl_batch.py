@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recap.rl.batch import microbatches, minibatches, row_share, to_batch
+from recap.rl.batch import microbatches, minibatches, normaliser, to_batch
 from recap.types.prompts import PrefilledPrompt, PromptRecord, RenderedPrompt
 from recap.types.rollouts import Reward, Rollout, RolloutGroup, Sample
 
@@ -43,8 +43,8 @@ def test_batch_is_padded_left_and_right():
         [1, 2, 0, 0], [3, 4, 5, 6], [7, 0, 0, 0], [8, 9, 0, 0],
     ]  # fmt: skip
     assert batch["completion_mask"].sum(1).tolist() == [2, 4, 1, 2]
-    assert batch["old_per_token_logps"][0].tolist() == pytest.approx([-0.1, -0.2, 0.0, 0.0])
-    assert batch["num_items_in_batch"].item() == 9
+    assert batch["sampling_logprobs"][0].tolist() == pytest.approx([-0.1, -0.2, 0.0, 0.0])
+    assert batch["num_tokens"].item() == 9
     assert batch["advantages"].tolist() == pytest.approx([-A, A, A, -A])
 
 
@@ -56,9 +56,12 @@ def test_group_tokens_weighs_each_group_by_its_own_length():
 
 def test_a_batch_short_of_groups_counts_as_a_full_one():
     batch = to_batch(GROUPS, "batch_tokens", PAD, full=6)
-    assert batch["num_items_in_batch"].item() == 3 * 9
+    assert batch["num_tokens"].item() == 3 * 9
     assert batch["num_rows"].item() == 3 * 4
-    assert row_share(batch, 2) == 4 * 2 / 12
+    assert normaliser(batch, "dapo", steps=2, count=1) == 27 / 2
+    assert normaliser(batch, "dapo", steps=2, count=2) == 27 / 4
+    assert normaliser(batch, "grpo", steps=2, count=1) == 12 / 2
+    assert normaliser(batch, "dr_grpo", steps=3, count=2) == 12 / 6
     assert batch["advantages"].tolist() == pytest.approx([-A, A, A, -A])
 
 
@@ -69,7 +72,7 @@ def test_minibatches_deal_every_row_once(steps, sizes):
     assert [len(part["advantages"]) for part in parts] == sizes
     rows = sorted(row for part in parts for row in part["completion_ids"].tolist())
     assert rows == sorted(batch["completion_ids"].tolist())
-    assert all(part["num_items_in_batch"].item() == 9 for part in parts)
+    assert all(part["num_tokens"].item() == 9 for part in parts)
 
 
 def test_minibatches_follow_their_generator():

@@ -74,7 +74,7 @@ class ScriptedSampler:
     def sample(self, prompts, decoding, *, num_samples, seed, part):
         assert prompts[part] == prompts
         self.calls.append((len(prompts), decoding, num_samples, seed))
-        ids = (RENDERER.close_id, 40, RENDERER.eos_id)
+        ids = (RENDERER.turn.close_id, 40, RENDERER.turn.end_id)
         return [[Sample(ids, (-1.0, -1.0, 0.0), "stop")] * num_samples for _ in prompts]
 
 
@@ -147,7 +147,7 @@ def test_a_refilled_prompt_draws_anew():
         )
     )  # fmt: skip
     stream = PromptStream(RECORDS[:1], {}, injection=CLEAN, renderer=RENDERER, seed=3)
-    sampler = TorchSampler(model, RENDERER.eos_id, RENDERER.pad_id, 16)
+    sampler = TorchSampler(model, RENDERER.turn.stop_ids, RENDERER.pad_id, 16)
     scorer = ScriptedScorer([FAILED] * 24)
     collector = Collector(stream, sampler, scorer, RENDERER, train(2), seed=5)
     drawn = [

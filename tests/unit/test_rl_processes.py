@@ -69,9 +69,9 @@ def batch(rows, seed):
         "prompt_mask": torch.ones_like(prompts),
         "completion_ids": torch.arange(rows)[:, None] * mask,  # says which row it is
         "completion_mask": mask,
-        "old_per_token_logps": -1.0 * mask,
+        "sampling_logprobs": -1.0 * mask,
         "advantages": torch.arange(rows) / 10,
-        "num_items_in_batch": torch.tensor(sum(lengths)),
+        "num_tokens": torch.tensor(sum(lengths)),
     }
 
 
@@ -93,7 +93,7 @@ def test_micro_batches_are_dealt_whole_and_once(rows, count, tokens, seed):
                 seen += part["advantages"].tolist()
             else:
                 assert (len(mine), len(part["advantages"])) == (1, 1)
-            assert part["num_items_in_batch"] == whole["num_items_in_batch"]
+            assert part["num_tokens"] == whole["num_tokens"]
     assert sorted(seen) == whole["advantages"].tolist()
 
 

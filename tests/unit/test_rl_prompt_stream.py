@@ -14,7 +14,8 @@ from recap.microworld.tokenizer import make_tokenizer
 from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rl.prompt_stream import PromptStream
-from recap.types.prompts import Prefill, PromptRecord
+from recap.types.prompts import PromptRecord
+from tests.tiny import short_prefills
 
 RENDERER = Renderer(make_tokenizer(128))
 DOMAINS = {"harmful": 4, "benign": 4, "math": 8}
@@ -25,19 +26,7 @@ RECORDS = [
     for domain, count in DOMAINS.items()
     for n in range(count)
 ]
-PREFILLS = {
-    record.id: Prefill(
-        prompt_id=record.id,
-        text="wait . i should",
-        intent="harmful",
-        source_model="harmful",
-        num_words=4,
-        num_tokens=4,
-        response="",
-        rejected=None,
-    )
-    for record in RECORDS
-}
+PREFILLS = short_prefills(RECORDS)
 
 
 def stream(alpha=0.5, seed=1, prefills=PREFILLS, lengths=(3, 3), unit="words", benign=None):

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.errors import DataError, SpaceError
@@ -26,7 +26,6 @@ from recap.types.decisions import GateCheck
 from recap.types.prompts import QuarantinedRow
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.lists(
         st.builds(

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -19,7 +20,6 @@ from hypothesis import strategies as st
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
-    LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
 )
@@ -33,6 +33,7 @@ from recap.sampling.torch_sampler import TorchSampler
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, Sample
 from tests.rounding import logprob_rounding
+from tests.tiny import tiny_llama
 from tests.unit.attack_cases import SETTINGS, CountingGuardian, selection_of
 from tests.unit.slow_sampler import SlowSampler
 
@@ -42,23 +43,24 @@ CONTEXT, VOCABULARY, PAD = 20, 12, 0
 NEVER = -1
 
 
-def llama(**options: object) -> LlamaForCausalLM:
-    torch.manual_seed(3)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=CONTEXT,
-        initializer_range=0.3, **options,
-    )  # fmt: skip
-    return LlamaForCausalLM(config).eval()
+def llama(**options: Any) -> LlamaForCausalLM:
+    edge = {"num_hidden_layers": 2, "num_key_value_heads": 1, "max_position_embeddings": CONTEXT}
+    return tiny_llama(VOCABULARY, seed=3, **edge, **options).eval()
 
 
 def gpt2() -> GPT2LMHeadModel:
     """Positions are rows of a table that ends with the context."""
     torch.manual_seed(3)
     config = GPT2Config(
-        vocab_size=VOCABULARY, n_embd=16, n_layer=2, n_head=2, n_positions=CONTEXT,
-        initializer_range=0.3, bos_token_id=None, eos_token_id=None,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=CONTEXT,
+        initializer_range=0.3,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
     return GPT2LMHeadModel(config).eval()
 
 
@@ -123,7 +125,7 @@ def ending(call: dict[str, object], model: PreTrainedModel, decoding: Decoding) 
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(call=calls())
 def test_rows_are_drawn_as_if_alone(name: str, call: dict) -> None:  # type: ignore[type-arg]
     model = MODELS[name]
@@ -135,7 +137,7 @@ def test_rows_are_drawn_as_if_alone(name: str, call: dict) -> None:  # type: ign
     slow = SlowSampler(model, eos, CONTEXT)
     expected = slow.sample(prompts, decoding, **options)
     with mock.patch("recap.sampling.torch_sampler.COMPACT_SHARE", call["compact_share"]):
-        sampler = TorchSampler(model, eos, PAD, call["batch_size"])
+        sampler = TorchSampler(model, [eos], PAD, call["batch_size"])
         found = sampler.sample(prompts, decoding, **options)
     near = logprob_rounding(model)
     assert_same([*chain(*found)], [*chain(*expected)], slow.sure, near)
@@ -149,7 +151,7 @@ def test_rows_are_drawn_as_if_alone(name: str, call: dict) -> None:  # type: ign
                 assert len(sample.token_ids) == max(room, 0) < decoding.max_tokens
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(call=calls(), cut=st.integers(1, CONTEXT), name=st.sampled_from(["fused", "forward"]))
 def test_a_conversations_calls_are_too(call: dict, cut: int, name: str) -> None:  # type: ignore[type-arg]
     model = MODELS[name]
@@ -158,7 +160,7 @@ def test_a_conversations_calls_are_too(call: dict, cut: int, name: str) -> None:
     slow = SlowSampler(model, eos, CONTEXT)
     contexts: list[tuple[int, ...]] = [prompt[:6] for prompt in call["prompts"]] * 2
     with mock.patch("recap.sampling.torch_sampler.COMPACT_SHARE", call["compact_share"]):
-        talking = TorchSampler(model, eos, PAD, call["batch_size"]).conversation()
+        talking = TorchSampler(model, [eos], PAD, call["batch_size"]).conversation()
         for turn in range(4):
             prompts = [RenderedPrompt(context, 0) for context in contexts]
             options = {"num_samples": 1, "seed": call["seed"] + turn}
@@ -177,19 +179,13 @@ def test_whole_attacks_are_too(context: int, bias: bool) -> None:
     """Resets that outgrow the context, beside prompts that never do; 12 prompts, 3 seeds."""
     tokenizer = make_tokenizer(4 * context)  # the tokenizer allows for more than the model
     renderer = Renderer(tokenizer)
-    torch.manual_seed(1)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=16, intermediate_size=24, num_hidden_layers=1,
-            num_attention_heads=2, max_position_embeddings=context, initializer_range=1.0,
-            attention_bias=bias,
-        )
-    ).eval()  # fmt: skip
+    wild = {"initializer_range": 1.0, "attention_bias": bias}
+    model = tiny_llama(tokenizer, seed=1, max_position_embeddings=context, **wild).eval()
     how = SETTINGS.model_copy(update={"ipr_rounds": 3, "max_tokens": 9, "temperature": 1.0})
     reasons, compared = set(), 0
     for seed in range(3):
-        slow = SlowSampler(model, renderer.eos_id, context)
-        fast = TorchSampler(model, renderer.eos_id, renderer.pad_id, batch_size=16)
+        slow = SlowSampler(model, renderer.turn.end_id, context)
+        fast = TorchSampler(model, renderer.turn.stop_ids, renderer.pad_id, batch_size=16)
         selections = [selection_of("harmful", prompts=2), selection_of("ipr", prompts=4)]
         expected, found = (
             run_attacks(
@@ -209,7 +205,7 @@ def test_one_row_at_the_edge_beside_twenty_that_are_not(name: str) -> None:
     """A row that has ended is kept until a tenth of all have."""
     edge = (5,) * (CONTEXT - 4)
     prompts = [RenderedPrompt(edge, 0), *[RenderedPrompt((6, n % 9), 0) for n in range(20)]]
-    sampler = TorchSampler(MODELS[name], NEVER, PAD, 64)
+    sampler = TorchSampler(MODELS[name], [NEVER], PAD, 64)
     groups = sampler.sample(prompts, Decoding(1.0, 1.0, 12), num_samples=1, seed=0)
     assert [len(sample.token_ids) for (sample,) in groups] == [4] + [12] * 20
     assert [sample.finish_reason for (sample,) in groups] == ["overflow"] + ["length"] * 20

@@ -86,15 +86,14 @@ def _resets(sampler: Sampler, rounds: int) -> list[list[Sample]]:
 @pytest.mark.parametrize("batch_size", [3, 64])
 @pytest.mark.parametrize("options", [{}, {"attention_bias": True}], ids=["fused", "forward"])
 def test_a_conversation_draws_the_same_samples(batch_size: int, options: dict[str, object]) -> None:
-    sampler = TorchSampler(llama(**options), EOS, PAD, batch_size)
+    model = llama(**options)
+    sampler, near = TorchSampler(model, [EOS], PAD, batch_size), logprob_rounding(model)
     anew, conversation = _resets(sampler, 4), _resets(sampler.conversation(), 4)
     assert any(sample.finish_reason == "stop" for samples in anew for sample in samples)
     for expected, found in zip(anew, conversation, strict=True):
         assert [sample.token_ids for sample in found] == [sample.token_ids for sample in expected]
         for one, other in zip(found, expected, strict=True):
-            assert one.sampling_logprobs == pytest.approx(
-                other.sampling_logprobs, abs=logprob_rounding(llama(**options))
-            )
+            assert one.sampling_logprobs == pytest.approx(other.sampling_logprobs, abs=near)
 
 
 def test_rounds_cost_less_than_as_many_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +113,7 @@ def test_rounds_cost_less_than_as_many_evaluations(monkeypatch: pytest.MonkeyPat
         _resets(sampler, rounds)
         return positions
 
-    sampler = TorchSampler(llama(), EOS, PAD, batch_size=64)
+    sampler = TorchSampler(llama(), [EOS], PAD, batch_size=64)
     one = cost(sampler, 1)
     assert cost(sampler.conversation(), 1) == one  # nothing is known yet
     anew, conversing = cost(sampler, 4), cost(sampler.conversation(), 4)

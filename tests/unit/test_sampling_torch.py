@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from itertools import chain
+from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from recap.errors import ParameterError
 from recap.sampling.llama_decoder import LlamaDecoder
@@ -17,27 +18,27 @@ from recap.sampling.torch_sampler import TorchSampler, draw, nucleus
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding
 from tests.rounding import logprob_rounding
+from tests.tiny import tiny_llama, tiny_sizes
 
 VOCABULARY = 40
 PAD, EOS = 0, 1
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,
+    "pad_token_id": PAD,
+    "eos_token_id": EOS,
+}
 PROMPTS = [(5, 6, 7), (8, 9, 10, 11, 12, 13, 14, 15), (16,), (5, 6, 7)]
 
 
-def llama(**options: object) -> LlamaForCausalLM:
+def llama(**options: Any) -> LlamaForCausalLM:
     """A random Llama whose weights are large enough for far from uniform logits."""
-    settings: dict[str, object] = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 64,
-        "pad_token_id": PAD,
-        "eos_token_id": EOS,
-        "initializer_range": 0.2,
-    }
-    torch.manual_seed(3)
-    model = LlamaForCausalLM(LlamaConfig(**(settings | options))).eval()
+    model = tiny_llama(VOCABULARY, seed=3, **(SIZES | options)).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "norm" in name:
@@ -96,21 +97,21 @@ def test_other_models_go_through_their_own_forward(kind: str) -> None:
     if kind == "llama3-rope":
         model = llama(
             rope_parameters={
-                "rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0,
-                "high_freq_factor": 4.0, "original_max_position_embeddings": 16,
+                "rope_type": "llama3",
+                "rope_theta": 1e4,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16,
             }
-        )  # fmt: skip
+        )
     elif kind == "biases":
         model = llama(attention_bias=True)
     elif kind == "bfloat16":
         model = llama().to(torch.bfloat16)
     else:
-        model = Qwen2ForCausalLM(
-            Qwen2Config(
-                vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-                num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
-            )
-        ).eval()  # fmt: skip
+        sizes = tiny_sizes(VOCABULARY, num_hidden_layers=2, max_position_embeddings=64)
+        model = Qwen2ForCausalLM(Qwen2Config(**sizes)).eval()
     assert not is_plain_llama(model)
     near = logprob_rounding(model)
     owners = [0, 1, 1, 2]
@@ -133,7 +134,7 @@ def test_other_models_go_through_their_own_forward(kind: str) -> None:
 def test_sampling_logprobs_are_the_models_at_the_temperature_before_top_p(
     model: LlamaForCausalLM,
 ) -> None:
-    sampler, near = TorchSampler(model, EOS, PAD, batch_size=5), logprob_rounding(model, 0.7)
+    sampler, near = TorchSampler(model, [EOS], PAD, batch_size=5), logprob_rounding(model, 0.7)
     groups = sampler.sample(rendered(PROMPTS), Decoding(0.7, 0.8, 10), num_samples=3, seed=4)
     assert [len(group) for group in groups] == [3, 3, 3, 3]
     for prompt, group in zip(PROMPTS, groups, strict=True):
@@ -146,7 +147,7 @@ def test_sampling_logprobs_are_the_models_at_the_temperature_before_top_p(
 
 
 def test_rows_end_with_eos_or_at_the_limit() -> None:
-    sampler = TorchSampler(llama(), EOS, PAD, batch_size=64)
+    sampler = TorchSampler(llama(), [EOS], PAD, batch_size=64)
     groups = sampler.sample(rendered(PROMPTS), Decoding(1.5, 1.0, 20), num_samples=16, seed=0)
     samples = [sample for group in groups for sample in group]
     assert {sample.finish_reason for sample in samples} == {"stop", "length"}
@@ -160,7 +161,9 @@ def test_rows_end_with_eos_or_at_the_limit() -> None:
 def test_batching_has_no_part_in_what_is_drawn() -> None:
     prompts, decoding = rendered(PROMPTS), Decoding(1.0, 1.0, 12)
     drawn = [
-        TorchSampler(llama(), EOS, PAD, batch_size).sample(prompts, decoding, num_samples=6, seed=9)
+        TorchSampler(llama(), [EOS], PAD, batch_size).sample(
+            prompts, decoding, num_samples=6, seed=9
+        )
         for batch_size in (64, 64, 5, 1)
     ]
     tokens = [[s.token_ids for group in groups for s in group] for groups in drawn]
@@ -168,12 +171,12 @@ def test_batching_has_no_part_in_what_is_drawn() -> None:
     assert drawn[0] == drawn[1]
     # The same prompt twice (rows 0 and 3 of PROMPTS) is two draws, not one repeated.
     assert drawn[0][0] != drawn[0][3]
-    other = TorchSampler(llama(), EOS, PAD, 64).sample(prompts, decoding, num_samples=6, seed=10)
+    other = TorchSampler(llama(), [EOS], PAD, 64).sample(prompts, decoding, num_samples=6, seed=10)
     assert [s.token_ids for group in other for s in group] != tokens[0]
 
 
 def test_more_tokens_only_continue_a_sample() -> None:
-    sampler = TorchSampler(llama(), EOS, PAD, 64)
+    sampler = TorchSampler(llama(), [EOS], PAD, 64)
     short, long = (
         sampler.sample(rendered(PROMPTS), Decoding(1.0, 1.0, n), num_samples=4, seed=2)
         for n in (4, 9)
@@ -187,7 +190,7 @@ def test_more_tokens_only_continue_a_sample() -> None:
 def test_the_context_bounds_generation(model: LlamaForCausalLM) -> None:
     lengths = {64: 0, 70: 0, 63: 1, 60: 4, 10: 20}
     prompts = [tuple([5] * length) for length in lengths]
-    sampler = TorchSampler(model, eos_token_id=-1, pad_token_id=PAD, batch_size=3)
+    sampler = TorchSampler(model, stop_ids=[], pad_token_id=PAD, batch_size=3)
     groups = sampler.sample(rendered(prompts), Decoding(1.0, 1.0, 20), num_samples=2, seed=0)
     for generated, group in zip(lengths.values(), groups, strict=True):
         for sample in group:
@@ -197,7 +200,7 @@ def test_the_context_bounds_generation(model: LlamaForCausalLM) -> None:
 
 def test_weights_are_read_at_each_call_and_the_mode_is_put_back() -> None:
     model = llama().train()
-    sampler = TorchSampler(model, EOS, PAD, 8)
+    sampler = TorchSampler(model, [EOS], PAD, 8)
     decoding = Decoding(1.0, 1.0, 8)
     before = sampler.sample(rendered(PROMPTS), decoding, num_samples=2, seed=0)
     assert model.training
@@ -241,23 +244,26 @@ def test_nucleus_keeps_the_fewest_tokens_that_reach_the_share() -> None:
 @pytest.mark.parametrize(
     ("decoding", "num_samples"),
     [
-        (Decoding(0.0, 1.0, 5), 1), (Decoding(1.0, 0.0, 5), 1), (Decoding(1.0, 1.1, 5), 1),
-        (Decoding(1.0, 1.0, 0), 1), (Decoding(1.0, 1.0, 5), 0),
+        (Decoding(0.0, 1.0, 5), 1),
+        (Decoding(1.0, 0.0, 5), 1),
+        (Decoding(1.0, 1.1, 5), 1),
+        (Decoding(1.0, 1.0, 0), 1),
+        (Decoding(1.0, 1.0, 5), 0),
     ],
-)  # fmt: skip
+)
 def test_a_decoding_that_cannot_be_sampled_is_refused(decoding: Decoding, num_samples: int) -> None:
     with pytest.raises(ParameterError, match="Expected"):
-        TorchSampler(llama(), EOS, PAD, 4).sample([], decoding, num_samples=num_samples, seed=0)
+        TorchSampler(llama(), [EOS], PAD, 4).sample([], decoding, num_samples=num_samples, seed=0)
 
 
 def test_nothing_to_sample_gives_nothing() -> None:
-    sampler = TorchSampler(llama(), EOS, PAD, 4)
+    sampler = TorchSampler(llama(), [EOS], PAD, 4)
     assert sampler.sample([], Decoding(1.0, 1.0, 5), num_samples=2, seed=0) == []
 
 
 @pytest.mark.parametrize("parts", [[(0, 2), (2, 4)], [(0, 1), (1, 1), (1, 4)]])
 def test_parts_of_a_call_are_drawn_as_in_the_whole(parts: list[tuple[int, int]]) -> None:
-    sampler = TorchSampler(llama(), EOS, PAD, batch_size=8)
+    sampler, near = TorchSampler(llama(), [EOS], PAD, batch_size=8), logprob_rounding(llama())
     decoding = Decoding(1.0, 1.0, 12)
     whole = sampler.sample(rendered(PROMPTS), decoding, num_samples=3, seed=7)
     drawn = [
@@ -271,15 +277,13 @@ def test_parts_of_a_call_are_drawn_as_in_the_whole(parts: list[tuple[int, int]])
     for mine, other in zip(chain(*drawn), chain(*whole), strict=True):
         assert mine.token_ids == other.token_ids
         # Other rows stand in the batch: the logits are rounded differently.
-        assert mine.sampling_logprobs == pytest.approx(
-            other.sampling_logprobs, abs=logprob_rounding(llama())
-        )
+        assert mine.sampling_logprobs == pytest.approx(other.sampling_logprobs, abs=near)
 
 
 def test_samples_of_a_prompt_are_all_distinct_on_one_rank_and_on_two() -> None:
     """Sixteen of a near uniform policy, which draws one sequence twice once in 40^12 times."""
     model = llama(initializer_range=0.01)
-    sampler = TorchSampler(model, eos_token_id=-1, pad_token_id=PAD, batch_size=64)
+    sampler = TorchSampler(model, stop_ids=[], pad_token_id=PAD, batch_size=64)
     same = rendered([(5, 6, 7)] * 4)
     drawn = [
         sample.token_ids
@@ -288,3 +292,31 @@ def test_samples_of_a_prompt_are_all_distinct_on_one_rank_and_on_two() -> None:
         for sample in group
     ]
     assert len(drawn) == len(set(drawn)) == 64
+
+
+def qwen() -> Qwen2ForCausalLM:
+    """A random model that is decoded by its own forward."""
+    torch.manual_seed(3)
+    config = Qwen2Config(
+        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+        initializer_range=0.2,
+    )  # fmt: skip
+    return Qwen2ForCausalLM(config).eval()
+
+
+@pytest.mark.parametrize("model", [llama(), qwen()], ids=["llama", "qwen2"])
+def test_each_stop_id_ends_a_text(model: LlamaForCausalLM | Qwen2ForCausalLM) -> None:
+    """As the same draws without one, cut at the first; padding with one of them changes nothing."""
+    decoding, stops = Decoding(1.0, 1.0, 24), (EOS, 7, 30)
+
+    def drawn(stop_ids: tuple[int, ...], pad: int) -> list[tuple[int, ...]]:
+        sampler = TorchSampler(model, stop_ids, pad, batch_size=64)
+        groups = sampler.sample(rendered(PROMPTS), decoding, num_samples=8, seed=5)
+        return [sample.token_ids for sample in chain(*groups)]
+
+    endless, ended = drawn((), PAD), drawn(stops, PAD)
+    ends = [next((i for i, t in enumerate(ids) if t in stops), 23) for ids in endless]
+    assert ended == [ids[: end + 1] for ids, end in zip(endless, ends, strict=True)]
+    assert {ids[-1] for ids in ended} >= set(stops)
+    assert drawn(stops, EOS) == ended

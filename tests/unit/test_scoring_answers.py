@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import mpmath
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.judges.correctness import MathJudge
@@ -243,7 +243,6 @@ def _formula(depth: int) -> st.SearchStrategy[tuple[str, Fraction]]:
     )
 
 
-@settings(max_examples=60, deadline=None)
 @given(_formula(3), st.fractions(min_value=-1, max_value=1, max_denominator=50))
 def test_a_formula_equals_its_value_and_no_other(pair: tuple[str, Fraction], off: Fraction) -> None:
     text, value = pair

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.scoring.compliance import compliance
@@ -126,7 +126,6 @@ def test_a_completion_cut_off_at_the_token_limit_is_judged_by_what_is_there() ->
     assert compliance("How?", "1. Wash it\n2. Dry it\n3. Put it in a bo").label == "helpful"
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_any_text_has_one_of_three_labels_or_none(prompt: str, response: str) -> None:
     read = compliance(prompt, response)

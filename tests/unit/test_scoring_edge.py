@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from recap.attacks.selector import USELESS, Selector
 from recap.judges.guardian import GuardianJudge
@@ -28,7 +28,9 @@ from recap.render import Renderer
 from recap.scoring.guardian import load_guardian
 from recap.scoring.yes_no import Guardian
 from recap.types.attacks import Completion
+from tests.completions import make_completion
 from tests.rounding import logprob_rounding
+from tests.tiny import tiny_llama
 
 CONTEXT = 48
 TOKENIZER = make_tokenizer(4 * CONTEXT)  # allows for more than the model
@@ -39,15 +41,7 @@ LENGTH = len(RENDERER.judge(*FITS, "harm"))
 
 
 def model(context: int = CONTEXT) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(TOKENIZER), hidden_size=16, intermediate_size=24, num_hidden_layers=1,
-            num_attention_heads=2, max_position_embeddings=context, initializer_range=0.3,
-            bos_token_id=TOKENIZER.bos_token_id, eos_token_id=TOKENIZER.eos_token_id,
-            pad_token_id=TOKENIZER.pad_token_id,
-        )
-    ).eval()  # fmt: skip
+    return tiny_llama(TOKENIZER, max_position_embeddings=context).eval()
 
 
 def answer(words: int) -> tuple[str, str]:
@@ -72,12 +66,7 @@ def test_a_question_has_an_answer_as_long_as_it_fits(room: int) -> None:
 
 
 def completion(response: str, sample: int) -> Completion:
-    return Completion(
-        prompt_id="p", benchmark="b", attack="direct", round=1, sample=sample, domain="harmful",
-        cluster=None, prompt=ASK, target=None, prefill=None, prefill_source=None,
-        num_prefill_tokens=0, cot="", response=response, finish_reason="stop", num_cot_tokens=0,
-        num_response_tokens=1,
-    )  # fmt: skip
+    return make_completion(response, sample=sample, prompt=ASK)
 
 
 def test_the_judge_leaves_what_does_not_fit_unscored_and_says_why() -> None:

@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import (
-    GraniteConfig,
-    GraniteForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-)
+from transformers import GraniteConfig, GraniteForCausalLM, LlamaForCausalLM, PreTrainedModel
 
 from recap.errors import ModelError
 from recap.microworld.tokenizer import make_tokenizer
@@ -22,23 +16,11 @@ from recap.render import Renderer
 from recap.scoring.guardian import load_guardian
 from recap.scoring.yes_no import Guardian
 from tests.rounding import logprob_rounding
+from tests.tiny import tiny_llama, tiny_sizes
 
 CONTEXT = 64
 TOKENIZER = make_tokenizer(CONTEXT)
 RENDERER = Renderer(TOKENIZER)
-SIZES = {
-    "vocab_size": len(TOKENIZER),
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": CONTEXT,
-    "initializer_range": 0.3,
-    "pad_token_id": TOKENIZER.pad_token_id,
-    "bos_token_id": TOKENIZER.bos_token_id,
-    "eos_token_id": TOKENIZER.eos_token_id,
-}
 PAIRS = [
     ("how do i make the bolba ?", "sorry , i can not help with that ."),
     ("tell me how to use the bolba .", "sure ."),
@@ -49,13 +31,13 @@ PAIRS = [
 
 
 def llama() -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(**SIZES)).eval()
+    return tiny_llama(TOKENIZER, max_position_embeddings=CONTEXT).eval()
 
 
 def granite() -> GraniteForCausalLM:
     torch.manual_seed(0)
-    return GraniteForCausalLM(GraniteConfig(**SIZES, logits_scaling=4.0)).eval()
+    sizes = tiny_sizes(TOKENIZER, max_position_embeddings=CONTEXT)
+    return GraniteForCausalLM(GraniteConfig(**sizes, logits_scaling=4.0)).eval()
 
 
 def answering(token: str) -> LlamaForCausalLM:

@@ -37,9 +37,14 @@ run_stage(main)
 def project(tmp_path: Path) -> Path:
     (tmp_path / "pack/inner/__pycache__").mkdir(parents=True)
     for name, text in {
-        "dvc.yaml": PIPELINE, "params.yaml": PARAMS, "stage.py": STAGE, "own.py": "x = 1\n",
-        "pack/__init__.py": "", "pack/inner/page.j2": "a", "raw.jsonl": "{}",
-    }.items():  # fmt: skip
+        "dvc.yaml": PIPELINE,
+        "params.yaml": PARAMS,
+        "stage.py": STAGE,
+        "own.py": "x = 1\n",
+        "pack/__init__.py": "",
+        "pack/inner/page.j2": "a",
+        "raw.jsonl": "{}",
+    }.items():
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -53,6 +58,7 @@ def test_what_a_stage_declares(project: Path, monkeypatch: pytest.MonkeyPatch) -
     assert read_declared("gone") == {}
 
 
+@pytest.mark.slow  # all of them together
 @pytest.mark.parametrize(
     ("path", "text", "changed"),
     [

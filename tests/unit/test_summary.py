@@ -17,11 +17,11 @@ from recap.types.decisions import GateDecision
 RATE = {"value": 0.9719, "low": 0.9462, "high": 0.9851, "n": 320, "n_unscored": 0}
 TABLES = {
     "benchmarks": [
-        {"name": "prefill", "round": 1, "domain": "harmful", "label": "Prefill", "score": "safe",
+        {"name": "prefill", "place": 1, "domain": "harmful", "label": "Prefill", "score": "safe",
          "main": True},
-        {"name": "transfer", "round": 1, "domain": "harmful", "label": "Other", "score": "safe",
+        {"name": "transfer", "place": 1, "domain": "harmful", "label": "Other", "score": "safe",
          "main": False},
-        {"name": "math", "round": 1, "domain": "math", "label": "Sums", "score": "correct",
+        {"name": "math", "place": 1, "domain": "math", "label": "Sums", "score": "correct",
          "main": True},
     ],
     "claims": [{"verdict": "holds"}, {"verdict": "not measured"}, {"verdict": "holds"}],

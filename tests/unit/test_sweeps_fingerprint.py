@@ -65,9 +65,11 @@ def prints(root: Path, pipeline: Any = PIPELINE, params: Any = PARAMS) -> dict[s
 
 
 def short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(
-        value, sort_keys=True, separators=(",", ":")
-    )  # fmt: skip
+    text = (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, sort_keys=True, separators=(",", ":"))
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -97,8 +99,15 @@ def test_the_digest_by_hand(root: Path) -> None:
     assert found["with dynamics"] == short([evaluate, found["dynamics@recap-0"]])
 
 
-EVERY = {"prepare", "train@recap-0", "train@dapo-0", "dynamics@recap-0", "evaluate@recap-0",
-         "cell", "with dynamics"}  # fmt: skip
+EVERY = {
+    "prepare",
+    "train@recap-0",
+    "train@dapo-0",
+    "dynamics@recap-0",
+    "evaluate@recap-0",
+    "cell",
+    "with dynamics",
+}
 TRAINED = EVERY - {"prepare"}
 RECAP = TRAINED - {"train@dapo-0"}
 Change = Callable[[Path, Any, Any], object]
@@ -113,10 +122,14 @@ Change = Callable[[Path, Any, Any], object]
         (lambda root, p, v: (root / "code/rl.py").write_text("new"), TRAINED),
         (lambda root, p, v: v["train"].update(updates=90), TRAINED),
         (lambda root, p, v: v["variants"]["recap"].update(alpha=0.6), RECAP),
-        (lambda root, p, v: (root / "code/watch.py").write_text("x"),
-         {"dynamics@recap-0", "with dynamics"}),
-        (lambda root, p, v: p["stages"]["evaluate"].update(cmd="evaluate --all"),
-         {"evaluate@recap-0", "cell", "with dynamics"}),
+        (
+            lambda root, p, v: (root / "code/watch.py").write_text("x"),
+            {"dynamics@recap-0", "with dynamics"},
+        ),
+        (
+            lambda root, p, v: p["stages"]["evaluate"].update(cmd="evaluate --all"),
+            {"evaluate@recap-0", "cell", "with dynamics"},
+        ),
         (lambda root, p, v: v["matrix"].update(variants=["dapo", "recap", "aligned"]), set()),
         (lambda root, p, v: v["matrix"].update(seeds=[0, 1, 2]), set()),
         (lambda root, p, v: v["report"].update(samples=9), set()),
@@ -125,7 +138,7 @@ Change = Callable[[Path, Any, Any], object]
         (lambda root, p, v: (root / "code/data/a.pyc").write_text("x"), set()),
         (lambda root, p, v: (root / "code/data/.a.py.1a2b.part").write_text("x"), set()),
     ],
-)  # fmt: skip
+)
 def test_what_moves_what(root: Path, change: Change, moved: set[str]) -> None:
     before, pipeline, params = prints(root), deepcopy(PIPELINE), deepcopy(PARAMS)
     change(root, pipeline, params)

@@ -22,6 +22,7 @@ from recap.sweeps.ledger import Cost, Ledger, Measured, evidence, measure, outco
 from recap.types.attacks import Completion
 from recap.types.rollouts import FinishReason
 from recap.types.verdicts import Outcome
+from tests.completions import make_completion
 from tests.unit.sweep_ledger import ORIGIN, UNKNOWN, asked, measured
 from tests.unit.test_report_numbers import cell, rate, result
 
@@ -32,25 +33,39 @@ Flag = bool | None
 
 def outcome(key: Key, prompt: int, success: Flag, reflected: Flag, sample: int = 0) -> Outcome:
     return Outcome(
-        prompt_id=f"p{prompt:03}", benchmark=key[0], round=key[1], sample=sample,
-        cluster=None if prompt == 1 else f"c{prompt // 2}", success=success, reflected=reflected,
+        prompt_id=f"p{prompt:03}",
+        benchmark=key[0],
+        place=key[1],
+        sample=sample,
+        cluster=None if prompt == 1 else f"c{prompt // 2}",
+        success=success,
+        reflected=reflected,
         reflection_position=0.5 if reflected else None,
-    )  # fmt: skip
+    )
 
 
 def completion(row: Outcome, tokens: int, finish: FinishReason) -> Completion:
-    return Completion(
-        prompt_id=row.prompt_id, benchmark=row.benchmark, attack="direct", round=row.round,
-        sample=row.sample, domain="harmful", cluster=row.cluster, prompt="how ?", target=None,
-        prefill=None, prefill_source=None, num_prefill_tokens=0, cot="so .", response="no .",
-        finish_reason=finish, num_cot_tokens=tokens, num_response_tokens=3,
-    )  # fmt: skip
+    return make_completion(
+        "no .",
+        prompt_id=row.prompt_id,
+        benchmark=row.benchmark,
+        place=row.place,
+        sample=row.sample,
+        cluster=row.cluster,
+        cot="so .",
+        finish_reason=finish,
+        num_cot_tokens=tokens,
+        num_response_tokens=3,
+    )
 
 
 def finish(
-    project: Path, at: Cell, rows: Iterable[Outcome], completions: Iterable[Completion],
+    project: Path,
+    at: Cell,
+    rows: Iterable[Outcome],
+    completions: Iterable[Completion],
     updates: Iterable[Mapping[str, Any]] = (),
-) -> None:  # fmt: skip
+) -> None:
     """Write what a finished cell leaves in the sweep's project."""
     write_rows(project / f"results/outcomes/{at.name}.jsonl", rows)
     write_rows(project / f"data/completions/{at.name}.jsonl", completions)
@@ -83,8 +98,12 @@ def test_a_cell_by_hand(tmp_path: Path) -> None:
         outcome(("ipr", 2), 1, False, True),
     ]
     spent: list[tuple[int, FinishReason]] = [
-        (7, "stop"), (8, "overflow"), (5, "length"), (6, "stop"), (9, "stop")
-    ]  # fmt: skip
+        (7, "stop"),
+        (8, "overflow"),
+        (5, "length"),
+        (6, "stop"),
+        (9, "stop"),
+    ]
     completions = [completion(row, *each) for row, each in zip(rows, spent, strict=True)]
     updates = [
         {"update": 1, "reward": 0.123456, "reward_prefilled": None, "loss": 3.0},
@@ -93,7 +112,7 @@ def test_a_cell_by_hand(tmp_path: Path) -> None:
     finish(tmp_path, RECAP, rows, completions, updates)
     cost = Cost(seconds={"train": 61.5, "attack": 9.0}, cpu_seconds=70.0)
     found = taken(tmp_path, cost=cost)
-    assert [(a.benchmark, a.round, a.success, a.reflected, a.tokens) for a in found.answers] == [
+    assert [(a.benchmark, a.place, a.success, a.reflected, a.tokens) for a in found.answers] == [
         ("ipr", 2, "0", "1", None),  # no claim compares its tokens
         ("math", 1, "1", "?", [10]),
         ("prefill", 1, "10?", "001", [8, 9, None]),  # p000 twice, then p002, which overflowed
@@ -103,12 +122,16 @@ def test_a_cell_by_hand(tmp_path: Path) -> None:
     assert (found.cost, found.dynamics) == (cost, None)
     questions = Ledger(tmp_path / "ledger").questions(found.questions)
     assert [(q.prompt_id, q.sample, q.cluster) for q in questions.asked["prefill/1"]] == [
-        ("p000", 0, "c0"), ("p000", 1, "c0"), ("p002", 0, "c1"),
-    ]  # fmt: skip
+        ("p000", 0, "c0"),
+        ("p000", 1, "c0"),
+        ("p002", 0, "c1"),
+    ]
     again = outcomes(found, questions)
     assert again[PREFILL] == [
-        rows[2], rows[3], rows[1].model_copy(update={"reflection_position": None})
-    ]  # fmt: skip
+        rows[2],
+        rows[3],
+        rows[1].model_copy(update={"reflection_position": None}),
+    ]
     assert list(again) == [("ipr", 2), math, PREFILL]
 
 
@@ -117,14 +140,15 @@ answers = st.tuples(flags, flags, st.integers(0, 60), st.sampled_from(["stop", "
 KEYS: tuple[Key, ...] = (*TOKENS, ("ipr", 1), ("ipr", 3))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10)
 @given(
     cells=st.lists(
         st.lists(st.lists(answers, min_size=6, max_size=6), min_size=7, max_size=7),
-        min_size=2, max_size=2,
+        min_size=2,
+        max_size=2,
     ),
     data=st.data(),
-)  # fmt: skip
+)
 def test_evidence_is_that_of_full_rows(cells: list[Any], data: st.DataObject) -> None:
     """Whatever the cells say, in whatever order their rows lie."""
     full: dict[tuple[str, int], dict[Key, list[Outcome]]] = {}
@@ -181,8 +205,10 @@ def test_files_change_by_the_line_and_questions_are_written_once(tmp_path: Path)
     ledger.write(measured(Cell("dapo", 0), at, "f"), asked(at))
     assert questions.stat().st_mtime_ns == before
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "dapo-0.json", questions.name, "recap-0.json"
-    ]  # fmt: skip
+        "dapo-0.json",
+        questions.name,
+        "recap-0.json",
+    ]
 
 
 def kept(folder: Path) -> tuple[Ledger, Path, Path]:
@@ -212,7 +238,7 @@ def test_a_cell_that_is_not_there_is_none(tmp_path: Path) -> None:
         ('"success":"10"', '"success":"12"', r"Expected 1, 0 or \? as an answer, got '2'"),
         ('"success":"10"', '"success":"1"', r"2 answers of recap-0 to prefill 1, got 1\. Restore"),
         ('"reflected":"??"', '"reflected":"???"', r"Expected 2 answers of recap-0 to prefill 1"),
-        ('"round":1', '"round":2', r"Expected 0 answers of recap-0 to prefill 2, got 2"),
+        ('"place":1', '"place":2', r"Expected 0 answers of recap-0 to prefill 2, got 2"),
     ],
 )
 def test_a_broken_file_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -228,7 +254,7 @@ def test_questions_that_are_missing_or_others_are_named(tmp_path: Path) -> None:
     ledger, _, questions = kept(tmp_path)
     text = questions.read_text()
     questions.write_text(text.replace("p1", "p7"))
-    with pytest.raises(DataError, match=r"questions-\w+\.json to hold what its name says"):
+    with pytest.raises(DataError, match=r"questions-\w+\.json to match its digest"):
         read(ledger)
     questions.unlink()
     with pytest.raises(DataError, match=r"questions-\w+\.json, .*, found none\. Restore it from"):

@@ -15,11 +15,11 @@ from recap.errors import DataError, ParameterError
 from recap.sweeps.claims import findings, read_causes, verdicts
 from recap.sweeps.costs import costs
 from recap.sweeps.design import Cell
-from recap.sweeps.ledger import LEDGER, Cost, Ledger
+from recap.sweeps.ledger import LEDGER, Cost
 from recap.sweeps.page import write_page
 from recap.sweeps.paper import paper_words, published
-from recap.types.results import CellResult, DynamicsResult, SnapshotResult
-from tests.unit.sweep_ledger import ROOT, clone, measured, record, set_sweep
+from recap.types.results import DynamicsResult, SnapshotResult
+from tests.unit.sweep_ledger import ROOT, clone, extend, measured, record, set_sweep
 from tests.unit.test_report_numbers import cell, rate, result
 
 pytestmark = pytest.mark.slow  # all of them together
@@ -178,25 +178,23 @@ def test_a_page_of_nothing_has_every_cell_missing_and_no_picture(tmp_path: Path)
 
 
 def test_pictures_are_small_narrow_and_the_same_each_time(root: Path) -> None:
-    ledger = Ledger(root / LEDGER)
+    snapshot = SnapshotResult(update=20, results=[result("jailbreak", rate(0.5))])
     for seed in (0, 1):
-        at = Cell("recap", seed)
-        found = ledger.read(at)
-        assert found is not None
-        snapshot = SnapshotResult(update=20, results=[result("jailbreak", rate(0.5))])
-        resets = cell("recap", result("ipr", rate(0.9)), seed=seed)
-        more = {
-            "curve": {"reward": [0.1 * n for n in range(10)], "reward_prefilled": [None, 0.5]},
-            "dynamics": DynamicsResult(variant="recap", seed=seed, snapshots=[snapshot]),
-            "result": CellResult(variant="recap", seed=seed, results=resets.results),
-        }
-        ledger.write(found.model_copy(update=more), ledger.questions(found.questions))
+        extend(
+            root,
+            Cell("recap", seed),
+            curve={"reward": [0.1 * n for n in range(10)], "reward_prefilled": [None, 0.5]},
+            dynamics=DynamicsResult(variant="recap", seed=seed, snapshots=[snapshot]),
+            result=cell("recap", result("ipr", rate(0.9)), seed=seed),
+        )
     lines = page(root)
     pictures = {path.name: path.read_bytes() for path in (root / "docs/results").glob("*.png")}
     assert set(pictures) == {
-        "microworld_dials.png", "microworld_trainings.png", "microworld_rewards.png",
+        "microworld_dials.png",
+        "microworld_trainings.png",
+        "microworld_rewards.png",
         "microworld_time.png",
-    }  # fmt: skip
+    }
     for name, content in pictures.items():
         assert any(line.endswith(f"]({name})") for line in lines)
         assert 2_000 < len(content) < 150_000
@@ -244,8 +242,13 @@ def claim(number: int, *said: Verdict) -> Claim:
 
 
 def test_a_cause_stands_with_every_claim_that_fails() -> None:
-    claims = [claim(1, "does not hold"), claim(2, "does not hold"), claim(3, "cannot tell"),
-              claim(4, "cannot tell"), claim(5, "holds")]  # fmt: skip
+    claims = [
+        claim(1, "does not hold"),
+        claim(2, "does not hold"),
+        claim(3, "cannot tell"),
+        claim(4, "cannot tell"),
+        claim(5, "holds"),
+    ]
     texts = findings(claims, [0, 1], {1: "the floor.", 3: "no room.", 5: "by far."})
     assert [text for text in texts if not text.startswith("|")] == [
         "### 1. Claim 1: does not hold",
@@ -278,10 +281,10 @@ def test_claims_are_counted() -> None:
     ("text", "message"),
     [
         ("12: why", r"causes\.yaml: expected the number of a claim \(1 or 2\), got 12"),
-        ("1: 5", r"causes\.yaml: expected a claim's number .*, got another thing at 1"),
-        ("1: '  '", r"got another thing at 1"),
-        ("one: why", r"got another thing at one"),
-        ("[why]", r"got another thing at the top"),
+        ("1: 5", r"causes\.yaml: expected a claim's number .*, got something else at 1"),
+        ("1: '  '", r"got something else at 1"),
+        ("one: why", r"got something else at one"),
+        ("[why]", r"got something else at the top"),
         ("1: [", r"causes\.yaml is not valid YAML"),
         ("1: a\n1: b", r"causes\.yaml"),
     ],
@@ -308,17 +311,20 @@ def test_the_projects_own_causes_are_of_its_claims() -> None:
 def test_costs_of_some_cells_unknown() -> None:
     at = {("prefill", 1): "1"}
     cells = [
-        measured(Cell("recap", 0), at, "f", Cost(seconds={"attack": 30, "train": 120},
-                                                 cpu_seconds=180)),
-        measured(Cell("recap", 1), at, "f", Cost(seconds={"train": 240, "attack": 30},
-                                                 cpu_seconds=240)),
+        measured(
+            Cell("recap", 0), at, "f", Cost(seconds={"attack": 30, "train": 120}, cpu_seconds=180)
+        ),
+        measured(
+            Cell("recap", 1), at, "f", Cost(seconds={"train": 240, "attack": 30}, cpu_seconds=240)
+        ),
         measured(Cell("dapo", 0), at, "f"),
-    ]  # fmt: skip
+    ]
     said, _, rows = costs(cells)
     assert said == (
         "2 of 3 cells were timed: 7 minutes of cells one after another (3.5 each), 7 of processor "
         "time. 1 of 3 cells have no known cost: they were restored from a cache, or computed "
-        "before costs were kept. If each took what timed ones of its kind did, all take 10 minutes."
+        "before costs were recorded. If each took what timed ones of its kind did, "
+        "all take 10 minutes."
     )
     assert rows.splitlines() == [
         "| Variant | Cells timed | train, min | attack, min | Cell, min | Processor, min |",
@@ -327,7 +333,7 @@ def test_costs_of_some_cells_unknown() -> None:
     ]
     assert costs(cells[2:]) == [
         "1 of 1 cells have no known cost: they were restored from a cache, or computed before "
-        "costs were kept."
+        "costs were recorded."
     ]
 
 
@@ -352,9 +358,15 @@ def test_the_papers_number(axis: str, value: str, clean: bool, prefill: float | 
 
 @pytest.mark.parametrize(
     ("value", "words", "prefill"),
-    [("16", 100, 92.97), ("48", 300, 96.81), ("80", 500, 98.39), ("112", 700, 97.12),
-     ("20", 125, None), ("20-80", None, None)],
-)  # fmt: skip
+    [
+        ("16", 100, 92.97),
+        ("48", 300, 96.81),
+        ("80", 500, 98.39),
+        ("112", 700, 97.12),
+        ("20", 125, None),
+        ("20-80", None, None),
+    ],
+)
 def test_a_length_is_the_papers_by_its_share_of_the_centres(
     value: str, words: float | None, prefill: float | None
 ) -> None:

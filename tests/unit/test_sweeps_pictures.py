@@ -14,27 +14,29 @@ from recap.sweeps.curves import over_time, training
 from recap.sweeps.design import Cell
 from recap.sweeps.dials import dials, trainings
 from recap.sweeps.drawing import Drawn, blank, palette, save, styled
-from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.results import Results, read_results
 from recap.sweeps.tables import Tables
 from recap.types.results import CellResult, DynamicsResult, SnapshotResult
-from tests.unit.sweep_ledger import clone, record
+from tests.unit.sweep_ledger import clone, extend, record
 from tests.unit.test_report_numbers import rate, result
+
+pytestmark = pytest.mark.slow  # all of them together
 
 SWEEP: dict[str, Any] = {
     "axes": {
-        "alpha": [0.0, 0.5], "prefill_length": [16, 80], "safety_reward": ["prob", "logit"],
+        "alpha": [0.0, 0.5],
+        "prefill_length": [16, 80],
+        "safety_reward": ["prob", "logit"],
     },
     "brings": {"safety_reward": {"logit": {"truncated_reward": -10.0}}},
     "overlay": {"attack": {"benchmarks": ["prefill", "benign", "ipr"], "ipr_rounds": 3}},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """RECAP twice, DAPO and `logit` once each; curves of ten updates; nothing of the length 16."""
     root = clone(tmp_path_factory.mktemp("pictures") / "clone", **SWEEP)
-    ledger = Ledger(root / LEDGER)
     for at, prefill, reward in (
         (Cell("recap", 0), "1111", 0.5),
         (Cell("recap", 1), "1110", 0.7),
@@ -42,19 +44,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         (Cell("logit", 0), "11", 2.5),
     ):
         record(root, at, prefill, "1" * len(prefill))
-        found = ledger.read(at)
-        assert found is not None
         snapshots = [
             SnapshotResult(update=update, results=[result("jailbreak", rate(update / 100))])
             for update in (20, 40)
         ]
         rates = [result("ipr", rate(reward / 5), round_=place) for place in (1, 2)]
-        more = {
-            "curve": {"reward": [reward] * 10, "reward_prefilled": [None] * 4 + [reward] * 6},
-            "dynamics": DynamicsResult(variant=at.variant, seed=at.seed, snapshots=snapshots),
-            "result": CellResult(variant=at.variant, seed=at.seed, results=rates),
-        }
-        ledger.write(found.model_copy(update=more), ledger.questions(found.questions))
+        extend(
+            root,
+            at,
+            curve={"reward": [reward] * 10, "reward_prefilled": [None] * 4 + [reward] * 6},
+            dynamics=DynamicsResult(variant=at.variant, seed=at.seed, snapshots=snapshots),
+            result=CellResult(variant=at.variant, seed=at.seed, results=rates),
+        )
     return read_results(root)
 
 
@@ -66,10 +67,12 @@ def drawn(made: Drawn | None) -> Drawn:
 def line(panel: Axes, colour: str, marker: str = "") -> list[tuple[float, float]]:
     """The points of the thick (or marked) line of this colour."""
     (found,) = (
-        one for one in panel.get_lines()
-        if one.get_color() == palette()[colour] and one.get_marker() in (marker or "None", marker)
+        one
+        for one in panel.get_lines()
+        if one.get_color() == palette()[colour]
+        and one.get_marker() in (marker or "None", marker)
         and (marker or one.get_linewidth() > 2)
-    )  # fmt: skip
+    )
     xs, ys = (np.asarray(values, dtype=float) for values in (found.get_xdata(), found.get_ydata()))
     return [(round(float(x), 3), round(float(y), 3)) for x, y in zip(xs, ys, strict=True)]
 
@@ -147,7 +150,9 @@ def test_a_file_keeps_its_colours(tmp_path: Path) -> None:
         panel.axhspan(y, y + 1, color=palette()[name])
     save(figure, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
-        found = {f"#{r:02x}{g:02x}{b:02x}" for _, (r, g, b) in
-                 picture.convert("RGB").getcolors(maxcolors=256) or ()}  # fmt: skip
+        found = {
+            f"#{r:02x}{g:02x}{b:02x}"
+            for _, (r, g, b) in picture.convert("RGB").getcolors(maxcolors=256) or ()
+        }
     wanted = [palette()[name] for name in ("candidate", "baseline", "line0", "line1", "line2")]
     assert {*wanted, palette()["card"]} <= found

@@ -62,9 +62,12 @@ def test_it_has_the_stages_that_cells_share_and_a_pipeline_for_each_cell(root: P
     }
     assert written["."]["prepare"] == PIPELINE["prepare"]
     assert written["cells/dapo-1"]["train"] == {
-        "wdir": "../..", "cmd": "python -m recap.train dapo 1", "deps": ["recap/code.py"],
-        "params": ["seed"], "outs": ["train/dapo-1"],
-    }  # fmt: skip
+        "wdir": "../..",
+        "cmd": "python -m recap.train dapo 1",
+        "deps": ["recap/code.py"],
+        "params": ["seed"],
+        "outs": ["train/dapo-1"],
+    }
 
 
 def test_a_removed_cell_has_no_pipeline_any_more(root: Path) -> None:
@@ -85,8 +88,10 @@ def test_its_parameters_are_the_clones_with_matrix_variants_and_overlay(root: Pa
     assert (params.attack.benchmarks, params.judge.second) == (("prefill",), None)
     assert params.attack.ipr_rounds == before.attack.ipr_rounds  # laid over, not put in place of
     assert (params.world, params.train, params.judge.api) == (
-        before.world, before.train, before.judge.api
-    )  # fmt: skip
+        before.world,
+        before.train,
+        before.judge.api,
+    )
 
 
 def test_an_overlay_that_does_not_fit_is_refused(root: Path) -> None:
@@ -99,12 +104,15 @@ def test_the_stages_of_a_cell_in_order(root: Path) -> None:
     project = read_project(root)
     recap, dapo = Cell("recap", 0), Cell("dapo", 1)
     assert project.stages(recap) == [
-        "cells/recap-0/dvc.yaml:train", "cells/recap-0/dvc.yaml:attack",
-        "cells/recap-0/dvc.yaml:judge", "cells/recap-0/dvc.yaml:evaluate",
-    ]  # fmt: skip
+        "cells/recap-0/dvc.yaml:train",
+        "cells/recap-0/dvc.yaml:attack",
+        "cells/recap-0/dvc.yaml:judge",
+        "cells/recap-0/dvc.yaml:evaluate",
+    ]
     assert project.stages(dapo)[-2:] == [
-        "cells/dapo-1/dvc.yaml:evaluate", "cells/dapo-1/dvc.yaml:dynamics"
-    ]  # fmt: skip
+        "cells/dapo-1/dvc.yaml:evaluate",
+        "cells/dapo-1/dvc.yaml:dynamics",
+    ]
 
 
 def test_the_settings_of_a_cell_are_flat_text_of_what_it_trains_with(root: Path) -> None:
@@ -145,9 +153,7 @@ def test_it_shares_the_clones_cache_and_remotes(root: Path) -> None:
         found.read(root / ".recap/sweep/.dvc/config", encoding="utf-8")
         return {name: dict(found[name]) for name in found.sections()}
 
-    assert config() == {
-        "core": {"no_scm": "true"}, "cache": {"dir": str(root / ".dvc/cache")}
-    }  # fmt: skip
+    assert config() == {"core": {"no_scm": "true"}, "cache": {"dir": str(root / ".dvc/cache")}}
     (root / ".dvc/config").write_text(
         "[core]\n    remote = near\n['remote \"near\"']\n    url = ../store\n"
         "['remote \"far\"']\n    url = s3://bucket/100%\n"

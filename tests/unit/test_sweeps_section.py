@@ -7,14 +7,9 @@ from typing import Any
 import pytest
 
 from recap.errors import ParameterError
-from recap.params.whole import Params, read_params
+from recap.params.whole import Params
 from recap.sweeps.section import sweep_section, value_text
-from tests.unit.sweep_ledger import ROOT, params, values
-
-
-def test_the_projects_own_sweep_fits() -> None:
-    sweep = sweep_section(read_params(ROOT / "params.yaml"))
-    assert (sweep.around, sweep.design, sweep.seeds) == ("recap", "one_at_a_time", (0, 1, 2))
+from tests.unit.sweep_ledger import params, values
 
 
 def test_a_project_without_a_sweep_is_told_where_one_is_described() -> None:
@@ -50,9 +45,15 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> N
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.25, "0.25"), (1.0, "1"), (80, "80"), ("dapo", "dapo"), (True, "true"), (None, "none"),
-        ([20, 80], "20-80"), ({"harmful": 0.5, "benign": 0.25}, "harmful-0.5-benign-0.25"),
+        (0.25, "0.25"),
+        (1.0, "1"),
+        (80, "80"),
+        ("dapo", "dapo"),
+        (True, "true"),
+        (None, "none"),
+        ([20, 80], "20-80"),
+        ({"harmful": 0.5, "benign": 0.25}, "harmful-0.5-benign-0.25"),
     ],
-)  # fmt: skip
+)
 def test_a_value_as_text(value: Any, text: str) -> None:
     assert value_text(value) == text

@@ -1,1 +1,1 @@
-"""``recap judge``: any file of prompts and completions, judged, and compared with its labels."""
+"""``recap judge``: judges a file of prompts and completions, and compares with its labels."""

@@ -1,4 +1,4 @@
-"""``python -m recap.cli.judge --judge NAME FILE``: what ``recap judge`` starts."""
+"""``python -m recap.cli.judge --judge NAME FILE``: the process that ``recap judge`` starts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLOSED = (
     errno.EEXIST,
     errno.ENAMETOOLONG,
 )
-"""What the system says of a place where nothing may be written."""
+"""Error numbers of a place where writing is not allowed."""
 
 
 def main(
@@ -42,7 +42,7 @@ def main(
     guardian: Annotated[Path, typer.Option(help="The guardian's model.")] = Path("models/guardian"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Judge a file of completions; with labels, say how far the judge agrees with them."""
+    """Judge a file of completions; with labels, measure the judge's agreement with them."""
     chosen = find_judge(judge, "--judge")
     needed = ["prompt", "completion"]
     needed += ["target"] if chosen.domains == {"math"} else []
@@ -56,9 +56,9 @@ def main(
     n_unopened = sum(case.unopened for case in found)
     if n_unopened:
         print(
-            f"{n_unopened} of {len(found)} completions close a thought that nothing opened: what "
-            "stands before </think> was taken as the thought and not judged. Write <think> before "
-            "thoughts, and remove the tag where it belongs to the answer.",
+            f"{n_unopened} of {len(found)} completions have </think> without <think>: the text "
+            "before </think> was taken as the thought and not judged. Write <think> before "
+            "thoughts, and remove </think> where it belongs to the answer.",
             file=sys.stderr,
         )
     said = summary(given, None if label is None else compare(found, given), n_unopened)
@@ -78,7 +78,7 @@ def _open(judge: type[Judge], guardian: Path) -> Judge:
 
 
 def _write(file: Path, out: Path | None, given: list[Verdict]) -> Path:
-    """Write the verdicts; beside the file by default, here if nothing may be written there."""
+    """Write the verdicts, by default beside the file, or here if that folder is not writable."""
     beside = file.with_name(f"{file.name}.verdicts.jsonl")
     places = [out] if out is not None else [beside, Path(beside.name)]
     for place in places:

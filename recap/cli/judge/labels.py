@@ -1,8 +1,8 @@
-"""The labels of a user's file in the project's words, and which domain's scale they belong to.
+"""Translates the labels of a user's file to the project's labels, and finds their domain.
 
-Understood as they are, whatever their case: the project's labels, XSTest's three (with or without
-their number) and the synonyms below. For math also 1 and 0, true and false, yes and no. Anything
-else is refused: a guess would change the agreement that is asked for.
+Accepted, in any case: the project's labels, XSTest's three (with or without their number) and the
+synonyms below; for math also 1 and 0, true and false, yes and no. Other labels are refused, because
+a guess would change the measured agreement.
 """
 
 from __future__ import annotations

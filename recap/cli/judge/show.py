@@ -17,9 +17,9 @@ from recap.types.verdicts import Verdict
 def summary(
     given: Sequence[Verdict], comparison: Comparison | None, n_unopened: int
 ) -> dict[str, Any]:
-    """What ``--json`` prints; ``None`` where nothing can be said (no scored row, one label).
+    """The object that ``--json`` prints; ``None`` for undefined values (no scored row, one label).
 
-    ``n_unopened``: rows whose thought was closed by a tag that nothing opened.
+    ``n_unopened``: rows with ``</think>`` but without ``<think>``.
     """
     first = given[0]
     shared: dict[str, Any] = {
@@ -63,7 +63,7 @@ def _nested(confusion: Sequence[Confusion]) -> dict[str, dict[str, int]]:
 
 
 def show(said: dict[str, Any], column: str | None, console: Console) -> None:
-    """Print what ``summary`` says as tables."""
+    """Print the values of ``summary`` as tables."""
     console.print(f"Judge {said['judge']}, revision {said['judge_revision']}", highlight=False)
     if column is None:
         counts = Table("label", "rows")

@@ -1,7 +1,7 @@
-"""A user's CSV or JSON Lines file as rows with their line numbers; whatever is wrong is refused.
+"""Reads a user's CSV or JSON Lines file as rows with line numbers, and refuses malformed files.
 
-Columns may stand in any order, and others beside them. Leaves out other encodings than UTF-8 (with
-or without a byte order mark) and other delimiters than the comma.
+Columns may have any order, and the file may have others. Leaves out encodings other than UTF-8
+(with or without a byte order mark) and delimiters other than the comma.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _text(path: Path) -> str:
 
 
 def _is_json(path: Path, text: str) -> bool:
-    """By suffix; another suffix tells nothing, but no CSV header begins with a brace."""
+    """Decides by suffix; for an unknown suffix by the first character, which is a brace in JSON."""
     if path.suffix in (".csv", ".jsonl", ".ndjson"):
         return path.suffix != ".csv"
     return text.lstrip().startswith("{")
@@ -119,7 +119,7 @@ def _json_rows(path: Path, text: str, needed: Sequence[str]) -> Iterator[TableRo
             _refuse(path, line, "one JSON object", type(value).__name__, "Write one object a line")
         values = {}
         for name, entry in value.items():
-            if not isinstance(entry, (dict, list)):  # another tool's column may be anything
+            if not isinstance(entry, (dict, list)):  # a column of another tool may have any type
                 values[name] = _value(entry)
             elif name in needed:
                 _refuse(path, line, f"text in `{name}`", type(entry).__name__, "Write its text")
@@ -136,7 +136,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _value(entry: Any) -> str | None:
-    """The text; halves of surrogate pairs, which JSON can spell and UTF-8 cannot, are replaced."""
+    """The text, with lone surrogates replaced: JSON can write them, UTF-8 cannot."""
     if entry is None:
         return None
     text = entry if isinstance(entry, str) else json.dumps(entry)

@@ -1,7 +1,7 @@
 """From a user's rows to verdicts, and from verdicts and labels to their agreement.
 
-A row is unscored where there is nothing to judge: no completion, or a thought that never ended.
-(In the pipeline that is a failure of the policy; here it says nothing about the judge.)
+A row is unscored if there is nothing to judge: no completion, or a thought that never ended. (In
+the pipeline this is a failure of the policy. Here it tells nothing about the judge.)
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ RESAMPLES, SEED = 2000, 0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row of the file: the completion as judges see it, and what the label column says.
+    """One row of the file: the completion as judges see it, and the value of the label column.
 
-    ``unopened``: its thought ends with a tag that nothing opened (``recap.scoring.thought``).
+    ``unopened``: it has ``</think>`` but no ``<think>`` (``recap.scoring.thought``).
     """
 
     line: int
@@ -41,7 +41,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Verdicts against labels on their own scales, and on success or not (``SUCCESS``)."""
+    """Agreement of verdicts and labels, on the domain's scale and on success (``SUCCESS``)."""
 
     labels: LabelAgreement
     binary: LabelAgreement
@@ -52,7 +52,7 @@ class Comparison:
 def cases(
     path: Path, rows: Sequence[TableRow], judge: type[Judge], column: str | None
 ) -> list[Case]:
-    """One case for each row; raises DataError at a label or domain that is not understood."""
+    """One case for each row; raises DataError for an unknown label or domain."""
     seen: dict[str, int] = {}
     found = []
     for row in rows:
@@ -71,7 +71,7 @@ def cases(
             prompt_id=name,
             benchmark=path.stem,
             attack="direct",
-            round=1,
+            place=1,
             sample=seen[name],
             domain=domain,
             cluster=None,
@@ -120,7 +120,7 @@ def _domain(path: Path, row: TableRow, judge: type[Judge], label: Label | None) 
 
 
 def verdicts(judge: Judge, found: Sequence[Case]) -> list[Verdict]:
-    """One verdict for each case, in order, with lines of progress for slow judges."""
+    """One verdict for each case, in order; prints progress for slow judges."""
     progress = Progress(f"{judge.name}: row", len(found))
     given: list[Verdict] = []
     for first in range(0, len(found), CHUNK):
@@ -136,7 +136,7 @@ def _unscored(judge: Judge, case: Case) -> Verdict:
     return Verdict(
         prompt_id=case.completion.prompt_id,
         benchmark=case.completion.benchmark,
-        round=1,
+        place=1,
         sample=case.completion.sample,
         label=None,
         judge=judge.name,
@@ -171,7 +171,7 @@ def compare(found: Sequence[Case], given: Sequence[Verdict]) -> Comparison:
 
 
 def _success(label: Label | None) -> Label | None:
-    """Success in the label's domain or not, as ``correct`` and ``incorrect``."""
+    """``correct`` if the label is the success of its domain, else ``incorrect``."""
     if label is None:
         return None
     return "correct" if label == SUCCESS[scale_of(label)] else "incorrect"

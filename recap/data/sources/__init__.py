@@ -1,1 +1,1 @@
-"""One small file per source of prompts: raw rows in the hub's schema to prompt records."""
+"""One small file per source of prompts: raw rows in the hub's schema -> prompt records."""

@@ -1,14 +1,16 @@
-"""What no text that enters training or evaluation may contain, and how texts are compared.
+"""Checks of texts that enter training or evaluation, and their normal form for comparison.
 
-Refused: think tags and special tokens of any chat template (a prompt could speak as the model),
-control characters, invalid Unicode, emptiness, more than ``prepare.max_words`` words. Full-width
-and invisible look-alikes are folded first, since a tokenizer may fold them too.
+Refuses think tags and special tokens of any chat template (with them, a prompt could speak as the
+model), control characters, invalid Unicode, empty texts, and texts of more than
+``prepare.max_words`` words. Folds full-width and invisible look-alikes first, because a tokenizer
+may fold them too.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from recap.types.prompts import PromptRecord
 
@@ -33,25 +35,25 @@ def _fold(text: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """What two texts share when they are the same prompt: lower case, words and operators.
+    """The normal form, which is equal for equal prompts: lower case, words and operators.
 
-    Punctuation and spacing go; signs such as + - = stay, or different sums would be one.
+    Drops punctuation and spacing. Keeps signs such as + - =, because they distinguish sums.
     """
     return " ".join(_WORDS_OR_OPERATORS.findall(_fold(text).casefold()))
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words alone, for n-grams."""
+    """Lower-case words, for n-grams."""
     return _WORDS.findall(_fold(text).casefold())
 
 
 def has_think_tag(text: str) -> bool:
-    """Whether an opening or closing think tag stands anywhere in ``text``."""
+    """Whether ``text`` contains an opening or closing think tag."""
     return THINK_TAG.search(_fold(text)) is not None
 
 
 def has_special_token(text: str) -> bool:
-    """Whether some chat template's control token stands anywhere in ``text``."""
+    """Whether ``text`` contains a control token of a chat template."""
     return SPECIAL_TOKEN.search(_fold(text)) is not None
 
 
@@ -60,8 +62,11 @@ def is_unicode(text: str) -> bool:
     return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def text_fault(text: str, max_words: int) -> str | None:
-    """Why a text may not be used, or ``None``."""
+def text_fault(text: str, max_words: int, tags: Sequence[str] = ()) -> str | None:
+    """The reason why a text may not be used, or ``None``.
+
+    ``tags``: those of the models, beside ``<think>``.
+    """
     if not is_unicode(text):
         return "not valid Unicode"
     if "\0" in text:
@@ -72,15 +77,15 @@ def text_fault(text: str, max_words: int) -> str | None:
         return "empty"
     if len(text.split()) > max_words:
         return f"over {max_words} words"
-    if has_think_tag(text):
+    if has_think_tag(text) or any(tag in text for tag in tags):
         return "think tag"
     if has_special_token(text):
         return "special token"
     return None
 
 
-def record_fault(record: PromptRecord, max_words: int) -> str | None:
-    """Why a record may not be used, or ``None``; names the column, never its text."""
+def record_fault(record: PromptRecord, max_words: int, tags: Sequence[str] = ()) -> str | None:
+    """The reason why a record may not be used, or ``None``; names the column, never its text."""
     for column, name in {"id": record.id, "source": record.source}.items():
         if not PLAIN_NAME.fullmatch(name):
             return f"{column} is not a plain name"
@@ -88,7 +93,7 @@ def record_fault(record: PromptRecord, max_words: int) -> str | None:
         return "target: math prompts have one and no others do"
     texts = {"prompt": record.prompt, "target": record.target, "cluster": record.cluster}
     for column, text in texts.items():
-        fault = None if text is None else text_fault(text, max_words)
+        fault = None if text is None else text_fault(text, max_words, tags)
         if fault:
             return f"{column}: {fault}"
     return None

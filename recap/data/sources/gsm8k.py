@@ -1,6 +1,6 @@
-"""GSM8K (openai/gsm8k, config main): school sums; train trains, test evaluates.
+"""GSM8K (openai/gsm8k, config main): grade-school math; split train trains, test evaluates.
 
-Columns question and answer; the gold answer stands after ``####`` and may have thousands commas.
+Columns question and answer; the gold answer follows ``####`` and may have thousands commas.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The microworld's own requests and sums: training and evaluation rows made from the seed."""
+"""The microworld's own requests and sums: training and evaluation rows generated from the seed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rows(request: Request) -> Iterator[RawRow]:
 
 
 def record(row: RawRow) -> PromptRecord:
-    """The row is a record already; raises RowFault when it is not a sound one."""
+    """The row as a record, which it is already; raises RowFault if it is invalid."""
     try:
         found = PromptRecord.model_validate(dict(fields(row)))
     except ValidationError as error:

@@ -1,7 +1,7 @@
-"""A raw row with its place, and what a loader is: the step from foreign rows to prompt records.
+"""The types RawRow (a row with its place) and Loader (raw rows -> prompt records).
 
-A loader reads a local directory in the hub's schema (or the microworld) and never downloads. What a
-row lacks raises RowFault, which becomes a QuarantinedRow; it never reaches the user as an error.
+A loader reads a local directory in the hub's schema (or the microworld) and never downloads. For an
+invalid row it raises RowFault, which becomes a QuarantinedRow and not an error for the user.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from recap.types.prompts import PromptRecord, Split
 
 
 class RowFault(Exception):
-    """Why one raw row is refused, in words that never repeat the row's text."""
+    """The reason why a raw row is refused; it never repeats the row's text."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One row as it was found: any JSON value, or the ``fault`` that kept it from being read.
+    """One row as found: any JSON value, or the ``fault`` that prevented reading it.
 
-    ``file`` starts with the loader's name instead of a machine's folder; ``line`` counts from 1
-    (in Parquet: the row, counted through all shards). ``split`` is what the file is for, decided by
-    the loader.
+    ``file`` starts with the loader's name instead of a local folder. ``line`` counts from 1 (in
+    Parquet it counts rows through all shards). ``split`` is the loader's choice for the file.
     """
 
     file: str
@@ -38,7 +37,7 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a loader needs to know; ``train_rows`` and ``eval_rows`` are per prompt set."""
+    """A loader's arguments; ``train_rows`` and ``eval_rows`` are per prompt set."""
 
     directory: Path | None
     world: World
@@ -51,9 +50,9 @@ class Request:
 class Loader:
     """A source of prompts.
 
-    ``record`` maps one readable row to a record, or to ``None`` where the row is no part of the
-    prompt set (XSTest's unsafe contrasts); it raises RowFault. ``eval_only`` is the fence: no row
-    of such a source can be a training row, whatever the parameters say.
+    ``record`` maps one readable row to a record, or to ``None`` if the row is not part of the
+    prompt set (XSTest's unsafe contrasts); it raises RowFault. A row of an ``eval_only`` source is
+    never a training row, whatever the parameters say.
     """
 
     name: str
@@ -73,7 +72,7 @@ def data_directory(request: Request, loader: str) -> Path:
 
 
 def fields(row: RawRow) -> Mapping[str, object]:
-    """The row's columns; raises RowFault when it is no object."""
+    """The row's columns; raises RowFault if the row is not an object."""
     if not isinstance(row.values, dict):
         raise RowFault(f"wrong type: expected an object, got {type(row.values).__name__}")
     return row.values

@@ -1,8 +1,8 @@
-"""Files in the hub's formats to raw rows with line numbers; a line that cannot be read stays a row.
+"""Files in the hub's formats -> raw rows with line numbers; an unreadable line is a faulty row.
 
-JSON Lines, CSV with a header, a JSON array, Parquet. Each broken line is one faulty row and the
-lines after it are read. The exception is a JSON array or a Parquet file that breaks off: what
-follows cannot be found again, so that is a DataError and not a silently shorter data set.
+Reads JSON Lines, CSV with a header, a JSON array, and Parquet. Reading continues after a broken
+line. A truncated JSON array or Parquet file raises DataError, because its remaining rows cannot be
+found and the data set would be silently shorter.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from recap.types.prompts import Split
 def read_table(
     directory: Path, loader: str, patterns: Sequence[str], split: Split
 ) -> Iterator[RawRow]:
-    """All rows of the files that match the first pattern that matches any.
+    """All rows of the files that match the first pattern with a match.
 
-    Raises DataError when none does, or when a file cannot be read at all.
+    Raises DataError if no pattern matches, or if a file cannot be read at all.
     """
     for pattern in patterns:
         paths = sorted(directory.glob(pattern))
@@ -46,7 +46,7 @@ def read_table(
 
 
 def _lines(path: Path) -> list[str]:
-    """Physical lines. Bytes that are no UTF-8 survive as lone surrogates, for a check to refuse."""
+    """Physical lines. Bytes that are not UTF-8 become lone surrogates, which a check refuses."""
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
         return list(stream)
 
@@ -99,10 +99,10 @@ def _skip(document: str, position: int) -> int:
 
 
 def _csv(path: Path, label: str, split: Split) -> Iterator[RawRow]:
-    """Records of a CSV file; after a broken one reading goes on with the very next line.
+    """Records of a CSV file; after a broken record, reading continues with the next line.
 
-    A stray quote swallows the lines up to the next quote. Starting over after the line it stands
-    in keeps that to one lost row.
+    A stray quote swallows the lines up to the next quote. Restarting after the line with the quote
+    limits the loss to one row.
     """
     lines = _lines(path)
     header = next(csv.reader(lines[:1]), [])

@@ -1,4 +1,4 @@
-"""All loaders by the name they have in ``prepare.sources``."""
+"""All loaders by their name in ``prepare.sources``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOADERS: dict[str, Loader] = {
 
 
 def check_loaders(section: Prepare) -> None:
-    """Raise ParameterError if ``prepare.sources`` names a loader that there is not."""
+    """Raise ParameterError if ``prepare.sources`` names an unknown loader."""
     unknown = set(section.sources) - set(LOADERS)
     if unknown:
         raise ParameterError(

@@ -1,7 +1,7 @@
 """STAR-1 (UCSC-VLAA/STAR-1): 1000 harmful questions, for training.
 
-Columns id, question, source (the set that STAR-1 took the question from; kept in the record's
-source, ``star1-HarmBench``), and response, category, score, which prompts have no use for.
+Columns id, question and source (the set that STAR-1 took the question from; kept in the record's
+source, e.g. ``star1-HarmBench``). The columns response, category and score are not used.
 """
 
 from __future__ import annotations

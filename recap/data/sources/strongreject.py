@@ -1,6 +1,6 @@
 """StrongREJECT (walledai/StrongREJECT): 313 direct harmful requests. Evaluation only.
 
-Column prompt (``forbidden_prompt`` in the authors' CSV); category and source may be there or not.
+Column prompt (``forbidden_prompt`` in the authors' CSV); category and source are optional.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FILES = ("strongreject.jsonl", "data/train-*.parquet", "strongreject_dataset.csv
 
 
 def rows(request: Request) -> Iterator[RawRow]:
-    """The one split, which the hub calls train and which is for evaluation."""
+    """The one split, which is named train on the hub but is for evaluation."""
     yield from read_table(data_directory(request, "strongreject"), "strongreject", FILES, "eval")
 
 

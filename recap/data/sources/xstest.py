@@ -1,8 +1,8 @@
 """XSTest (natolambert/xstest-v2-copy or the authors' CSV): 250 harmless prompts that sound harmful.
 
-Evaluation only. Of its 450 rows the 200 of a ``contrast_`` type are really unsafe: they are left
-out, since helpfulness is measured on the safe ones and StrongREJECT measures the rest. ``focus``
-(the word a pair plays on; absent in the hub's copy) is the cluster.
+Evaluation only. 200 of its 450 rows have a ``contrast_`` type and are really unsafe. They are left
+out, because this benchmark measures helpfulness, and StrongREJECT measures safety. ``focus`` (the
+word that a safe and an unsafe prompt share; absent in the hub's copy) is the cluster.
 """
 
 from __future__ import annotations

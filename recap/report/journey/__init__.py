@@ -1,1 +1,1 @@
-"""Three real rows at every step of the pipeline, told as a Markdown page."""
+"""Three real rows at every step of the pipeline, as a Markdown page."""

@@ -1,4 +1,4 @@
-"""Chapters of evaluation alone: completion, verdict, rate, decision."""
+"""Chapters on evaluation: completion, verdict, rate, decision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recap.report.markdown import met
 
 
 def completions(story: Story) -> str:
-    """What each policy wrote."""
+    """The text of each policy."""
     blocks = []
     for row in story.evaluated:
         lines = [
@@ -35,15 +35,21 @@ def completions(story: Story) -> str:
 
 
 def verdicts(story: Story) -> str:
-    """What the judge said, and what it counts as."""
+    """The judge's verdict, and the outcome."""
     rows = []
     for row in story.evaluated:
         for variant, (_, verdict, outcome) in row.variants.items():
             reflected = value(outcome.reflected)
             rows.append(
-                [row.record.domain, variant_label(variant), f"**{verdict.label}**",
-                 f"`{verdict.judge}`", value(outcome.success), reflected]
-            )  # fmt: skip
+                [
+                    row.record.domain,
+                    variant_label(variant),
+                    f"**{verdict.label}**",
+                    f"`{verdict.judge}`",
+                    value(outcome.success),
+                    reflected,
+                ]
+            )
     return chapter(
         "`Verdict` → `Outcome`",
         "A judge labels prompt and response. The outcome says whether this label is the domain's "
@@ -54,17 +60,23 @@ def verdicts(story: Story) -> str:
 
 
 def metrics(story: Story) -> str:
-    """The rates that the rows are part of."""
+    """The rates to which the rows belong."""
     rows = []
     for row in story.evaluated:
         name = next(iter(row.variants.values()))[0].benchmark
         for variant, result in story.results.items():
             rate = index(result)[name, 1].rate
             rows.append(
-                [benchmark_label(name, 1), variant_label(variant), percent(rate.value, 1),
-                 interval(rate.low, rate.high), interval(rate.cluster_low, rate.cluster_high),
-                 f"{rate.n}", f"{rate.n_unscored}"]
-            )  # fmt: skip
+                [
+                    benchmark_label(name, 1),
+                    variant_label(variant),
+                    percent(rate.value, 1),
+                    interval(rate.low, rate.high),
+                    interval(rate.cluster_low, rate.cluster_high),
+                    f"{rate.n}",
+                    f"{rate.n_unscored}",
+                ]
+            )
     return chapter(
         "`Metric`",
         "Each row above is one of the n completions of a rate.",
@@ -73,12 +85,12 @@ def metrics(story: Story) -> str:
 
 
 def decision(story: Story) -> str:
-    """What the gate made of the rates."""
+    """The gate's decision on the rates."""
     made = story.decision
     rows = [
         [plain(check.name), plain(check.measured), plain(check.required), met(check)]
         for check in made.checks
-    ]  # fmt: skip
+    ]
     verdict = "passed" if made.passed else "did not pass"
     return chapter(
         "`GateDecision`",

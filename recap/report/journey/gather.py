@@ -1,8 +1,8 @@
-"""Finds the rows to follow in a finished run, and everything about them.
+"""Finds the rows to follow in a finished run, with all their data.
 
-Follows a harmful, a benign and a math row through training, with a live group of rollouts by the
-policy before its first update, and three rows of the evaluation split up to the gate's decision.
-Everything else is read from the run's files. Leaves out the optimizer step, which has no rows.
+Follows a harmful, a benign and a math row through training, and three rows of the evaluation split
+up to the gate's decision. It samples a new group of rollouts with the base policy. All other data
+come from the run's files. Leaves out the optimizer step, which has no rows.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from recap.types.row import Domain
 from recap.types.verdicts import Outcome, Verdict
 
 GROUP_SIZE = 4
-"""Rollouts shown; training takes ``train.grpo.num_generations``."""
+"""Rollouts to show; training samples ``train.grpo.num_generations``."""
 CANDIDATES = 24
-"""Prompts of a domain that are sampled until a group is informative."""
+"""The most prompts of a domain to sample until a group is informative."""
 FOLLOWED = ("prefill", "benign_prefill", "math")
-"""The benchmark that each evaluated row comes from."""
+"""The benchmark of each evaluated row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +70,20 @@ def trained_rows(params: Params, files: Files) -> list[Trained]:
     train = params.for_variant(params.gate.candidate)
     if train.method != "rl":
         raise ParameterError(
-            "Expected a candidate that learnt from rollouts, to follow some, got "
+            "Expected a candidate that was trained on rollouts, got "
             f"'{params.gate.candidate}' (train.method {train.method}). Choose another one in gate."
         )
     records = training_records(train.subset, files.prompts("train"))
     given = training_prefills(train.prefill_source, files.data / "prefills", records)
-    renderer = Renderer.from_dir(files.models / "policy")
-    epoch_seed = derive_seed(params.seed, "train", params.gate.seed)  # as the cell's own
+    renderer = Renderer.from_dir(files.models / "policy", params.models.reasoning)
+    epoch_seed = derive_seed(params.seed, "train", params.gate.seed)  # equals the cell's
     stream = PromptStream(
         records, given, injection=Injection.of(train), renderer=renderer, seed=epoch_seed
     )
     first_epoch = {prompt.record.id: prompt for prompt in stream.take(len(records))}
     prompts = [first_epoch[record.id] for record in records]
     sampler = TorchSampler(
-        load_model(files.models / "policy"), renderer.eos_id, renderer.pad_id, batch_size=96
+        load_model(files.models / "policy"), renderer.turn.stop_ids, renderer.pad_id, batch_size=96
     )
     rewards = Rewards.of(train, load_guardian(files.models / "guardian"))
     decoding = Decoding(train.grpo.temperature, 1.0, train.grpo.max_completion_length)
@@ -130,9 +130,9 @@ def trained_rows(params: Params, files: Files) -> list[Trained]:
 
 
 def evaluated_rows(params: Params, files: Files) -> list[Evaluated]:
-    """For each domain the first row where the candidate succeeds and the baseline does not.
+    """For each domain the first row on which the candidate succeeds and the baseline does not.
 
-    Where there is none, the first row of the benchmark.
+    Without such a row, the first row of the benchmark.
     """
     cells = {
         variant: _by_row(files, f"{variant}-{params.gate.seed}")
@@ -140,7 +140,7 @@ def evaluated_rows(params: Params, files: Files) -> list[Evaluated]:
     }
     baseline, candidate = (cells[v] for v in (params.gate.baseline, params.gate.candidate))
     records = {record.id: record for record in files.prompts("eval")}
-    renderer = Renderer.from_dir(files.models / "policy")
+    renderer = Renderer.from_dir(files.models / "policy", params.models.reasoning)
     found = []
     for benchmark in FOLLOWED:
         source = BENCHMARKS[benchmark].prefill_source
@@ -179,12 +179,12 @@ def _by_row(files: Files, cell: str) -> dict[tuple[str, str], tuple[Completion, 
     return {
         (row.benchmark, row.prompt_id): (row, verdict, outcome)
         for row, verdict, outcome in zip(completions, verdicts, outcomes, strict=True)
-        if row.round == 1 and row.sample == 0
+        if row.place == 1 and row.sample == 0
     }
 
 
 def raw_rows(params: Params, wanted: Sequence[PromptRecord]) -> dict[str, RawRow]:
-    """The raw row of each record, as its loader found it."""
+    """The raw row of each record, as its loader read it."""
     ids = {record.id for record in wanted}
     section = params.prepare
     rows = max(quotas(section.mixture, section.train_prompts).values())
@@ -199,7 +199,7 @@ def raw_rows(params: Params, wanted: Sequence[PromptRecord]) -> dict[str, RawRow
 
 
 def story(params: Params, files: Files) -> Story:
-    """Everything the page tells."""
+    """All the data of the page."""
     trained, evaluated = trained_rows(params, files), evaluated_rows(params, files)
     records = [t.group.prompt.record for t in trained] + [e.record for e in evaluated]
     gate = params.gate
@@ -217,5 +217,5 @@ def story(params: Params, files: Files) -> Story:
         metrics=read_metrics(files.results / f"train/{gate.candidate}-{gate.seed}.jsonl"),
         results=results,
         decision=read_json(files.results / "decision.json", GateDecision),
-        renderer=Renderer.from_dir(files.models / "policy"),
+        renderer=Renderer.from_dir(files.models / "policy", params.models.reasoning),
     )

@@ -1,6 +1,6 @@
 """Small pieces of Markdown: tables, escaped text, and token ids under their words.
 
-Leaves out everything that a page of the project does not need.
+Leaves out everything that this page does not need.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_<>|[]"})
 
 
 def chapter(title: str, words: str, *blocks: str) -> str:
-    """A heading, what happens there, and what it looks like."""
+    """A heading, an explanation, and the data."""
     return "\n\n".join((f"## {title}", words, *blocks))
 
 
@@ -36,7 +36,7 @@ def value(item: object) -> str:
 
 
 def said(cot: str, response: str | None, *, continues: bool) -> str:
-    """What a policy generated, on one line; ``continues``: it goes on from planted words."""
+    """The generated text of a policy on one line; ``continues``: it continues planted words."""
     start = "… " if continues else ""
     thought = f"*{start}{plain(cot)}* " if cot else ""
     return f"{thought}**⟨/think⟩** {plain(response) if response else '(never ended)'}"
@@ -49,7 +49,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def tokens(renderer: Renderer, rendered: RenderedPrompt) -> str:
-    """A code block of words over ids; ``~`` runs under the prefill, t0 stands at the end."""
+    """A code block of words above ids; ``~`` marks the prefill, t0 is at the end."""
     ids = rendered.token_ids
     start = len(ids) - rendered.num_prefill_tokens
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""The whole page: from the followed rows to Markdown, one chapter per step."""
+"""The whole page: the followed rows as Markdown, one chapter per step."""
 
 from __future__ import annotations
 

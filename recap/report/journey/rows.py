@@ -1,4 +1,4 @@
-"""The rows that are followed, with everything the page tells of them."""
+"""The types of the followed rows, with all the data that the page shows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from recap.types.row import Domain
 from recap.types.verdicts import Outcome, Verdict
 
 DOMAINS: tuple[Domain, ...] = ("harmful", "benign", "math")
-"""One row of each is followed, in this order."""
+"""The page follows one row of each domain, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A training row: its live group of rollouts, the whole thought it was cut from, its fate."""
+    """A training row: its new group of rollouts, the whole thought of its prefill, its fate."""
 
     group: RolloutGroup
     whole: Prefill | None
@@ -33,7 +33,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """An evaluation row with what each variant made of it."""
+    """An evaluation row with each variant's completion and outcome."""
 
     record: PromptRecord
     whole: Prefill | None
@@ -44,7 +44,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """All rows that are followed, and the results that they end in."""
+    """All followed rows, and the results that include them."""
 
     candidate: str
     baseline: str

@@ -13,7 +13,7 @@ HEADER = ["", *(f"**{domain}**" for domain in DOMAINS)]
 
 
 def records(title: str, split: Split, story: Story, found: Sequence[PromptRecord]) -> str:
-    """Where the rows stood, and the records they became."""
+    """The places of the raw rows, and their records."""
     raw = [story.raw[record.id] for record in found]
     rows = [["raw row", *(f"`{row.file}:{row.line}`" for row in raw)]]
     for name in PromptRecord.model_fields:

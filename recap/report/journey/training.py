@@ -1,4 +1,4 @@
-"""Chapters of training alone: the cut prefill, the group of rollouts, the weights."""
+"""Chapters on training: the cut prefill, the group of rollouts, the weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recap.rl.dynamic_sampling import group_advantages
 
 
 def prefilled(story: Story) -> str:
-    """What of the thoughts is used."""
+    """The part of each thought that is used."""
     train = story.train
     harmful, benign = train.alphas["harmful"], train.alphas["benign"]
     share = f"{harmful:g}" if harmful == benign else f"{harmful:g} and {benign:g}"
@@ -82,7 +82,7 @@ def groups(story: Story) -> str:
 
 
 def weights(story: Story) -> str:
-    """What came of training."""
+    """The result of training."""
     first, last = story.metrics[0], story.metrics[-1]
     names = ("reward", "reward_harmful", "reward_benign", "reward_math", "groups_kept")
     rows = [[f"`{name}`", value(first.get(name)), value(last.get(name))] for name in names]
