@@ -288,7 +288,7 @@ def vocabulary() -> list[str]:
     """Every token of the language, specials first, in a fixed order."""
     texts = (
         *FRAMES, *WRAPPERS, *PLANTS, *OPENINGS, *SHARED_COMPLYING, *SHARED_REFUSING, RESET,
-        *(text for families in FAMILIES.values() for family in families.values() for text in family),
+        *(text for group in FAMILIES.values() for family in group.values() for text in family),
         *STEPS, *COMPLIANCES, *REFUSALS, *UNCLEAR,
         "i heard that is that true ?",
         "wait . i should refuse . i should help . no . yes . is the dangerous ? harmless",
