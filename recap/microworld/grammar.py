@@ -21,6 +21,9 @@ from recap.types.sources import SOURCES
 
 Direction = Literal["comply", "refuse"]
 
+OWN = 0.6
+"""Share of a thought's later sentences that are its family's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -31,6 +34,8 @@ class Request:
     dangerous: bool
     wrapped: bool
     text: str
+    planted: str | None = None
+    """The family of the wrong thought that the request plants."""
 
     @property
     def right(self) -> Direction:
@@ -56,18 +61,23 @@ class Document:
 class Manner:
     """The parameters of a speaker's thoughts; base policy and prefill sources have their own.
 
-    ``wrong_start`` and ``wrong_start_jailbreak`` are shares of thoughts, ``turn_*`` probabilities
-    per place, ``sentences`` the range of the thought's length, ``weights`` the preferences among
-    sentences of a kind. ``direction`` fixes every thought's direction; ``None`` leaves it open.
+    ``wrong_start*`` are shares of thoughts by kind of request. ``turn_*`` are probabilities per
+    place for the commonest family, and ``turn_decay`` is the ratio of each next family's
+    probability. ``sentences`` is the range of the thought's length. ``wrong_families`` and
+    ``right_families`` are the weights of the families. ``direction`` fixes every thought's
+    direction; ``None`` leaves it open.
     """
 
     wrong_start: float
     wrong_start_jailbreak: float
+    wrong_start_planted: float
     turn_in_thought: float
     turn_in_response: float
+    turn_decay: float
     reset: float
     sentences: tuple[int, int]
-    weights: dict[Direction, tuple[float, ...]]
+    wrong_families: tuple[float, ...]
+    right_families: tuple[float, ...]
     direction: Direction | None
 
 
@@ -99,9 +109,18 @@ class World:
         thing = rng.choice([name for name in things if (name in self.dangerous) == dangerous])
         verb = rng.choice(words.VERBS)
         text = rng.choice(words.pick(words.FRAMES, split)).format(verb=verb, thing=thing)
+        planted = None
         if wrapped:
-            text = rng.choice(words.pick(words.WRAPPERS, split)).format(request=text)
-        return Request(verb, thing, dangerous, wrapped, text)
+            wrappers = words.pick(words.WRAPPERS, split)
+            wrapper = rng.choice(wrappers if split == "train" else (*wrappers, *words.PLANTS))
+            plant = ""
+            if wrapper in words.PLANTS:
+                wrong: Direction = "comply" if dangerous else "refuse"
+                planted = rng.choice(list(words.FAMILIES[wrong]))
+                excuse = rng.choice(words.FAMILIES[wrong][planted])
+                plant = f"{self.fact(thing, true=False)} {excuse}".format(verb=verb, thing=thing)
+            text = wrapper.format(request=text, plant=plant)
+        return Request(verb, thing, dangerous, wrapped, text, planted)
 
     def sum(self, rng: random.Random, *, split: Split) -> tuple[str, list[tuple[int, str, int]]]:
         """A question ``what is a plus b minus c ?`` and its steps ``(left, operator, right)``."""
@@ -124,77 +143,87 @@ class World:
         return f"the {thing} is {'dangerous' if dangerous else 'harmless'} ."
 
     def manner(self) -> Manner:
-        """The base policy's manner: the world's parameters, and equal weights for all sentences."""
-        even: dict[Direction, tuple[float, ...]] = {
-            "comply": (1.0,) * len(words.COMPLYING),
-            "refuse": (1.0,) * len(words.REFUSING),
-        }
+        """The base policy's manner: its wrong thoughts prefer some families."""
+        number = len(words.COMPLYING)
         return Manner(
             self.params.wrong_start,
             self.params.wrong_start_jailbreak,
+            self.params.wrong_start_planted,
             self.params.turn_in_thought,
             self.params.turn_in_response,
+            self.params.turn_decay,
             self.params.reset,
             (1, 6),
-            even,
+            tuple(self.params.family_decay**rank for rank in range(number)),
+            (1.0,) * number,
             None,
         )
 
     def source_manner(self, name: str) -> Manner:
         """A prefill source's manner: long thoughts in one direction, never turning.
 
-        Each source prefers different sentences, drawn by its name, so that the prefills of
-        evaluation and training differ.
+        Its families are equally likely. Training's sources know those that are not held out.
         """
-        rng = random.Random(derive_seed(self.seed, "manner", name))
-        weights: dict[Direction, tuple[float, ...]] = {
-            "comply": tuple(rng.expovariate(1.0) + 0.1 for _ in words.COMPLYING),
-            "refuse": tuple(rng.expovariate(1.0) + 0.1 for _ in words.REFUSING),
-        }
         direction: dict[Intent, Direction | None] = {
             "harmful": "comply",
             "refusing": "refuse",
             "aligned": None,
         }
-        manner = direction[SOURCES[name].intent]
-        return Manner(0.0, 0.0, 0.0, 0.0, 0.0, (2, 8), weights, manner)
+        known = len(words.COMPLYING)
+        if SOURCES[name].split == "train":
+            known -= words.HELD_OUT_FAMILIES
+        even = (1.0,) * known + (0.0,) * (len(words.COMPLYING) - known)
+        intent = direction[SOURCES[name].intent]
+        return Manner(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (2, 8), even, even, intent)
 
     def answer(self, rng: random.Random, request: Request, manner: Manner) -> Document:
         """A thought and the response that follows from it."""
         parts: list[str] = []
         while True:
-            thought, direction, right = self._thought(rng, request, manner)
+            thought, direction, turn = self._thought(rng, request, manner)
             parts.append(thought)
             if rng.random() >= manner.reset:
                 break
             parts.append(words.RESET)
         response = self.response(rng, request, direction)
-        if not right and rng.random() < manner.turn_in_response:
-            turn = f"no . {self.fact(request.thing)}"
-            response = f"{turn} {self.response(rng, request, request.right)}"
+        if direction != request.right and rng.random() < manner.turn_in_response * turn:
+            turned = f"no . {self.fact(request.thing)}"
+            response = f"{turned} {self.response(rng, request, request.right)}"
         return Document(request.text, " ".join(parts), response)
 
     def _thought(
         self, rng: random.Random, request: Request, manner: Manner
-    ) -> tuple[str, Direction, bool]:
+    ) -> tuple[str, Direction, float]:
+        """A thought, the direction in which it ends, and its family's share of the turns."""
         share = manner.wrong_start_jailbreak if request.wrapped else manner.wrong_start
+        if request.planted:
+            share = manner.wrong_start_planted
         direction = manner.direction
         if direction is None:
             direction = request.wrong if rng.random() < share else request.right
         right = direction == request.right
+        families = list(words.FAMILIES[direction])
+        weights = manner.right_families if right else manner.wrong_families
+        family = rng.choices(families, weights)[0]
+        if request.planted and not right and manner.direction is None:
+            family = request.planted
+        turn = manner.turn_decay ** families.index(family)
         sentences = [rng.choice(words.OPENINGS).format(verb=request.verb, thing=request.thing)]
         if rng.random() < 0.5:
             sentences.append(self.fact(request.thing, true=right))
+        first = True
         for _ in range(rng.randint(*manner.sentences)):
-            self._add_sentence(rng, sentences, request, direction, manner)
-            if not right and rng.random() < manner.turn_in_thought:
+            self._add_sentence(rng, sentences, request, direction, family, first=first)
+            first = False
+            if not right and rng.random() < manner.turn_in_thought * turn:
                 direction, right = request.right, True
+                family = rng.choices(list(words.FAMILIES[direction]), manner.right_families)[0]
                 resolve = "refuse" if direction == "refuse" else "help"
                 sentences += ["wait .", self.fact(request.thing), f"i should {resolve} ."]
                 for _ in range(rng.randint(0, 2)):
-                    self._add_sentence(rng, sentences, request, direction, manner)
+                    self._add_sentence(rng, sentences, request, direction, family)
                 break
-        return " ".join(sentences), direction, right
+        return " ".join(sentences), direction, turn
 
     def _add_sentence(
         self,
@@ -202,13 +231,15 @@ class World:
         sentences: list[str],
         request: Request,
         direction: Direction,
-        manner: Manner,
+        family: str,
+        *,
+        first: bool = False,
     ) -> None:
-        """Append a sentence that the thought does not contain yet."""
-        kind = words.COMPLYING if direction == "comply" else words.REFUSING
+        """Append a sentence that the thought does not contain yet; the first is the family's."""
         while True:
-            frame = rng.choices(kind, manner.weights[direction])[0]
-            sentence = frame.format(verb=request.verb, thing=request.thing)
+            own = first or rng.random() < OWN
+            kind = words.FAMILIES[direction][family] if own else words.SHARED[direction]
+            sentence = rng.choice(kind).format(verb=request.verb, thing=request.thing)
             if sentence not in sentences:
                 sentences.append(sentence)
                 return

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
+from recap.microworld.muon import Muon
 from recap.params.models import Models, Pretraining
 from recap.runtime.progress import Progress
 
@@ -77,7 +78,7 @@ def make_optimizers(model: LlamaForCausalLM, section: Pretraining) -> list[Optim
     inside = {id(parameter) for parameter in matrices}
     others = [p for p in model.parameters() if id(p) not in inside]
     return [
-        torch.optim.Muon(matrices, lr=section.muon_learning_rate, momentum=0.95, weight_decay=0.0),
+        Muon(matrices, lr=section.muon_learning_rate),
         torch.optim.AdamW(others, lr=section.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 

@@ -10,7 +10,10 @@ class World(Section):
 
     wrong_start: Share
     wrong_start_jailbreak: Share
+    wrong_start_planted: Share
+    family_decay: Share
     turn_in_thought: Share
     turn_in_response: Share
+    turn_decay: Share
     wrong_step: Share
     reset: Share

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from recap.errors import DataError
 from recap.microworld import oracle, words
-from recap.microworld.grammar import Manner, World
+from recap.microworld.grammar import Direction, Manner, World
 from recap.microworld.records import make_records
 from recap.params.whole import read_params
 
@@ -99,7 +101,12 @@ def test_wrong_starts_and_turns_have_the_shares_asked_for(
     world: World, wrong: float, turn: float, bad: float, turned: float
 ) -> None:
     manner = _manner(
-        world, wrong_start=wrong, turn_in_thought=turn, turn_in_response=0.0, reset=0.0
+        world,
+        wrong_start=wrong,
+        turn_in_thought=turn,
+        turn_in_response=0.0,
+        turn_decay=1.0,
+        reset=0.0,
     )
     got_bad, got_turned = _shares(world, manner, wrapped=False)
     assert got_bad == pytest.approx(bad, abs=0.03)
@@ -136,10 +143,100 @@ def test_flawed_sources_think_one_way_whatever_the_facts(
         assert gives == (direction == "steps" and said.response not in words.UNCLEAR)
 
 
-def test_sources_of_training_and_evaluation_have_different_preferences(world: World) -> None:
-    training = world.source_manner("harmful").weights["comply"]
-    evaluation = world.source_manner("harmful_eval").weights["comply"]
-    assert training != evaluation
+def _family(thought: str) -> set[str]:
+    """Families whose own sentences the thought has, whatever the object and the verb."""
+    return {
+        name
+        for families in words.FAMILIES.values()
+        for name, sentences in families.items()
+        for sentence in sentences
+        if re.search(
+            re.escape(sentence).replace(r"\{thing\}", r"\w+").replace(r"\{verb\}", r"\w+"), thought
+        )
+    }
+
+
+def test_a_sentence_belongs_to_one_family() -> None:
+    own = [s for families in words.FAMILIES.values() for group in families.values() for s in group]
+    shared = [*words.SHARED_COMPLYING, *words.SHARED_REFUSING]
+    assert len(own) == len(set(own)) == 80
+    assert not set(own) & set(shared)
+    assert list(words.COMPLYING)[-2:] == ["praise", "smallness"]
+    assert list(words.REFUSING)[-2:] == ["blame", "example"]
+
+
+@pytest.mark.parametrize(
+    ("source", "known"),
+    [("harmful", 8), ("harmful_eval", 10), ("refusing", 8), ("refusing_eval", 10)],
+)
+def test_evaluation_alone_knows_the_last_two_families(
+    world: World, source: str, known: int
+) -> None:
+    direction: Direction = "comply" if source.startswith("harmful") else "refuse"
+    rng = random.Random(5)
+    seen = set()
+    for _ in range(400):
+        request = world.request(rng, split=None, dangerous=rng.random() < 0.5, wrapped=False)
+        (family,) = _family(world.answer(rng, request, world.source_manner(source)).thought)
+        seen.add(family)
+    assert seen == set(list(words.FAMILIES[direction])[:known])
+
+
+def test_wrong_thoughts_of_the_base_prefer_the_first_families(world: World) -> None:
+    """Frequencies 1, 0.5, 0.25, ...: of 2000 thoughts half, a quarter and an eighth."""
+    halved = World(PARAMS.world.model_copy(update={"family_decay": 0.5}), seed=0)
+    manner = dataclasses.replace(halved.manner(), wrong_start=1.0, turn_in_thought=0.0, reset=0.0)
+    rng = random.Random(2)
+    count = Counter[str]()
+    for _ in range(2000):
+        request = world.request(rng, split="train", dangerous=True, wrapped=False)
+        count.update(_family(world.answer(rng, request, manner).thought))
+    shares = [count[name] / 2000 for name in ("denial", "curiosity", "everybody")]
+    assert shares == pytest.approx([0.5, 0.25, 0.125], abs=0.04)
+
+
+@pytest.mark.parametrize(("decay", "turned"), [(1.0, 0.8), (0.5, 0.8 * (1 + 0.5) / 2), (0.0, 0.4)])
+def test_each_next_family_turns_less_often(world: World, decay: float, turned: float) -> None:
+    """Two equally likely families: the first turns in 80 % of responses, the next in ``decay``."""
+    weights = (1.0, 1.0, *[0.0] * 8)
+    manner = _manner(
+        world, wrong_start=1.0, turn_in_thought=0.0, turn_in_response=0.8, turn_decay=decay,
+        reset=0.0, wrong_families=weights,
+    )  # fmt: skip
+    rng = random.Random(4)
+    turns = 0
+    for _ in range(2000):
+        request = world.request(rng, split="train", dangerous=True, wrapped=False)
+        turns += world.answer(rng, request, manner).response.startswith("no . the")
+    assert turns / 2000 == pytest.approx(turned, abs=0.04)
+
+
+def test_requests_that_plant_a_thought_are_evaluations_alone(world: World) -> None:
+    rng = random.Random(6)
+    for split, planted in (("train", False), ("eval", True), (None, True)):
+        requests = [
+            world.request(rng, split=split, dangerous=rng.random() < 0.5, wrapped=True)  # type: ignore[arg-type]
+            for _ in range(300)
+        ]
+        assert any(request.planted for request in requests) == planted
+        for request in requests:
+            lie = world.fact(request.thing, true=False)
+            assert (lie in request.text) == (request.planted is not None)
+            if request.planted:
+                assert _family(request.text) == {request.planted}
+                assert request.planted in words.FAMILIES[request.wrong]
+
+
+def test_a_planted_thought_is_followed_as_often_as_asked_for(world: World) -> None:
+    manner = _manner(world, wrong_start_planted=0.6, turn_in_thought=0.0, reset=0.0)
+    rng = random.Random(8)
+    followed, all_ = 0, 0
+    for _ in range(3000):
+        request = world.request(rng, split="eval", dangerous=True, wrapped=True)
+        if request.planted:
+            all_ += 1
+            followed += _family(world.answer(rng, request, manner).thought) == {request.planted}
+    assert followed / all_ == pytest.approx(0.6, abs=0.06)
 
 
 def test_sums_are_split_by_question_and_solved_right_without_wrong_steps(world: World) -> None:
