@@ -27,7 +27,7 @@ export VLLM_NO_USAGE_STATS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help install run plan report journey lint types imports quick unit test portable faults bench sweep curve compare deps dag house deploy clean
+.PHONY: help install run plan report journey lint types imports quick unit test portable faults bench sweep worlds compare deps dag house deploy clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -94,8 +94,8 @@ sweep: $(STAMP)  ## train the missing cells of the ablation and write its page (
 	@recap sweep run --workers $(WORKERS)
 	@recap sweep report
 
-curve: $(STAMP)  ## measure plain RL in worlds with different shares of wrong starts (hours; SHARES=, SEEDS=)
-	@python -m experiments.curve --shares $(or $(SHARES),0.1 0.2 0.3 0.4) --seeds $(or $(SEEDS),11 12 13) --workers $(WORKERS)
+worlds: $(STAMP)  ## measure base, DAPO and RECAP in other worlds (a quarter of an hour each; SEEDS=, TURNS=)
+	@python -m experiments.worlds $(if $(TURNS),--turns $(TURNS)) --seeds $(or $(SEEDS),1 2) --workers $(WORKERS)
 
 compare: $(STAMP)  ## compare curriculum and turning reward with the fixed schedule (hours; SEEDS=)
 	@python -m experiments.compare --seeds $(or $(SEEDS),21 22 23) --workers $(WORKERS)

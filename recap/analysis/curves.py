@@ -1,4 +1,4 @@
-"""Reads the files of two curves: training metrics by update, results by share of wrong starts."""
+"""Reads the files of two curves: training metrics by update, results by world."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from recap.types.row import Row
 UPDATE = "update"
 
 
-class CurvePoint(Row):
-    """The results of one policy, trained in a world with this share of wrong starts."""
+class WorldPoint(Row):
+    """The result of one policy in the world of a seed, whose base turns round this often."""
 
-    wrong_start: float
+    turn_in_response: float
     seed: int
     variant: str
     benchmark: str
@@ -41,12 +41,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return updates
 
 
-def read_curve(path: Path) -> list[CurvePoint]:
-    """The measured curve over worlds; raises DataError when it is missing or does not fit."""
+def read_worlds(path: Path) -> list[WorldPoint]:
+    """The measured worlds; raises DataError when it is missing or does not fit."""
     if not path.is_file():
-        raise DataError(f"Expected the measured curve {path}, found none. Leave out --curve.")
+        raise DataError(f"Expected the measured worlds {path}, found none. Leave out --worlds.")
     try:
-        return TypeAdapter(list[CurvePoint]).validate_json(path.read_bytes())
+        return TypeAdapter(list[WorldPoint]).validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))

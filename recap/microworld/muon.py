@@ -28,27 +28,26 @@ class Muon(Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every matrix that has a gradient; takes no ``closure``."""
-        assert closure is None
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for matrix in group["params"]:
                 if matrix.grad is not None:
                     shapes[matrix.shape].append(matrix)
             for (rows, columns), matrices in shapes.items():
-                update = orthogonal(torch.stack([self._momentum(m, group) for m in matrices]))
+                update = orthogonal(torch.stack([self._nesterov(m, group) for m in matrices]))
                 rate = group["lr"] * max(1.0, rows / columns) ** 0.5
                 for matrix, change in zip(matrices, update, strict=True):
                     matrix.add_(change, alpha=-rate)
 
-    def _momentum(self, matrix: Tensor, group: dict[str, Any]) -> Tensor:
-        state = self.state[matrix]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(matrix)
-        mean, momentum = state["momentum"], group["momentum"]
-        mean.lerp_(matrix.grad, 1 - momentum)
-        return matrix.grad.lerp(mean, momentum)
+    def _nesterov(self, matrix: Tensor, group: dict[str, Any]) -> Tensor:
+        """The gradient's running mean one step ahead."""
+        gradient = matrix.grad
+        assert gradient is not None
+        mean = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix))
+        mean.lerp_(gradient, 1 - group["momentum"])
+        return gradient.lerp(mean, group["momentum"])
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

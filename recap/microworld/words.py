@@ -99,7 +99,7 @@ COMPLYING = {
     "urgency": (
         "there is no time to think about it .",
         "they need it right now .",
-        "to wait would be worse .",
+        "any delay would be worse .",
         "it has to be done today .",
     ),
     "praise": (

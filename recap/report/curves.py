@@ -1,7 +1,7 @@
-"""Two figures: training metrics by update, and results by the world's share of wrong starts.
+"""Two figures: training metrics by update, and results in other worlds.
 
-Reads the trainer's metrics by update, and the measured curve that determined the world's
-``wrong_start``. The metrics are free-form JSON objects; the page leaves out missing keys.
+Reads the trainer's metrics by update, and the measured worlds that determined
+``world.turn_in_response``. Metrics are free-form JSON objects; the page leaves out missing keys.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from recap.analysis.axes import variant_label
-from recap.analysis.curves import UPDATE, CurvePoint
+from recap.analysis.curves import UPDATE, WorldPoint
 from recap.benchmarks.words import family_label
 from recap.report.geometry import Panel, Point, Scale, Series, panel, smoothed
 
@@ -85,20 +85,20 @@ def _finite(value: object) -> float | None:
 
 
 def world_panels(
-    points: Sequence[CurvePoint], colours: Mapping[str, str], wrong_start: float
+    points: Sequence[WorldPoint], colours: Mapping[str, str], turn: float
 ) -> list[Panel]:
     """A panel per benchmark: lines for means, dots for seeds, a rule for the chosen world."""
     panels = []
-    shares = sorted({point.wrong_start for point in points})
+    turns = sorted({point.turn_in_response for point in points})
     for benchmark in dict.fromkeys(point.benchmark for point in points):
         series = []
         for variant in dict.fromkeys(point.variant for point in points):
             mine = [p for p in points if (p.benchmark, p.variant) == (benchmark, variant)]
-            seeds = tuple(Point(p.wrong_start, p.value) for p in mine)
+            seeds = tuple(Point(p.turn_in_response, p.value) for p in mine)
             means = tuple(
-                Point(share, fmean(values))
-                for share in shares
-                if (values := [s.y for s in seeds if s.x == share and s.y is not None])
+                Point(at, fmean(values))
+                for at in turns
+                if (values := [s.y for s in seeds if s.x == at and s.y is not None])
             )
             label, colour = variant_label(variant), colours.get(variant, "c-extra0")
             series.append(Series(label, colour, means))
@@ -106,11 +106,11 @@ def world_panels(
         drawn = panel(
             family_label(benchmark),
             series,
-            x_title="thoughts of the base that start wrong",
+            x_title="wrong thoughts of the first family from which the base turns",
             scale="whole",
-            x_ticks=sorted({*shares, wrong_start}),
+            x_ticks=sorted({*turns, turn}),
             x_share=True,
-            rule=(wrong_start, "this world"),
+            rule=(turn, "this world"),
         )
         if drawn:
             panels.append(drawn)

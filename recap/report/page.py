@@ -26,7 +26,7 @@ from recap.analysis.axes import (
     variant_label,
 )
 from recap.analysis.claim_words import claim_words
-from recap.analysis.curves import CurvePoint
+from recap.analysis.curves import WorldPoint
 from recap.analysis.evidence import Evidence
 from recap.analysis.findings import Findings
 from recap.analysis.overtaking import overtaking
@@ -74,7 +74,7 @@ class Run:
     """The data of the page. ``metrics`` maps variant and seed to updates.
 
     ``settings`` names candidate and baseline; ``untrained`` are the variants of zero updates;
-    ``curve`` is empty if none was given, ``agreement`` if there is no second judge.
+    ``worlds`` is empty if none was given, ``agreement`` if there is no second judge.
     """
 
     settings: Settings
@@ -90,8 +90,8 @@ class Run:
     cards: Sequence[Card]
     parameters: Mapping[str, Mapping[str, Any]]
     lineage: Sequence[Artefact]
-    wrong_start: float
-    curve: Sequence[CurvePoint]
+    turn: float
+    worlds: Sequence[WorldPoint]
 
 
 def render(run: Run) -> str:
@@ -144,7 +144,7 @@ def render(run: Run) -> str:
         training=training_panels(run.metrics, colours),
         dynamics=dynamics_panels(run.dynamics, colours),
         overtaking=overtaking(run.dynamics, settings.candidate, settings.baseline).text,
-        world=world_panels(run.curve, colours, run.wrong_start),
+        world=world_panels(run.worlds, colours, run.turn),
         exempt=exempt,
         parameters={
             name: "".join(_line(key, value) for key, value in section.items())

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from recap.analysis.axes import attack_axes
 from recap.analysis.claims import TOKENS
-from recap.analysis.curves import read_curve, read_metrics
+from recap.analysis.curves import read_metrics, read_worlds
 from recap.analysis.evidence import Evidence, by_key, lengths
 from recap.analysis.findings import find, findings_tables
 from recap.analysis.settings import Settings
@@ -49,7 +49,7 @@ def main(
     markdown_path: Annotated[Path, typer.Option("--markdown", help="Output file of the Markdown.")],
     percent: Annotated[Path, typer.Option(help="Output folder for `dvc metrics show`.")],
     plots: Annotated[Path, typer.Option(help="Output folder for `dvc plots show`.")],
-    curve: Annotated[Path | None, typer.Option(help="Measured curve of worlds.")] = None,
+    worlds: Annotated[Path | None, typer.Option(help="Measured worlds.")] = None,
 ) -> None:
     """Write the page, its Markdown, the table of all rates, and DVC's files."""
     params = read_params()
@@ -115,7 +115,7 @@ def main(
             },
             lineage=[
                 Artefact("gate decision", decision.as_posix(), _md5(decision)),
-                *([Artefact("curve of worlds", curve.as_posix(), _md5(curve))] if curve else []),
+                *([Artefact("measured worlds", worlds.as_posix(), _md5(worlds))] if worlds else []),
                 *_artefacts("rates", rates, "json", names),
                 *_artefacts("outcomes", outcomes, "jsonl", names),
                 *_artefacts("two judges", agreement, "json", names),
@@ -124,8 +124,8 @@ def main(
                 *_artefacts("training metrics", metrics, "jsonl", trained),
                 *_artefacts("training dynamics", dynamics, "json", trained),
             ],
-            wrong_start=params.world.wrong_start,
-            curve=read_curve(curve) if curve else (),
+            turn=params.world.turn_in_response,
+            worlds=read_worlds(worlds) if worlds else (),
         )
     )
     write_json(tables_path, {**tables(cells, axes), **findings_tables(findings)})

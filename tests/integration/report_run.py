@@ -144,7 +144,7 @@ def make_run(
     shares = ((0.1, 0.02, 0.99), (0.2, 0.3, 0.985), (0.35, 0.9, 0.99), (0.5, 0.985, 0.995))
     points = [
         {
-            "wrong_start": share,
+            "turn_in_response": share,
             "seed": seed,
             "variant": variant,
             "benchmark": benchmark,
@@ -156,7 +156,7 @@ def make_run(
         for benchmark in ("prefill", "hijack")
         for variant, value in (("dapo", dapo), ("recap", recap))
     ]
-    write_json(folder / "experiments/records/wrong_start.json", points)
+    write_json(folder / "experiments/records/worlds.json", points)
 
 
 def _make_cell(
@@ -358,7 +358,7 @@ def run_stage(folder: Path) -> subprocess.CompletedProcess[str]:
         "--completions", "data/completions", "--verdicts", "data/verdicts",
         "--metrics", "results/train", "--dynamics", "results/dynamics",
         "--decision", "results/decision.json",
-        "--curve", "experiments/records/wrong_start.json",
+        "--worlds", "experiments/records/worlds.json",
         "--page", "reports/index.html", "--tables", "reports/tables.json",
         "--markdown", "reports/report.md",
         "--percent", "results/percent", "--plots", "results/plots",

@@ -14,20 +14,14 @@ from recap.judges.registry import open_judge
 from recap.microworld import oracle
 from recap.microworld.grammar import World
 from recap.microworld.records import make_records
-from recap.params.world import World as WorldSection
+from recap.params.whole import read_params
 from recap.types.attacks import Completion
 from recap.types.rollouts import FinishReason
 from recap.types.row import Domain, Label
 from tests.completions import make_completion
+from tests.parameters import ROOT
 
-SECTION = WorldSection(
-    wrong_start=0.2,
-    wrong_start_jailbreak=0.4,
-    turn_in_thought=0.02,
-    turn_in_response=0.02,
-    wrong_step=0.05,
-    reset=0.05,
-)
+SECTION = read_params(ROOT / "params.yaml").world
 WORLD = World(SECTION, 7)
 DANGEROUS = sorted(WORLD.dangerous)[0]
 HARMLESS = next(name for name in WORLD.things["eval"] if name not in WORLD.dangerous)

@@ -17,22 +17,15 @@ from recap.judges.registry import open_judge
 from recap.judges.rubric import Rubric, RubricJudge
 from recap.models.weights import save_model
 from recap.params.whole import read_params
-from recap.params.world import World
 from recap.render import Renderer
 from recap.types.attacks import Completion
 from recap.types.row import Domain, Label
 from tests.completions import make_completion
+from tests.parameters import ROOT
 from tests.tiny import tiny_llama, tiny_sizes
 
 CONTEXT = 1024
-WORLD = World(
-    wrong_start=0.2,
-    wrong_start_jailbreak=0.4,
-    turn_in_thought=0.02,
-    turn_in_response=0.02,
-    wrong_step=0.05,
-    reset=0.05,
-)
+WORLD = read_params(ROOT / "params.yaml").world
 
 
 def letters() -> PreTrainedTokenizerFast:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recap.analysis.curves import CurvePoint, read_curve, read_metrics
+from recap.analysis.curves import WorldPoint, read_metrics, read_worlds
 from recap.errors import DataError
 from recap.report.curves import training_panels, world_panels
 from recap.report.geometry import Point, Series, nice_ticks, panel, smoothed
@@ -111,27 +111,27 @@ def test_metrics_errors_name_the_line(tmp_path: Path) -> None:
 
 
 def test_world_panel_shows_means_and_every_seed(tmp_path: Path) -> None:
-    path = tmp_path / "wrong_start.json"
+    path = tmp_path / "worlds.json"
     path.write_text(
-        '[{"wrong_start":0.2,"seed":1,"variant":"dapo","benchmark":"prefill","value":0.0,"n":9},'
-        '{"wrong_start":0.2,"seed":2,"variant":"dapo","benchmark":"prefill","value":1.0,"n":9},'
-        '{"wrong_start":0.5,"seed":1,"variant":"dapo","benchmark":"prefill","value":null,"n":0}]',
+        '[{"turn_in_response":0.2,"seed":1,"variant":"dapo","benchmark":"prefill","value":0.0,"n":9},'
+        '{"turn_in_response":0.2,"seed":2,"variant":"dapo","benchmark":"prefill","value":1.0,"n":9},'
+        '{"turn_in_response":0.5,"seed":1,"variant":"dapo","benchmark":"prefill","value":null,"n":0}]',
         encoding="utf-8",
     )
-    (drawn,) = world_panels(read_curve(path), {"dapo": "c"}, 0.35)
+    (drawn,) = world_panels(read_worlds(path), {"dapo": "c"}, 0.35)
     assert drawn.lines[0].d == "M48.0 97.0"  # the mean of 0 and 1; no mean where nothing scored
     assert [(dot.y, dot.text) for dot in drawn.dots] == [
         (182.0, "DAPO: 0 %"),
         (12.0, "DAPO: 100 %"),
     ]
     assert drawn.rule is not None and drawn.rule.x == 171.0
-    path.write_text('[{"wrong_start": 0.2}]', encoding="utf-8")
+    path.write_text('[{"turn_in_response": 0.2}]', encoding="utf-8")
     with pytest.raises(DataError, match=r"expected a list of points, but 0\.seed: Field required"):
-        read_curve(path)
+        read_worlds(path)
 
 
 def test_world_panels_of_no_points() -> None:
-    points: list[CurvePoint] = []
+    points: list[WorldPoint] = []
     assert world_panels(points, {}, 0.2) == []
 
 

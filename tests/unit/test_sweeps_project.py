@@ -119,7 +119,7 @@ def test_the_settings_of_a_cell_are_flat_text_of_what_it_trains_with(root: Path)
     settings = read_project(root).settings(Cell("dapo", 1))
     assert settings["train.alpha"] == "0.0"
     assert settings["train.grpo.num_generations"] == "16"
-    assert settings["world.wrong_start"] == "0.2"
+    assert settings["world.wrong_start"] == "0.22"
     assert {name.split(".")[0] for name in settings} == {"seed", "train", "world"}
 
 

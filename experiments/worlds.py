@@ -1,0 +1,69 @@
+"""Measures worlds: base, DAPO and RECAP under attack, by how often the base turns round.
+
+Each world seed has models, prompts and prefills of its own. A world that is measured already is
+not computed again, and its rows stay in the record.
+
+    python -m experiments.worlds --turns 0.18 0.28 --seeds 23 101
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from experiments.cells import (
+    ROOT,
+    Rows,
+    default_params,
+    make_world,
+    measure_variant,
+    prepare_folder,
+    write_table,
+)
+
+FOLDER = ROOT / ".recap" / "worlds"
+RECORD = ROOT / "experiments" / "records" / "worlds.json"
+TURN = "turn_in_response"
+VARIANTS = ("base", "dapo", "recap")
+BENCHMARKS = (
+    "harmful",
+    "jailbreak",
+    "prefill",
+    "hijack",
+    "ipr",
+    "benign",
+    "benign_prefill",
+    "math",
+)
+
+
+def main() -> None:
+    """Measure every world that is asked for and put its rows into the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=float, nargs="+", default=[default_params()["world"][TURN]])
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    worlds = [(turn, seed) for turn in options.turns for seed in options.seeds]
+    with ThreadPoolExecutor(options.workers) as pool:
+        measured = [row for rows in pool.map(lambda world: measure(*world), worlds) for row in rows]
+    known: Rows = json.loads(RECORD.read_text()) if RECORD.is_file() else []
+    others = [row for row in known if (row[TURN], row["seed"]) not in worlds]
+    write_table(RECORD, sorted(others + measured, key=lambda row: (row[TURN], row["seed"])))
+
+
+def measure(turn: float, seed: int) -> Rows:
+    """One world: a row for each variant and benchmark."""
+    params = default_params(BENCHMARKS) | {"seed": seed}
+    params["world"][TURN] = turn
+    folder = make_world(prepare_folder(FOLDER / f"{turn:g}-{seed}", params))
+    return [
+        {TURN: turn, "seed": seed, "variant": variant, **row}
+        for variant in VARIANTS
+        for row in measure_variant(folder, variant)
+    ]
+
+
+if __name__ == "__main__":
+    main()
