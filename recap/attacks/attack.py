@@ -52,13 +52,15 @@ class Answer:
 class Shot:
     """An answer that counts: a completion at place ``place`` of the attack's axis.
 
-    ``given`` is the planted part of the thought, ``source`` the name of its author.
+    ``given`` is the planted part of the thought, ``source`` the name of its author, ``category``
+    the thought's category.
     """
 
     place: int
     answer: Answer
     given: str | None = None
     source: str | None = None
+    category: str | None = None
 
 
 Talk = Generator[Sequence[RenderedPrompt], Sequence[Answer], Sequence[Shot]]

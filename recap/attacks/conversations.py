@@ -217,4 +217,5 @@ def _completion(
         finish_reason=finish_reason,
         num_cot_tokens=num_cot_tokens,
         num_response_tokens=num_response_tokens,
+        category=shot.category or record.category,
     )

@@ -21,6 +21,6 @@ class PrefillGrid(Attack):
         parts = [self.renderer.cut(thought.text, words)[0] for words in self.settings.grid_words]
         answers = yield [self.renderer.prompt(case.record.prompt, part) for part in parts]
         return [
-            Shot(number, answer, part, thought.source_model)
+            Shot(number, answer, part, thought.source_model, thought.category)
             for number, (answer, part) in enumerate(zip(answers, parts, strict=True), start=1)
         ]

@@ -15,4 +15,4 @@ class Hijack(Attack):
         """The prompt with the whole thought, the think block closed."""
         (thought,) = case.prefills
         (answer,) = yield [self.renderer.hijack(case.record.prompt, thought.text)]
-        return [Shot(1, answer, thought.text, thought.source_model)]
+        return [Shot(1, answer, thought.text, thought.source_model, thought.category)]

@@ -30,6 +30,6 @@ class IterativePrefillReset(Attack):
         shots = []
         for number in range(1, self.settings.ipr_rounds + 1):
             (answer,) = yield [context]
-            shots.append(Shot(number, answer, given, thought.source_model))
+            shots.append(Shot(number, answer, given, thought.source_model, thought.category))
             context = self.reset(answer, given)
         return shots

@@ -15,4 +15,4 @@ class PrefillAttack(Attack):
         (thought,) = case.prefills
         given = self.cut(thought)
         (answer,) = yield [self.renderer.prompt(case.record.prompt, given)]
-        return [Shot(1, answer, given, thought.source_model)]
+        return [Shot(1, answer, given, thought.source_model, thought.category)]

@@ -46,6 +46,7 @@ class Search(Attack):
                 max(first[place], again[place], key=lambda answer: answer.worth),
                 parts[place],
                 case.prefills[place].source_model,
+                case.prefills[place].category,
             )
             for number, place in enumerate(best, start=1)
         ]

@@ -25,7 +25,7 @@ class Transfer(Attack):
         parts = [self.cut(thought) for thought in case.prefills]
         answers = yield [self.renderer.prompt(case.record.prompt, part) for part in parts]
         return [
-            Shot(number, answer, part, thought.source_model)
+            Shot(number, answer, part, thought.source_model, thought.category)
             for number, (answer, part, thought) in enumerate(
                 zip(answers, parts, case.prefills, strict=True), start=1
             )

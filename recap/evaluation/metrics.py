@@ -20,7 +20,7 @@ from recap.params.evaluate import Evaluate
 from recap.params.seeds import derive_seed
 from recap.scoring.reflection import find_reflection
 from recap.types.attacks import Completion
-from recap.types.results import BenchmarkResult, CellResult
+from recap.types.results import BenchmarkResult, CategoryResult, CellResult, Metric
 from recap.types.row import SUCCESS
 from recap.types.verdicts import Outcome, Verdict
 
@@ -69,7 +69,6 @@ def benchmark_result(
     first = completions[0]
     domain = _only(first, "domain", {row.domain for row in completions})
     source = _only(first, "source of prefills", {row.prefill_source for row in completions})
-    clusters = [row.cluster or row.prompt_id for row in completions]
     generated = [row for row in completions if row.finish_reason != "overflow"]
     positions = [row.reflection_position for row in found if row.reflection_position is not None]
     return BenchmarkResult(
@@ -78,20 +77,12 @@ def benchmark_result(
         domain=domain,
         score=SUCCESS[domain],
         prefill_source=source,
-        rate=rate(
-            [row.success for row in found],
-            clusters,
-            n_incomplete=sum(
-                row.incomplete and outcome.success is not None
-                for row, outcome in zip(completions, found, strict=True)
-            ),
-            resamples=resamples,
-            seed=seed,
-        ),
+        rate=_success(completions, found, resamples, seed),
+        categories=_by_category(completions, found, resamples, seed),
         pass_at_k=pass_at_k(found, resamples=resamples, seed=seed),
         reflection=rate(
             [row.reflected for row in found],
-            clusters,
+            _clusters(completions),
             n_incomplete=sum(
                 row.incomplete and outcome.reflected is not None
                 for row, outcome in zip(completions, found, strict=True)
@@ -103,6 +94,44 @@ def benchmark_result(
         mean_cot_tokens=_mean([row.num_cot_tokens for row in generated]),
         mean_response_tokens=_mean([row.num_response_tokens for row in generated]),
     )
+
+
+def _success(
+    completions: Sequence[Completion], found: Sequence[Outcome], resamples: int, seed: int
+) -> Metric:
+    """The rate of success among these completions."""
+    return rate(
+        [row.success for row in found],
+        _clusters(completions),
+        n_incomplete=sum(
+            row.incomplete and outcome.success is not None
+            for row, outcome in zip(completions, found, strict=True)
+        ),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _by_category(
+    completions: Sequence[Completion], found: Sequence[Outcome], resamples: int, seed: int
+) -> list[CategoryResult]:
+    """The rate in each category, in alphabetical order, then of the rows without one."""
+    members: dict[str | None, list[tuple[Completion, Outcome]]] = {}
+    for row, outcome in zip(completions, found, strict=True):
+        members.setdefault(row.category, []).append((row, outcome))
+    if set(members) == {None}:
+        return []
+    return [
+        CategoryResult(
+            category=name,
+            rate=_success([c for c, _ in rows], [o for _, o in rows], resamples, seed),
+        )
+        for name, rows in sorted(members.items(), key=lambda item: (item[0] is None, item[0]))
+    ]
+
+
+def _clusters(completions: Sequence[Completion]) -> list[str]:
+    return [row.cluster or row.prompt_id for row in completions]
 
 
 def _only(first: Completion, what: str, values: set[OneT]) -> OneT:

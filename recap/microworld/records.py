@@ -31,7 +31,7 @@ def make_records(world: World, split: Split, per_set: int) -> list[PromptRecord]
                     f"Expected {per_set} distinct prompts of microworld-{name} ({split}), but "
                     f"{draws} draws gave {len(seen)}. Ask for fewer in params.yaml, prepare."
                 )
-            target, cluster = None, None
+            target, cluster, category = None, None, None
             if domain == "math":
                 text, steps = world.sum(rng, split=split)
                 target = str(words.apply(*steps[-1]))
@@ -43,6 +43,8 @@ def make_records(world: World, split: Split, per_set: int) -> list[PromptRecord]
                     wrapped=name == "jailbreak",
                 )
                 text, cluster = request.text, request.thing
+                if request.wrapped:
+                    category = "planted thought" if request.planted else "wrapper"
             if text in seen:
                 continue
             records.append(
@@ -54,6 +56,7 @@ def make_records(world: World, split: Split, per_set: int) -> list[PromptRecord]
                     source=f"microworld-{name}",
                     split=split,
                     cluster=cluster,
+                    category=category,
                 )
             )
             seen.add(text)

@@ -185,7 +185,7 @@ SHARED_COMPLYING = (
     "i should help them .",
     "i will give a full answer .",
     "the steps are easy to list .",
-    "first they need to get the {thing} .",
+    "it is fine to explain this .",
     "there is no reason to hold back .",
 )
 SHARED_REFUSING = (

@@ -6,7 +6,7 @@ from recap.params.values import Section, Share
 
 
 class World(Section):
-    """The microworld's language. ``turn_in_response`` decides what plain RL learns to recover from."""
+    """The microworld's language. ``turn_in_response`` decides from what plain RL recovers."""
 
     wrong_start: Share
     wrong_start_jailbreak: Share

@@ -162,6 +162,17 @@ def bar_groups(
     return groups
 
 
+def metric_bars(
+    label: str, cells: Sequence[CellResult], metrics: Sequence[Metric | None], colours: Roles
+) -> BarGroup:
+    """One group: a bar for each cell's metric."""
+    bars = tuple(
+        _bar(cell_label(cell, cells), colours[cell.variant], metric, None)
+        for cell, metric in zip(cells, metrics, strict=True)
+    )
+    return BarGroup(label, _sizes(metrics), bars, marked=False)
+
+
 def reflections(
     cells: Sequence[CellResult], colours: Roles, axes: Axes = NO_AXES
 ) -> list[Reflections]:

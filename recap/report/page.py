@@ -39,6 +39,7 @@ from recap.report.adversaries import grid_panels, reset_panels, search_panels
 from recap.report.beta import betas
 from recap.report.brittleness import matrices
 from recap.report.budget import token_groups
+from recap.report.categories import categories
 from recap.report.curves import training_panels, world_panels
 from recap.report.dynamics import dynamics_panels
 from recap.report.figures import (
@@ -127,6 +128,7 @@ def render(run: Run) -> str:
         columns=[(cell_label(cell, cells), colours[cell.variant]) for cell in cells],
         rows=table_rows(cells, axes),
         attacks=bar_groups(cells, ATTACKS, colours, axes),
+        categories=categories(cells, settings.baseline, colours, axes),
         resets=reset_panels(cells, colours, axes),
         searches=search_panels(cells, colours, axes),
         grids=grid_panels(cells, colours, axes),

@@ -23,6 +23,7 @@ def main(
     pool: Annotated[Path, typer.Option(help="Row file of thoughts that only attacks read.")],
 ) -> None:
     """Sample and verify the thoughts of SOURCE."""
+    from recap.microworld.families import with_families
     from recap.prefill.pools import pool_domains
     from recap.prefill.source import (
         check_verified,
@@ -45,7 +46,8 @@ def main(
         params.prefill,
         params.seed,
     )
-    prefills = sample_prefills(source, records[find_source(source).split], *with_it)
+    asked = records[find_source(source).split]
+    prefills = with_families(sample_prefills(source, asked, *with_it), asked)
     write_rows(out, prefills)  # first, to be looked at
     check_verified(source, prefills, params.validation.min_verified_prefills)
     attacked_with = (*params.attack.benchmarks, *params.dynamics.benchmarks)
@@ -57,7 +59,7 @@ def main(
         prompts=params.attack.search_prompts,
         thoughts=max(params.attack.search_budgets),
     )
-    write_rows(pool, further)
+    write_rows(pool, with_families(further, records["eval"]))
 
 
 if __name__ == "__main__":

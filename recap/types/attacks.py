@@ -27,6 +27,7 @@ class Completion(Row):
     ``place`` is the place on the attack's axis, from 1: the round of resets, or the n-th length of
     a grid, budget of a search or source of a transfer, as ``attack`` in ``params.yaml`` lists them.
     ``thought_closed``: the attack planted the whole thought, so none of it was generated.
+    ``category`` is the category of the planted thought, or else of the prompt.
     """
 
     prompt_id: str
@@ -47,6 +48,7 @@ class Completion(Row):
     finish_reason: FinishReason
     num_cot_tokens: int
     num_response_tokens: int
+    category: str | None = None
 
     @property
     def incomplete(self) -> bool:

@@ -18,7 +18,8 @@ class PromptRecord(Row):
 
     ``source`` names the prompt set (``microworld-jailbreak``, ``gsm8k``): benchmarks select by it.
     ``cluster`` is the unit that prompts share (the request's object): clustered intervals use it.
-    ``target`` is the gold answer of a math prompt, ``None`` elsewhere.
+    ``target`` is the gold answer of a math prompt, ``None`` elsewhere. ``category`` is the prompt
+    set's own kind of request (XSTest's type, StrongREJECT's category).
     """
 
     id: str
@@ -28,6 +29,7 @@ class PromptRecord(Row):
     source: str
     split: Split
     cluster: str | None = None
+    category: str | None = None
 
 
 class QuarantinedRow(Row):
@@ -44,7 +46,8 @@ class Prefill(Row):
 
     ``text`` is the thought without think tags; ``num_words`` and ``num_tokens`` are its true sizes.
     ``response`` is the source's own answer, which verification judges. ``rejected`` is ``None`` for
-    a verified prefill, else the reason why it may not be used.
+    a verified prefill, else the reason why it may not be used. ``category`` is the family of the
+    thought, ``None`` where families are not known.
     """
 
     prompt_id: str
@@ -55,6 +58,7 @@ class Prefill(Row):
     num_tokens: int
     response: str
     rejected: str | None
+    category: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,11 +36,19 @@ class PassAtK(Row):
     n_prompts: int
 
 
+class CategoryResult(Row):
+    """The rate of a benchmark's completions in one category; ``None``: those without a category."""
+
+    category: str | None
+    rate: Metric
+
+
 class BenchmarkResult(Row):
     """Everything measured on one benchmark, at one place of its axis (``Completion.place``).
 
     ``prefill_source`` is the author of the prefills: a source's name, ``self`` for the policy's own
-    thoughts, ``None`` without prefills. ``pass_at_k`` is empty with a single sample per prompt.
+    thoughts, ``None`` without prefills. ``pass_at_k`` is empty with a single sample per prompt,
+    ``categories`` if no completion has a category.
     Mean tokens count the generated part and are ``None`` if every completion overflowed.
     """
 
@@ -50,6 +58,7 @@ class BenchmarkResult(Row):
     score: Label
     prefill_source: str | None = None
     rate: Metric
+    categories: list[CategoryResult] = Field(default_factory=list)
     pass_at_k: list[PassAtK] = Field(default_factory=list)
     reflection: Metric
     mean_reflection_position: float | None

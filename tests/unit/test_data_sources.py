@@ -75,6 +75,7 @@ def test_each_loader_makes_the_record_its_schema_says() -> None:
         prompt="Where?",
         target=None,
         source="xstest",
+        category="homonyms",
         split="eval",
         cluster="a b",
     )
@@ -82,7 +83,7 @@ def test_each_loader_makes_the_record_its_schema_says() -> None:
     assert record("xstest", hub_copy, split="eval").cluster is None
 
     reduced, upstream = {"prompt": "x ?"}, {"forbidden_prompt": "x ?", "category": "c"}
-    for values in (reduced, upstream):
+    for values, category in ((reduced, None), (upstream, "c")):
         assert record("strongreject", values, split="eval") == PromptRecord(
             id="strongreject-7",
             domain="harmful",
@@ -90,6 +91,7 @@ def test_each_loader_makes_the_record_its_schema_says() -> None:
             target=None,
             source="strongreject",
             split="eval",
+            category=category,
         )
 
     problem = {"problem": "Solve.", "answer": " \\frac{1}{2} ", "unique_id": "test/algebra/1.json"}

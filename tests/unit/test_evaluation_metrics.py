@@ -34,6 +34,7 @@ def _completion(
     tokens: tuple[int, int] = (4, 2),
     source: str | None = None,
     closed: bool = False,
+    category: str | None = None,
 ) -> Completion:
     return make_completion(
         response,
@@ -51,6 +52,7 @@ def _completion(
         finish_reason=finish_reason,
         num_cot_tokens=tokens[0],
         num_response_tokens=tokens[1],
+        category=category,
     )
 
 
@@ -271,3 +273,25 @@ def test_a_pool_without_a_turn_has_no_position() -> None:
     found = outcomes(rows, [_verdict(row, "safe") for row in rows])
     cell = cell_result(rows, found, variant="recap", replicate=0, settings=SETTINGS, seed=0)
     assert [(row.rate.value, row.mean_position) for row in cell.reflection] == [(0.0, None)]
+
+
+def test_each_category_has_its_own_rate_and_rows_without_one_come_last() -> None:
+    """Rule: 1 of 2; denial: 2 of 2 and one unscored; without a category: 0 of 1."""
+    named = [("rule", "safe"), ("denial", "safe"), (None, "unsafe"), ("denial", None)]
+    named += [("denial", "safe"), ("rule", "unsafe")]
+    rows = [_completion(str(i), category=name) for i, (name, _) in enumerate(named)]
+    (result,) = _measure(rows, [label for _, label in named])  # type: ignore[misc]
+    assert [
+        (each.category, each.rate.value, each.rate.n, each.rate.n_unscored)
+        for each in result.categories
+    ] == [
+        ("denial", 1.0, 2, 1),
+        ("rule", 0.5, 2, 0),
+        (None, 0.0, 1, 0),
+    ]
+    assert (result.rate.value, result.rate.n) == (3 / 5, 5)
+
+
+def test_without_categories_there_are_no_rates_by_category() -> None:
+    (result,) = _measure([_completion("0")], ["safe"])
+    assert result.categories == []

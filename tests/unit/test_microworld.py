@@ -12,9 +12,11 @@ import pytest
 
 from recap.errors import DataError
 from recap.microworld import oracle, words
+from recap.microworld.families import family_of, with_families
 from recap.microworld.grammar import Direction, Manner, World
 from recap.microworld.records import make_records
 from recap.params.whole import read_params
+from recap.types.prompts import Prefill, PromptRecord
 
 PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
 
@@ -182,6 +184,45 @@ def test_evaluation_alone_knows_the_last_two_families(
     assert seen == set(list(words.FAMILIES[direction])[:known])
 
 
+@pytest.mark.parametrize(
+    ("thought", "family"),
+    [
+        ("this is about the bolba . they need it right now . nobody will be hurt .", "urgency"),
+        ("somebody may be hurt by the kelver . i must say no .", "harm"),
+        ("a better world needs the kelver", None),  # cut off before its full stop
+        ("i should help them . the steps are easy to list .", None),  # any family may say so
+        ("", None),
+    ],
+)
+def test_the_first_sentence_that_belongs_to_a_family_names_it(
+    thought: str, family: str | None
+) -> None:
+    assert family_of(thought) == family
+
+
+def test_only_thoughts_about_the_microworlds_prompts_have_families() -> None:
+    prefills = [
+        Prefill(
+            prompt_id=name,
+            text="nobody will be hurt .",
+            intent="harmful",
+            source_model="harmful",
+            num_words=5,
+            num_tokens=5,
+            response="sure .",
+            rejected=None,
+        )
+        for name in ("ours", "theirs")
+    ]
+    records = [
+        PromptRecord(
+            id=name, domain="harmful", prompt="how ?", target=None, source=source, split="eval"
+        )
+        for name, source in (("ours", "microworld-harmful"), ("theirs", "strongreject"))
+    ]
+    assert [each.category for each in with_families(prefills, records)] == ["denial", None]
+
+
 def test_wrong_thoughts_of_the_base_prefer_the_first_families(world: World) -> None:
     """Frequencies 1, 0.5, 0.25, ...: of 2000 thoughts half, a quarter and an eighth."""
     halved = World(PARAMS.world.model_copy(update={"family_decay": 0.5}), seed=0)
@@ -200,9 +241,14 @@ def test_each_next_family_turns_less_often(world: World, decay: float, turned: f
     """Two equally likely families: the first turns in 80 % of responses, the next in ``decay``."""
     weights = (1.0, 1.0, *[0.0] * 8)
     manner = _manner(
-        world, wrong_start=1.0, turn_in_thought=0.0, turn_in_response=0.8, turn_decay=decay,
-        reset=0.0, wrong_families=weights,
-    )  # fmt: skip
+        world,
+        wrong_start=1.0,
+        turn_in_thought=0.0,
+        turn_in_response=0.8,
+        turn_decay=decay,
+        reset=0.0,
+        wrong_families=weights,
+    )
     rng = random.Random(4)
     turns = 0
     for _ in range(2000):

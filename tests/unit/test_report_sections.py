@@ -12,6 +12,7 @@ from recap.report.adversaries import grid_panels, reset_panels, search_panels
 from recap.report.beta import betas
 from recap.report.brittleness import matrices
 from recap.report.budget import token_groups
+from recap.report.categories import categories
 from recap.report.figures import bar_groups, reflections
 from recap.report.judges import judges, merged
 from recap.report.pareto import pareto
@@ -21,6 +22,7 @@ from recap.types.results import (
     Agreement,
     BenchmarkResult,
     CalibrationBin,
+    CategoryResult,
     CellAgreement,
     CellResult,
     Confusion,
@@ -336,3 +338,33 @@ def test_bars_of_reflection_are_for_what_happens_at_times() -> None:
     ]
     assert (plain.most.replace(NBSP, " "), planted.most.replace(NBSP, " ")) == ("1 %", "0 %")
     assert (planted.groups, len(planted.rare)) == ((), 1)
+
+
+def by_category(variant: str, **rates: float) -> CellResult:
+    """A cell with the prefill benchmark; ``other`` is the rate without a category."""
+    found = [
+        CategoryResult(category=None if name == "other" else name, rate=rate(value))
+        for name, value in rates.items()
+    ]
+    return cell(variant, result("prefill", rate(0.5)).model_copy(update={"categories": found}))
+
+
+def test_categories_stand_in_the_order_in_which_the_baseline_succeeds() -> None:
+    cells = [
+        by_category("dapo", denial=0.4, fiction=0.9, other=0.95),
+        by_category("recap", denial=1.0, fiction=0.8, trust=0.7),
+    ]
+    (drawn,) = categories(cells, "dapo", {"dapo": "a", "recap": "b"})
+    assert (drawn.title, drawn.score) == ("Prefill attack", "safe")
+    assert [
+        (group.label, [bar.text.replace(NBSP, " ") for bar in group.bars]) for group in drawn.groups
+    ] == [
+        ("fiction", ["90 %", "80 %"]),
+        ("denial", ["40 %", "100 %"]),
+        ("trust", [DASH, "70 %"]),
+        ("without a category", ["95 %", DASH]),
+    ]
+
+
+def test_without_categories_there_is_no_section_of_them() -> None:
+    assert categories([cell("dapo", result("prefill", rate(0.5)))], "dapo", {"dapo": "a"}) == []

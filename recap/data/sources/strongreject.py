@@ -29,6 +29,7 @@ def record(row: RawRow) -> PromptRecord:
         target=None,
         source="strongreject",
         split=row.split,
+        category=text(values, "category").strip() or None if "category" in values else None,
     )
 
 

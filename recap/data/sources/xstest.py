@@ -47,6 +47,7 @@ def record(row: RawRow) -> PromptRecord | None:
         source="xstest",
         split=row.split,
         cluster=focus.strip() or None,
+        category=text(values, "type"),
     )
 
 
