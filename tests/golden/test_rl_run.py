@@ -94,10 +94,11 @@ def trainer(tmp_path, own=False, base=None, **changes) -> RecapTrainer:
             },
         }
     )
-    renderer, policy = Renderer(TOKENIZER), load_model(base) if base else tiny_policy()
-    if own:
-        with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
-            policy.lm_head.weight[[renderer.turn.close_id, renderer.turn.end_id, WANTED]] *= 2
+    renderer = Renderer(TOKENIZER)
+    policy = load_model(base) if base else tiny_policy(seed=0 if own else 6)
+    with torch.no_grad():  # a random policy that earns, and ends thoughts and answers, at times
+        ends = [renderer.turn.close_id, renderer.turn.end_id] if own else []
+        policy.lm_head.weight[[] if base else [*ends, WANTED]] *= 2
     injection = COINS if section.curriculum == "adaptive" else ALL if own else HALF
     stream = PromptStream(
         RECORDS,

@@ -21,6 +21,7 @@ from recap.types.results import (
     Agreement,
     BenchmarkResult,
     CalibrationBin,
+    CategoryResult,
     CellAgreement,
     CellResult,
     Confusion,
@@ -183,6 +184,11 @@ def _make_cell(
                 score=SUCCESS[domain],
                 prefill_source=source,
                 rate=metric(round(320 * share), 320),
+                categories=[
+                    CategoryResult(category=family, rate=metric(round(40 * share**power), 40))
+                    for family, power in (("trust", 2.0), ("denial <b>", 0.5))
+                    if name == "prefill"
+                ],
                 reflection=metric(round((0.02, 0.05, 0.42)[column] * 320), 320),
                 mean_reflection_position=0.2,
                 mean_cot_tokens=24.0 + column,

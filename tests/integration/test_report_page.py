@@ -91,6 +91,8 @@ def test_page_says_what_was_found(run_folder: Path) -> None:
     assert f"<h1>{title}</h1>".replace(" %", "\N{NO-BREAK SPACE}%") in page
     for words in (
         "gate passed",
+        "Rates by category",
+        "denial &lt;b&gt;",
         "this world",
         "\nwrong_start_jailbreak: 0.4\n",
         "{subset: alignment}",

@@ -179,7 +179,7 @@ def test_whole_attacks_are_too(context: int, bias: bool) -> None:
     """Resets that outgrow the context, beside prompts that never do; 12 prompts, 3 seeds."""
     tokenizer = make_tokenizer(4 * context)  # the tokenizer allows for more than the model
     renderer = Renderer(tokenizer)
-    wild = {"initializer_range": 1.0, "attention_bias": bias}
+    wild = {"hidden_size": 64, "initializer_range": 1.0, "attention_bias": bias}
     model = tiny_llama(tokenizer, seed=1, max_position_embeddings=context, **wild).eval()
     how = SETTINGS.model_copy(update={"ipr_rounds": 3, "max_tokens": 9, "temperature": 1.0})
     reasons, compared = set(), 0
