@@ -79,7 +79,7 @@ unit: $(STAMP)  ## run the tests that need no finished run (ARGS= goes to pytest
 	@pytest -n 2 --dist worksteal --ignore tests/acceptance $(ARGS)
 
 test: lint types imports  ## run all checks and tests; after a finished run also the acceptance tests (ARGS= goes to pytest)
-	@pytest -n 2 --dist worksteal $(ARGS)
+	@pytest -n 2 --dist worksteal --durations=30 --durations-min=10 $(ARGS)
 
 portable: $(STAMP)  ## run a small pipeline with other CPU instruction sets, and install with another Python
 	@python -m tests.portable
@@ -96,6 +96,7 @@ sweep: $(STAMP)  ## train the missing cells of the ablation and write its page (
 
 worlds: $(STAMP)  ## measure base, DAPO and RECAP in other worlds (a quarter of an hour each; SEEDS=, TURNS=)
 	@python -m experiments.worlds $(if $(TURNS),--turns $(TURNS)) --seeds $(or $(SEEDS),1 2) --workers $(WORKERS)
+	@python -m experiments.bars
 
 compare: $(STAMP)  ## compare curriculum and turning reward with the fixed schedule (hours; SEEDS=)
 	@python -m experiments.compare --seeds $(or $(SEEDS),21 22 23) --workers $(WORKERS)

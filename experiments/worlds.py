@@ -41,7 +41,7 @@ BENCHMARKS = (
 def main() -> None:
     """Measure every world that is asked for and put its rows into the record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=float, nargs="+", default=[default_params()["world"][TURN]])
+    parser.add_argument("--turns", type=float, nargs="+", default=[default_turn()])
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
@@ -51,6 +51,11 @@ def main() -> None:
     known: Rows = json.loads(RECORD.read_text()) if RECORD.is_file() else []
     others = [row for row in known if (row[TURN], row["seed"]) not in worlds]
     write_table(RECORD, sorted(others + measured, key=lambda row: (row[TURN], row["seed"])))
+
+
+def default_turn() -> float:
+    """The share of the default world."""
+    return float(default_params()["world"][TURN])
 
 
 def measure(turn: float, seed: int) -> Rows:
