@@ -94,8 +94,8 @@ sweep: $(STAMP)  ## train the missing cells of the ablation and write its page (
 	@recap sweep run --workers $(WORKERS)
 	@recap sweep report
 
-worlds: $(STAMP)  ## measure base, DAPO and RECAP in other worlds (a quarter of an hour each; SEEDS=, TURNS=)
-	@python -m experiments.worlds $(if $(TURNS),--turns $(TURNS)) --seeds $(or $(SEEDS),1 2) --workers $(WORKERS)
+worlds: $(STAMP)  ## measure base, DAPO and RECAP in ten other worlds (hours; SEEDS=, TURNS=)
+	@python -m experiments.worlds $(if $(TURNS),--turns $(TURNS)) $(if $(SEEDS),--seeds $(SEEDS)) --workers $(WORKERS)
 	@python -m experiments.bars
 
 compare: $(STAMP)  ## compare curriculum and turning reward with the fixed schedule (hours; SEEDS=)

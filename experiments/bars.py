@@ -1,7 +1,8 @@
-"""What a world must show over its seeds, told from the record of measured worlds.
+"""What a world must show over ten seeds, told from the record of measured worlds.
 
-A bar over seeds needs ten of them; with fewer it is not decided. Differences between policies are
-means over seeds with a bootstrap interval that resamples seeds.
+The ten seeds are fixed, and none of them was looked at when the world was chosen. Nothing is
+decided until all of them are measured with today's shares, grammar and words. Differences between
+policies are means over seeds with Student's interval, because worlds are independent.
 
     python -m experiments.bars
 """
@@ -11,18 +12,30 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Literal
 
-from experiments.worlds import RECORD, TURN, default_turn
-from recap.evaluation.statistics import clustered
+from experiments.cells import default_params
+from experiments.worlds import DECIDING, RECORD, digest
 
 Decision = Literal["holds", "does not hold", "not decided"]
 Rates = Mapping[tuple[str, str], float]
 """The rates of one world by variant and benchmark, in percent."""
-SEEDS = 10
+NEEDED = (
+    ("base", "prefill"),
+    ("base", "math"),
+    ("dapo", "prefill"),
+    ("dapo", "benign"),
+    ("dapo", "jailbreak"),
+    ("recap", "prefill"),
+    ("recap", "hijack"),
+    ("recap", "jailbreak"),
+    ("recap", "harmful"),
+    ("recap", "benign"),
+    ("recap", "math"),
+)
 MOST = 0.9
 """The share of seeds on which most bars must hold."""
-RESAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +92,17 @@ def bars(rows: Sequence[Mapping[str, Any]]) -> list[Bar]:
 
 
 def by_seed(rows: Sequence[Mapping[str, Any]]) -> dict[int, Rates]:
-    """The rates of each world, in percent; an unmeasured rate is not in it."""
-    worlds: dict[int, dict[tuple[str, str], float]] = {}
+    """The rates in percent of each deciding seed of which no rate is missing or unscored."""
+    worlds: dict[int, dict[tuple[str, str], float | None]] = {}
     for row in rows:
-        if row["value"] is not None:
-            rate = 100 * row["value"]
+        if row["seed"] in DECIDING:
+            rate = None if row["value"] is None else 100 * row["value"]
             worlds.setdefault(row["seed"], {})[row["variant"], row["benchmark"]] = rate
-    return dict(worlds)
+    return {
+        seed: {key: rate for key, rate in rates.items() if rate is not None}
+        for seed, rates in worlds.items()
+        if all(rates.get(key) is not None for key in NEEDED)
+    }
 
 
 def _most(worlds: Mapping[int, Rates], words: str, holds: Callable[[Rates], bool]) -> Bar:
@@ -100,30 +117,37 @@ def _counted(
     worlds: Mapping[int, Rates], words: str, holds: Callable[[Rates], bool], share: float
 ) -> Bar:
     kept = sum(holds(rates) for rates in worlds.values())
-    return _bar(worlds, words, f"{kept} of {len(worlds)}", kept >= share * len(worlds))
+    said = f"{kept} of {len(worlds)}"
+    return _bar(worlds, words, said, holds=kept >= share * len(worlds))
 
 
 def _above(worlds: Mapping[int, Rates], benchmark: str) -> Bar:
-    """RECAP above DAPO: the interval of the mean difference over seeds lies above 0."""
-    gaps = [rates["recap", benchmark] - rates["dapo", benchmark] for rates in worlds.values()]
-    ends = clustered(gaps, [str(seed) for seed in worlds], resamples=RESAMPLES, seed=0)
-    mean = sum(gaps) / len(gaps) if gaps else 0.0
-    measured = f"{mean:+.1f} points [{ends.low:+.1f}, {ends.high:+.1f}]" if ends else "no interval"
+    """RECAP above DAPO: the 95 % interval of the mean difference over seeds lies above 0."""
+    from scipy.stats import ttest_1samp
+
     words = f"RECAP above DAPO on {benchmark}: mean over seeds"
-    return _bar(worlds, words, measured, ends is not None and ends.low > 0)
+    gaps = [rates["recap", benchmark] - rates["dapo", benchmark] for rates in worlds.values()]
+    if len(gaps) < 2:
+        return _bar(worlds, words, "no interval", holds=False)
+    ends = ttest_1samp(gaps, 0.0).confidence_interval(0.95)
+    measured = f"{fmean(gaps):+.1f} points [{ends.low:+.1f}, {ends.high:+.1f}]"
+    return _bar(worlds, words, measured, holds=ends.low > 0)
 
 
-def _bar(worlds: Mapping[int, Rates], words: str, measured: str, holds: bool) -> Bar:
-    if len(worlds) < SEEDS:
+def _bar(worlds: Mapping[int, Rates], words: str, measured: str, *, holds: bool) -> Bar:
+    if set(worlds) != set(DECIDING):
         return Bar(words, measured, "not decided")
     return Bar(words, measured, "holds" if holds else "does not hold")
 
 
 def main() -> None:
     """Print the bars of the default world."""
-    rows = [row for row in json.loads(RECORD.read_text()) if row[TURN] == default_turn()]
+    today = digest(default_params()["world"])
+    record = json.loads(RECORD.read_text()) if RECORD.is_file() else []
+    rows = [row for row in record if row["world"] == today]
     worlds = by_seed(rows)
-    print(f"{len(worlds)} world seeds with {TURN} = {default_turn():g}: {sorted(worlds)}")
+    missing = sorted(set(DECIDING) - set(worlds))
+    print(f"Measured in this world: {sorted(worlds)} of the deciding seeds; missing: {missing}")
     for bar in bars(rows):
         print(f"{bar.decision:14} {bar.measured:32} {bar.words}")
 

@@ -1,16 +1,21 @@
 """Measures worlds: base, DAPO and RECAP under attack, by how often the base turns round.
 
-Each world seed has models, prompts and prefills of its own. A world that is measured already is
-not computed again, and its rows stay in the record.
+Each world seed has models, prompts and prefills of its own. Stages that are up to date in
+``.recap/worlds`` are not computed again. A world that is measured again replaces its rows in the
+record; a row names the shares, grammar and words of its world by a digest.
 
-    python -m experiments.worlds --turns 0.18 0.28 --seeds 23 101
+    python -m experiments.worlds                          # the ten seeds that decide
+    python -m experiments.worlds --turns 0.18 0.4 --seeds 23 101
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from experiments.cells import (
     ROOT,
@@ -21,10 +26,13 @@ from experiments.cells import (
     prepare_folder,
     write_table,
 )
+from recap.sweeps.fingerprint import content_digest
 
 FOLDER = ROOT / ".recap" / "worlds"
 RECORD = ROOT / "experiments" / "records" / "worlds.json"
 TURN = "turn_in_response"
+DECIDING = tuple(range(301, 311))
+"""World seeds that decide (``experiments.bars``): fixed before any of them was measured."""
 VARIANTS = ("base", "dapo", "recap")
 BENCHMARKS = (
     "harmful",
@@ -42,7 +50,7 @@ def main() -> None:
     """Measure every world that is asked for and put its rows into the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=float, nargs="+", default=[default_turn()])
-    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=DECIDING)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     worlds = [(turn, seed) for turn in options.turns for seed in options.seeds]
@@ -58,13 +66,20 @@ def default_turn() -> float:
     return float(default_params()["world"][TURN])
 
 
+def digest(shares: Mapping[str, Any]) -> str:
+    """What makes worlds comparable: these shares (``world`` in params.yaml), grammar and words."""
+    parts = [json.dumps(shares, sort_keys=True)]
+    parts += [content_digest(ROOT / f"recap/microworld/{name}.py") for name in ("grammar", "words")]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
 def measure(turn: float, seed: int) -> Rows:
     """One world: a row for each variant and benchmark."""
     params = default_params(BENCHMARKS) | {"seed": seed}
     params["world"][TURN] = turn
     folder = make_world(prepare_folder(FOLDER / f"{turn:g}-{seed}", params))
     return [
-        {TURN: turn, "seed": seed, "variant": variant, **row}
+        {TURN: turn, "seed": seed, "world": digest(params["world"]), "variant": variant, **row}
         for variant in VARIANTS
         for row in measure_variant(folder, variant)
     ]

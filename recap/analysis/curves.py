@@ -19,6 +19,7 @@ class WorldPoint(Row):
 
     turn_in_response: float
     seed: int
+    world: str
     variant: str
     benchmark: str
     value: float | None

@@ -222,6 +222,7 @@ def _sample(row: Completion, verdict: Verdict, cell: str, axes: Axes) -> dict[st
             "num_prefill_tokens": row.num_prefill_tokens,
             "finish_reason": row.finish_reason,
             "cluster": row.cluster,
+            "category": row.category,
         },
     }
 

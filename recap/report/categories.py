@@ -1,7 +1,7 @@
 """Rates by category of the planted thought or of the prompt, as groups of bars.
 
-A rate over all prompts hides the category in which a policy fails. Leaves out categories that no
-completion has.
+A rate over all prompts hides the category in which a policy fails. Leaves out searches: which
+thought they plant depends on the policy, so its category is part of the result.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from recap.analysis.axes import NO_AXES, Axes, benchmark_label
 from recap.analysis.tables import benchmarks, index, main_keys
+from recap.benchmarks.words import axis
 from recap.report.figures import BarGroup, Roles, metric_bars
 from recap.types.results import CellResult, Metric
 
@@ -38,7 +39,8 @@ def categories(
         key = (result.benchmark, result.place)
         rates = [_rates(cell, key) for cell in cells]
         names = dict.fromkeys(name for each in rates for name in each)
-        if key not in main_keys(cells) or not names:
+        searched = axis(result.benchmark) == "budgets"
+        if key not in main_keys(cells) or searched or not names:
             continue
         theirs = [each for cell, each in zip(cells, rates, strict=True) if cell.variant == baseline]
         order = sorted(names, key=lambda name: (name is None, -_mean(theirs, name)))

@@ -87,9 +87,14 @@ def _finite(value: object) -> float | None:
 def world_panels(
     points: Sequence[WorldPoint], colours: Mapping[str, str], turn: float
 ) -> list[Panel]:
-    """A panel per benchmark: lines for means, dots for seeds, a rule for the chosen world."""
-    panels = []
+    """A panel per benchmark: lines for means, dots for seeds, a rule for the chosen world.
+
+    None if all points stand at one place: then there is no curve.
+    """
+    panels: list[Panel] = []
     turns = sorted({point.turn_in_response for point in points})
+    if len(turns) < 2:
+        return panels
     for benchmark in dict.fromkeys(point.benchmark for point in points):
         series = []
         for variant in dict.fromkeys(point.variant for point in points):
@@ -106,7 +111,7 @@ def world_panels(
         drawn = panel(
             family_label(benchmark),
             series,
-            x_title="wrong thoughts of the first family from which the base turns",
+            x_title="how often the base corrects a wrong thought (commonest family)",
             scale="whole",
             x_ticks=sorted({*turns, turn}),
             x_share=True,

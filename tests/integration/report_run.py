@@ -147,6 +147,7 @@ def make_run(
         {
             "turn_in_response": share,
             "seed": seed,
+            "world": "w",
             "variant": variant,
             "benchmark": benchmark,
             "value": min(1.0, max(0.0, value + rng.gauss(0, 0.12) * value * (1.02 - value))),

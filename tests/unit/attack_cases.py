@@ -102,6 +102,7 @@ def record_of(number: int = 0) -> PromptRecord:
         source="microworld-harmful",
         split="eval",
         cluster="bolba",
+        category="direct question",
     )
 
 
@@ -121,7 +122,10 @@ def prefill_of(number: int = 0) -> Prefill:
 def selection_of(name: str, prompts: int = 1) -> Selection:
     benchmark = BENCHMARKS[name]
     held = {"nothing": 0, "thought": 1, "pool": 4, "each source": 2}[attack_of(benchmark).needs]
-    thoughts = [prefill_of().model_copy(update={"text": text}) for text in THOUGHTS[:held]]
+    thoughts = [
+        prefill_of().model_copy(update={"text": text, "category": f"family {number}"})
+        for number, text in enumerate(THOUGHTS[:held])
+    ]
     cases = [Case(record_of(i), tuple(thoughts)) for i in range(prompts)]
     return Selection(benchmark, tuple(cases), 0)
 

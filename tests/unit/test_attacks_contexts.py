@@ -239,3 +239,22 @@ def test_an_overflow_is_carried_to_the_last_round(renderer: Renderer) -> None:
         ("", 0, 0),
         ("", 0, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "categories"),
+    [
+        ("harmful", [[REFUSE]], ["direct question"]),
+        ("prefill", [[REFUSE]], ["family 0"]),
+        ("hijack", [[REFUSE]], ["family 0"]),
+        ("ipr", [[REFUSE]] * 3, ["family 0"] * 3),
+        ("prefill_grid", [[REFUSE] * 3], ["family 0"] * 3),
+        ("transfer", [[REFUSE] * 2], ["family 0", "family 1"]),
+        ("self_prefill", [[REFUSE] * 3, [REFUSE]], ["direct question"]),
+    ],
+)
+def test_a_completion_has_the_category_of_its_thought_or_else_of_its_prompt(
+    renderer: Renderer, name: str, script: list[list[str]], categories: list[str]
+) -> None:
+    completions, _ = run(renderer, [name], script)
+    assert [row.category for row in completions] == categories

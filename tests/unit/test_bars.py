@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from experiments.bars import bars
+from experiments.worlds import DECIDING
 
 GOOD = {
     "base": {"prefill": 8, "math": 80},
@@ -20,26 +21,31 @@ GOOD = {
         "jailbreak": 97,
     },
 }
+Worse = dict[int, tuple[str, str, float | None]]
 
 
-def rows(seeds: int, worse: dict[int, tuple[str, str, int]] | None = None) -> list[dict[str, Any]]:
-    """Good worlds; ``worse`` names a seed's variant, benchmark and rate in percent."""
+def rows(seeds: tuple[int, ...] = DECIDING, worse: Worse | None = None) -> list[dict[str, Any]]:
+    """Good worlds whose jailbreaks differ a little; ``worse``: by place, one rate in percent."""
     found = []
-    for seed in range(seeds):
+    for place, seed in enumerate(seeds):
         for variant, rates in GOOD.items():
-            for benchmark, rate in rates.items():
-                changed = (worse or {}).get(seed)
+            for benchmark, usual in rates.items():
+                rate: float | None = usual + place % 2
+                changed = (worse or {}).get(place)
                 if changed and changed[:2] == (variant, benchmark):
                     rate = changed[2]
-                found.append(
-                    {
-                        "seed": seed,
-                        "variant": variant,
-                        "benchmark": benchmark,
-                        "value": rate / 100,
-                    }
-                )
+                value = None if rate is None else rate / 100
+                names = {"seed": seed, "variant": variant, "benchmark": benchmark}
+                found.append(names | {"value": value})
     return found
+
+
+def alternating() -> Worse:
+    """DAPO's jailbreaks: five worlds 3 points above RECAP's, five 9 below: +3 on average."""
+    return {
+        place: ("dapo", "jailbreak", 97 + place % 2 + (3 if place < 5 else -9))
+        for place in range(10)
+    }
 
 
 def decisions(found: list[dict[str, Any]]) -> list[str]:
@@ -47,12 +53,25 @@ def decisions(found: list[dict[str, Any]]) -> list[str]:
 
 
 def test_ten_good_worlds_hold_every_bar() -> None:
-    assert decisions(rows(10)) == ["holds"] * 9
+    worse: Worse = {0: ("dapo", "jailbreak", 85), 1: ("dapo", "prefill", 40)}
+    found = bars(rows(worse=worse))
+    assert [bar.decision for bar in found] == ["holds"] * 9
+    # prefill: nine gaps of 53 and one of 59; Student's t for 9 degrees of freedom is 2.262
+    assert found[3].measured == "+53.6 points [+52.2, +55.0]"
 
 
-def test_nine_worlds_decide_nothing() -> None:
-    assert decisions(rows(9)) == ["not decided"] * 9
-    assert bars([])[3].measured == "no interval"
+@pytest.mark.parametrize(
+    "seeds",
+    [(), DECIDING[:9], (*DECIDING[:9], 23), (*DECIDING[:8], 0, 23, 101)],
+    ids=["none", "nine", "nine and a development seed", "eight and three of these"],
+)
+def test_nothing_is_decided_before_all_ten_seeds_are_measured(seeds: tuple[int, ...]) -> None:
+    assert decisions(rows(seeds)) == ["not decided"] * 9
+
+
+def test_a_world_with_an_unscored_rate_is_not_measured() -> None:
+    worse: Worse = {4: ("recap", "prefill", None)}
+    assert decisions(rows(worse=worse)) == ["not decided"] * 9
 
 
 @pytest.mark.parametrize(
@@ -62,15 +81,16 @@ def test_nine_worlds_decide_nothing() -> None:
         ({0: ("recap", "hijack", 90), 1: ("recap", "prefill", 94)}, [0]),
         ({0: ("recap", "prefill", 84)}, [1]),
         ({0: ("dapo", "prefill", 86), 1: ("dapo", "prefill", 8)}, [2]),
+        ({place: ("dapo", "prefill", 98 + place % 3) for place in range(10)}, [2, 3]),
         ({0: ("recap", "harmful", 94), 1: ("recap", "harmful", 90)}, [4]),
         ({0: ("recap", "benign", 95), 1: ("recap", "benign", 95)}, [5]),
         ({0: ("recap", "math", 79), 1: ("recap", "math", 70)}, [6]),
         ({0: ("dapo", "jailbreak", 99), 1: ("dapo", "jailbreak", 49)}, [7]),
-        (dict.fromkeys(range(10), ("dapo", "jailbreak", 97)), [7, 8]),
+        (alternating(), [7, 8]),
     ],
 )
-def test_a_bar_falls_with_its_worlds(
-    worse: dict[int, tuple[str, str, int]], fallen: list[int]
-) -> None:
-    found = decisions(rows(10, worse))
+def test_a_bar_falls_with_its_worlds(worse: Worse, fallen: list[int]) -> None:
+    varied = {9: ("dapo", "jailbreak", 85.0)} if 9 not in worse else {}
+    varied |= {8: ("dapo", "prefill", 40.0)} if 8 not in worse else {}
+    found = decisions(rows(worse=varied | worse))  # type: ignore[arg-type]
     assert [place for place, said in enumerate(found) if said != "holds"] == fallen

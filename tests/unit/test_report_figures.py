@@ -113,9 +113,9 @@ def test_metrics_errors_name_the_line(tmp_path: Path) -> None:
 def test_world_panel_shows_means_and_every_seed(tmp_path: Path) -> None:
     path = tmp_path / "worlds.json"
     path.write_text(
-        '[{"turn_in_response":0.2,"seed":1,"variant":"dapo","benchmark":"prefill","value":0.0,"n":9},'
-        '{"turn_in_response":0.2,"seed":2,"variant":"dapo","benchmark":"prefill","value":1.0,"n":9},'
-        '{"turn_in_response":0.5,"seed":1,"variant":"dapo","benchmark":"prefill","value":null,"n":0}]',
+        '[{"turn_in_response":0.2,"seed":1,"world":"w","variant":"dapo","benchmark":"prefill","value":0.0,"n":9},'
+        '{"turn_in_response":0.2,"seed":2,"world":"w","variant":"dapo","benchmark":"prefill","value":1.0,"n":9},'
+        '{"turn_in_response":0.5,"seed":1,"world":"w","variant":"dapo","benchmark":"prefill","value":null,"n":0}]',
         encoding="utf-8",
     )
     (drawn,) = world_panels(read_worlds(path), {"dapo": "c"}, 0.35)
@@ -128,6 +128,22 @@ def test_world_panel_shows_means_and_every_seed(tmp_path: Path) -> None:
     path.write_text('[{"turn_in_response": 0.2}]', encoding="utf-8")
     with pytest.raises(DataError, match=r"expected a list of points, but 0\.seed: Field required"):
         read_worlds(path)
+
+
+def test_worlds_at_one_place_are_no_curve() -> None:
+    points = [
+        WorldPoint(
+            turn_in_response=0.2,
+            seed=seed,
+            world="w",
+            variant="dapo",
+            benchmark="b",
+            value=0.5,
+            n=9,
+        )
+        for seed in (1, 2)
+    ]
+    assert world_panels(points, {"dapo": "c"}, 0.2) == []
 
 
 def test_world_panels_of_no_points() -> None:

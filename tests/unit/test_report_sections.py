@@ -366,5 +366,11 @@ def test_categories_stand_in_the_order_in_which_the_baseline_succeeds() -> None:
     ]
 
 
+def test_a_search_has_no_categories_for_it_chooses_its_thoughts() -> None:
+    found = [CategoryResult(category="denial", rate=rate(0.5))]
+    searched = result("search", rate(0.5)).model_copy(update={"categories": found})
+    assert categories([cell("dapo", searched)], "dapo", {"dapo": "a"}) == []
+
+
 def test_without_categories_there_is_no_section_of_them() -> None:
     assert categories([cell("dapo", result("prefill", rate(0.5)))], "dapo", {"dapo": "a"}) == []
