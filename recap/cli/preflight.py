@@ -13,11 +13,12 @@ from typing import Any
 from recap.benchmarks.declared import benchmarks
 from recap.errors import ParameterError
 from recap.models.fingerprints import record_fingerprints
-from recap.models.origins import origin_fault
+from recap.models.origins import folder_fault, origin_fault
 from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
 from recap.runtime.child import start
 from recap.sweeps.design import sweep_design
+from recap.types.origins import PROVENANCE
 
 WITHOUT_THOUGHTS = ("guardian",)
 """Models that need not open a thought."""
@@ -84,9 +85,16 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
             yield f"prepare.sources.{loader}", f"expected a folder, got '{folder}', which is none"
     rubric = params.judge.rubric
     if rubric is not None and {params.judge.judge, params.judge.second} & set(READERS):
-        fault = origin_fault(root, str(rubric))
+        fault = _folder_fault(root / rubric, str(rubric))
         if fault:
             yield "judge.rubric", fault
+
+
+def _folder_fault(folder: Path, named: str) -> str | None:
+    """What is wrong with a model that is read where it lies, or was taken from an origin."""
+    if not folder.is_dir():
+        return f"expected a model folder, got '{named}'"
+    return None if (folder / PROVENANCE).is_file() else folder_fault(folder, named)
 
 
 def _longest(params: Params, name: str) -> int:

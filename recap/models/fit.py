@@ -73,7 +73,7 @@ def _size_fault(
 ) -> str | None:
     """Whether tokenizer or completions are too large for the model."""
     config = _json(folder / "config.json")
-    config |= config.get("text_config", {})
+    config |= config.get("text_config") or {}
     rows, context = config.get("vocab_size"), config.get("max_position_embeddings")
     file = folder / "tokenizer.json"
     if not file.is_file():  # a tokenizer that transformers has to convert
@@ -117,7 +117,6 @@ def _template(folder: Path, settings: dict[str, Any]) -> str | None:
 
 def _rendered(template: str, settings: dict[str, Any]) -> str | None:
     """One message by the template, up to the answer; ``None`` if only the tokenizer can say."""
-    from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
@@ -130,7 +129,7 @@ def _rendered(template: str, settings: dict[str, Any]) -> str | None:
         return environment.from_string(template).render(
             messages=[message], add_generation_prompt=True, **tokens, **THINKING
         )
-    except TemplateError:  # transformers has functions of its own, of which nothing is known here
+    except Exception:  # a template may do anything; transformers has functions unknown here
         return None
 
 

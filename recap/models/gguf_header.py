@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import mmap
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,19 @@ BLOCKS = {
 """Of each tensor type: numbers in a block, and bytes of it."""
 SCALARS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
 STRING, ARRAY = 8, 9
+SPECIAL = {
+    "bos_token": "tokenizer.ggml.bos_token_id",
+    "eos_token": "tokenizer.ggml.eos_token_id",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a GGUF file says of itself.
 
-    ``size`` in bytes is that of the whole file, ``context`` the tokens that the model can see.
+    ``size`` in bytes is that of the whole file, ``context`` the tokens that the model can see,
+    ``parts`` the number of files of the model, ``special_ids`` the ids of BOS and EOS by the names
+    that tokenizers give these tokens.
     """
 
     architecture: str
@@ -45,6 +52,8 @@ class Header:
     size: int
     template: str | None = None
     context: int | None = None
+    parts: int = 1
+    special_ids: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_header(path: Path) -> Header:
@@ -66,6 +75,11 @@ def gguf_fault(path: Path) -> str | None:
         return (
             "expected a GGUF file of an architecture that transformers reads "
             f"({', '.join(sorted(ARCHITECTURES))}), got {path} of '{header.architecture}'"
+        )
+    if header.parts > 1:
+        return (
+            f"expected a model in one GGUF file, got {path}, one of {header.parts} parts: merge "
+            "them with llama-gguf-split"
         )
     if path.stat().st_size < header.size:
         return (
@@ -94,6 +108,8 @@ class _Reader:
             kept[key] = self._value(kind)
         end = max((self._tensor() for _ in range(tensors)), default=0)
         alignment = kept.get("general.alignment", 32)
+        if not isinstance(alignment, int) or alignment < 1:
+            raise ValueError(f"its alignment is {alignment}")
         begin = math.ceil(self._at / alignment) * alignment
         architecture = str(kept.get("general.architecture"))
         return Header(
@@ -102,6 +118,8 @@ class _Reader:
             begin + end,
             kept.get("tokenizer.chat_template"),
             kept.get(f"{architecture}.context_length"),
+            kept.get("split.count") or 1,
+            {name: kept[key] for name, key in SPECIAL.items() if isinstance(kept.get(key), int)},
         )
 
     def _tensor(self) -> int:

@@ -15,9 +15,9 @@ from pathlib import Path
 from recap.errors import ModelError
 from recap.models.digests import sha256_of
 from recap.models.gguf_header import read_header
-from recap.models.origins import INDEX, fingerprint, folder_fault, origin_fault, taken
+from recap.models.origins import fingerprint, folder_fault, origin_fault, taken
 from recap.models.places import convert, snapshot
-from recap.models.spelling import CARD, Folder, Gguf, Hub, clone_of, read_origin
+from recap.models.spelling import CARD, INDEX, Folder, Gguf, Hub, clone_of, read_origin
 from recap.params.models import Reasoning
 from recap.render import Renderer
 from recap.rows import atomic_directory, write_json
@@ -97,7 +97,9 @@ def _card_licence(card: Path) -> str | None:
     """The licence in the head of a model card."""
     if not card.is_file():
         return None
-    head = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8"), re.DOTALL)
+    head = re.match(
+        r"---\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL
+    )
     said = re.search(r"^license: *[\"']?([^\s\"']+)", head[1], re.MULTILINE) if head else None
     return said[1] if said else None
 

@@ -15,7 +15,7 @@ from recap.models.fit import unfit_folder, unfit_header
 from recap.models.gguf_header import gguf_fault, read_header
 from recap.models.spelling import (
     FILES,
-    SECOND_COPIES,
+    INDEX,
     Folder,
     Gguf,
     OriginError,
@@ -24,7 +24,6 @@ from recap.models.spelling import (
 )
 from recap.params.models import Reasoning
 
-INDEX = "model.safetensors.index.json"
 DOCUMENTS = ("config.json", "tokenizer_config.json", "tokenizer.json", INDEX)
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 """A tokenizer is in one of them."""
@@ -143,10 +142,10 @@ def _missing(folder: Path) -> list[str]:
 def _weights(folder: Path) -> set[str]:
     """Names of the files of weights, those that the index names where there is one."""
     if (folder / INDEX).is_file():
-        named = json.loads((folder / INDEX).read_text(encoding="utf-8")).get("weight_map", {})
-        return set(map(str, named.values())) or {"model.safetensors"}
-    found = {path for path in folder.glob("*.safetensors") if not path.match(SECOND_COPIES[1])}
-    return {path.name for path in found} or {"model.safetensors"}
+        named = json.loads((folder / INDEX).read_text(encoding="utf-8")).get("weight_map")
+        if isinstance(named, dict) and named:
+            return set(map(str, named.values()))
+    return {"model.safetensors"}
 
 
 def _digest_fault(found: Gguf, root: Path) -> str | None:

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recap.errors import ModelError
-from recap.models.digests import sha256_of
+from recap.models.digests import folder_digest, sha256_of
+from recap.models.gguf_header import read_header
 from recap.models.spelling import (
     CARD,
     FILES,
+    INDEX,
     SECOND_COPIES,
     Folder,
     Gguf,
@@ -29,11 +34,14 @@ from recap.rows import read_json
 from recap.runtime.locks import STATE, exclusive
 from recap.types.origins import PROVENANCE, Provenance
 
-CONVERTED = STATE / "origins"
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CONVERTED, VIEWS = STATE / "origins", STATE / "views"
 
 
 def weights_folder(directory: Path) -> Path:
-    """A whole Hugging Face folder with the weights of ``directory``: itself, or its origin's.
+    """A whole Hugging Face folder of ``directory``: itself, or one with links to the weights.
 
     Raises ModelError when the origin is gone or its weights are not those that were taken.
     """
@@ -60,7 +68,29 @@ def weights_folder(directory: Path) -> Path:
                 f"{'another file' if path.is_file() else 'none'}. Put it back, or take the model "
                 "anew with `recap run`."
             )
-    return folder
+    return _view(directory, folder, record, clone)
+
+
+def _view(directory: Path, folder: Path, record: Provenance, clone: Path) -> Path:
+    """Configuration and tokenizer as ``directory`` has them, with links to the weights recorded.
+
+    An origin's own folder may hold another configuration by now, or second copies of weights.
+    """
+    small = {path.name: path for path in directory.iterdir() if path.name != PROVENANCE}
+    if (folder / INDEX).is_file():
+        small[INDEX] = folder / INDEX
+    digests = {name: sha256_of(path, clone) for name, path in small.items()}
+    view = clone / VIEWS / folder_digest({**digests, "weights": f"{folder.resolve()} {record}"})
+    with exclusive(view.with_suffix(".lock")):
+        if view.is_dir():
+            return view
+        part = Path(tempfile.mkdtemp(prefix=".", dir=view.parent))
+        for name, path in small.items():
+            shutil.copyfile(path, part / name)
+        for file in record.files:
+            (part / file.name).symlink_to((folder / file.name).resolve())
+        part.rename(view)
+    return view
 
 
 def hub_folder(hub: Hub, directory: Path) -> Path:
@@ -110,16 +140,41 @@ def convert(gguf: Gguf, sha256: str, clone: Path) -> Path:
                 f"Expected {gguf.path} with the sha256 {sha256}, got {got}. Put the file back, or "
                 "take the model anew with `recap run`."
             )
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
         from recap.models.weights import save_model  # which looks here for its weights
 
         print(f"converting {gguf.path.name} to fp32", file=sys.stderr)
-        place = gguf.path.parent
-        where = {"gguf_file": gguf.path.name, "local_files_only": True}
-        dense = {"quantization_config": GgufConfig(dequantize=True), "dtype": "float32"}
         with contextlib.redirect_stderr(io.StringIO()):  # bars
-            tokenizer = AutoTokenizer.from_pretrained(place, **where)
-            model = AutoModelForCausalLM.from_pretrained(place, **dense, **where)
+            model, tokenizer = _read(gguf.path)
         save_model(model, tokenizer, folder)
     return folder
+
+
+def _read(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer of a GGUF file; raises ModelError when transformers cannot read all."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    where = {"gguf_file": path.name, "local_files_only": True}
+    dense = {"quantization_config": GgufConfig(dequantize=True), "dtype": "float32"}
+    with tempfile.TemporaryDirectory() as alone:  # a neighbour's tokenizer.json would come first
+        (Path(alone) / path.name).symlink_to(path.resolve())
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(alone, **where)
+            model, loaded = AutoModelForCausalLM.from_pretrained(
+                alone, output_loading_info=True, **dense, **where
+            )
+        except Exception as error:  # whatever the file's contents lead transformers to raise
+            reason = str(error).strip().splitlines()
+            raise ModelError(
+                f"Expected a GGUF file that transformers can read, got {path}: "
+                f"{reason[0] if reason else type(error).__name__} Take another conversion of the "
+                "model, or its safetensors."
+            ) from error
+    if lacking := sorted({*loaded["missing_keys"], *map(str, loaded["mismatched_keys"])}):
+        raise ModelError(
+            f"Expected all weights in {path}, got none that fit for {len(lacking)} of them, "
+            f"{lacking[0]} first. Take a whole conversion of the model."
+        )
+    ids = read_header(path).special_ids  # transformers takes BOS for EOS in some architectures
+    for name, number in ids.items():
+        setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(number))
+    return model, tokenizer

@@ -18,6 +18,7 @@ PACKAGE = re.compile(
 )
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 SECOND_COPIES = ("*/*", "consolidated*.safetensors")
+INDEX = "model.safetensors.index.json"
 """The same weights in another layout: the hub's ``*`` crosses folders (original/, onnx/)."""
 CARD = "README.md"
 FORMS = (

@@ -106,11 +106,12 @@ def read_declared(address: str) -> dict[str, str]:
 def _code(dep: Path) -> Iterator[Path]:
     """The files of a code dependency; in a folder, without files of Python and editors.
 
-    Every file in a package is code, including templates.
+    Every file in a package is code, including templates. So is what is below ``origins``, which
+    no stage makes.
     """
     if dep.suffix == ".py" or (dep.is_file() and any(map(_package, dep.parents))):
         yield dep
-    elif _package(dep):
+    elif _package(dep) or dep.parts[:1] == ("origins",):
         for path in sorted(dep.rglob("*")):
             hidden = any(part.startswith(".") for part in path.parts)
             if path.is_file() and not hidden and "__pycache__" not in path.parts:

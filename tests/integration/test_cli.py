@@ -104,7 +104,10 @@ def test_a_model_that_is_not_there_stops_before_dvc_is_asked(command: str, tmp_p
     )
     ran = call(tmp_path, "-m", "recap", command)
     assert ran.returncode == 2
-    assert "models.origins.policy: expected a model folder or a hub model pinned" in ran.stderr
+    assert (
+        "models.origins.policy: expected a model folder, a .gguf file, a package's file ("
+        in ran.stderr
+    )
     assert "Traceback" not in ran.stderr and not (tmp_path / ".dvc").exists()
 
 

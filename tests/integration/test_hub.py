@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from huggingface_hub.utils import filter_repo_objects
+from transformers import AutoTokenizer
 
 from recap.errors import ModelError
 from recap.microworld.pretraining import make_model
@@ -118,7 +119,7 @@ def test_a_folder_is_taken_without_weights_pickles_and_code(folder: Path, tmp_pa
             ),
         ),
     )
-    assert weights_folder(out) == folder
+    assert (weights_folder(out) / "model.safetensors").resolve() == folder / "model.safetensors"
     taken, own = load_model(out).state_dict(), load_model(folder).state_dict()
     assert taken.keys() == own.keys()
     assert all(torch.equal(taken[name], own[name]) for name in own)
@@ -245,7 +246,8 @@ def test_a_pinned_hub_model_is_downloaded(folder: Path, hub: str, tmp_path: Path
     assert weights.size == (folder / "model.safetensors").stat().st_size
     found = asked(tmp_path)
     assert found.returncode == 0, found.stderr
-    assert contents(Path(found.stdout.strip())) == wanted(folder)
+    card = {"README.md": (folder / "README.md").read_bytes()}
+    assert contents(Path(found.stdout.strip())) | card == wanted(folder)
     shutil.rmtree(tmp_path / ".cache")
     assert f"`hf download org/name --revision {REVISION}` fetches them again." in (
         asked(tmp_path).stderr
@@ -275,8 +277,11 @@ def test_a_revision_that_the_hub_does_not_know(hub: str, tmp_path: Path) -> None
     assert list(tmp_path.glob("models/*")) == []
 
 
-def make_gguf(path: Path) -> dict[str, torch.Tensor]:
-    """A Llama of one layer as a GGUF file in fp32; its weights under GGUF's names."""
+def make_gguf(path: Path, without: str | None = None) -> dict[str, torch.Tensor]:
+    """A Llama of one layer as a GGUF file in fp32; its weights under GGUF's names.
+
+    ``without``: a tensor that the file lacks.
+    """
     import gguf
 
     writer = gguf.GGUFWriter(path, "llama")
@@ -308,6 +313,7 @@ def make_gguf(path: Path) -> dict[str, torch.Tensor]:
         "blk.0.ffn_gate": (24, 16), "blk.0.ffn_up": (24, 16), "blk.0.ffn_down": (16, 24),
     }  # fmt: skip
     tensors = {name: torch.randn(shape) for name, shape in shapes.items()}
+    tensors.pop(without or "", None)
     for name, tensor in tensors.items():
         writer.add_tensor(f"{name}.weight", tensor.numpy())
     writer.write_header_to_file()
@@ -349,6 +355,43 @@ def test_a_gguf_file_is_converted_once(tmp_path: Path) -> None:
     (tmp_path / "small.gguf").write_bytes(b"another")
     with pytest.raises(ModelError, match=f"with the sha256 {sha256}, got "):
         weights_folder(tmp_path / "models/guardian")
+
+
+def test_a_gguf_files_tokenizer_is_its_own_with_its_own_end(tmp_path: Path) -> None:
+    """Its neighbours are another model's; transformers alone would make its BOS its EOS."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    make_gguf(folder / "small.gguf")
+    other = make_tokenizer(64)
+    other.save_pretrained(folder)
+    obtain("hub/small.gguf", tmp_path / "models/guardian", None)
+    found = AutoTokenizer.from_pretrained(tmp_path / "models/guardian")
+    assert (found.bos_token, found.eos_token, found.eos_token_id) == ("<s>", "</s>", 2)
+    assert found.convert_tokens_to_ids(["a", "ab"]) == [3, 5]
+    assert found.chat_template == "{{ messages[0].content }}"
+
+
+def test_a_gguf_file_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
+    make_gguf(tmp_path / "small.gguf", without="blk.0.ffn_down")
+    with pytest.raises(ModelError, match=r"got none that fit for 1 of them, .*down_proj\.weight"):
+        obtain("small.gguf", tmp_path / "models/guardian", None)
+    assert not list((tmp_path / ".recap/origins").glob("*/"))
+
+
+def test_later_stages_read_the_configuration_that_was_taken(folder: Path, tmp_path: Path) -> None:
+    """Whatever the origin's folder holds by now, beside the weights that were recorded."""
+    folder = shutil.copytree(folder, tmp_path / "hub/policy")
+    obtain("hub/policy", tmp_path / "models/policy", THINK)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"rope_theta": 7.0}))
+    (folder / "second.safetensors").write_bytes(b"others")
+    view = weights_folder(tmp_path / "models/policy")
+    assert (view / "config.json").read_bytes() == (
+        tmp_path / "models/policy/config.json"
+    ).read_bytes()
+    assert [path.name for path in view.glob("*.safetensors")] == ["model.safetensors"]
+    assert weights_folder(tmp_path / "models/policy") == view
+    assert load_model(tmp_path / "models/policy").config.vocab_size == config["vocab_size"]
 
 
 def test_the_tables_of_the_header_are_those_of_the_libraries() -> None:

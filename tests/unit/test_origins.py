@@ -41,11 +41,19 @@ def text(value: str) -> bytes:
 
 
 def gguf(
-    architecture: str = "llama", *, weights: int = 64, template: str = "", context: int = 512
+    architecture: str = "llama",
+    *,
+    weights: int = 64,
+    template: str = "",
+    context: int = 512,
+    more: dict[str, int] | None = None,
 ) -> bytes:
     """A GGUF file with strings, a list of strings, integers, and one tensor of 16 floats."""
+    more = more or {}
     words = struct.pack("<IIQ", 9, 8, 2) + text("a") + text("b")
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 6)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 6 + len(more))
+    for key, number in more.items():
+        head += text(key) + struct.pack("<II", 4, number)
     head += text("general.architecture") + struct.pack("<I", 8) + text(architecture)
     head += text("tokenizer.ggml.tokens") + words
     head += text("general.file_type") + struct.pack("<II", 4, 0)
@@ -129,6 +137,9 @@ def test_a_gguf_header_is_read(tmp_path: Path) -> None:
     path.write_bytes(gguf())
     assert read_header(path) == Header("llama", "mit", len(gguf()), "", 512)
     assert gguf_fault(path) is None
+    ends = {"tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2}
+    path.write_bytes(gguf(more=ends))
+    assert read_header(path).special_ids == {"bos_token": 1, "eos_token": 2}
     path.write_bytes(gguf() + b"more")  # padding behind the weights
     assert gguf_fault(path) is None
 
@@ -141,6 +152,8 @@ def test_a_gguf_header_is_read(tmp_path: Path) -> None:
         (gguf(weights=63), f"expected {len(gguf())} bytes in "),
         (gguf(weights=63), f"got {len(gguf()) - 1}: it is cut off, download it again"),
         (gguf()[:100], "one.gguf: its header is cut off"),
+        (gguf(more={"split.count": 3}), "one.gguf, one of 3 parts: merge them with llama-gguf-spl"),
+        (gguf(more={"general.alignment": 0}), "one.gguf: its alignment is 0"),
         (gguf().replace(b"GGUF", b"GGML"), "one.gguf: it does not begin with GGUF"),
         (b"GGUF" + struct.pack("<IQQ", 1, 0, 0), "it is of version 1, versions 2 and 3 are read"),
         (b"", "expected a whole GGUF file, got "),
@@ -289,8 +302,9 @@ def test_weights_stay_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder = model(tmp_path / "hub/model")
     assert weights_folder(folder) == folder
     out = reference(tmp_path, "hub/model", folder)
-    assert weights_folder(out) == folder
-    assert weights_folder(Path("models/policy")) == folder
+    view = weights_folder(out)
+    assert weights_folder(Path("models/policy")) == view
+    assert (view / "model.safetensors").resolve() == folder / "model.safetensors"
     (folder / "model.safetensors").write_bytes(SHARD + WEIGHTS[::-1])
     with pytest.raises(ModelError, match=r"as it was when .*, got another file\. Put it back"):
         weights_folder(out)

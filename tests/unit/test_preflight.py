@@ -233,7 +233,7 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
         ),
         (
             {"judge.second": "guardian", "judge.rubric": "hub/nope"},
-            "judge.rubric: expected a model folder, a .gguf file,",
+            "judge.rubric: expected a model folder, got 'hub/nope'",
         ),
         (
             {"sweep.axes": {"optimizer": ["dapo", "adam"]}, "sweep.clean": [], "sweep.brings": {}},
