@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -139,7 +140,7 @@ def _start(project: Path) -> subprocess.Popen[str]:
     for name in ("policy", "guardian", "prefills", "pools"):
         command += [f"--{name}", name]
     command += ["--prompts", "eval.jsonl", "--train", "train.jsonl"]
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True
     )
