@@ -16,6 +16,8 @@ from recap.report.figures import BarGroup, Roles, metric_bars
 from recap.types.results import CellResult, Metric
 
 WITHOUT = "without a category"
+FEWEST = 5
+"""A category with fewer scored answers in every cell is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,9 @@ def categories(
     for result in benchmarks(cells):
         key = (result.benchmark, result.place)
         rates = [_rates(cell, key) for cell in cells]
-        names = dict.fromkeys(name for each in rates for name in each)
+        names = dict.fromkeys(
+            name for each in rates for name, rate in each.items() if rate.n >= FEWEST
+        )
         searched = axis(result.benchmark) == "budgets"
         if key not in main_keys(cells) or searched or not names:
             continue

@@ -366,6 +366,17 @@ def test_categories_stand_in_the_order_in_which_the_baseline_succeeds() -> None:
     ]
 
 
+def test_a_category_of_a_few_answers_is_left_out() -> None:
+    few = rate(1.0).model_copy(update={"n": 4})
+    found = [
+        CategoryResult(category=name, rate=metric)
+        for name, metric in (("denial", rate(0.5)), ("trust", few))
+    ]
+    cells = [cell("dapo", result("prefill", rate(0.5)).model_copy(update={"categories": found}))]
+    (drawn,) = categories(cells, "dapo", {"dapo": "a"})
+    assert [group.label for group in drawn.groups] == ["denial"]
+
+
 def test_a_search_has_no_categories_for_it_chooses_its_thoughts() -> None:
     found = [CategoryResult(category="denial", rate=rate(0.5))]
     searched = result("search", rate(0.5)).model_copy(update={"categories": found})
