@@ -96,10 +96,11 @@ def _of_package(origin: str) -> Gguf:
             f"{name}` installs it)"
         ) from None
     files = [each for each in distribution.files or () if each.suffix == ".gguf"]
-    found = [each for each in files if f"/{each}".endswith(f"/{file}")]
-    paths = [path for each in found if (path := Path(str(each.locate()))).is_file()]
+    # One version of importlib's metadata lists the files that are gone, another does not.
+    here = {each: path for each in files if (path := Path(str(each.locate()))).is_file()}
+    paths = [path for each, path in here.items() if f"/{each}".endswith(f"/{file}")]
     if len(paths) != 1:
-        names = ", ".join(sorted(each.name for each in files)) or "none"
+        names = ", ".join(sorted(each.name for each in here)) or "none"
         raise OriginError(
             f"expected one file {file} in the package {name} {distribution.version}, got "
             f"{len(paths)}; its GGUF files: {names}"

@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from recap.errors import DataError, ModelError
+from recap.models.weights import load_model
 from recap.rows import read_json
 from recap.stages import dynamics
 from recap.types.results import CellResult, DynamicsResult
@@ -60,6 +62,10 @@ def _dynamics(here: Path, policy: str, updates: int, kept: dict[int, str]) -> Dy
 def test_dynamics_are_what_the_other_stages_measure(here: Path) -> None:
     both = ["jailbreak", "prefill"]
     set_params(here, attack={"benchmarks": both}, dynamics={"benchmarks": both, "prompts": PER_SET})
+    model = load_model(here / "dapo")
+    with torch.no_grad():  # it ends sooner than the others, so that its numbers differ
+        model.lm_head.weight[model.config.eos_token_id] *= 60
+    model.save_pretrained(here / "dapo")
     found = _dynamics(here, "recap", updates=45, kept={20: "dapo", 40: "base"})
     assert [each.update for each in found.snapshots] == [0, 20, 40, 45]
     assert (found.variant, found.seed) == ("recap", 0)
