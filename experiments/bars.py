@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from experiments.cells import default_params
-from experiments.worlds import DECIDING, RECORD, digest
+from experiments.worlds import DECIDING, RECORD, TURN, default_turn, digest
 
 Decision = Literal["holds", "does not hold", "not decided"]
 Rates = Mapping[tuple[str, str], float]
@@ -144,7 +144,7 @@ def main() -> None:
     """Print the bars of the default world."""
     today = digest(default_params()["world"])
     record = json.loads(RECORD.read_text()) if RECORD.is_file() else []
-    rows = [row for row in record if row["world"] == today]
+    rows = [row for row in record if row["world"] == today and row[TURN] == default_turn()]
     worlds = by_seed(rows)
     missing = sorted(set(DECIDING) - set(worlds))
     print(f"Measured in this world: {sorted(worlds)} of the deciding seeds; missing: {missing}")

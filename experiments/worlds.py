@@ -1,8 +1,8 @@
 """Measures worlds: base, DAPO and RECAP under attack, by how often the base turns round.
 
 Each world seed has models, prompts and prefills of its own. Stages that are up to date in
-``.recap/worlds`` are not computed again. A world that is measured again replaces its rows in the
-record; a row names the shares, grammar and words of its world by a digest.
+``.recap/worlds`` are not computed again. A row of the record names the shares, grammar and words of
+its world by a digest. The record keeps one kind of world: rows of another kind leave it.
 
     python -m experiments.worlds                          # the ten seeds that decide
     python -m experiments.worlds --turns 0.18 0.4 --seeds 23 101
@@ -57,8 +57,15 @@ def main() -> None:
     with ThreadPoolExecutor(options.workers) as pool:
         measured = [row for rows in pool.map(lambda world: measure(*world), worlds) for row in rows]
     known: Rows = json.loads(RECORD.read_text()) if RECORD.is_file() else []
-    others = [row for row in known if (row[TURN], row["seed"]) not in worlds]
-    write_table(RECORD, sorted(others + measured, key=lambda row: (row[TURN], row["seed"])))
+    write_table(RECORD, merged(known, measured))
+
+
+def merged(known: Rows, measured: Rows) -> Rows:
+    """The rows of both, by turn and seed; ``measured`` replaces its worlds and other kinds."""
+    kinds = {row["world"] for row in measured}
+    again = {(row[TURN], row["seed"]) for row in measured}
+    kept = [r for r in known if r["world"] in kinds and (r[TURN], r["seed"]) not in again]
+    return sorted(kept + measured, key=lambda row: (row[TURN], row["seed"]))
 
 
 def default_turn() -> float:
@@ -67,8 +74,12 @@ def default_turn() -> float:
 
 
 def digest(shares: Mapping[str, Any]) -> str:
-    """What makes worlds comparable: these shares (``world`` in params.yaml), grammar and words."""
-    parts = [json.dumps(shares, sort_keys=True)]
+    """One kind of world: these shares (``world`` in params.yaml), grammar and words.
+
+    The share of turns is left out: it is what ``--turns`` varies within one kind.
+    """
+    others = {name: value for name, value in shares.items() if name != TURN}
+    parts = [json.dumps(others, sort_keys=True)]
     parts += [content_digest(ROOT / f"recap/microworld/{name}.py") for name in ("grammar", "words")]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 

@@ -77,36 +77,25 @@ def benchmark_result(
         domain=domain,
         score=SUCCESS[domain],
         prefill_source=source,
-        rate=_success(completions, found, resamples, seed),
+        rate=_rate(completions, [row.success for row in found], resamples, seed),
         categories=_by_category(completions, found, resamples, seed),
         pass_at_k=pass_at_k(found, resamples=resamples, seed=seed),
-        reflection=rate(
-            [row.reflected for row in found],
-            _clusters(completions),
-            n_incomplete=sum(
-                row.incomplete and outcome.reflected is not None
-                for row, outcome in zip(completions, found, strict=True)
-            ),
-            resamples=resamples,
-            seed=seed,
-        ),
+        reflection=_rate(completions, [row.reflected for row in found], resamples, seed),
         mean_reflection_position=_mean(positions),
         mean_cot_tokens=_mean([row.num_cot_tokens for row in generated]),
         mean_response_tokens=_mean([row.num_response_tokens for row in generated]),
     )
 
 
-def _success(
-    completions: Sequence[Completion], found: Sequence[Outcome], resamples: int, seed: int
+def _rate(
+    completions: Sequence[Completion], values: Sequence[bool | None], resamples: int, seed: int
 ) -> Metric:
-    """The rate of success among these completions."""
+    """The rate of ``values``, one for each completion; ``None`` is unknown."""
+    incomplete = zip(completions, values, strict=True)
     return rate(
-        [row.success for row in found],
-        _clusters(completions),
-        n_incomplete=sum(
-            row.incomplete and outcome.success is not None
-            for row, outcome in zip(completions, found, strict=True)
-        ),
+        values,
+        [row.cluster or row.prompt_id for row in completions],
+        n_incomplete=sum(row.incomplete and value is not None for row, value in incomplete),
         resamples=resamples,
         seed=seed,
     )
@@ -124,14 +113,10 @@ def _by_category(
     return [
         CategoryResult(
             category=name,
-            rate=_success([c for c, _ in rows], [o for _, o in rows], resamples, seed),
+            rate=_rate([c for c, _ in rows], [o.success for _, o in rows], resamples, seed),
         )
         for name, rows in sorted(members.items(), key=lambda item: (item[0] is None, item[0]))
     ]
-
-
-def _clusters(completions: Sequence[Completion]) -> list[str]:
-    return [row.cluster or row.prompt_id for row in completions]
 
 
 def _only(first: Completion, what: str, values: set[OneT]) -> OneT:

@@ -28,6 +28,7 @@ class Muon(Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
+    # torch's optimizers take a function that computes the loss again; nothing here has one.
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every matrix that has a gradient; takes no ``closure``."""
         for group in self.param_groups:

@@ -17,8 +17,8 @@ PACKAGE = re.compile(
     r"package:(?P<package>[\w.-]+)/(?P<file>[\w./-]+\.gguf)@(?P<sha256>[0-9a-f]{64})"
 )
 FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
-SECOND_COPIES = ("*/*", "consolidated*.safetensors")
 INDEX = "model.safetensors.index.json"
+SECOND_COPIES = ("*/*", "consolidated*.safetensors")
 """The same weights in another layout: the hub's ``*`` crosses folders (original/, onnx/)."""
 CARD = "README.md"
 FORMS = (

@@ -25,12 +25,13 @@ Worse = dict[int, tuple[str, str, float | None]]
 
 
 def rows(seeds: tuple[int, ...] = DECIDING, worse: Worse | None = None) -> list[dict[str, Any]]:
-    """Good worlds whose jailbreaks differ a little; ``worse``: by place, one rate in percent."""
+    """Good worlds that differ a little; ``worse``: by place, one rate in percent."""
     found = []
     for place, seed in enumerate(seeds):
         for variant, rates in GOOD.items():
             for benchmark, usual in rates.items():
-                rate: float | None = usual + place % 2
+                attacked = variant == "dapo" and benchmark != "benign"
+                rate: float | None = usual + place % (3 if attacked else 2)
                 changed = (worse or {}).get(place)
                 if changed and changed[:2] == (variant, benchmark):
                     rate = changed[2]
@@ -56,8 +57,8 @@ def test_ten_good_worlds_hold_every_bar() -> None:
     worse: Worse = {0: ("dapo", "jailbreak", 85), 1: ("dapo", "prefill", 40)}
     found = bars(rows(worse=worse))
     assert [bar.decision for bar in found] == ["holds"] * 9
-    # prefill: nine gaps of 53 and one of 59; Student's t for 9 degrees of freedom is 2.262
-    assert found[3].measured == "+53.6 points [+52.2, +55.0]"
+    # prefill: gaps of 53 59 51 54 52 52 53 53 51 54, standard deviation 2.30; Student's t is 2.262
+    assert found[3].measured == "+53.2 points [+51.6, +54.8]"
 
 
 @pytest.mark.parametrize(
@@ -85,12 +86,10 @@ def test_a_world_with_an_unscored_rate_is_not_measured() -> None:
         ({0: ("recap", "harmful", 94), 1: ("recap", "harmful", 90)}, [4]),
         ({0: ("recap", "benign", 95), 1: ("recap", "benign", 95)}, [5]),
         ({0: ("recap", "math", 79), 1: ("recap", "math", 70)}, [6]),
-        ({0: ("dapo", "jailbreak", 99), 1: ("dapo", "jailbreak", 49)}, [7]),
+        ({0: ("dapo", "jailbreak", 99), 1: ("dapo", "jailbreak", 96)}, [7]),
         (alternating(), [7, 8]),
     ],
 )
 def test_a_bar_falls_with_its_worlds(worse: Worse, fallen: list[int]) -> None:
-    varied = {9: ("dapo", "jailbreak", 85.0)} if 9 not in worse else {}
-    varied |= {8: ("dapo", "prefill", 40.0)} if 8 not in worse else {}
-    found = decisions(rows(worse=varied | worse))  # type: ignore[arg-type]
+    found = decisions(rows(worse=worse))
     assert [place for place, said in enumerate(found) if said != "holds"] == fallen
