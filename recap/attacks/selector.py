@@ -12,32 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from recap.errors import ParameterError
 from recap.params.attack import Attack
+from recap.scoring.reward_model import RewardModel
 from recap.types.row import Domain
 
 USELESS = -1.0
 """Below every score of an answer."""
 
 
-class Guardian(Protocol):
-    """The part of a guardian that the selector uses; ``pairs`` are (prompt, response)."""
-
-    def p_yes(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """P(unsafe), or nan without a score."""
-        ...
-
-    def rubric(self, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
-        """0, 0.5 or 1, or ``None`` without an answer."""
-        ...
-
-
 class Selector:
     """Scores responses with a guardian."""
 
-    def __init__(self, guardian: Guardian) -> None:
+    def __init__(self, guardian: RewardModel) -> None:
         """``guardian``: the model that ``attack.selector`` names."""
         self._guardian = guardian
         self.unweighed = 0

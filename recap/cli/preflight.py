@@ -18,7 +18,7 @@ from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
 from recap.runtime.child import start
 from recap.sweeps.design import sweep_design
-from recap.types.origins import PROVENANCE
+from recap.types.origins import PROVENANCE, RULES
 
 WITHOUT_THOUGHTS = ("guardian",)
 """Models that need not open a thought."""
@@ -71,6 +71,8 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
     }
     for section, named in origins.items():
         for name, origin in named.items():
+            if (name, origin) == ("guardian", RULES):
+                continue
             thinks = name not in WITHOUT_THOUGHTS
             fault = origin_fault(
                 root,

@@ -18,7 +18,7 @@ from recap.judges.rubric import GuardianRubric, Rubric, compliance, own_rubric, 
 from recap.types.attacks import Completion
 
 if TYPE_CHECKING:
-    from recap.scoring.yes_no import Guardian
+    from recap.scoring.reward_model import RewardModel
 
 
 class GuardianJudge(Judge):
@@ -28,7 +28,7 @@ class GuardianJudge(Judge):
     needs = "guardian"
 
     def __init__(
-        self, guardian: Guardian, revision: str, prompt_sha: str, rubric: Rubric | None = None
+        self, guardian: RewardModel, revision: str, prompt_sha: str, rubric: Rubric | None = None
     ) -> None:
         """``revision`` identifies the weights, ``prompt_sha`` the template of the question.
 
@@ -72,11 +72,12 @@ def _harm_label(risk: float) -> Opinion:
 
 def open_guardian(directory: Path, rubric: Rubric | None = None) -> GuardianJudge:
     """The guardian of a model directory; raises ModelError when it holds none."""
-    from recap.scoring.guardian import load_guardian
+    from recap.scoring.guardian import load_guardian, rules_revision
 
     guardian = load_guardian(directory)
     question = f"{guardian.template}\nharm\nrubric"
-    revision, prompt_sha = weights_sha(directory)[:16], _sha(question)
+    prompt_sha = _sha(question)
+    revision = (rules_revision(directory) or weights_sha(directory))[:16]
     if rubric is not None:
         revision = f"{revision}+{rubric.revision}"
         prompt_sha = _sha(f"{prompt_sha}\n{rubric.prompt_sha}")

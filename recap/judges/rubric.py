@@ -20,7 +20,7 @@ from recap.types.attacks import Completion
 from recap.types.row import Domain, Label
 
 if TYPE_CHECKING:
-    from recap.scoring.yes_no import Guardian
+    from recap.scoring.reward_model import RewardModel
 
 
 class Rubric(ABC):
@@ -37,7 +37,7 @@ class Rubric(ABC):
 class GuardianRubric(Rubric):
     """The guardian's own: the likeliest of all next tokens has to be one of the three answers."""
 
-    def __init__(self, guardian: Guardian, revision: str, prompt_sha: str) -> None:
+    def __init__(self, guardian: RewardModel, revision: str, prompt_sha: str) -> None:
         self._guardian, self.revision, self.prompt_sha = guardian, revision, prompt_sha
 
     def labels(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Label | None, str]]:

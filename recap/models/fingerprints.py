@@ -14,6 +14,7 @@ from recap.models.origins import fingerprint, whole_fault
 from recap.models.spelling import clone_of
 from recap.params.whole import Params
 from recap.rows import atomic_path
+from recap.types.origins import RULES
 
 FOLDER = Path("origins")
 
@@ -32,7 +33,9 @@ def record_fingerprints(root: Path, params: Params) -> None:
             if old.name not in named:
                 old.unlink()
         for name, origin in named.items():
-            if whole_fault(clone, origin) is None:
+            if origin == RULES:  # code, on which the stages that read it depend
+                (folder / name).unlink(missing_ok=True)
+            elif whole_fault(clone, origin) is None:
                 _write(folder / name, fingerprint(clone, origin))
 
 

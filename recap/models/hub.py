@@ -21,7 +21,7 @@ from recap.models.spelling import CARD, INDEX, Folder, Gguf, Hub, clone_of, read
 from recap.params.models import Reasoning
 from recap.render import Renderer
 from recap.rows import atomic_directory, write_json
-from recap.types.origins import PROVENANCE, OriginFile, Provenance
+from recap.types.origins import PROVENANCE, RULES, RULES_FILE, OriginFile, Provenance
 
 
 def obtain(origin: str, out: Path, reasoning: Reasoning | None) -> None:
@@ -43,6 +43,12 @@ def obtain(origin: str, out: Path, reasoning: Reasoning | None) -> None:
         write_json(part / PROVENANCE, _record(origin, found, folder, clone))
         if reasoning is not None:
             Renderer.from_dir(part, reasoning).prompt("what is this ?")
+
+
+def stand_in(out: Path) -> None:
+    """Put a directory at ``out`` that says: the rules are the guardian."""
+    with atomic_directory(out) as part:
+        write_json(part / RULES_FILE, {"guardian": RULES})
 
 
 def _refuse(fault: str | None) -> None:

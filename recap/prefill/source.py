@@ -19,7 +19,7 @@ from recap.prefill.verify import Thought, verify
 from recap.render import Renderer
 from recap.runtime.progress import Progress, Redraws
 from recap.sampling.sampler import Sampler
-from recap.scoring.yes_no import Guardian
+from recap.scoring.reward_model import RewardModel
 from recap.types.prompts import Intent, Prefill, PromptRecord
 from recap.types.rollouts import Decoding
 from recap.types.row import Domain
@@ -50,7 +50,7 @@ def sample_prefills(
     records: Sequence[PromptRecord],
     sampler: Sampler,
     renderer: Renderer,
-    guardian: Guardian,
+    guardian: RewardModel,
     section: Prefilling,
     seed: int,
 ) -> list[Prefill]:
@@ -85,7 +85,7 @@ def sample_pool(
     records: Sequence[PromptRecord],
     sampler: Sampler,
     renderer: Renderer,
-    guardian: Guardian,
+    guardian: RewardModel,
     section: Prefilling,
     seed: int,
     *,
@@ -116,7 +116,7 @@ def sample_thoughts(
     asked: Sequence[PromptRecord],
     sampler: Sampler,
     renderer: Renderer,
-    guardian: Guardian,
+    guardian: RewardModel,
     section: Prefilling,
     seed: int,
 ) -> list[Prefill]:

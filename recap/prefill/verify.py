@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from recap.scoring.reflection import find_reflection
 from recap.scoring.refusals import is_refusal
-from recap.scoring.yes_no import Guardian
+from recap.scoring.reward_model import RewardModel
 from recap.types.prompts import Intent, PromptRecord
 
 
@@ -29,7 +29,7 @@ class Thought:
 def verify(
     thoughts: Sequence[Thought],
     intent: Intent,
-    guardian: Guardian,
+    guardian: RewardModel,
     threshold: float,
     markers: Sequence[str],
 ) -> list[str | None]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recap.scoring.yes_no import Guardian
+from recap.scoring.reward_model import RewardModel
 
 
-def helpfulness_rewards(guardian: Guardian, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
+def helpfulness_rewards(
+    guardian: RewardModel, pairs: Sequence[tuple[str, str]]
+) -> list[float | None]:
     """One reward for each (prompt, response); ``None`` if the answer was not a rubric score."""
     return guardian.rubric(pairs)

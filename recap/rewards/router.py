@@ -16,7 +16,7 @@ from recap.rewards.helpfulness import helpfulness_rewards
 from recap.rewards.math import math_reward
 from recap.rewards.safety import check_mode, safety_rewards
 from recap.rewards.turning import TurnReward
-from recap.scoring.yes_no import Guardian
+from recap.scoring.reward_model import RewardModel
 from recap.types.rollouts import Reward, Rollout
 from recap.types.row import Domain
 
@@ -32,7 +32,7 @@ class Rewards:
 
     def __init__(
         self,
-        guardian: Guardian,
+        guardian: RewardModel,
         safety_mode: str,
         truncated_reward: float,
         turn: TurnReward | None = None,
@@ -41,7 +41,7 @@ class Rewards:
         self._turn = turn
 
     @classmethod
-    def of(cls, train: Train, guardian: Guardian) -> Rewards:
+    def of(cls, train: Train, guardian: RewardModel) -> Rewards:
         """The rewards of a variant; raises ParameterError for an unknown name."""
         check_mode(train.safety_reward)
         turn = TurnReward(train.turn_reward, train.tau) if train.turn_reward else None

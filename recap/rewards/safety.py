@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from recap.errors import ParameterError, choices
 
 if TYPE_CHECKING:
-    from recap.scoring.yes_no import Guardian
+    from recap.scoring.reward_model import RewardModel
 
 
 def prob(log_odds_yes: float) -> float:
@@ -50,7 +50,7 @@ def check_mode(mode: str) -> None:
 
 
 def safety_rewards(
-    guardian: Guardian, pairs: Sequence[tuple[str, str]], mode: str
+    guardian: RewardModel, pairs: Sequence[tuple[str, str]], mode: str
 ) -> list[float | None]:
     """One reward for each (prompt, response); ``None`` if the guardian gave no number."""
     return [MODES[mode](odds) if math.isfinite(odds) else None for odds in guardian.log_odds(pairs)]

@@ -18,7 +18,7 @@ from recap.prefill.source import sample_thoughts
 from recap.render import Renderer
 from recap.rl.prompt_stream import PromptStream
 from recap.sampling.sampler import Sampler
-from recap.scoring.yes_no import Guardian
+from recap.scoring.reward_model import RewardModel
 from recap.types.prompts import Intent
 from recap.types.row import Domain
 
@@ -35,7 +35,7 @@ class SelfPrefills:
         stream: PromptStream,
         sampler: Sampler,
         renderer: Renderer,
-        guardian: Guardian,
+        guardian: RewardModel,
         train: Train,
         section: Prefilling,
         seed: int,

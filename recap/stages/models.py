@@ -11,12 +11,18 @@ from recap.params.models import ModelName
 from recap.params.seeds import derive_seed
 from recap.params.whole import read_params
 from recap.runtime.stage import run_stage
+from recap.types.origins import RULES
 
 
 def main(model: ModelName, out: Annotated[Path, typer.Option()]) -> None:
     """Obtain MODEL (policy or guardian) and write it as a Hugging Face folder."""
     params = read_params()
     origin = params.models.origins.get(model)
+    if model == "guardian" and origin == RULES:
+        from recap.models.hub import stand_in
+
+        stand_in(out)
+        return
     if origin:
         from recap.models.hub import obtain
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 from recap.types.row import Row
 
 PROVENANCE = "origin.json"
+RULES = "rules"
+"""The origin of a guardian that is no model but the rules (recap/scoring/rules.py)."""
+RULES_FILE = "rules.json"
+"""What marks the directory of such a guardian."""
 
 
 class OriginFile(Row):

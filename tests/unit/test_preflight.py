@@ -113,6 +113,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"sources.origins": {"aligned": "hub/optional"}},  # asked to think, it does
         {"sources.origins": {"aligned": "hub/mentions"}},  # it opens its thoughts by itself
         {"models.origins": {"guardian": "hub/short"}},  # it continues no prompt
+        {"models.origins": {"guardian": "rules"}},
         {"models.origins": {"policy": "hub/thinks.gguf", "guardian": "hub/chats.gguf"}},
         {"models.origins": {"policy": "hub/short"}, "train.grpo.max_completion_length": 95},
         {
@@ -131,6 +132,12 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        (
+            {"models.origins": {"policy": "rules"}},
+            "models.origins.policy: expected a model folder, a .gguf file, a package's file "
+            "(package:NAME/FILE.gguf@<sha256>) or a hub model pinned to a commit "
+            "(org/name@<40 hex digits>), got 'rules', which is no folder here",
+        ),
         (
             {"models.origins": {"policy": "hub/nope"}},
             "  models.origins.policy: expected a model folder, a .gguf file, a package's file "
