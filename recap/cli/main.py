@@ -11,11 +11,12 @@ import re
 import sys
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recap.cli.command import ROOT, Follow, Guarded, input_ended, run_python, start_python
+from recap.cli.profiles import ProfileName, Quick, in_project, profile_app
 from recap.cli.sweep import sweep_app
 from recap.errors import DataError, ParameterError
 
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="Train a reasoning model to recover from flawed thoughts, attack, gate and register it.",
 )
 app.add_typer(sweep_app, name="sweep")
+app.add_typer(profile_app, name="profile")
 
 
 @app.command()
@@ -41,16 +43,19 @@ def run(
         int | None, typer.Option(min=0, help="Write this seed into params.yaml before the run.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of stages in parallel.")] = 2,
-    profile: Annotated[
-        Literal["debug"] | None,
-        typer.Option(help="debug: overfit one small batch beside the clone and trace an update."),
-    ] = None,
+    profile: ProfileName = None,
+    quick: Quick = False,
 ) -> None:
     """Run every stale stage, publish to MLflow, and show the results."""
+    if profile is not None and seed is not None:
+        raise ParameterError(
+            f"Expected --profile {profile} without --seed: it has "
+            f"{'params.yaml' if profile == 'debug' else 'the profile'}'s."
+        )
     if profile == "debug":
-        if seed is not None:
-            raise ParameterError("Expected --profile debug without --seed: it has params.yaml's.")
         run_python("-m", "recap.cli.debug")
+        return
+    if in_project(profile, quick, "run", f"--workers={workers}"):
         return
     from recap.cli.preflight import prepare_run
     from recap.pipeline.graph import read_pipeline
@@ -73,8 +78,10 @@ def run(
 
 
 @app.command()
-def plan() -> None:
+def plan(profile: ProfileName = None, quick: Quick = False) -> None:
     """Show which stages changed, and which may run after them."""
+    if in_project(profile, quick, "plan"):
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -99,8 +106,12 @@ def plan() -> None:
 @app.command()
 def report(
     browse: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
+    profile: ProfileName = None,
+    quick: Quick = False,
 ) -> None:
     """Show the last results and the path of the report; writes nothing."""
+    if in_project(profile, quick, "report", *(["--open"] if browse else [])):
+        return
     from recap.cli.publish import last_receipt
     from recap.cli.summary import PAGE
 

@@ -73,7 +73,8 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
         for name, origin in named.items():
             if (name, origin) == ("guardian", RULES):
                 continue
-            thinks = name not in WITHOUT_THOUGHTS
+            taught = name == "policy" and params.models.warm_start is not None
+            thinks = name not in WITHOUT_THOUGHTS and not taught
             fault = origin_fault(
                 root,
                 origin,
@@ -82,6 +83,13 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
             )
             if fault:
                 yield f"{section}.origins.{name}", fault
+    warm = params.models.warm_start
+    for data, place in warm.data.items() if warm else ():
+        if not (root / place).is_dir():
+            yield (
+                f"models.warm_start.data.{data}",
+                f"expected a folder, got '{place}', which is none",
+            )
     for loader, folder in params.prepare.sources.items():
         if folder is not None and not (root / folder).is_dir():
             yield f"prepare.sources.{loader}", f"expected a folder, got '{folder}', which is none"

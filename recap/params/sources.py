@@ -7,17 +7,20 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from recap.params.models import Pretraining
+from recap.params.models import Pretraining, TraceCounts
 from recap.types.sources import EVAL_SOURCES, TRAIN_SOURCES, Source
 
 
 class Sources(Pretraining):
     """The origin of the prefill sources.
 
-    ``origins`` as in ``models``. Sources without an origin are fine-tuned from the base policy.
+    ``origins`` as in ``models``. Sources without an origin are fine-tuned from the base policy:
+    those in ``traces`` on so many traces of each set of ``models.warm_start``, the others on the
+    microworld's documents.
     """
 
     origins: dict[Source, Annotated[str, Field(min_length=1)]]
+    traces: dict[Source, TraceCounts]
 
     @model_validator(mode="after")
     def _separate(self) -> Sources:

@@ -82,6 +82,30 @@ class Params(Section):
                 raise ValueError(f"variants.{name}{'.' if key else ''}{key}: {said}") from None
         return self
 
+    @model_validator(mode="after")
+    def _warm(self) -> Params:
+        """Sources that are fine-tuned on traces: who has them, and enough for two halves."""
+        warm = self.models.warm_start
+        for name, counts in self.sources.traces.items():
+            if warm is None:
+                raise ValueError(
+                    f"sources.traces.{name} needs models.warm_start, which makes the traces"
+                )
+            if name in self.sources.origins:
+                raise ValueError(
+                    f"sources.traces.{name} and sources.origins.{name} name two ways to make one "
+                    "source; take one out"
+                )
+            for trace_set, wanted in counts.items():
+                half = warm.traces.get(trace_set, 0) // 2
+                if wanted > half:
+                    raise ValueError(
+                        f"sources.traces.{name}.{trace_set} takes at most half of "
+                        f"models.warm_start.traces.{trace_set}, {half}, since training's and "
+                        f"evaluation's sources share no trace; got {wanted}"
+                    )
+        return self
+
     def for_variant(self, name: str) -> Train:
         """The ``train`` section, overridden by the variant's values."""
         if name not in self.variants:

@@ -20,6 +20,7 @@ import yaml
 from recap.errors import DataError
 from recap.params.document import refuse_conflicts
 from recap.params.whole import Params
+from recap.runtime.locks import STATE
 
 DATA_STAGES = ("prepare", "prefill")
 """Stages whose outputs are data for training and evaluation."""
@@ -108,7 +109,10 @@ class Commit:
 def read_commit(root: Path) -> Commit:
     """The commit of the clone in ``root``, or ``none`` with the reason."""
     try:
-        tracked = _git(root, "ls-files", "--error-unmatch", "dvc.yaml")
+        # A project beside the clone is ignored by git: the commit is the clone's.
+        beside = root.resolve().parent.name == STATE.name
+        pipeline = ":/dvc.yaml" if beside else "dvc.yaml"
+        tracked = _git(root, "ls-files", "--error-unmatch", pipeline)
         described = _git(root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except OSError:
         return Commit("none", "git is not installed. Install it.")

@@ -23,6 +23,11 @@ def main(model: ModelName, out: Annotated[Path, typer.Option()]) -> None:
 
         stand_in(out)
         return
+    if origin and model == "policy" and params.models.warm_start is not None:
+        from recap.sft.warm_policy import warm_policy
+
+        warm_policy(origin, out, params.models.warm_start, params.models.reasoning, params.seed)
+        return
     if origin:
         from recap.models.hub import obtain
 

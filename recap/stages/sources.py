@@ -26,6 +26,12 @@ def main(
         obtain(origin, out, params.models.reasoning)
         return
 
+    if source in params.sources.traces:
+        from recap.sft.warm_policy import warm_source
+
+        warm_source(source, policy, out, params)
+        return
+
     from recap.microworld import upbringing
     from recap.microworld.grammar import World
     from recap.microworld.pretraining import fit

@@ -260,8 +260,8 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
         ),
         (
             {"prepare.sources": {"microworld": None, "hearsay": "hub"}},
-            "Expected loaders among gsm8k, math500, microworld, star1, strongreject or xstest in "
-            "prepare.sources, got hearsay. Correct the name, or register the loader in "
+            "Expected loaders among benign, gsm8k, math500, microworld, star1, strongreject or "
+            "xstest in prepare.sources, got hearsay. Correct the name, or register the loader in "
             "recap/data/sources/registry.py.",
         ),
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recap.data.sources import gsm8k, math500, microworld, star1, strongreject, xstest
+from recap.data.sources import benign, gsm8k, math500, microworld, star1, strongreject, xstest
 from recap.data.sources.rawrow import Loader
 from recap.errors import ParameterError, choices
 from recap.params.prepare import Prepare
@@ -16,6 +16,7 @@ LOADERS: dict[str, Loader] = {
         xstest,
         strongreject,
         math500,
+        benign,
     )
 }
 
