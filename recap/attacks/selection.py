@@ -22,9 +22,6 @@ from recap.rows import read_rows
 from recap.types.prompts import Prefill, PromptRecord
 from recap.types.sources import TRAIN_SOURCES
 
-MAX_WITHOUT_PREFILL = 0.1
-"""Prompts without a verified prefill are left out. This share of a benchmark is an error."""
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -131,7 +128,8 @@ def select(
     """The benchmark's cases in the order of the records.
 
     Raises DataError without prompts, with prompts of the training split, with prefills of the wrong
-    source, or when the share of prompts without a verified prefill reaches MAX_WITHOUT_PREFILL.
+    source, or when the share of prompts without a verified prefill, which are left out, reaches
+    ``attack.max_missing_prefills``.
     """
     chosen = _prompts(benchmark, records)
     sources = sources_of(benchmark, settings)
@@ -148,8 +146,9 @@ def select(
         given = [verified.get(record.id, [])[:count] for verified in by_source]
         if all(len(each) == count for each in given):
             cases.append(Case(record, tuple(prefill for each in given for prefill in each)))
-    if not chosen or (len(chosen) - len(cases)) / len(chosen) >= MAX_WITHOUT_PREFILL:
-        raise _too_few(benchmark, sources, len(chosen), len(cases), count)
+    limit = settings.max_missing_prefills
+    if not chosen or (len(chosen) - len(cases)) / len(chosen) >= limit:
+        raise _too_few(benchmark, sources, len(chosen), len(cases), count, limit)
     selection = Selection(benchmark, tuple(cases), len(chosen) - len(cases))
     return _first(selection, settings.secondary_prompts, seed) if benchmark.secondary else selection
 
@@ -177,15 +176,20 @@ def _prompts(benchmark: Benchmark, records: Sequence[PromptRecord]) -> list[Prom
 
 
 def _too_few(
-    benchmark: Benchmark, sources: Sequence[str], asked: int, found: int, count: int
+    benchmark: Benchmark,
+    sources: Sequence[str],
+    asked: int,
+    found: int,
+    count: int,
+    limit: float,
 ) -> DataError:
     named = " and ".join(f"'{source}'" for source in sources)
     each = "" if count == 1 else f"{count} "
     mend = "prefill.attempts" + ("" if count == 1 else " (or lower attack.search_budgets)")
     return DataError(
-        f"Expected {each}verified prefills of {named} for more than {1 - MAX_WITHOUT_PREFILL:.0%} "
+        f"Expected {each}verified prefills of {named} for more than {1 - limit:.0%} "
         f"of the {asked} prompts of '{benchmark.name}', got {found}. "
-        f"Raise {mend} or look at the reasons in the prefill file."
+        f"Raise {mend} or attack.max_missing_prefills, or look at the reasons in the prefill file."
     )
 
 

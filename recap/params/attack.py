@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from recap.params.values import Count, Positive, Section
+from recap.params.values import Count, Positive, Section, Share
 from recap.types.sources import Source
 
 BenchmarkName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -30,6 +30,8 @@ class Attack(Section):
     """Attacks and generation in evaluation; recap/attacks has each benchmark's prompts and attack.
 
     ``selector`` ranks answers for the adversary and is never ``judge.judge``; ``null``: no search.
+    ``max_missing_prefills``: prompts without a verified prefill are left out; this share of a
+    benchmark is an error.
     """
 
     prefill_words: Count
@@ -41,6 +43,7 @@ class Attack(Section):
     search_prompts: Count
     self_samples: Count
     transfer_sources: dict[PrefilledDomain, Annotated[tuple[Source, ...], Field(min_length=1)]]
+    max_missing_prefills: Share
     secondary_prompts: Count
     temperature: Positive
     top_p: Annotated[float, Field(gt=0.0, le=1.0)]

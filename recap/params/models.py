@@ -38,13 +38,15 @@ class WarmStart(Fitting):
 
     ``data``: folders of the data sets. ``traces``: how many of each set there are, for the policy
     and for ``sources.traces``. ``policy``: how many of them the policy trains on. ``longest``: the
-    tokens of a trace; longer ones are left out.
+    tokens of a trace; longer ones are left out. ``sentences``: how many a thought and an answer
+    keep, of GSM8K all.
     """
 
     data: dict[Literal["gsm8k", "star1", "benign"], Path]
     traces: TraceCounts
     policy: Annotated[TraceCounts, Field(min_length=1)]
     longest: Annotated[int, Field(ge=64)]
+    sentences: Count
 
     @property
     def stars(self) -> bool:

@@ -14,7 +14,7 @@ from recap.models.hub import obtain
 from recap.models.weights import load_model
 from recap.params.models import Fitting, Reasoning, WarmStart
 from recap.params.seeds import derive_seed
-from recap.params.whole import Params
+from recap.params.sources import Sources
 from recap.render import Renderer
 from recap.rows import atomic_directory, read_json, read_rows, write_json, write_rows
 from recap.sft.warm_start import documents, fit, policy_traces, source_traces, trace_pool
@@ -55,18 +55,25 @@ def warm_policy(
         _write(out, model, renderer, {"base": taken.model_dump(mode="json")}, traces, pool)
 
 
-def warm_source(source: Source, policy: Path, out: Path, params: Params) -> None:
+def warm_source(
+    source: Source,
+    policy: Path,
+    out: Path,
+    *,
+    section: Sources,
+    longest: int,
+    reasoning: Reasoning,
+    seed: int,
+) -> None:
     """Fine-tune the warm-started policy into ``source``, and put it at ``out``.
 
-    Raises DataError or TrainingError; ``out`` is then as before.
+    ``longest``: the tokens of a trace, as in ``models.warm_start``. ``seed``: the run's. Raises
+    DataError or TrainingError; ``out`` is then as before.
     """
-    warm = params.models.warm_start
-    assert warm is not None, "recap.params.whole checks it"
     pool = read_rows(policy / TRACES_FILE, TraceRow)
-    traces = source_traces(pool, source, params.sources.traces[source])
-    model, renderer = load_model(policy), Renderer.from_dir(policy, params.models.reasoning)
-    seed = derive_seed(params.seed, "source", source)
-    _train(model, renderer, traces, params.sources, warm.longest, seed)
+    traces = source_traces(pool, source, section.traces[source])
+    model, renderer = load_model(policy), Renderer.from_dir(policy, reasoning)
+    _train(model, renderer, traces, section, longest, derive_seed(seed, "source", source))
     _write(out, model, renderer, {"base": str(policy)}, traces)
 
 

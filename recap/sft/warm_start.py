@@ -9,6 +9,7 @@ on after a kill: a warm start of minutes begins anew.
 from __future__ import annotations
 
 import random
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
@@ -35,6 +36,7 @@ from recap.types.traces import TraceRow, TraceSet
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+SENTENCE = re.compile(r"\S.*?[.!?](?=\s|$)", re.DOTALL)
 BATCH = 64
 """Sequences side by side where the model speaks for itself."""
 WARM_UP = 0.1
@@ -73,8 +75,18 @@ def trace_pool(
                 f"Expected {wanted} traces of the set {name}, got {len(found)}. Lower "
                 f"models.warm_start.traces.{name}, or give it more data."
             )
-        pool += found
+        pool += found if name == "gsm8k" else [shortened(row, section.sentences) for row in found]
     return pool
+
+
+def shortened(row: TraceRow, count: int) -> TraceRow:
+    """The first ``count`` sentences of the thought, and of the answer."""
+    return row.model_copy(
+        update={
+            "thought": " ".join(SENTENCE.findall(row.thought)[:count]) or row.thought,
+            "response": " ".join(SENTENCE.findall(row.response)[:count]) or row.response,
+        }
+    )
 
 
 def policy_traces(pool: Sequence[TraceRow], section: WarmStart) -> list[TraceRow]:

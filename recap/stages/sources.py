@@ -29,7 +29,17 @@ def main(
     if source in params.sources.traces:
         from recap.sft.warm_policy import warm_source
 
-        warm_source(source, policy, out, params)
+        warm = params.models.warm_start
+        assert warm is not None, "recap.params.whole checks it"
+        warm_source(
+            source,
+            policy,
+            out,
+            section=params.sources,
+            longest=warm.longest,
+            reasoning=params.models.reasoning,
+            seed=params.seed,
+        )
         return
 
     from recap.microworld import upbringing

@@ -33,6 +33,7 @@ SETTINGS = Attack(
     self_samples=3,
     transfer_sources={"harmful": ("harmful", "harmful_eval"), "benign": ("refusing",)},
     secondary_prompts=10,
+    max_missing_prefills=0.1,
     temperature=0.7,
     top_p=0.9,
     max_tokens=12,

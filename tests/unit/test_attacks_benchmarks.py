@@ -54,6 +54,7 @@ def _prefill(name: str, source: str = "harmful_eval", rejected: str | None = Non
 SETTINGS = Attack(
     prefill_words=1, grid_words=(1,), ipr_rounds=1, transition="wait", selector=None,
     search_budgets=(1, 3), search_prompts=10, self_samples=1, secondary_prompts=10,
+    max_missing_prefills=0.1,
     transfer_sources={"harmful": ("harmful", "harmful_eval"), "benign": ("aligned",)},
     temperature=1.0, top_p=1.0, max_tokens=1, samples=1, decoding={}, benchmarks=("harmful",),
 )  # fmt: skip

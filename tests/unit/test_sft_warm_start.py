@@ -17,7 +17,14 @@ from recap.params.whole import read_params
 from recap.render import Renderer
 from recap.rows import read_rows
 from recap.sft.warm_policy import OPENS, WARM_STARTED, warm_policy, warm_source
-from recap.sft.warm_start import documents, fit, policy_traces, source_traces, target_losses
+from recap.sft.warm_start import (
+    documents,
+    fit,
+    policy_traces,
+    shortened,
+    source_traces,
+    target_losses,
+)
 from recap.types.origins import PROVENANCE
 from recap.types.traces import TRACES_FILE, TraceRow, TraceSet
 from tests.parameters import write_params
@@ -36,6 +43,7 @@ def section(**changes: object) -> WarmStart:
         "traces": {"star1": 4, "gsm8k": 2},
         "policy": {"star1": 2, "gsm8k": 2},
         "longest": 64,
+        "sentences": 2,
         "updates": 2,
         "batch_tokens": 30,
         "learning_rate": 0.01,
@@ -91,6 +99,19 @@ def test_training_and_evaluation_sources_share_no_trace() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("One. Two! Three? Four.", "One. Two!"),
+        ("It costs 3.50 today.\nReally. No.", "It costs 3.50 today. Really."),
+        ("no end", "no end"),
+    ],
+)
+def test_texts_are_cut_to_sentences(text: str, short: str) -> None:
+    row = shortened(trace(0, thought=text).model_copy(update={"response": text}), 2)
+    assert (row.thought, row.response) == (short, short)
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"policy": {"star1": 5}}, "policy.star1 takes at most traces.star1, which is 4; got 5"),
@@ -120,6 +141,7 @@ def test_a_small_model_is_taught_and_becomes_a_source(
         "traces": {"gsm8k": 4},
         "policy": {"gsm8k": 3},
         "longest": 64,
+        "sentences": 2,
         "updates": 2,
         "batch_tokens": 40,
         "learning_rate": 0.01,
@@ -142,7 +164,15 @@ def test_a_small_model_is_taught_and_becomes_a_source(
     assert sorted(row.response for row in pool) == [f"The answer is {n}." for n in "1234"]
     taught, base = load_model(policy), load_model(Path("hub/base"))
     assert not torch.equal(taught.lm_head.weight, base.lm_head.weight)
-    warm_source("harmful_eval", policy, Path("models/harmful_eval"), params)
+    warm_source(
+        "harmful_eval",
+        policy,
+        Path("models/harmful_eval"),
+        section=params.sources,
+        longest=64,
+        reasoning=THINK,
+        seed=params.seed,
+    )
     source = load_model(Path("models/harmful_eval"))
     assert not torch.equal(source.lm_head.weight, taught.lm_head.weight)
     assert not (Path("models/harmful_eval") / TRACES_FILE).exists()
