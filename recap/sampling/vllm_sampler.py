@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import ModelError, ParameterError
+from recap.models.adapter import merged_parameters
 from recap.models.places import weights_folder
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
@@ -120,7 +121,7 @@ class VllmSampler:
         are dropped. Dense models only: the policy's parameters must have their checkpoint's names.
         """
         engine = self._open(_logprobs_mode(decoding))
-        weights = ((name, tensor.detach()) for name, tensor in policy.named_parameters())
+        weights = merged_parameters(policy)
         engine.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         engine.apply_model(_repack_head)
         dropped = engine.reset_prefix_cache()
