@@ -69,7 +69,7 @@ def has_adapter(model: nn.Module) -> bool:
 
 def base_layer(layer: nn.Module) -> nn.Module:
     """The layer without its adapter, if it has one."""
-    return layer.get_base_layer() if _is_adapted(layer) else layer  # type: ignore[operator,no-any-return]
+    return layer.get_base_layer() if _is_adapted(layer) else layer  # type: ignore[operator]
 
 
 def merged_weight(layer: nn.Module) -> Tensor:

@@ -58,7 +58,7 @@ class Adapter(Section):
     """LoRA: ``rank`` r, the factor ``alpha`` / r, and the names of the layers it is added to."""
 
     rank: Count
-    alpha: Positive
+    alpha: Count
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
 
 

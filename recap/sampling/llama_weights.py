@@ -45,7 +45,7 @@ class LlamaWeights:
 
 
 def is_plain_llama(model: PreTrainedModel) -> bool:
-    """Whether the fused forward is exact: float32, default rotary, no biases; adapters are merged."""
+    """Whether the fused forward is exact: float32, default rotary, no biases."""
     if type(model) is not LlamaForCausalLM:
         return False
     config = model.config
@@ -86,7 +86,9 @@ def fuse(model: LlamaForCausalLM) -> LlamaWeights:
                 qkv=fused(block.input_layernorm.weight, q, k, merged_weight(attention.v_proj)),
                 attention_out=merged_weight(attention.o_proj).t().contiguous(),
                 gate_up=fused(
-                    block.post_attention_layernorm.weight, merged_weight(mlp.gate_proj), merged_weight(mlp.up_proj)
+                    block.post_attention_layernorm.weight,
+                    merged_weight(mlp.gate_proj),
+                    merged_weight(mlp.up_proj),
                 ),
                 mlp_out=merged_weight(mlp.down_proj).t().contiguous(),
             )

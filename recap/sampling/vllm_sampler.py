@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.errors import ModelError, ParameterError
-from recap.models.adapter import merged_parameters
 from recap.models.places import weights_folder
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
@@ -121,6 +120,8 @@ class VllmSampler:
         are dropped. Dense models only: the policy's parameters must have their checkpoint's names.
         """
         engine = self._open(_logprobs_mode(decoding))
+        from recap.models.adapter import merged_parameters
+
         weights = merged_parameters(policy)
         engine.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         engine.apply_model(_repack_head)

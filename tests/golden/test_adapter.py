@@ -39,7 +39,7 @@ from tests.tiny import TOKENIZER, tiny_policy
 pytestmark = pytest.mark.integration
 
 NAMES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-LORA = {"rank": 4, "alpha": 8.0, "targets": NAMES}
+LORA = {"rank": 4, "alpha": 8, "targets": NAMES}
 PROMPTS = [RenderedPrompt((4, 5, 6), 0), RenderedPrompt((7, 8), 0)]
 
 
@@ -109,8 +109,8 @@ def test_vllm_is_given_merged_weights(monkeypatch):
     policy, given = adapted(), {}
 
     class Engine:
-        class llm_engine:  # noqa: N801
-            class model_config:  # noqa: N801
+        class llm_engine:
+            class model_config:
                 dtype = torch.float32
 
         def collective_rpc(self, _, kwargs):
@@ -210,7 +210,7 @@ def test_checkpointing_changes_no_gradient():
 
 
 def test_a_target_that_is_not_there_is_refused_with_the_names_that_are():
-    lora = Adapter(rank=4, alpha=8.0, targets=("q_proj", "c_attn"))
+    lora = Adapter(rank=4, alpha=8, targets=("q_proj", "c_attn"))
     with pytest.raises(ParameterError, match=r"got c_attn\. The policy has down_proj, gate_proj"):
         add_adapter(tiny_policy(), lora, seed=1)
 
