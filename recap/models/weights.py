@@ -58,17 +58,25 @@ def _load(directory: Path, dtype: str) -> PreTrainedModel:
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, local_files_only=True, use_safetensors=True
     )
+    model.name_or_path = str(directory)  # an adapter names its base by it
     return model.eval()
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
     """Write model and tokenizer aside, then put the folder in place in one rename.
 
-    Raises SpaceError when the disk is full.
+    An adapter is merged into the weights and also written alone, to ``adapter``. Raises SpaceError
+    when the disk is full.
     """
+    from recap.models.adapter import FOLDER, has_adapter, merged_parameters, save_adapter
+
     with atomic_directory(directory) as part:
         try:
-            model.save_pretrained(part)
+            if has_adapter(model):
+                model.save_pretrained(part, state_dict=dict(merged_parameters(model)))
+                save_adapter(model, part / FOLDER)
+            else:
+                model.save_pretrained(part)
             tokenizer.save_pretrained(part)
         except Exception as error:  # the libraries in Rust tell the system's error in words alone
             if said := re.search(r"\(os error (\d+)\)", str(error)):

@@ -54,6 +54,14 @@ class Sft(Section):
     learning_rate: Positive
 
 
+class Adapter(Section):
+    """LoRA: ``rank`` r, the factor ``alpha`` / r, and the names of the layers it is added to."""
+
+    rank: Count
+    alpha: Count
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class DomainShares(Section):
     """A share for each domain that may have prefills."""
 
@@ -73,7 +81,8 @@ class Train(Section):
     ``refill``: a round of replacements draws as many prompts as are ``missing``, or as many as are
     ``expected`` to fill the batch. A surplus group waits at most ``max_carry_age`` updates.
     ``method: sft`` reads only ``subset``, ``updates``, ``save_updates``, ``snapshot_updates``,
-    ``sft`` and, for sampling solutions, the rollout options of ``grpo``.
+    ``sft``, ``adapter``, ``checkpointing`` and, for sampling solutions, the rollout options of
+    ``grpo``.
     """
 
     method: Method
@@ -107,6 +116,8 @@ class Train(Section):
     max_missing_prefills: Share
     save_updates: Count
     snapshot_updates: Count
+    adapter: Adapter | None
+    checkpointing: bool
     grpo: Grpo
     sft: Sft
 

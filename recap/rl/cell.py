@@ -95,7 +95,8 @@ def _train(
     (One that outlives its process group ends it with Python's lock held, and gloo may wait for it.)
     """
     kept = (cell.train.updates - 1) // cell.train.snapshot_updates
-    check_space(cell.policy, [scratch, out.parent], snapshots=kept)
+    adapter = cell.train.adapter is not None
+    check_space(cell.policy, [scratch, out.parent], snapshots=kept, adapter=adapter)
     checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
     trainer = trainer_of(cell)
     lines = run_updates(
@@ -167,6 +168,7 @@ def identity(cell: CellInputs) -> dict[str, str]:
         "prefills": rows_hash(prefills),
         "code": code_hash(),
         **{name: version(name) for name in ("torch", "transformers", "trl")},
+        **({"peft": version("peft")} if cell.train.adapter else {}),
         **({"vllm": vllm_version()} if cell.train.engine == "vllm" else {}),
     }
 

@@ -35,13 +35,13 @@ def grpo_config(train: Train, seed: int) -> GRPOConfig:
         logging_strategy="no",
         disable_tqdm=True,
         bf16=False,
-        gradient_checkpointing=False,  # recomputing would miss shared_prompt_attention
+        gradient_checkpointing=False,  # the trainer turns it on itself
     )
 
 
 def adamw(policy: PreTrainedModel, config: GRPOConfig) -> torch.optim.AdamW:
     """AdamW as transformers makes it: norms and biases, all of one dimension, do not decay."""
-    parameters = list(policy.parameters())
+    parameters = [p for p in policy.parameters() if p.requires_grad]
     return torch.optim.AdamW(
         [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},

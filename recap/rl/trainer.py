@@ -23,6 +23,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_scheduler
 from trl.trainer.utils import add_fused_lm_head
 
 from recap.errors import TrainingError
+from recap.models.adapter import (
+    add_adapter,
+    checkpoint_activations,
+    trained_parameters,
+    without_adapter,
+)
 from recap.models.weights import save_model
 from recap.params.seeds import derive_seed
 from recap.params.train import Train
@@ -61,7 +67,12 @@ class RecapTrainer:
         self._recap, self._seed = train, seed
         self._config = grpo_config(train, seed)
         self.accelerator = Accelerator(mixed_precision="no")
-        self.reference = self._frozen_copy(policy) if train.grpo.beta else None
+        copied = train.grpo.beta and not train.adapter
+        self.reference = self._frozen_copy(policy) if copied else None
+        if train.adapter:
+            add_adapter(policy, train.adapter, derive_seed(seed, "adapter"))
+        if train.checkpointing:
+            checkpoint_activations(policy)
         add_fused_lm_head(policy, train.grpo.temperature, outputs=("log_probs", "entropy"))
         self._prepared, self.optimizer = self.accelerator.prepare(
             policy, adamw(policy, self._config)
@@ -169,7 +180,7 @@ class RecapTrainer:
         """Everything that the updates after ``update`` depend on."""
         return TrainingState(
             update=update,
-            model={name: p.detach().contiguous() for name, p in self.policy.named_parameters()},
+            model={n: p.detach().contiguous() for n, p in trained_parameters(self.policy).items()},
             optimizer=self.optimizer.state_dict(),
             scheduler=self.lr_scheduler.state_dict(),
             progress={
@@ -186,7 +197,7 @@ class RecapTrainer:
     def restore(self, state: TrainingState) -> None:
         """Continue after ``state.update``, as if this process had made all updates itself."""
         with torch.no_grad():
-            for name, parameter in self.policy.named_parameters():
+            for name, parameter in trained_parameters(self.policy).items():
                 parameter.copy_(state.model[name])
         self.optimizer.load_state_dict(state.optimizer)
         self.lr_scheduler.load_state_dict(state.scheduler)
@@ -258,10 +269,7 @@ class RecapTrainer:
         """Add a micro-batch's gradient, note what it shows; its loss, ``weight`` times."""
         started = time.perf_counter()
         part = {name: value.to(self.accelerator.device) for name, value in part.items()}
-        reference = None
-        if self.reference is not None:
-            with torch.no_grad():
-                reference, _ = self.token_logprobs(self.reference, part)
+        reference = self._reference_logprobs(part) if self._recap.grpo.beta else None
         logprobs, entropy = self.token_logprobs(self._prepared, part)
         assert entropy is not None
         mask, grpo, config = part["completion_mask"], self._recap.grpo, self._config
@@ -291,6 +299,14 @@ class RecapTrainer:
         self._observed["clip_high"] += tokens * loss.clip_high
         self._observed["entropy"] += tokens * masked_mean(entropy.detach(), mask)
         return said
+
+    def _reference_logprobs(self, part: Batch) -> Tensor:
+        """Those of the policy before the first update: of the copy, or without the adapter."""
+        with torch.no_grad():
+            if self.reference is not None:
+                return self.token_logprobs(self.reference, part)[0]
+            with without_adapter(self.policy):
+                return self.token_logprobs(self.policy, part)[0]
 
     def _start_smaller(self) -> None:
         """Forget what was done of this step; from now on micro-batches have half the tokens."""

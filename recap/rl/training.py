@@ -32,6 +32,9 @@ STATES_ON_DISK = 8
 """Free space asked for before training, in sizes of the weights: two states, one more being
 written, each with two optimizer moments, and the result. Snapshots, twice each, come on top."""
 
+STATES_WITH_ADAPTER = 2
+"""The same with an adapter: the result, and as much again for the states, which hold it alone."""
+
 
 class Trainer(Protocol):
     """What a run needs of ``RecapTrainer`` or of supervised training's."""
@@ -108,9 +111,12 @@ def run_updates(
     return metrics
 
 
-def check_space(weights: Path, places: list[Path], *, snapshots: int) -> None:
+def check_space(
+    weights: Path, places: list[Path], *, snapshots: int, adapter: bool = False
+) -> None:
     """Raise SpaceError unless every place has room for states, snapshots and the result."""
-    copies = STATES_ON_DISK + 2 * snapshots
+    states = STATES_WITH_ADAPTER if adapter else STATES_ON_DISK
+    copies = states + 2 * snapshots
     files = weights_folder(weights).glob("*.safetensors")
     needed = copies * sum(path.stat().st_size for path in files)
     for place in places:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM, PreTrainedModel
 
+from recap.models.adapter import base_layer, merged_weight
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -43,7 +45,7 @@ class LlamaWeights:
 
 
 def is_plain_llama(model: PreTrainedModel) -> bool:
-    """Whether the fused forward is exact: float32, default rotary, no biases, no adapters."""
+    """Whether the fused forward is exact: float32, default rotary, no biases."""
     if type(model) is not LlamaForCausalLM:
         return False
     config = model.config
@@ -54,7 +56,7 @@ def is_plain_llama(model: PreTrainedModel) -> bool:
         and not config.mlp_bias
         and all(parameter.dtype == torch.float32 for parameter in model.parameters())
         and all(
-            type(module) is nn.Linear
+            type(base_layer(module)) is nn.Linear
             for name, module in model.named_modules()
             if name.endswith(("_proj", "lm_head"))
         )
@@ -77,16 +79,18 @@ def fuse(model: LlamaForCausalLM) -> LlamaWeights:
     layers = []
     for block in model.model.layers:
         attention, mlp = block.self_attn, block.mlp
-        q = rotary(attention.q_proj.weight) * size**-0.5
-        k = rotary(attention.k_proj.weight)
+        q = rotary(merged_weight(attention.q_proj)) * size**-0.5
+        k = rotary(merged_weight(attention.k_proj))
         layers.append(
             Layer(
-                qkv=fused(block.input_layernorm.weight, q, k, attention.v_proj.weight),
-                attention_out=attention.o_proj.weight.t().contiguous(),
+                qkv=fused(block.input_layernorm.weight, q, k, merged_weight(attention.v_proj)),
+                attention_out=merged_weight(attention.o_proj).t().contiguous(),
                 gate_up=fused(
-                    block.post_attention_layernorm.weight, mlp.gate_proj.weight, mlp.up_proj.weight
+                    block.post_attention_layernorm.weight,
+                    merged_weight(mlp.gate_proj),
+                    merged_weight(mlp.up_proj),
                 ),
-                mlp_out=mlp.down_proj.weight.t().contiguous(),
+                mlp_out=merged_weight(mlp.down_proj).t().contiguous(),
             )
         )
     exponents = torch.arange(0, size, 2, dtype=torch.float32, device=model.device) / size

@@ -120,7 +120,9 @@ class VllmSampler:
         are dropped. Dense models only: the policy's parameters must have their checkpoint's names.
         """
         engine = self._open(_logprobs_mode(decoding))
-        weights = ((name, tensor.detach()) for name, tensor in policy.named_parameters())
+        from recap.models.adapter import merged_parameters
+
+        weights = merged_parameters(policy)
         engine.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         engine.apply_model(_repack_head)
         dropped = engine.reset_prefix_cache()

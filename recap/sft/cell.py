@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
+from recap.models.adapter import add_adapter, checkpoint_activations
 from recap.models.weights import device, load_model
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
@@ -39,6 +40,10 @@ def make_sft_trainer(cell: CellInputs) -> SftTrainer:
     counts = Counter(document.domain for document in documents)
     shown = ", ".join(f"{count} {domain}" for domain, count in sorted(counts.items()))
     print(f"training on {shown} traces", file=sys.stderr)
+    if train.adapter:
+        add_adapter(policy, train.adapter, derive_seed(cell.seed, "adapter"))
+    if train.checkpointing:
+        checkpoint_activations(policy)
     return SftTrainer(
         policy,
         renderer.tokenizer,

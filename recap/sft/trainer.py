@@ -2,7 +2,7 @@
 
 ``recap.rl.training.run_updates`` drives this trainer, so a supervised run resumes, stops and logs
 as RL does. Forward passes are RL's packed ones (``recap.rl.shared_prompt``): without padding, and
-without loss on prompts. Leaves out adapters and several devices.
+without loss on prompts. Leaves out several devices.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from recap.errors import TrainingError
+from recap.models.adapter import trained_parameters
 from recap.models.weights import save_model
 from recap.rl.checkpoint import TrainingState
 from recap.rl.metrics import Metrics, Speed
@@ -51,7 +52,8 @@ class SftTrainer:
         """``updates``: of the whole run, for the schedule. ``batch_tokens``: of one update."""
         self.policy, self._tokenizer, self._stream = policy, tokenizer, stream
         self._batch_tokens = batch_tokens
-        self._optimizer = torch.optim.AdamW(policy.parameters(), lr=learning_rate, weight_decay=0.0)
+        trained = trained_parameters(policy).values()
+        self._optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
         self._scheduler = LambdaLR(self._optimizer, _rate_share(updates))
         self._broken_in_a_row = 0
 
@@ -120,7 +122,7 @@ class SftTrainer:
         """The whole state on which the updates after ``update`` depend."""
         return TrainingState(
             update=update,
-            model={name: p.detach().contiguous() for name, p in self.policy.named_parameters()},
+            model={n: p.detach().contiguous() for n, p in trained_parameters(self.policy).items()},
             optimizer=self._optimizer.state_dict(),
             scheduler=self._scheduler.state_dict(),
             progress={"cursor": self._stream.cursor, "broken": self._broken_in_a_row},
@@ -130,7 +132,7 @@ class SftTrainer:
     def restore(self, state: TrainingState) -> None:
         """Continue after ``state.update``, with the same results as an uninterrupted run."""
         with torch.no_grad():
-            for name, parameter in self.policy.named_parameters():
+            for name, parameter in trained_parameters(self.policy).items():
                 parameter.copy_(state.model[name])
         self._optimizer.load_state_dict(state.optimizer)
         self._scheduler.load_state_dict(state.scheduler)

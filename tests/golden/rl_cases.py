@@ -66,6 +66,8 @@ def train_section(**changes: object) -> Train:
         "max_missing_prefills": 0.1,
         "save_updates": 2,
         "snapshot_updates": 2,
+        "adapter": None,
+        "checkpointing": False,
         "grpo": grpo,
         "sft": {
             "traces": "deliberative",

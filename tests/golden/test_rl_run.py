@@ -127,7 +127,8 @@ def run(tmp_path, name, one=None, updates=UPDATES):
     )
     kept = {
         path.relative_to(folder.snapshots).as_posix(): path.read_bytes()
-        for path in sorted(folder.snapshots.rglob("update-*/*"))
+        for path in sorted(folder.snapshots.glob("update-*/**/*"))
+        if path.is_file()
     }
     return [p.detach().clone() for p in one.policy.parameters()], metrics, live, kept
 

@@ -27,6 +27,8 @@ from tests.tiny import tiny_policy
 
 pytestmark = pytest.mark.integration
 
+LORA = {"rank": 4, "alpha": 8, "targets": ["q_proj", "v_proj", "down_proj"]}
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
@@ -73,12 +75,17 @@ def assert_equal_numbers(one, two, near):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("optimizer", "interrupted"), [("dapo", True), ("grpo", False)], ids=["dapo", "grpo"]
+    ("optimizer", "interrupted", "adapter"),
+    [("dapo", True, None), ("grpo", False, None), ("dapo", True, LORA)],
+    ids=["dapo", "grpo", "lora"],
 )
-def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, interrupted):
+def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, interrupted, adapter):
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["train"] |= {"refill": "expected", "prompts_per_update": 4, "save_updates": 100}
     params["train"] |= {"optimizer": optimizer, "aggregation": "batch_tokens"}
+    params["train"] |= {"adapter": adapter}
+    if adapter:  # B is 0 at first: a small rate would clip nothing
+        params["train"]["grpo"]["learning_rate"] = 1e-2
     params["train"]["grpo"] |= {"num_generations": 6, "max_completion_length": 32}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     calls = {}
