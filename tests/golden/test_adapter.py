@@ -89,11 +89,14 @@ def test_sampler_and_trainer_agree_on_the_merged_weights():
     )
     groups = [
         group(
-            n, prompt=prompt.token_ids, completions=[s.token_ids for s in row],
-            logprobs=[s.sampling_logprobs for s in row], rewards=[0.0, 1.0, 0.5],
+            n,
+            prompt=prompt.token_ids,
+            completions=[s.token_ids for s in row],
+            logprobs=[s.sampling_logprobs for s in row],
+            rewards=[0.0, 1.0, 0.5],
         )
         for n, (prompt, row) in enumerate(zip(PROMPTS, samples, strict=True))
-    ]  # fmt: skip
+    ]
     batch = to_batch(groups, "batch_tokens", 0, full=2, scaled=True)
     own = one.token_logprobs(policy, batch)[0]
     gap = (own - batch["sampling_logprobs"]) * batch["completion_mask"]
