@@ -23,6 +23,8 @@ settings.load_profile("recap")  # a busy machine is no failure
 TESTS = Path(__file__).parent
 QUICK = tuple(TESTS / name for name in ("unit", "contract", "golden"))
 """Folders of tests that need no server, no pipeline, no training and no browser."""
+LONGEST = TESTS / "integration/test_sweep_pool.py"
+"""One test of four minutes, which no other process can take a part of: the first to start."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -36,4 +38,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not any(item.path.is_relative_to(folder) for folder in QUICK):
             item.add_marker("integration")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, item.path != LONGEST))
