@@ -64,7 +64,7 @@ def trained_parameters(model: PreTrainedModel) -> dict[str, nn.Parameter]:
 
 def has_adapter(model: nn.Module) -> bool:
     """Whether ``add_adapter`` has been called on the model."""
-    return any(map(_is_adapted, model.modules()))
+    return hasattr(model, "peft_config")
 
 
 def base_layer(layer: nn.Module) -> nn.Module:
