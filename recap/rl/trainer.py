@@ -358,9 +358,15 @@ class RecapTrainer:
         )
 
     def _count(self, packing: Packing) -> None:
-        """Add a micro-batch's operations: forward, and twice that if a backward pass follows."""
+        """Add a micro-batch's operations: forward, and what a backward pass takes if one follows.
+
+        That is two forwards; with frozen weights about one, and one more to compute activations
+        again.
+        """
         if self._gemm_peak:
-            self._speed.training_flops += (3 if torch.is_grad_enabled() else 1) * forward_flops(
+            backward = (1 if self._recap.adapter else 2) + self._recap.checkpointing
+            passes = 1 + backward if torch.is_grad_enabled() else 1
+            self._speed.training_flops += passes * forward_flops(
                 self.policy.config,
                 tokens=packing.position_ids.numel(),
                 keys=int((packing.position_ids + 1).sum()),
