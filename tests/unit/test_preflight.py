@@ -36,6 +36,17 @@ OPTIONAL = CHATS + "{% if enable_thinking %}<think>\n{% endif %}"
 EMPTY = b"\2\0\0\0\0\0\0\0{}"
 """A safetensors file without tensors."""
 STRANGE = "{% strange %}<think>"
+WARM: dict[str, Any] = {
+    "data": {"gsm8k": "hub"},
+    "traces": {"gsm8k": 5},
+    "policy": {"gsm8k": 4},
+    "longest": 64,
+    "sentences": 2,
+    "updates": 1,
+    "batch_tokens": 64,
+    "learning_rate": 0.001,
+}
+"""Teaches a model of no thoughts to think."""
 MENTIONS = CHATS + "{% if messages[-1].role == 'assistant' %}<think>{% endif %}"
 MARKED = OPENS.replace("{{ m.content }}", "{% generation %}{{ m.content }}{%- endgeneration %}")
 SAID = ["<s>", "what", "is", "this", "?", "<think>", " ", "\n"]
@@ -114,6 +125,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"sources.origins": {"aligned": "hub/mentions"}},  # it opens its thoughts by itself
         {"models.origins": {"guardian": "hub/short"}},  # it continues no prompt
         {"models.origins": {"guardian": "rules"}},
+        {"models.origins": {"policy": "hub/chats"}, "models.warm_start": WARM},
         {"models.origins": {"policy": "hub/thinks.gguf", "guardian": "hub/chats.gguf"}},
         {"models.origins": {"policy": "hub/short"}, "train.grpo.max_completion_length": 95},
         {
@@ -132,6 +144,38 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        (
+            {
+                "models.origins": {"policy": "hub/chats"},
+                "models.warm_start": WARM | {"data": {"gsm8k": "hub/nope"}},
+            },
+            "models.warm_start.data.gsm8k: expected a folder, got 'hub/nope', which is none",
+        ),
+        (
+            {"models.warm_start": WARM},
+            "warm_start belongs to a policy of models.origins",
+        ),
+        (
+            {"sources.traces": {"harmful": {"gsm8k": 1}}},
+            "sources.traces.harmful needs models.warm_start, which makes the traces",
+        ),
+        (
+            {
+                "models.origins": {"policy": "hub/chats"},
+                "models.warm_start": WARM,
+                "sources.traces": {"harmful": {"gsm8k": 3}},
+            },
+            "sources.traces.harmful.gsm8k takes at most half of models.warm_start.traces.gsm8k, 2",
+        ),
+        (
+            {
+                "models.origins": {"policy": "hub/chats"},
+                "models.warm_start": WARM,
+                "sources.traces": {"harmful": {"gsm8k": 2}},
+                "sources.origins": {"harmful": "hub/thinks"},
+            },
+            "sources.traces.harmful and sources.origins.harmful name two ways to make one source",
+        ),
         (
             {"models.origins": {"policy": "rules"}},
             "models.origins.policy: expected a model folder, a .gguf file, a package's file "
