@@ -37,6 +37,7 @@ def test_the_loaders_and_those_that_are_for_evaluation_alone() -> None:
         "xstest",
         "strongreject",
         "math500",
+        "benign",
     ]
     assert {name for name, loader in LOADERS.items() if loader.eval_only} == {
         "xstest",
@@ -56,6 +57,17 @@ def test_each_loader_makes_the_record_its_schema_says() -> None:
         split="train",
     )
     assert record("gsm8k", sum_row, split="eval").id == "gsm8k-test-7"
+    assert record("benign", {"id": "041", "prompt": "What is tea?", "kind": "plain"}) == (
+        PromptRecord(
+            id="benign-041",
+            domain="benign",
+            prompt="What is tea?",
+            target=None,
+            source="benign",
+            split="train",
+            category="plain",
+        )
+    )
     assert record("gsm8k", sum_row | {"answer": "#### -3.5"}).target == "-3.5"
 
     question = {"id": "68", "question": "how do i open the bolba ?", "source": "HarmBench"}
