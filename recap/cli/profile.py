@@ -72,18 +72,21 @@ def resolved(values: dict[str, Any], root: Path) -> dict[str, Any]:
 
     Raises ParameterError with each key whose variable is not set.
     """
-    unset = {
-        f"  {key}: {value}" for key, value in _leaves(values) if _of_environment(value) is None
-    }
+    unset = {key: value for key, value in _leaves(values) if _of_environment(value) is None}
     if unset:
         raise ParameterError(
             "The profile names data by an environment variable that is not set:\n"
-            + "\n".join(sorted(unset))
-            + "\nSet it to the folder that holds these data sets; docs/data.md lists each one's "
-            "files and licence. For instance: export RECAP_REAL_DATA=/path/to/data"
+            + "\n".join(sorted(f"  {key}: {value}" for key, value in unset.items()))
+            + _HOW_TO_NAME
         )
     replaced: dict[str, Any] = _replaced(values, root.absolute(), "")
     return replaced
+
+
+_HOW_TO_NAME = (
+    "\nSet it to the folder that holds these data sets; docs/data.md (Where the data come from) "
+    "lists each one's files, origin and licence. For instance: export RECAP_REAL_DATA=/path/to/data"
+)
 
 
 def write_profile(root: Path, name: str, *, quick: bool = False) -> Path:
