@@ -102,7 +102,7 @@ def test_a_variable_that_is_not_set_is_refused(
         write_profile(clone, "smollm2")
     said = str(refused.value)
     assert "prepare.sources.xstest: $RECAP_REAL_DATA/xstest" in said
-    assert "docs/data.md lists each one's files and licence" in said
+    assert "docs/data.md (Where the data come from) lists each" in said
     assert not (clone / ".recap").exists()
 
 
