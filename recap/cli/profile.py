@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,8 @@ FILES = ("dvc.yaml", ".dvcignore", "experiments/records/worlds.json")
 """What a project has of the clone, besides its code."""
 DATA = ("prepare.sources.", "models.warm_start.data.", "judge.rubric.")
 """Keys of folders that begin in the clone."""
+ORIGINS = ("models.origins.", "sources.origins.")
+"""Keys of models; those that are files of the clone begin there too."""
 VARIABLE = re.compile(r"\$(?P<name>[A-Z][A-Z0-9_]*)(?P<rest>/.*)?")
 """A value that begins with an environment variable: ``$RECAP_REAL_DATA/star1``."""
 
@@ -71,18 +72,21 @@ def resolved(values: dict[str, Any], root: Path) -> dict[str, Any]:
 
     Raises ParameterError with each key whose variable is not set.
     """
-    unset = {
-        f"  {key}: {value}" for key, value in _leaves(values) if _of_environment(value) is None
-    }
+    unset = {key: value for key, value in _leaves(values) if _of_environment(value) is None}
     if unset:
         raise ParameterError(
             "The profile names data by an environment variable that is not set:\n"
-            + "\n".join(sorted(unset))
-            + "\nSet it to the folder that holds these data sets; docs/data.md lists each one's "
-            "files and licence. For instance: export RECAP_REAL_DATA=/path/to/data"
+            + "\n".join(sorted(f"  {key}: {value}" for key, value in unset.items()))
+            + _HOW_TO_NAME
         )
     replaced: dict[str, Any] = _replaced(values, root.absolute(), "")
     return replaced
+
+
+_HOW_TO_NAME = (
+    "\nSet it to the folder that holds these data sets; docs/data.md (Where the data come from) "
+    "lists each one's files, origin and licence. For instance: export RECAP_REAL_DATA=/path/to/data"
+)
 
 
 def write_profile(root: Path, name: str, *, quick: bool = False) -> Path:
@@ -144,6 +148,8 @@ def _replaced(values: Any, root: Path, path: str) -> Any:
     value = _of_environment(values)
     if path.startswith(DATA) and not value.startswith(str(PROFILES)):
         return str(root / value)
+    if path.startswith(ORIGINS) and (root / value).exists():
+        return str(root / value)
     return value
 
 
@@ -170,20 +176,32 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def use_profile(root: Path, name: str, *, force: bool = False) -> None:
-    """Make a profile the clone's params.yaml.
+    """Make a profile the clone's params.yaml, with environment variables replaced.
 
-    Raises ParameterError where params.yaml has changes that would be lost.
+    Raises ParameterError where changes of params.yaml would be lost, or a variable is not set.
     """
-    profile_values(root, name)
+    resolved(profile_values(root, name), root)
     place = root / "params.yaml"
-    known = [(root / PROFILES / f"{each}.yaml").read_bytes() for each in profile_names(root)]
+    files = [root / PROFILES / f"{each}.yaml" for each in profile_names(root)]
+    known = [text for file in files for text in (file.read_bytes(), _set_in(file))]
     if place.is_file() and not force and place.read_bytes() not in [*known, _committed(root)]:
         raise ParameterError(
             "Expected a params.yaml as committed or as in a profile, got one with changes of "
             "yours, which would be lost. Commit or copy them, or add --force."
         )
     with atomic_path(place) as part:
-        shutil.copyfile(root / PROFILES / f"{name}.yaml", part)
+        part.write_bytes(_set_in(root / PROFILES / f"{name}.yaml"))
+
+
+def _set_in(file: Path) -> bytes:
+    """The file's text with the variables that are set replaced by their folders."""
+
+    def folder(found: re.Match[str]) -> str:
+        value = os.environ.get(found["name"])
+        return f"{Path(value).absolute()}/" if value else found[0]
+
+    text = file.read_text(encoding="utf-8")
+    return re.sub(r"\$(?P<name>[A-Z][A-Z0-9_]*)/", folder, text).encode()
 
 
 def _committed(root: Path) -> bytes:

@@ -102,7 +102,7 @@ def test_a_variable_that_is_not_set_is_refused(
         write_profile(clone, "smollm2")
     said = str(refused.value)
     assert "prepare.sources.xstest: $RECAP_REAL_DATA/xstest" in said
-    assert "docs/data.md lists each one's files and licence" in said
+    assert "docs/data.md (Where the data come from) lists each" in said
     assert not (clone / ".recap").exists()
 
 
@@ -123,7 +123,8 @@ def test_what_is_no_profile_is_refused(name: str, quick: bool, said: str) -> Non
         profile_values(ROOT, name, quick=quick)
 
 
-def test_use_keeps_changes_of_params_yaml(clone: Path) -> None:
+def test_use_keeps_changes_of_params_yaml(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECAP_REAL_DATA", "/data")
     for arguments in (("init", "-q"), ("add", "params.yaml")):
         subprocess.run(["git", *arguments], cwd=clone, check=True)
     author = ("-c", "user.name=a", "-c", "user.email=a@b")
@@ -168,3 +169,23 @@ def test_options_that_do_not_go_together_are_refused(
         app(arguments, standalone_mode=False)
     assert ended.value.code == ParameterError.exit_code
     assert said in capsys.readouterr().err
+
+
+def test_models_of_the_clone_are_found_from_a_project(tmp_path: Path) -> None:
+    """Folders of the clone begin there; other origins stay as they are named."""
+    (tmp_path / "hub/policy").mkdir(parents=True)
+    values = {"models": {"origins": {"policy": "hub/policy", "guardian": "rules"}}}
+    assert resolved(values, tmp_path) == {
+        "models": {"origins": {"policy": str(tmp_path / "hub/policy"), "guardian": "rules"}}
+    }
+
+
+def test_use_writes_the_folders_that_variables_name(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECAP_REAL_DATA", "/data")
+    use_profile(clone, "smollm2", force=True)
+    written = (clone / "params.yaml").read_text()
+    assert "xstest: /data/xstest" in written
+    assert "$RECAP_REAL_DATA/" not in written
+    use_profile(clone, "paper")  # what a profile wrote is nobody's change
