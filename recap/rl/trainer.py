@@ -225,7 +225,7 @@ class RecapTrainer:
         return to_batch(
             groups,
             self._recap.aggregation,
-            self._tokenizer.pad_token_id,
+            self._tokenizer.pad_token_id or 0,  # a mask hides what is padded
             full=self._recap.prompts_per_update,
             scaled=self._recap.optimizer != "dr_grpo",
         )

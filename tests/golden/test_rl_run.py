@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import multiprocessing
 import os
@@ -145,6 +146,16 @@ def assert_same(one, other):
     lines = [json.loads(line) for line in one[2].read_text().splitlines()]
     assert [line["update"] for line in lines] == list(range(1, len(lines) + 1))
     assert all(line.items() >= mine.items() for line, mine in zip(lines, one[1], strict=True))
+
+
+def test_a_tokenizer_without_a_padding_token_trains_alike(tmp_path, undisturbed):
+    """SmolLM2's and the Llamas' have none; what is padded is never read."""
+    one = trainer(tmp_path)
+    one._tokenizer = copy.deepcopy(TOKENIZER)
+    one._tokenizer.pad_token = None
+    found = run(tmp_path, "bare", one)
+    assert all(torch.equal(a, b) for a, b in zip(found[0], undisturbed[0], strict=True))
+    assert found[1] == undisturbed[1]
 
 
 def test_it_learns(tmp_path):
