@@ -25,7 +25,9 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 export VLLM_NO_USAGE_STATS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-unexport PYTHONHOME PYTHONPATH
+# Each stage, flow and test is a process of its own. Without bytecode on disk each of them compiles
+# all that it imports, which takes longer than many a stage.
+unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install run real plan report journey lint types imports quick unit test portable faults bench sweep worlds compare deps dag house deploy clean
 
