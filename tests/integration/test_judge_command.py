@@ -72,6 +72,52 @@ def test_tables_for_people(csv: Path) -> None:
     assert len(read_rows(csv.parent / "mine/verdicts.jsonl", Verdict)) == 6
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows.csv", "prompt,response,id\nhow ?,Wash it twice.,a\n"),
+        ("rows.jsonl", '{"id": "a", "prompt": "how ?", "response": "Wash it twice."}\n'),
+        (
+            "rows.jsonl",
+            '{"prompt": "how ?", "response": "No.", "completion": "Wash it twice."}\n',
+        ),
+    ],
+)
+def test_a_completion_may_be_called_response(
+    name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(text)
+    main(Path(name), "refusal")
+    assert [row.label for row in read_rows(Path(f"{name}.verdicts.jsonl"), Verdict)] == ["helpful"]
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ("verdict", r"verdicts of the judge 'refusal' or nothing at .*, got those of 'math'"),
+        ("a text of mine\n", r"got something else\. Nothing was judged; name another place"),
+        ("", "got something else"),
+    ],
+)
+def test_verdicts_of_another_judge_stay(
+    held: str, said: str, csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(csv.parent)
+    main(Path("rows.csv"), "refusal")
+    place = Path("rows.csv.verdicts.jsonl")
+    own = place.read_text()
+    main(Path("rows.csv"), "refusal")  # its own are written anew
+    assert place.read_text() == own
+    other = own.replace('"refusal"', '"math"') if held == "verdict" else held
+    place.write_text(other)
+    with pytest.raises(DataError, match=said):
+        main(Path("rows.csv"), "refusal")
+    assert place.read_text() == other
+    main(Path("rows.csv"), "refusal", out=Path("elsewhere.jsonl"))
+    assert Path("elsewhere.jsonl").read_text() == own
+
+
 def test_without_labels_there_are_counts(
     csv: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

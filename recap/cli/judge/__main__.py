@@ -18,7 +18,7 @@ from recap.errors import DataError
 from recap.judges.judge import Judge, Means
 from recap.judges.registry import find_judge
 from recap.params.whole import read_params
-from recap.rows import write_rows
+from recap.rows import iter_rows, write_rows
 from recap.runtime.stage import run_stage
 from recap.types.verdicts import Verdict
 
@@ -50,6 +50,7 @@ def main(
     found = cases(file, read_table(file, needed), chosen, label)
     if out is not None and (out.is_dir() or out.resolve() == file.resolve()):
         raise DataError(f"Expected --out to name a file of its own, got {out}. Name another.")
+    places = _places(file, out, judge)
     opened = _open(chosen, guardian)
     given = verdicts(opened, found)
     opened.account(file.stem)
@@ -62,7 +63,7 @@ def main(
             file=sys.stderr,
         )
     said = summary(given, None if label is None else compare(found, given), n_unopened)
-    place = _write(file, out, given)
+    place = _write(places, given)
     if as_json:
         print(json.dumps({**said, "verdicts": str(place)}, indent=1, allow_nan=False))
         return
@@ -77,10 +78,33 @@ def _open(judge: type[Judge], guardian: Path) -> Judge:
     return judge.open(Means(guardian, params.world, params.seed, params.judge))
 
 
-def _write(file: Path, out: Path | None, given: list[Verdict]) -> Path:
-    """Write the verdicts, by default beside the file, or here if that folder is not writable."""
+def _places(file: Path, out: Path | None, judge: str) -> list[Path]:
+    """Where verdicts may go: by default beside the file, or here if that folder is not writable.
+
+    Raises DataError where a file holds something else than verdicts of ``judge``.
+    """
     beside = file.with_name(f"{file.name}.verdicts.jsonl")
     places = [out] if out is not None else [beside, Path(beside.name)]
+    for place in places:
+        if place.is_file() and (other := _holder(place)) != judge:
+            held = "something else" if other is None else f"those of '{other}'"
+            raise DataError(
+                f"Expected verdicts of the judge '{judge}' or nothing at {place}, got {held}. "
+                "Nothing was judged; name another place with --out, or move that file."
+            )
+    return places
+
+
+def _holder(place: Path) -> str | None:
+    """The judge whose verdicts a file holds; ``None`` where it holds none."""
+    try:
+        return next(iter_rows(place, Verdict)).judge
+    except (DataError, StopIteration, UnicodeDecodeError):
+        return None
+
+
+def _write(places: list[Path], given: list[Verdict]) -> Path:
+    """Write the verdicts at the first place where that is allowed."""
     for place in places:
         try:
             write_rows(place, given)

@@ -20,6 +20,10 @@ from recap.errors import DataError
 csv.field_size_limit(sys.maxsize)  # a completion may be longer than csv's 128 KiB
 
 
+ALSO = {"completion": "response"}
+"""Another name of a needed column; a column of the needed name comes first."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableRow:
     """One row; ``line`` is where it begins, counted from 1. Empty and null values are ``None``."""
@@ -45,6 +49,13 @@ def _check_columns(path: Path, line: int, there: Iterable[str], needed: Sequence
         expected = f"the columns {', '.join(needed)}"
         got = f"{', '.join(there) or 'none'}; missing: {', '.join(missing)}"
         _refuse(path, line, expected, got, "Rename or add them")
+
+
+def _needed_names(there: Iterable[str]) -> Iterator[str]:
+    """The column names, where one has another name than the needed one by that."""
+    there = list(there)
+    renamed = {other: name for name, other in ALSO.items() if name not in there}
+    return (renamed.get(name, name) for name in there)
 
 
 def _text(path: Path) -> str:
@@ -87,6 +98,7 @@ def _csv_rows(path: Path, text: str, needed: Sequence[str]) -> Iterator[TableRow
             if header is None:
                 header = [name.strip() for name in fields]
                 _check_header(path, begun, header)
+                header = list(_needed_names(header))
                 _check_columns(path, begun, header, needed)
             elif len(fields) != len(header):
                 expected = f"{len(header)} fields, as in the header"
@@ -118,7 +130,7 @@ def _json_rows(path: Path, text: str, needed: Sequence[str]) -> Iterator[TableRo
         if not isinstance(value, dict):
             _refuse(path, line, "one JSON object", type(value).__name__, "Write one object a line")
         values = {}
-        for name, entry in value.items():
+        for name, entry in zip(_needed_names(value), value.values(), strict=True):
             if not isinstance(entry, (dict, list)):  # a column of another tool may have any type
                 values[name] = _value(entry)
             elif name in needed:
