@@ -15,6 +15,7 @@ from rich.text import Text
 from recap.cli.publish import DECISION, REGISTERED, TABLES, Receipt
 from recap.errors import DataError
 from recap.rows import read_json
+from recap.runtime.locks import STATE
 from recap.tracking.registry import CHALLENGER, CHAMPION
 from recap.types.decisions import GateDecision
 
@@ -27,6 +28,11 @@ Try next:
   make run SEED=1                  another world, other data, another training
   recap plan                       what an edit of params.yaml changes
   mlflow ui --backend-store-uri sqlite:///mlflow.db"""
+NEXT_OF_PROFILE = """\
+Try next, in the clone:
+  recap report --profile {options} --open
+  recap plan --profile {options}
+  mlflow ui --backend-store-uri sqlite:///{store}"""
 PROMOTE = "recap promote --yes              the challenger becomes champion"
 ROLLBACK = "recap rollback                   the champion before this one comes back"
 
@@ -50,10 +56,24 @@ def show_summary(root: Path, receipt: Receipt | None, console: Console) -> None:
             f"Not in MLflow yet; the manifest is {REGISTERED}. `recap publish` registers it."
         )
     console.print(f"Report:     {root.resolve() / PAGE}", soft_wrap=True)
+    profile = _profile(root)
+    if profile is not None:
+        store = root.resolve() / "mlflow.db"
+        console.print(f"\n{NEXT_OF_PROFILE.format(options=profile, store=store)}", highlight=False)
+        return
     console.print(f"\n{NEXT}", highlight=False)
     for alias, advice in ((CHALLENGER, PROMOTE), (CHAMPION, ROLLBACK)):
         if receipt is not None and alias in receipt.aliases:
             console.print(f"  {advice}", highlight=False)
+
+
+def _profile(root: Path) -> str | None:
+    """What follows ``--profile`` for the project in ``root``; ``None`` for a clone."""
+    folder = root.resolve()
+    if folder.parent.name != STATE.name:
+        return None
+    name = folder.name.removesuffix("-quick")
+    return name if name == folder.name else f"{name} --quick"
 
 
 def rates_table(tables: dict[str, Any], *, wide: bool) -> Table:

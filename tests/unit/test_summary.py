@@ -76,3 +76,23 @@ def test_the_table_has_a_row_for_each_benchmark() -> None:
 
 def test_the_claims_are_counted() -> None:
     assert claims_line(TABLES) == "The paper's 3 claims, tested here: holds 2, not measured 1"
+
+
+@pytest.mark.parametrize(
+    ("folder", "advised"),
+    [
+        (".recap/smollm2", "recap report --profile smollm2 --open"),
+        (".recap/smollm2-quick", "recap report --profile smollm2 --quick --open"),
+        ("clone", "recap report --open"),
+    ],
+)
+def test_the_advice_works_where_the_user_is(folder: str, advised: str, tmp_path: Path) -> None:
+    place = tmp_path / folder
+    write_json(place / "reports/tables.json", TABLES)
+    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=True, checks=[])
+    write_json(place / "results/decision.json", decision)
+    console = Console(width=120, record=True, file=io.StringIO())
+    show_summary(place, None, console)
+    said = " ".join(console.export_text().split())
+    assert advised in said
+    assert ("make run SEED=1" in said) == (folder == "clone")
