@@ -19,13 +19,16 @@ from recap.errors import ModelError
 from recap.render import Renderer
 
 RUBRIC = ("0", "0.5", "1")
+MOST_UNKNOWN = 0.2
+"""Share of unknown tokens in a question from which on the guardian does not speak its language."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What the guardian says to N questions: log P(Yes) - log P(No), and its likeliest token.
 
-    A question that does not fit the guardian's context has odds nan and token -1.
+    A question that does not fit the guardian's context, or whose words it does not know, has odds
+    nan and token -1.
     """
 
     log_odds_N: Tensor
@@ -67,7 +70,7 @@ class Guardian:
         questions = [self._renderer.judge(*pair, risk_name) for pair in pairs]
         order = sorted(range(len(questions)), key=lambda index: len(questions[index]))
         context = self._model.config.max_position_embeddings
-        order = [index for index in order if len(questions[index]) <= context]
+        order = [i for i in order if len(questions[i]) <= context and self._knows(questions[i])]
         odds = torch.full((len(questions),), torch.nan, dtype=torch.float64)
         tokens = torch.full((len(questions),), -1)
         for first in range(0, len(order), self._batch_size):
@@ -76,6 +79,10 @@ class Guardian:
             odds[chosen] = (logits[:, self._yes] - logits[:, self._no]).double().cpu()
             tokens[chosen] = logits.argmax(-1).cpu()
         return Answers(odds, tokens)
+
+    def _knows(self, question: Sequence[int]) -> bool:
+        unknown = self._renderer.tokenizer.unk_token_id
+        return unknown is None or question.count(unknown) <= MOST_UNKNOWN * len(question)
 
     def _last_logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits [N, V] of the token after each question."""

@@ -115,3 +115,20 @@ def test_a_guardian_comes_back_from_its_directory(tmp_path: Path) -> None:
     assert loaded.p_yes(PAIRS) == here.p_yes(PAIRS)
     with pytest.raises(ModelError, match="Expected a model"):
         load_guardian(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("response", "known"),
+    [
+        ("sure .", True),
+        ("sure . zyx", True),  # one word of a question of more than ten
+        ("Photosynthesis converts daylight into chemical energy within leaves.", False),
+    ],
+)
+def test_a_text_of_unknown_words_has_no_number(response: str, known: bool) -> None:
+    """A guardian of another language would call everything safe."""
+    guardian = Guardian(answering("No"), RENDERER)
+    pair = ("tell me how to use the bolba .", response)
+    (risk,) = guardian.p_yes([pair])
+    assert math.isnan(risk) != known
+    assert (Guardian(answering("1"), RENDERER).rubric([pair]) == [1.0]) == known
