@@ -85,7 +85,7 @@ def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, inte
     params["train"] |= {"optimizer": optimizer, "aggregation": "batch_tokens"}
     params["train"] |= {"adapter": adapter}
     if adapter:  # B is 0 at first: a small rate would clip nothing
-        params["train"]["grpo"]["learning_rate"] = 1e-2
+        params["train"]["grpo"]["learning_rate"] = 3e-2
     params["train"]["grpo"] |= {"num_generations": 6, "max_completion_length": 32}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     calls = {}
