@@ -31,10 +31,12 @@ COUNTERPARTS = {
     "harmful": "StrongREJECT",
     "prefill": "StrongREJECT-Prefill",
     "jailbreak": "WildJailbreak",
+    "fortress": "Fortress",
     "benign": "XSTest",
+    "fortress_or": "FortressOR",
     "math": "MATH500",
 }
-"""Our benchmark -> its counterpart in the paper's Table 2."""
+"""Our benchmark -> its counterpart in the paper's Table 2 (AIME is pass@16 there, no rate)."""
 FAMILIES: tuple[tuple[str, Domain], ...] = (
     ("Safety", "harmful"),
     ("Helpfulness", "benign"),

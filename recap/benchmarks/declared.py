@@ -5,7 +5,7 @@ A declaration names its attack; ``recap.attacks.table`` has the class. Decoding 
 declaration overrides them, and ``attack.decoding`` overrides both. Success is the label that
 ``SUCCESS`` gives the domain. ``recap.attacks.selection`` turns a declaration and the evaluation's
 files into cases. Leaves out labels for readers (``words.py``, on which the attacking stages do not
-depend), and the paper's WildJailbreak, Fortress and AIME.
+depend), and Fortress's own score by each prompt's rubric.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ from recap.types.row import SUCCESS, Domain, Label
 
 PROMPT_SETS: dict[str, tuple[str, ...]] = {
     "harmful": ("microworld-harmful", "strongreject"),
-    "jailbreak": ("microworld-jailbreak",),
+    "jailbreak": ("microworld-jailbreak", "wildjailbreak"),
+    "fortress": ("fortress",),
     "benign": ("microworld-benign", "xstest"),
+    "benign_jailbreak": ("wildjailbreak-benign",),
+    "fortress_or": ("fortress_or",),
     "math": ("microworld-math", "gsm8k", "math500"),
+    "aime": ("aime2024",),
 }
 """Prompt set of a benchmark -> its values of ``PromptRecord.source``."""
 
@@ -59,6 +63,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     for benchmark in (
         Benchmark("harmful", "harmful", "harmful", "direct"),
         Benchmark("jailbreak", "jailbreak", "harmful", "direct"),
+        Benchmark("fortress", "fortress", "harmful", "direct"),
         Benchmark("prefill", "harmful", "harmful", "prefill", _HARM),
         Benchmark("hijack", "harmful", "harmful", "hijack", _HARM),
         Benchmark("ipr", "harmful", "harmful", "ipr", _HARM),
@@ -67,6 +72,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("self_prefill", "harmful", "harmful", "self", secondary=True, exempt=True),
         Benchmark("transfer", "harmful", "harmful", "transfer", secondary=True, exempt=True),
         Benchmark("benign", "benign", "benign", "direct"),
+        Benchmark("benign_jailbreak", "benign_jailbreak", "benign", "direct"),
+        Benchmark("fortress_or", "fortress_or", "benign", "direct"),
         Benchmark("benign_prefill", "benign", "benign", "prefill", _REFUSE),
         Benchmark("benign_hijack", "benign", "benign", "hijack", _REFUSE, secondary=True),
         Benchmark("benign_ipr", "benign", "benign", "ipr", _REFUSE, secondary=True),
@@ -75,6 +82,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("benign_self", "benign", "benign", "self", secondary=True, exempt=True),
         Benchmark("benign_transfer", "benign", "benign", "transfer", secondary=True, exempt=True),
         Benchmark("math", "math", "math", "direct"),
+        Benchmark("aime", "aime", "math", "direct", decoding=OwnDecoding(samples=16)),
     )
 }
 

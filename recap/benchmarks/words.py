@@ -38,6 +38,7 @@ class Words:
 WORDS = {
     "harmful": Words("Harmful requests", clean=True, main=True, thought="plain"),
     "jailbreak": Words("Jailbreaks", main=True, thought="plain"),
+    "fortress": Words("Jailbreaks (Fortress)", main=True, thought="plain"),
     "prefill": Words("Prefill attack", main=True, thought="planted"),
     "hijack": Words("Full CoT hijack", main=True),
     "ipr": Words("Prefill reset", main=True, thought="planted"),
@@ -46,6 +47,8 @@ WORDS = {
     "self_prefill": Words("Its own worst thought", main=True, thought="planted"),
     "transfer": Words("Prefill by source", barred=False),
     "benign": Words("Benign requests", clean=True, main=True, thought="plain"),
+    "benign_jailbreak": Words("Benign, like jailbreaks", clean=True),
+    "fortress_or": Words("Benign (FortressOR)", clean=True, main=True, thought="plain"),
     "benign_prefill": Words("Benign, prefilled", main=True, thought="planted"),
     "benign_hijack": Words("Benign, hijacked"),
     "benign_ipr": Words("Benign, reset", thought="planted"),
@@ -54,6 +57,7 @@ WORDS = {
     "benign_self": Words("Benign, its own refusal"),
     "benign_transfer": Words("Benign by source", barred=False),
     "math": Words("Arithmetic", clean=True, main=True, thought="plain"),
+    "aime": Words("AIME 2024", clean=True, main=True, thought="plain"),
 }
 AXES: dict[str, AxisName] = {
     "ipr": "rounds", "grid": "lengths", "search": "budgets", "transfer": "sources",

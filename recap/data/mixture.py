@@ -79,7 +79,7 @@ def choose_eval(records: Sequence[PromptRecord], limit: int, seed: int) -> list[
     if not sets:
         raise DataError(
             "Expected evaluation prompts, got none from prepare.sources. Add a source that has "
-            "some (microworld, gsm8k, xstest, strongreject, math500)."
+            "some (docs/data.md lists which evaluate)."
         )
     return [
         record

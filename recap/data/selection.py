@@ -8,24 +8,29 @@ count.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from recap.data.decontaminate import contaminated
+from recap.data.decontaminate import contaminated, near_duplicates
 from recap.data.load import Loaded, counts_by_reason
 from recap.data.mixture import duplicates
+from recap.data.sources.registry import LOADERS
 from recap.types.prompts import PromptRecord, QuarantinedRow
 
 
 @dataclass(frozen=True, slots=True)
 class SourceCount:
-    """Counts of one source's raw rows by fate. ``contaminated`` counts by evaluation source."""
+    """Counts of one source's raw rows by fate.
+
+    ``contaminated`` and ``near`` count by evaluation source.
+    """
 
     loader: str
     num_rows: int
     bad: str
     num_duplicates: int
     contaminated: dict[str, int]
+    near: dict[str, int]
     num_train: int
     num_eval: int
 
@@ -43,11 +48,12 @@ class Selection:
         """One line for each source."""
         lines = []
         for count in self.counts:
-            overlap = ", ".join(f"{name} {n}" for name, n in sorted(count.contaminated.items()))
             lines.append(
                 f"{count.loader}: {count.num_rows} rows -> {count.num_train} train, "
                 f"{count.num_eval} eval; bad: {count.bad or 'none'}; "
-                f"duplicates: {count.num_duplicates}; in evaluation too: {overlap or 'none'}"
+                f"duplicates: {count.num_duplicates}; "
+                f"in evaluation too: {_by_source(count.contaminated)}; "
+                f"nearly: {_by_source(count.near)}"
             )
         return "\n".join(lines)
 
@@ -57,25 +63,37 @@ def select(sources: Sequence[Loaded]) -> Selection:
     everything = [located.record for source in sources for located in source.records]
     repeated = duplicates(everything)
     kept = [record for record in everything if record.id not in repeated]
-    overlap = contaminated(
-        (record for record in kept if record.split == "train"),
-        (record for record in kept if record.split == "eval"),
+    train = [record for record in kept if record.split == "train"]
+    evaluation = [record for record in kept if record.split == "eval"]
+    overlap = contaminated(train, evaluation)
+    templated = {
+        located.record.id
+        for source in sources
+        if LOADERS[source.loader].templated
+        for located in source.records
+    }
+    near = near_duplicates(
+        (record for record in train if record.id not in templated | overlap.keys()), evaluation
     )
-    usable = {record.id for record in kept} - overlap.keys()
+    usable = {record.id for record in kept} - overlap.keys() - near.keys()
 
     set_aside: list[QuarantinedRow] = []
     counts = []
     for source in sources:
         set_aside += source.quarantined
         found: Counter[str] = Counter()
+        close: Counter[str] = Counter()
         for located in source.records:
             name = located.record.id
             if name in repeated:
                 set_aside.append(located.quarantined(repeated[name]))
-            elif name in overlap:
-                other = overlap[name]
-                set_aside.append(located.quarantined(f"contaminated by {other.source}: {other.id}"))
-                found[other.source] += 1
+            for matches, kind, counts_of in (
+                (overlap, "contaminated by", found),
+                (near, "near duplicate of", close),
+            ):
+                if other := matches.get(name):
+                    set_aside.append(located.quarantined(f"{kind} {other.source}: {other.id}"))
+                    counts_of[other.source] += 1
         records = [located.record for located in source.records]
         splits = Counter(record.split for record in records if record.id in usable)
         counts.append(
@@ -85,6 +103,7 @@ def select(sources: Sequence[Loaded]) -> Selection:
                 bad=counts_by_reason(source.quarantined),
                 num_duplicates=sum(record.id in repeated for record in records),
                 contaminated=dict(found),
+                near=dict(close),
                 num_train=splits["train"],
                 num_eval=splits["eval"],
             )
@@ -95,3 +114,7 @@ def select(sources: Sequence[Loaded]) -> Selection:
         set_aside=tuple(set_aside),
         counts=tuple(counts),
     )
+
+
+def _by_source(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in sorted(counts.items())) or "none"

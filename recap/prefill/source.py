@@ -25,8 +25,8 @@ from recap.types.rollouts import Decoding
 from recap.types.row import Domain
 from recap.types.sources import SOURCES, SourceRole
 
-NEVER_PREFILLED = "-jailbreak"
-"""Ending of the evaluation sets that no benchmark attacks with a prefill."""
+NEVER_PREFILLED = ("jailbreak", "jailbreak-benign", "fortress", "fortress_or")
+"""Endings of the evaluation sets that no benchmark attacks with a prefill."""
 
 
 def find_source(name: str) -> SourceRole:

@@ -222,7 +222,7 @@ def _sizes(metrics: Sequence[Metric | None]) -> str:
 
 
 def table_rows(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> list[TableRow]:
-    """The table of all rates, benchmark by benchmark."""
+    """The table of all rates, benchmark by benchmark; pass@k below the rate of one sample."""
     main = main_keys(cells)
     rows = []
     for result in benchmarks(cells):
@@ -238,7 +238,32 @@ def table_rows(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> list[TableR
                 tuple(None if other is None else _table_cell(other) for other in found),
             )
         )
+        for place, at in enumerate(result.pass_at_k[1:], start=1):  # k = 1 is the rate above
+            rows.append(
+                TableRow(
+                    f"{benchmark_label(*key, axes)}, any of {at.k}",
+                    f"% {result.score} (pass@{at.k}), {at.n_prompts} prompts",
+                    result.domain,
+                    key in main and at is result.pass_at_k[-1],
+                    tuple(None if each is None else _any_of(each, place) for each in found),
+                )
+            )
     return rows
+
+
+def _any_of(result: BenchmarkResult, place: int) -> TableCell | None:
+    """pass@k at its place in the list; ``None`` where fewer samples were drawn."""
+    if place >= len(result.pass_at_k):
+        return None
+    at = result.pass_at_k[place]
+    return TableCell(
+        percent(at.value, decimals=1),
+        DASH,  # Wilson's interval is one of a rate
+        interval(at.low, at.high),
+        _unscored(result.rate),
+        result.rate.n_incomplete,
+        _tokens(result),
+    )
 
 
 def _table_cell(result: BenchmarkResult) -> TableCell:

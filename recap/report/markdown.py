@@ -16,7 +16,7 @@ from recap.analysis.tables import DASH, NBSP, benchmarks, index, interval, main_
 from recap.analysis.verdicts import Verdict, trainings
 from recap.report.figures import cell_label
 from recap.types.decisions import GateCheck, GateDecision
-from recap.types.results import CellResult, Metric
+from recap.types.results import BenchmarkResult, CellResult, Metric
 
 MARKS: dict[Verdict, str] = {
     "holds": "✔",
@@ -69,6 +69,14 @@ def _rates(cells: Sequence[CellResult], axes: Axes) -> str:
             measured = [index(cell).get(key) for cell in cells]
             rates = [_rate(found.rate if found else None) for found in measured]
             rows.append([benchmark_label(*key, axes), result.score, *rates])
+            if result.pass_at_k:
+                rows.append(
+                    [
+                        f"{benchmark_label(*key, axes)}, any of {result.pass_at_k[-1].k}",
+                        result.score,
+                        *(_any_of(found) for found in measured),
+                    ]
+                )
     return table(["Benchmark", "Success", *(cell_label(cell, cells) for cell in cells)], rows)
 
 
@@ -76,6 +84,14 @@ def _rate(rate: Metric | None) -> str:
     if rate is None or rate.value is None:
         return DASH
     return f"{100 * rate.value:.1f} [{interval(rate.low, rate.high)}]"
+
+
+def _any_of(found: BenchmarkResult | None) -> str:
+    """pass@k of all samples."""
+    at = found.pass_at_k[-1] if found is not None and found.pass_at_k else None
+    if at is None or at.value is None:
+        return DASH
+    return f"{100 * at.value:.1f} [{interval(at.low, at.high)}]"
 
 
 def _claims(findings: Findings) -> str:

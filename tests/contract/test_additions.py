@@ -189,7 +189,7 @@ ADDITIONS = {
     ),
     "data set": Addition(
         "recap/data/sources/notes.py", LOADER, "recap/data/sources/registry.py",
-        ("        microworld,\n", "        notes,\n"),
+        ("        microworld.LOADER,\n", "        notes.LOADER,\n"),
         ("from recap.data.sources.rawrow", "from recap.data.sources import notes\n"),
         {"prepare", "validate"}, LOADER_WORKS, "notes-1 how to ?",
         ("prepare.sources", {"microworld": None, "notes": "notes"}),

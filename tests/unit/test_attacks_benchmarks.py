@@ -13,10 +13,17 @@ import yaml
 from recap.attacks.selection import Selection, Thoughts, check_disjoint, draw, select
 from recap.attacks.selector import Selector, open_selector
 from recap.attacks.table import attack_of
-from recap.benchmarks.declared import BENCHMARKS, PROMPT_SETS, Benchmark, benchmarks
+from recap.benchmarks.declared import (
+    BENCHMARKS,
+    PROMPT_SETS,
+    Benchmark,
+    benchmarks,
+    decoding,
+)
 from recap.errors import DataError, ParameterError
 from recap.params.attack import Attack, OwnDecoding
 from recap.params.whole import read_params
+from recap.prefill.source import find_source, fits
 from recap.types.prompts import Prefill, PromptRecord, Split
 from recap.types.row import Domain
 from recap.types.sources import EVAL_SOURCES, EXEMPT_SOURCES
@@ -279,7 +286,30 @@ def test_declarations_are_sound() -> None:
         given = attack_of(benchmark).needs in ("thought", "pool")
         assert given == (benchmark.prefill_source is not None)
     default = read_params(ROOT / "params.yaml").attack.benchmarks
-    assert set(default) == set(BENCHMARKS)
+    in_no_microworld = {"fortress", "benign_jailbreak", "fortress_or", "aime"}
+    assert set(default) == set(BENCHMARKS) - in_no_microworld
+
+
+def test_thoughts_are_drawn_for_the_prompts_that_are_attacked_with_one() -> None:
+    sets = [
+        (name, benchmark.domain, benchmark.attack == "direct")
+        for benchmark in BENCHMARKS.values()
+        if benchmark.domain != "math"
+        for name in PROMPT_SETS[benchmark.prompts]
+    ]
+    attacked = {name for name, _, direct in sets if not direct}
+    never = {name for name, _, _ in sets} - attacked
+    for name, domain, _ in sets:
+        source = find_source("harmful_eval" if domain == "harmful" else "refusing_eval")
+        assert fits(source, _record("a", name, domain)) is (name in attacked), name
+    real = {"wildjailbreak", "wildjailbreak-benign", "fortress", "fortress_or"}
+    assert never == {"microworld-jailbreak"} | real
+
+
+def test_aime_is_any_of_sixteen_samples() -> None:
+    settings = read_params(ROOT / "params.yaml").attack
+    assert decoding(settings, BENCHMARKS["aime"])[1] == 16
+    assert decoding(settings, BENCHMARKS["math"])[1] == 1
 
 
 def test_every_attack_on_a_thought_has_its_mirror() -> None:

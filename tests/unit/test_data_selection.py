@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap.data.decontaminate import contaminated
+from recap.data.decontaminate import contaminated, near_duplicates
 from recap.data.load import Loaded, LocatedRecord, check_quarantined, load
 from recap.data.mixture import (
     choose_eval,
@@ -146,6 +146,43 @@ def test_contamination_is_whole_text_or_thirteen_words(
     assert (result == {"t": prompt("e", evaluation, split="eval")}) is found
 
 
+@pytest.mark.parametrize(
+    ("train", "near"),
+    [
+        # Eight words are six runs of three. The held-out prompt: b c d e f g h i.
+        ("b c d e f g h i", True),
+        ("B, c d e f g h j!", True),  # the last word: 5 of 7
+        ("b c d e f g j i", True),  # the last but one: 4 of 8
+        ("b c d e j g h i", False),  # the middle: 3 of 9
+        ("a b c d e f g h i j", True),  # 6 of 8
+        ("c d e f g h i", False),  # under eight words: compared whole alone
+        ("i h g f e d c b", False),
+    ],
+)
+def test_near_duplicates_share_half_of_their_runs_of_three_words(train: str, near: bool) -> None:
+    texts = {"far": "nothing of this at all is in it", "e": "b c d e f g h i"}
+    held_out = [prompt(name, text, split="eval") for name, text in texts.items()]
+    assert (near_duplicates([prompt("t", train)], held_out) == {"t": held_out[1]}) is near
+
+
+def test_the_nearest_is_named_and_templated_sources_are_left_alone() -> None:
+    train = prompt("t", "b c d e f g h i")
+    held_out = [
+        prompt("worse", "b c d e f g h j k", split="eval", source="some-set"),
+        prompt("best", "b c d e f g h j", split="eval", source="other-set"),
+    ]
+    located = tuple(
+        LocatedRecord(record, "f", line) for line, record in enumerate([train, *held_out], start=1)
+    )
+    selection = select([Loaded("star1", located, (), 3)])
+    assert selection.train == ()
+    assert [(row.id, row.reason) for row in selection.set_aside] == [
+        ("t", "near duplicate of other-set: best")
+    ]
+    assert selection.summary().endswith("in evaluation too: none; nearly: other-set 1")
+    assert select([Loaded("microworld", located, (), 3)]).train == (train,)
+
+
 def test_what_is_set_aside_is_listed_and_counted() -> None:
     bad = QuarantinedRow(file="f", line=9, id=None, reason="malformed JSON")
     records = [
@@ -155,7 +192,7 @@ def test_what_is_set_aside_is_listed_and_counted() -> None:
         prompt("e", "close it", split="eval", source="held-out"),
     ]
     located = tuple(LocatedRecord(r, "f", line) for line, r in enumerate(records, start=1))
-    selection = select([Loaded("some", located, (bad,), 5)])
+    selection = select([Loaded("star1", located, (bad,), 5)])
     assert [record.id for record in selection.train] == ["a"]
     assert [record.id for record in selection.eval] == ["e"]
     assert [(row.line, row.id, row.reason) for row in selection.set_aside] == [
@@ -164,8 +201,8 @@ def test_what_is_set_aside_is_listed_and_counted() -> None:
         (3, "c", "contaminated by held-out: e"),
     ]
     assert selection.summary() == (
-        "some: 5 rows -> 1 train, 1 eval; bad: malformed JSON 1; duplicates: 1; "
-        "in evaluation too: held-out 1"
+        "star1: 5 rows -> 1 train, 1 eval; bad: malformed JSON 1; duplicates: 1; "
+        "in evaluation too: held-out 1; nearly: none"
     )
 
 

@@ -38,11 +38,22 @@ def test_the_loaders_and_those_that_are_for_evaluation_alone() -> None:
         "strongreject",
         "math500",
         "benign",
+        "beavertails",
+        "star_benign",
+        "hendrycks_math",
+        "aime2024",
+        "wildjailbreak",
+        "fortress",
+        "fortress_or",
     ]
     assert {name for name, loader in LOADERS.items() if loader.eval_only} == {
         "xstest",
         "strongreject",
         "math500",
+        "aime2024",
+        "wildjailbreak",
+        "fortress",
+        "fortress_or",
     }
 
 
@@ -214,11 +225,14 @@ json_values = st.recursive(
 )
 columns = st.sampled_from(
     ["id", "question", "answer", "prompt", "type", "label", "focus", "problem", "unique_id",
-     "source", "forbidden_prompt", "domain", "target", "split", "cluster"]
+     "source", "forbidden_prompt", "domain", "target", "split", "cluster", "is_safe", "category",
+     "solution", "adversarial", "data_type", "ID", "adversarial_prompt", "benign_prompt",
+     "risk_domain", "kind"]
 )  # fmt: skip
 cells = (
     json_values
     | st.sampled_from(["#### 1,000", "a\0b", "<think>", "harmful", "math", "train", "safe"])
+    | st.sampled_from([r"\boxed{1}", "adversarial_benign", "7"])
     | st.characters(categories=["Cs", "Cc", "Cf"])
 )
 
@@ -230,7 +244,7 @@ def test_any_row_becomes_a_record_or_is_quarantined(loader: str, values: object)
         assert text_fault(parsed.record.prompt, MAX_WORDS) is None
         parsed.record.model_dump_json()
     elif parsed is None:
-        assert loader == "xstest"
+        assert loader in {"xstest", "beavertails"}
     else:
         assert parsed.line == 7 and parsed.reason
         parsed.model_dump_json()

@@ -304,9 +304,8 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
         ),
         (
             {"prepare.sources": {"microworld": None, "hearsay": "hub"}},
-            "Expected loaders among benign, gsm8k, math500, microworld, star1, strongreject or "
-            "xstest in prepare.sources, got hearsay. Correct the name, or register the loader in "
-            "recap/data/sources/registry.py.",
+            "star1, star_benign, strongreject, wildjailbreak or xstest in prepare.sources, got "
+            "hearsay. Correct the name, or register the loader in recap/data/sources/registry.py.",
         ),
         (
             {"variants.recap": {"safety_reward": "sure"}},

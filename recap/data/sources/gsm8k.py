@@ -47,4 +47,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("gsm8k", eval_only=False, rows=rows, record=record)
+LOADER = Loader("gsm8k", eval_only=False, rows=rows, record=record, licence="MIT")

@@ -34,4 +34,4 @@ def record(row: RawRow) -> PromptRecord:
     return found
 
 
-LOADER = Loader("microworld", eval_only=False, rows=rows, record=record)
+LOADER = Loader("microworld", eval_only=False, rows=rows, record=record, templated=True)

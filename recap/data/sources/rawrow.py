@@ -52,13 +52,17 @@ class Loader:
 
     ``record`` maps one readable row to a record, or to ``None`` if the row is not part of the
     prompt set (XSTest's unsafe contrasts); it raises RowFault. A row of an ``eval_only`` source is
-    never a training row, whatever the parameters say.
+    never a training row, whatever the parameters say. ``licence``: as the data set's card states
+    it, ``None`` if it states none. A ``templated`` source keeps its own splits apart: its prompts
+    resemble one another by design.
     """
 
     name: str
     eval_only: bool
     rows: Callable[[Request], Iterator[RawRow]]
     record: Callable[[RawRow], PromptRecord | None]
+    licence: str | None = None
+    templated: bool = False
 
 
 def data_directory(request: Request, loader: str) -> Path:

@@ -1,18 +1,24 @@
 """Files in the hub's formats -> raw rows with line numbers; an unreadable line is a faulty row.
 
-Reads JSON Lines, CSV with a header, a JSON array, and Parquet. Reading continues after a broken
-line. A truncated JSON array or Parquet file raises DataError, because its remaining rows cannot be
-found and the data set would be silently shorter.
+Reads JSON Lines, CSV and TSV with a header, a JSON array, and Parquet; text also as ``.gz`` and
+``.xz``. Reading continues after a broken line. A truncated JSON array, Parquet or compressed file
+raises DataError, because its remaining rows cannot be found and the data set would be silently
+shorter.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import json
-from collections.abc import Iterator, Sequence
+import lzma
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
+from zlib import error as DeflateError
 
 from recap.data.sources.rawrow import RawRow
 from recap.errors import DataError, choices
@@ -39,7 +45,8 @@ def read_table(
     for path in paths:
         label = f"{loader}/{path.relative_to(directory).as_posix()}"
         line = 0
-        for row in _READERS[path.suffix](path, label, split):
+        kind = path.with_suffix("") if path.suffix in _COMPRESSED else path
+        for row in _READERS[kind.suffix](path, label, split):
             line = row.line + rows_before
             yield replace(row, line=line)
         rows_before = line
@@ -47,8 +54,17 @@ def read_table(
 
 def _lines(path: Path) -> list[str]:
     """Physical lines. Bytes that are not UTF-8 become lone surrogates, which a check refuses."""
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
-        return list(stream)
+    opened = _COMPRESSED.get(path.suffix, open)
+    try:
+        with opened(
+            path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="\n"
+        ) as stream:
+            return list(stream)
+    except (gzip.BadGzipFile, EOFError, lzma.LZMAError, DeflateError) as error:
+        raise DataError(
+            f"{path}: expected a whole {path.suffix} file, got {type(error).__name__}. Fetch the "
+            "file again."
+        ) from None
 
 
 def _jsonl(path: Path, label: str, split: Split) -> Iterator[RawRow]:
@@ -98,17 +114,17 @@ def _skip(document: str, position: int) -> int:
     return position
 
 
-def _csv(path: Path, label: str, split: Split) -> Iterator[RawRow]:
+def _csv(path: Path, label: str, split: Split, delimiter: str = ",") -> Iterator[RawRow]:
     """Records of a CSV file; after a broken record, reading continues with the next line.
 
     A stray quote swallows the lines up to the next quote. Restarting after the line with the quote
     limits the loss to one row.
     """
     lines = _lines(path)
-    header = next(csv.reader(lines[:1]), [])
+    header = next(csv.reader(lines[:1], delimiter=delimiter), [])
     start = 1
     while start < len(lines):
-        reader = csv.reader(islice(lines, start, None), strict=True)
+        reader = csv.reader(islice(lines, start, None), strict=True, delimiter=delimiter)
         first = start
         while first < len(lines):
             try:
@@ -139,4 +155,11 @@ def _parquet(path: Path, label: str, split: Split) -> Iterator[RawRow]:
         yield RawRow(label, number, split, values)
 
 
-_READERS = {".jsonl": _jsonl, ".json": _json_array, ".csv": _csv, ".parquet": _parquet}
+_READERS: dict[str, Callable[[Path, str, Split], Iterator[RawRow]]] = {
+    ".jsonl": _jsonl,
+    ".json": _json_array,
+    ".csv": _csv,
+    ".tsv": partial(_csv, delimiter="\t"),
+    ".parquet": _parquet,
+}
+_COMPRESSED: dict[str, Callable[..., TextIO]] = {".gz": gzip.open, ".xz": lzma.open}

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from recap.data.sources import benign, gsm8k, math500, microworld, star1, strongreject, xstest
+from recap.data.sources import (
+    aime2024,
+    beavertails,
+    benign,
+    fortress,
+    gsm8k,
+    hendrycks_math,
+    math500,
+    microworld,
+    star1,
+    star_benign,
+    strongreject,
+    wildjailbreak,
+    xstest,
+)
 from recap.data.sources.rawrow import Loader
 from recap.errors import ParameterError, choices
 from recap.params.prepare import Prepare
 
 LOADERS: dict[str, Loader] = {
-    module.LOADER.name: module.LOADER
-    for module in (
-        microworld,
-        gsm8k,
-        star1,
-        xstest,
-        strongreject,
-        math500,
-        benign,
+    loader.name: loader
+    for loader in (
+        microworld.LOADER,
+        gsm8k.LOADER,
+        star1.LOADER,
+        xstest.LOADER,
+        strongreject.LOADER,
+        math500.LOADER,
+        benign.LOADER,
+        beavertails.LOADER,
+        star_benign.LOADER,
+        hendrycks_math.LOADER,
+        aime2024.LOADER,
+        wildjailbreak.LOADER,
+        fortress.LOADER,
+        fortress.OVERREFUSAL,
     )
 }
 

@@ -40,4 +40,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("star1", eval_only=False, rows=rows, record=record)
+LOADER = Loader("star1", eval_only=False, rows=rows, record=record, licence="Apache-2.0")

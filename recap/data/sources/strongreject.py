@@ -33,4 +33,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("strongreject", eval_only=True, rows=rows, record=record)
+LOADER = Loader("strongreject", eval_only=True, rows=rows, record=record, licence="MIT")

@@ -51,4 +51,4 @@ def record(row: RawRow) -> PromptRecord | None:
     )
 
 
-LOADER = Loader("xstest", eval_only=True, rows=rows, record=record)
+LOADER = Loader("xstest", eval_only=True, rows=rows, record=record, licence="CC-BY-4.0")
