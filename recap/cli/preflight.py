@@ -13,15 +13,16 @@ from typing import Any
 from recap.benchmarks.declared import benchmarks
 from recap.errors import ParameterError
 from recap.models.fingerprints import record_fingerprints
-from recap.models.origins import folder_fault, origin_fault
+from recap.models.origins import folder_fault, guardian_fault, origin_fault
 from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
 from recap.runtime.child import start
 from recap.sweeps.design import sweep_design
 from recap.types.origins import PROVENANCE, RULES
+from recap.types.sources import SOURCES
 
-WITHOUT_THOUGHTS = ("guardian",)
-"""Models that need not open a thought."""
+WITHOUT_THOUGHTS = ("rubric",)
+"""Models that need not open a thought, beside the guardian."""
 READERS = ("guardian", "rubric")
 """Judges that read benign answers with the model of ``judge.rubric``."""
 
@@ -73,6 +74,10 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
         for name, origin in named.items():
             if (name, origin) == ("guardian", RULES):
                 continue
+            if name == "guardian":
+                if fault := guardian_fault(root, origin, rubric=_reads_benign(params)):
+                    yield "models.origins.guardian", fault
+                continue
             taught = name == "policy" and params.models.warm_start is not None
             thinks = name not in WITHOUT_THOUGHTS and not taught
             fault = origin_fault(
@@ -98,6 +103,13 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
         fault = _folder_fault(root / rubric, str(rubric))
         if fault:
             yield "judge.rubric", fault
+
+
+def _reads_benign(params: Params) -> bool:
+    """Whether the guardian itself has to say how far benign answers comply."""
+    refusing = any(SOURCES[name].intent != "harmful" for name in params.matrix.sources)
+    asked = refusing or params.prepare.mixture.benign > 0
+    return asked and "rubric" not in params.models.origins
 
 
 def _folder_fault(folder: Path, named: str) -> str | None:

@@ -22,11 +22,11 @@ from recap.judges.correctness import correctness
 from recap.judges.endpoint import check_endpoint
 from recap.judges.journal import Answer, AnswerJournal, key
 from recap.judges.judge import Judge, Means, Opinion, by_domain
-from recap.judges.questions import PROMPT_SHA, RUBRIC, SAFETY, Question, ask, ask_again, read
 from recap.params.judge import JudgeApi
 from recap.params.seeds import derive_seed
 from recap.rows import write_json
 from recap.runtime.locks import STATE
+from recap.scoring.questions import PROMPT_SHA, RUBRIC, SAFETY, Question, ask, ask_again, read
 from recap.types.attacks import Completion
 
 FOLDER = STATE / "judge"

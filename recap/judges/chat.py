@@ -5,7 +5,7 @@ or a growing, jittered one; other refusals are not. What every other question wo
 (a wrong key, a spent quota, a parameter that the model does not take, another model than was asked)
 ends everything at the first. After a few failed or cut-off questions in a row nobody is asked any
 more. No redirect is followed and no proxy used. Leaves out streaming, and what is asked:
-recap/judges/questions.py.
+recap/scoring/questions.py.
 """
 
 from __future__ import annotations

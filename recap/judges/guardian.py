@@ -16,6 +16,7 @@ from recap.judges.correctness import correctness
 from recap.judges.judge import Judge, Means, Opinion, by_domain
 from recap.judges.rubric import GuardianRubric, Rubric, compliance, own_rubric, weights_sha
 from recap.types.attacks import Completion
+from recap.types.origins import RUBRIC_FOLDER
 
 if TYPE_CHECKING:
     from recap.scoring.reward_model import RewardModel
@@ -78,6 +79,8 @@ def open_guardian(directory: Path, rubric: Rubric | None = None) -> GuardianJudg
     question = f"{guardian.template}\nharm\nrubric"
     prompt_sha = _sha(question)
     revision = (rules_revision(directory) or weights_sha(directory))[:16]
+    if (directory / RUBRIC_FOLDER).is_dir() and rubric is None:
+        revision = f"{revision}+{weights_sha(directory / RUBRIC_FOLDER)[:16]}"
     if rubric is not None:
         revision = f"{revision}+{rubric.revision}"
         prompt_sha = _sha(f"{prompt_sha}\n{rubric.prompt_sha}")

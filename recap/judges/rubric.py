@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from recap.judges.judge import Judge, Means, Opinion
-from recap.judges.questions import RUBRIC
 from recap.models.places import weights_folder
+from recap.scoring.questions import RUBRIC
 from recap.types.attacks import Completion
 from recap.types.row import Domain, Label
 

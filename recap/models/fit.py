@@ -41,6 +41,38 @@ def unfit_header(
     )
 
 
+def unfit_guardian(folder: Path, origin: str, *, rubric: bool) -> str | None:
+    """Why a whole folder cannot be the guardian; ``rubric``: it has to read benign answers too."""
+    template = _template(folder, _json(folder / "tokenizer_config.json"))
+    if template is None:
+        return f"expected a guardian with a chat template in {origin}, got one without"
+    said = _said_as_one_token(folder / "tokenizer.json")
+    if said is None:  # a tokenizer that transformers has to convert
+        return None
+    if "guardian_config" not in template and not {"yes", "no"} <= {word.lower() for word in said}:
+        return (
+            f"expected a guardian that says Yes or No in one token in {origin}, got a tokenizer "
+            "without these. Take another instruct model"
+        )
+    if rubric and "guardian_config" in template and "0.5" not in said:
+        return (
+            f"expected a guardian that answers a rubric with 0, 0.5 or 1 in {origin}, got one "
+            "whose tokenizer has no token 0.5: Granite Guardian was never taught a rubric. Name "
+            "an instruct model in models.origins.rubric, which then reads the benign answers"
+        )
+    return None
+
+
+def _said_as_one_token(tokenizer: Path) -> set[str] | None:
+    """The vocabulary without the marks of spaces; ``None`` without a file that can be read."""
+    if not tokenizer.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    vocabulary = Tokenizer.from_file(str(tokenizer)).get_vocab()
+    return {token.lstrip("\u0120\u2581") for token in vocabulary}
+
+
 def _template_fault(
     template: str | None, settings: dict[str, Any], origin: str, reasoning: Reasoning
 ) -> str | None:

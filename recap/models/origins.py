@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from recap.models.digests import folder_digest, sha256_of
-from recap.models.fit import unfit_folder, unfit_header
+from recap.models.fit import unfit_folder, unfit_guardian, unfit_header
 from recap.models.gguf_header import gguf_fault, read_header
 from recap.models.spelling import (
     FILES,
@@ -46,6 +46,19 @@ def origin_fault(
         return unfit_header(read_header(found.path), origin, reasoning, completion)
     if isinstance(found, Folder):
         return unfit_folder(found.path, origin, reasoning, completion)
+    return None
+
+
+def guardian_fault(root: Path, origin: str, *, rubric: bool) -> str | None:
+    """What is wrong with a guardian's origin, in the same words.
+
+    ``rubric``: it has to read benign answers too.
+    """
+    if fault := origin_fault(root, origin):
+        return fault
+    found = read_origin(root, origin)
+    if isinstance(found, Folder):
+        return unfit_guardian(found.path, origin, rubric=rubric)
     return None
 
 

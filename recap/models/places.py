@@ -76,7 +76,11 @@ def _view(directory: Path, folder: Path, record: Provenance, clone: Path) -> Pat
 
     An origin's own folder may hold another configuration by now, or second copies of weights.
     """
-    small = {path.name: path for path in directory.iterdir() if path.name != PROVENANCE}
+    small = {
+        path.name: path
+        for path in directory.iterdir()
+        if path.is_file() and path.name != PROVENANCE
+    }
     if (folder / INDEX).is_file():
         small[INDEX] = folder / INDEX
     digests = {name: sha256_of(path, clone) for name, path in small.items()}

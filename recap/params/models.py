@@ -11,6 +11,7 @@ from recap.params.values import Count, Positive, Section
 from recap.types.traces import TraceSet
 
 ModelName = Literal["policy", "guardian"]
+OriginName = Literal["policy", "guardian", "rubric"]
 
 
 class Fitting(Section):
@@ -93,11 +94,12 @@ class Models(Section):
     """The origin of policy and guardian, and how the policy and its sources mark a thought.
 
     ``origins``: a local folder, a GGUF file, a hub model pinned to a commit, or ``rules`` in place
-    of a guardian (docs/models.md). ``warm_start`` trains the policy's origin before it is used.
+    of a guardian (docs/models.md). ``rubric`` reads benign answers in place of the guardian, in its
+    directory. ``warm_start`` trains the policy's origin before it is used.
     Models without an origin are trained from scratch, with the Llama architecture below.
     """
 
-    origins: dict[ModelName, Annotated[str, Field(min_length=1)]]
+    origins: dict[OriginName, Annotated[str, Field(min_length=1)]]
     hidden_size: Count
     num_layers: Count
     num_heads: Count
@@ -114,6 +116,15 @@ class Models(Section):
                 f"reasoning belongs to a policy of models.origins; the one trained from scratch "
                 f"has {THINK.open} and {THINK.close}, got {self.reasoning.open} and "
                 f"{self.reasoning.close}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rubric(self) -> Models:
+        if "rubric" in self.origins and "guardian" not in self.origins:
+            raise ValueError(
+                "origins.rubric reads benign answers beside a guardian of models.origins; the one "
+                "trained from scratch knows a rubric"
             )
         return self
 

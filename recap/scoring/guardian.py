@@ -1,27 +1,66 @@
-"""A guardian from its directory: a model, or the rules."""
+"""A guardian from its directory: the rules, a guardian model, or any instruct model.
+
+The directory may hold a second model, ``rubric``, that reads benign answers: Granite Guardian, the
+paper's, was never taught a rubric (paper, rewards: Llama-3.1-8B-Instruct has it).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from recap.errors import ModelError, RenderError
 from recap.scoring.reward_model import RewardModel
 from recap.scoring.rules import RULES_SHA, RuleGuardian
-from recap.types.origins import RULES_FILE
+from recap.types.origins import RUBRIC_FOLDER, RULES_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class WithRubric:
+    """``RewardModel`` of two: ``guardian`` reads harm, ``helper`` reads benign answers."""
+
+    guardian: RewardModel
+    helper: RewardModel
+
+    @property
+    def template(self) -> str:
+        """What both ask with."""
+        return f"{self.guardian.template}\n{self.helper.template}"
+
+    def p_yes(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The guardian's."""
+        return self.guardian.p_yes(pairs)
+
+    def log_odds(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The guardian's."""
+        return self.guardian.log_odds(pairs)
+
+    def rubric(self, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
+        """The helper's."""
+        return self.helper.rubric(pairs)
 
 
 def load_guardian(directory: Path) -> RewardModel:
-    """The rules, or model, tokenizer and template together.
+    """The guardian of a directory, with its rubric's model where it has one.
 
     Raises ModelError when something is missing, or when the template is another generation's.
     """
-    if (directory / RULES_FILE).is_file():
-        return RuleGuardian()
+    guardian = RuleGuardian() if (directory / RULES_FILE).is_file() else _model(directory)
+    rubric = directory / RUBRIC_FOLDER
+    return WithRubric(guardian, _model(rubric)) if rubric.is_dir() else guardian
+
+
+def _model(directory: Path) -> RewardModel:
+    """A model: asked by its own guardian's template where it has one, else in words."""
     from recap.models.weights import load_scorer
     from recap.render import Renderer
+    from recap.scoring.instruct import Instruct
     from recap.scoring.yes_no import Guardian
 
     model, renderer = load_scorer(directory), Renderer.from_dir(directory)
+    if renderer.template and "guardian_config" not in renderer.template:
+        return Instruct(model, renderer)
     try:
         renderer.refuse_other_guardians()
     except RenderError as error:

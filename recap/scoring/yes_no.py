@@ -105,7 +105,7 @@ class Guardian:
         if len(ids) != 1 or ids[0] == self._renderer.tokenizer.unk_token_id:
             raise ModelError(
                 f"Expected the guardian's answer '{answer}' to be one token, got {len(ids)} "
-                "(or the unknown token). Use a guardian whose tokenizer has it; one that was never "
-                "taught the rubric (Granite's) leaves benign answers to the model of judge.rubric."
+                "(or the unknown token). Use a guardian whose tokenizer has it; for one that was "
+                "never taught the rubric (Granite's), name a model in models.origins.rubric."
             )
         return ids[0]

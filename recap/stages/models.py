@@ -10,18 +10,22 @@ import typer
 from recap.params.models import ModelName
 from recap.params.seeds import derive_seed
 from recap.params.whole import read_params
+from recap.rows import atomic_directory
 from recap.runtime.stage import run_stage
-from recap.types.origins import RULES
+from recap.types.origins import RUBRIC_FOLDER, RULES
 
 
 def main(model: ModelName, out: Annotated[Path, typer.Option()]) -> None:
     """Obtain MODEL (policy or guardian) and write it as a Hugging Face folder."""
     params = read_params()
     origin = params.models.origins.get(model)
-    if model == "guardian" and origin == RULES:
-        from recap.models.hub import stand_in
+    if model == "guardian" and origin:
+        from recap.models.hub import obtain, stand_in
 
-        stand_in(out)
+        with atomic_directory(out) as part:  # both models or none
+            stand_in(part) if origin == RULES else obtain(origin, part, None)
+            if rubric := params.models.origins.get("rubric"):
+                obtain(rubric, part / RUBRIC_FOLDER, None)
         return
     if origin and model == "policy" and params.models.warm_start is not None:
         from recap.sft.warm_policy import warm_policy
@@ -31,7 +35,7 @@ def main(model: ModelName, out: Annotated[Path, typer.Option()]) -> None:
     if origin:
         from recap.models.hub import obtain
 
-        obtain(origin, out, params.models.reasoning if model == "policy" else None)
+        obtain(origin, out, params.models.reasoning)
         return
 
     from recap.microworld import upbringing

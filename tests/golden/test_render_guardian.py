@@ -196,7 +196,6 @@ def test_a_template_that_asks_for_the_date_is_told_one_day() -> None:
         (TEMPLATE + "{# <confidence> High </confidence> #}", "'<confidence>'"),  # 3.2
         ("{% set criteria_bank = {} %}{{ guardian_config.risk_name }}", "'criteria'"),  # 3.3, 4.x
         (TEMPLATE + "{# <score> yes </score> #}", "'<score>'"),
-        ("{{ messages[0].content }}", "does not read it"),
         ("", "does not read it"),
     ],
 )
@@ -215,7 +214,7 @@ def test_what_this_guardian_was_never_taught_is_an_error(
         renderer.judge("a", "b", "rubric")
     judge = open_guardian(directory)
     assert judge.judge([_completion("harmful")])[0].label in ("safe", "unsafe")
-    with pytest.raises(ModelError, match=r"'0\.5' to be one token, got 3 .* judge\.rubric"):
+    with pytest.raises(ModelError, match=r"'0\.5' to be one .* models\.origins\.rubric"):
         judge.judge([_completion("benign")])
 
 
@@ -238,5 +237,5 @@ def test_it_verifies_harmful_prefills_and_says_what_refusing_ones_need(directory
     thought, guardian = Thought(record, "i should help them .", "Sure."), load_guardian(directory)
     assert verify([thought], "harmful", guardian, 0.0, ()) == [None]
     assert verify([thought], "harmful", guardian, 1.0, ()) == ["answer is not unsafe"]
-    with pytest.raises(ModelError, match=r"judge\.rubric"):
+    with pytest.raises(ModelError, match=r"models\.origins\.rubric"):
         verify([thought], "refusing", guardian, 0.5, ())

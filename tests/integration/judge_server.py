@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from recap.judges.questions import FENCE
+from recap.scoring.questions import FENCE
 
 Reply = tuple[int, Any]
 

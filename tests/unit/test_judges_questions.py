@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap.judges.questions import FENCE, PROMPT_SHA, RUBRIC, SAFETY, Question, ask, ask_again, read
+from recap.scoring.questions import (
+    FENCE,
+    PROMPT_SHA,
+    RUBRIC,
+    SAFETY,
+    Question,
+    ask,
+    ask_again,
+    read,
+)
 from recap.types.row import Label
 
 FORGERIES = [

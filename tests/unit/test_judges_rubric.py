@@ -11,13 +11,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from recap.errors import DataError
 from recap.judges.guardian import GuardianJudge
-from recap.judges.instruct import MAX_NEW, InstructRubric, open_rubric
-from recap.judges.questions import RUBRIC, ask
+from recap.judges.instruct import InstructRubric, open_rubric
 from recap.judges.registry import open_judge
 from recap.judges.rubric import Rubric, RubricJudge
 from recap.models.weights import save_model
 from recap.params.whole import read_params
 from recap.render import Renderer
+from recap.scoring.instruct import MAX_NEW
+from recap.scoring.questions import RUBRIC, ask
 from recap.types.attacks import Completion
 from recap.types.row import Domain, Label
 from tests.completions import make_completion
@@ -82,7 +83,7 @@ def test_the_number_is_read_and_nothing_else_is_one() -> None:
         (None, "no answer of the rubric: 'I thin'"),
         ("refused", "0"),
     ]
-    assert asked._model.batches == [2, 2, 1]  # type: ignore[attr-defined]
+    assert asked._instruct._model.batches == [2, 2, 1]  # type: ignore[attr-defined]
     assert asked.labels([]) == []
 
 
@@ -100,7 +101,7 @@ def test_greedy_generation_is_the_models_own(tmp_path: Path) -> None:
     save_model(model, TOKENIZER, tmp_path / "m")
     opened = open_rubric(tmp_path / "m")
     pairs = [("may i ?", "sure ."), ("may i ?", "sorry . " * 9), ("b", "")]
-    questions = [opened._renderer.message(ask(RUBRIC, *pair)) for pair in pairs]
+    questions = [opened._instruct._renderer.message(ask(RUBRIC, *pair)) for pair in pairs]
     said = []
     for ids in questions:
         text = list(ids)
@@ -110,7 +111,7 @@ def test_greedy_generation_is_the_models_own(tmp_path: Path) -> None:
             if text[-1] == TOKENIZER.eos_token_id:
                 break
         said.append(TOKENIZER.decode(text[len(ids) :], skip_special_tokens=True))
-    assert opened._generate(questions) == said
+    assert opened._instruct.answers(RUBRIC, pairs) == said
     assert len(opened.revision) == 16
 
 

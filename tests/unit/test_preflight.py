@@ -48,11 +48,14 @@ WARM: dict[str, Any] = {
 }
 """Teaches a model of no thoughts to think."""
 MENTIONS = CHATS + "{% if messages[-1].role == 'assistant' %}<think>{% endif %}"
+GRANITE = CHATS + "{{ guardian_config.risk_name }}"
 MARKED = OPENS.replace("{{ m.content }}", "{% generation %}{{ m.content }}{%- endgeneration %}")
 SAID = ["<s>", "what", "is", "this", "?", "<think>", " ", "\n"]
 
 
-def make_model(folder: Path, template: str | None, *, inside: bool = False) -> Path:
+def make_model(
+    folder: Path, template: str | None, *, inside: bool = False, words: tuple[str, ...] = ()
+) -> Path:
     """The files that are looked at; ``inside``: the template stands in the configuration."""
     folder.mkdir(parents=True)
     settings: dict[str, Any] = {"bos_token": {"content": "<s>"}, "eos_token": "</s>"}
@@ -62,17 +65,17 @@ def make_model(folder: Path, template: str | None, *, inside: bool = False) -> P
         (folder / "chat_template.jinja").write_text(template)
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     (folder / "config.json").write_text("{}")
-    add_tokenizer(folder)
+    add_tokenizer(folder, words)
     (folder / "model.safetensors").write_bytes(EMPTY)
     return folder
 
 
-def add_tokenizer(folder: Path) -> None:
-    """A tokenizer of nine tokens, whose last one nothing says."""
-    known = {word: place for place, word in enumerate([*SAID, "unsaid"])}
-    words = Tokenizer(WordLevel(known))
-    words.pre_tokenizer = Split(Regex(r"<s>|<think>|\s"), "isolated")
-    words.save(str(folder / "tokenizer.json"))
+def add_tokenizer(folder: Path, words: tuple[str, ...] = ()) -> None:
+    """A tokenizer of nine tokens, whose last one nothing says, and of more."""
+    known = {word: place for place, word in enumerate([*SAID, "unsaid", *words])}
+    tokenizer = Tokenizer(WordLevel(known))
+    tokenizer.pre_tokenizer = Split(Regex(r"<s>|<think>|\s"), "isolated")
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def add_sizes(folder: Path, rows: int, context: int) -> None:
@@ -100,6 +103,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_model(Path("hub/reasons"), OPENS.replace("think", "reasoning"))
     add_sizes(make_model(Path("hub/large"), OPENS), rows=8, context=512)
     add_sizes(make_model(Path("hub/short"), OPENS), rows=9, context=184)
+    add_sizes(make_model(Path("hub/judges"), CHATS, words=("\u0120Yes", "no")), 11, context=64)
+    make_model(Path("hub/granite"), GRANITE, words=("Yes", "No"))
+    make_model(Path("hub/taught"), GRANITE, words=("Yes", "No", "0.5"))
     (make_model(Path("hub/empty"), OPENS) / "model.safetensors").unlink()
     sharded = make_model(Path("hub/sharded"), OPENS)
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
@@ -118,12 +124,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "changes",
     [
         {},
-        {"models.origins": {"policy": f"org/name@{COMMIT}", "guardian": "hub/chats"}},
+        {"models.origins": {"policy": f"org/name@{COMMIT}", "guardian": "hub/judges"}},
         {"models.origins": {"policy": "hub/thinks"}, "sources.origins": {"harmful": "hub/inside"}},
         {"sources.origins": {"harmful": "hub/strange"}},  # only transformers can tell
         {"sources.origins": {"aligned": "hub/optional"}},  # asked to think, it does
         {"sources.origins": {"aligned": "hub/mentions"}},  # it opens its thoughts by itself
-        {"models.origins": {"guardian": "hub/short"}},  # it continues no prompt
+        {"models.origins": {"guardian": "hub/judges"}},  # it continues no prompt
+        {"models.origins": {"guardian": "hub/taught"}},
+        {"models.origins": {"guardian": "hub/granite", "rubric": "hub/chats"}},
+        {"models.origins": {"guardian": "rules", "rubric": "hub/chats"}},
         {"models.origins": {"guardian": "rules"}},
         {"models.origins": {"policy": "hub/chats"}, "models.warm_start": WARM},
         {"models.origins": {"policy": "hub/thinks.gguf", "guardian": "hub/chats.gguf"}},
@@ -227,6 +236,20 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
             "ids up to 8 and an embedding of 8 rows. Take the tokenizer that was published with "
             "these weights, or resize the embedding.",
         ),
+        (
+            {"models.origins": {"guardian": "hub/chats"}},
+            "guardian that says Yes or No in one token in hub/chats, got a tokenizer without these",
+        ),
+        (
+            {"models.origins": {"guardian": "hub/bare"}},
+            "models.origins.guardian: expected a guardian with a chat template in hub/bare",
+        ),
+        (
+            {"models.origins": {"guardian": "hub/granite"}},
+            "never taught a rubric. Name an instruct model in models.origins.rubric, which then ",
+        ),
+        ({"models.origins": {"guardian": "rules", "rubric": "hub/none"}}, "rubric: expected"),
+        ({"models.origins": {"rubric": "hub/chats"}}, "beside a guardian of models.origins"),
         (
             {"models.origins": {"guardian": "hub/large"}},
             "models.origins.guardian: expected a tokenizer whose ids fit the model in hub/large",

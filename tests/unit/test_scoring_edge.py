@@ -20,12 +20,14 @@ from transformers import LlamaForCausalLM
 
 from recap.attacks.selector import USELESS, Selector
 from recap.judges.guardian import GuardianJudge
-from recap.judges.instruct import MAX_NEW, InstructRubric, open_rubric
+from recap.judges.instruct import InstructRubric, open_rubric
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models import weights
 from recap.models.weights import load_model, load_scorer, save_model
 from recap.render import Renderer
 from recap.scoring.guardian import load_guardian
+from recap.scoring.instruct import MAX_NEW
+from recap.scoring.questions import RUBRIC
 from recap.scoring.yes_no import Guardian
 from recap.types.attacks import Completion
 from tests.completions import make_completion
@@ -137,7 +139,7 @@ def test_scorers_and_their_questions_go_where_the_device_is(
     logits = guardian._last_logits([[5, 6, 7], [8]])
     assert (tuple(logits.shape), logits.dtype) == ((2, len(TOKENIZER)), torch.float32)
     assert seen == ["meta"] * 3  # ids, mask, positions
-    asked = open_rubric(directory)
+    asked = open_rubric(directory)._instruct
     assert (asked._model.device.type, asked._model.dtype) == ("meta", torch.bfloat16)
 
     def generate(**given: object) -> Tensor:
@@ -145,7 +147,7 @@ def test_scorers_and_their_questions_go_where_the_device_is(
         return torch.zeros(2, 3 + MAX_NEW, dtype=torch.long)
 
     monkeypatch.setattr(asked._model, "generate", generate)
-    asked._generate([[5, 6, 7], [8]])
+    asked.answers(RUBRIC, [("may i ?", "yes"), ("and i ?", "no , you may not .")])
     assert seen == ["meta"] * 5
 
 
