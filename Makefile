@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # all that it imports, which takes longer than many a stage.
 unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run real plan report journey lint types imports quick unit test portable faults bench sweep worlds compare deps dag house deploy clean
+.PHONY: help install run real plan report journey lint types imports quick unit test portable dry faults bench sweep worlds compare deps dag house deploy clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -89,6 +89,9 @@ test: lint types imports  ## run all checks and tests; after a finished run also
 
 portable: $(STAMP)  ## run a small pipeline with other CPU instruction sets, and install with another Python
 	@python -m tests.portable
+
+dry: $(STAMP)  ## walk every stage of the paper's profile on small models and made-up data
+	@python -m tests.dry_run
 
 faults: $(STAMP)  ## kill training at KILLS random moments (default 20); the result must be bit-equal (FAULT_SEED=)
 	@python -m tests.faults --kills $(or $(KILLS),20) $(if $(FAULT_SEED),--seed $(FAULT_SEED))

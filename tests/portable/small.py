@@ -49,18 +49,24 @@ class SmallError(Exception):
     """A command of the small pipeline ended otherwise than it should."""
 
 
-def make_small(folder: Path, trained: Path = ROOT / "models") -> Path:
-    """A git repository with the project's files and the overlay; nothing has run.
-
-    Policy and guardian of a finished run are taken where there are any, which spares minutes;
-    everything that is trained from them is trained here.
-    """
+def copy_checkout(folder: Path) -> Path:
+    """The project's files as they are here, tracked or new, without anything that was made."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in names.rstrip("\0").split("\0"):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def make_small(folder: Path, trained: Path = ROOT / "models") -> Path:
+    """A git repository with the project's files and the overlay; nothing has run.
+
+    Policy and guardian of a finished run are taken where there are any, which spares minutes;
+    everything that is trained from them is trained here.
+    """
+    copy_checkout(folder)
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     small = overlaid(values, OVERLAY)
     models = ("policy", "guardian")

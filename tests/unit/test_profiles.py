@@ -89,8 +89,8 @@ def test_a_project_has_code_and_parameters_of_its_own(
 def test_data_of_the_clone_is_found_from_the_project(clone: Path) -> None:
     folder = write_profile(clone, "paper")
     found = read_params(folder / "params.yaml")
-    assert found.prepare.sources["star1"] == clone / "hub/star1"
-    assert found.judge.rubric == clone / "hub/Llama-3.1-8B-Instruct"
+    assert found.prepare.sources["beavertails"] == clone / "hub/BeaverTails"
+    assert found.models.origins["rubric"] == "hub/Llama-3.1-8B-Instruct"
     assert found.models.origins["policy"] == "hub/DeepSeek-R1-Distill-Llama-8B"  # read in the clone
 
 
@@ -111,16 +111,13 @@ def test_a_variable_that_is_not_set_is_refused(
     [
         ("smol", False, "Expected a profile among paper or smollm2, got 'smol'"),
         ("debug", False, "Expected a profile among paper or smollm2, got 'debug'"),
-        (
-            "paper",
-            True,
-            "Expected a short run of the profile 'paper' in infra/",
-        ),
+        ("paper", True, "Expected a short run of the profile 'paper' in infra/"),
     ],
 )
-def test_what_is_no_profile_is_refused(name: str, quick: bool, said: str) -> None:
+def test_what_is_no_profile_is_refused(name: str, quick: bool, said: str, clone: Path) -> None:
+    (clone / "infra/profiles/paper.quick.yaml").unlink()
     with pytest.raises(ParameterError, match=said):
-        profile_values(ROOT, name, quick=quick)
+        profile_values(clone, name, quick=quick)
 
 
 def test_use_keeps_changes_of_params_yaml(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from recap.render import Renderer
-from recap.sft.given import gsm8k_trace, star1_trace
+from recap.sft.given import given_traces, gsm8k_trace, star1_trace
 from recap.sft.own import own_traces
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, Sample
@@ -116,3 +118,21 @@ def test_no_more_is_asked_than_is_wanted() -> None:
     found = own_traces(prompts, "own_benign", 3, sampler, Renderer(TOKENIZER), 0)
     assert [row.id for row in found] == ["0", "1", "2"]
     assert len(sampler.asked) == 8  # a thought and an answer of four prompts
+
+
+def test_a_training_sum_that_is_a_test_sum_is_no_trace(tmp_path: Path) -> None:
+    near = "Tom has {} red pens and buys {} more of them in the shop"
+    sums = {
+        "train": [
+            "How many legs have two cats?",
+            near.format(2, 3),
+            "What is nine plus one?",
+            "a b",
+        ],
+        "test": ["how many legs have two cats ?", f"{near.format(2, 3)} today"],
+    }
+    for split, questions in sums.items():
+        rows = [{"question": text, "answer": "Add.\n#### 8"} for text in questions]
+        lines = [json.dumps(row) for row in rows] + ['{"question": "x", "answer": "no number"}']
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(lines))
+    assert [row.id for row in given_traces(tmp_path, "gsm8k")] == ["gsm8k-train-3", "gsm8k-train-4"]

@@ -136,6 +136,7 @@ def test_a_small_model_is_taught_and_becomes_a_source(
         {"question": "what is 7 plus 5 ?", "answer": f"7 plus 5 is 12 .\n#### {n}"} for n in "1234"
     ]
     Path("data/train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    Path("data/test.jsonl").write_text('{"question": "of another kind", "answer": "#### 1"}')
     warm = {
         "data": {"gsm8k": "data"},
         "traces": {"gsm8k": 4},

@@ -20,14 +20,18 @@ from recap.data.sources.rawrow import (
 from recap.data.sources.readers import read_table
 from recap.types.prompts import PromptRecord
 
+FILES = {
+    "train": ("train.jsonl", "main/train-*.parquet"),
+    "test": ("test.jsonl", "main/test-*.parquet"),
+}
 NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
 def rows(request: Request) -> Iterator[RawRow]:
     """Both splits."""
     directory = data_directory(request, "gsm8k")
-    yield from read_table(directory, "gsm8k", ("train.jsonl", "main/train-*.parquet"), "train")
-    yield from read_table(directory, "gsm8k", ("test.jsonl", "main/test-*.parquet"), "eval")
+    yield from read_table(directory, "gsm8k", FILES["train"], "train")
+    yield from read_table(directory, "gsm8k", FILES["test"], "eval")
 
 
 def record(row: RawRow) -> PromptRecord:
