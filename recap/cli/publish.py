@@ -22,6 +22,7 @@ from recap.runtime.locks import STATE, exclusive
 from recap.sweeps.ledger import LEDGER
 from recap.sweeps.project import read_project
 from recap.sweeps.tracked import TrackedSweep, read_tracked_sweep, sweep_id
+from recap.tracking.licences import licence_tag
 from recap.tracking.live import STEP, Line, LiveFiles, numbers, spooled
 from recap.tracking.manifest import Manifest, Provenance
 from recap.tracking.measures import snapshot_lines
@@ -89,7 +90,7 @@ def publish(root: Path) -> Receipt:
                 write = partial(record_cell, client, experiment, record)
                 runs[record.name] = write_again(write)
             if manifest is not None:
-                provenance = _provenance(params, lineage, manifest.candidate)
+                provenance = _provenance(root, params, lineage, manifest.candidate)
                 version = ensure_registered(client, root, manifest, root / EVIDENCE, provenance)
                 aliases = aliases_of(client, manifest.name, version)
     receipt = Receipt(
@@ -283,7 +284,9 @@ def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecor
                 live=spooled(root, name, curve),
                 dynamics=_dynamics(root / f"results/dynamics/{name}.json"),
                 settings=trained_with(params, variant),
-                tags=lineage.tags(name) | {"models": model_revisions(params)},
+                tags=lineage.tags(name)
+                | {"models": model_revisions(params)}
+                | licence_tag(root, params),
                 artifacts=[rates],
                 data=lineage.data(),
                 owner=own,
@@ -302,11 +305,12 @@ def _dynamics(path: Path) -> list[dict[str, float]]:
     return snapshot_lines(read_json(path, DynamicsResult)) if path.is_file() else []
 
 
-def _provenance(params: Params, lineage: Lineage, candidate: str) -> Provenance:
+def _provenance(root: Path, params: Params, lineage: Lineage, candidate: str) -> Provenance:
     """Where a candidate comes from, with all parameters as it was trained."""
     train = params.for_variant(candidate.rsplit("-", 1)[0])
     whole = params.model_dump(mode="json", by_alias=True) | {"train": train.model_dump(mode="json")}
-    return Provenance(tags=lineage.tags(candidate), params=dict(flat(whole)), data=lineage.data())
+    tags = lineage.tags(candidate) | licence_tag(root, params)
+    return Provenance(tags=tags, params=dict(flat(whole)), data=lineage.data())
 
 
 def _state(root: Path, lineage: Lineage) -> str:

@@ -5,6 +5,7 @@ Reads only. Leaves out what was never tracked, and the files of this clone: reca
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from recap.errors import GateError
 from recap.params.whole import read_params
+from recap.tracking.licences import LICENCES
 from recap.tracking.registry import check_store
 from recap.tracking.runs import CELL, EXPERIMENT, SWEEP, SWEEP_EXPERIMENT, open_store
 from recap.tracking.versions import read_manifest, read_provenance
@@ -81,6 +83,7 @@ def _of_version(client: MlflowClient, version: Any, aliases: Mapping[str, str]) 
             "gate": tags.get("gate", "unknown"),
             "files": {file.path: file.md5 for file in manifest.files},
         },
+        "licences": _licences(tags),
         "data": origin.data,
         "code": _code(tags),
         "parameters": origin.params,
@@ -99,11 +102,18 @@ def _of_run(run: Run) -> Trace:
             "seed": tags.get("replicate", "unknown"),
             "made from": tags.get("models", "unknown"),
         },
+        "licences": _licences(tags),
         "data": data,
         "code": _code(tags),
         "parameters": dict(sorted(run.data.params.items())),
         "prefills": _prefills(run.data.params, data),
     }
+
+
+def _licences(tags: Mapping[str, str]) -> dict[str, Any]:
+    """Of data sets and models; empty for what was published before they were recorded."""
+    found: dict[str, Any] = json.loads(tags.get(LICENCES, "{}"))
+    return found
 
 
 def _code(tags: Mapping[str, str]) -> dict[str, Any]:

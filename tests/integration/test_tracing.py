@@ -24,7 +24,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_lineage_of_a_version_and_of_a_run(project: Path) -> None:
     runs = publishing.publish(project).runs
     version = trace(project, "challenger")
-    assert list(version) == ["model", "data", "code", "parameters", "prefills"]
+    assert list(version) == ["model", "licences", "data", "code", "parameters", "prefills"]
+    assert version["licences"] == {"data microworld": "the project's own"}
     assert trace(project, "1") == version
     (file,) = json.loads((project / "results/registered.json").read_text())["files"]
     assert version["model"] == {
@@ -44,7 +45,7 @@ def test_the_lineage_of_a_version_and_of_a_run(project: Path) -> None:
     assert run["model"]["run"] == runs["recap-0"] and run["model"]["made from"] == "microworld"
     assert trace(project, runs["recap-0"]) == run
     assert run["data"] == version["data"] and run["code"] == version["code"]
-    assert run["prefills"] == version["prefills"]
+    assert run["prefills"] == version["prefills"] and run["licences"] == version["licences"]
     assert trace(project, "dapo-0")["parameters"]["train.alpha"] == "0.0"
 
     lines = list(told(version))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from recap.errors import DataError, ModelError
+from recap.params.whole import read_params
 from recap.pipeline.lock import digest, read_commit, read_lineage
+from recap.tracking.licences import licence_tag
 from recap.tracking.manifest import Manifest, build_manifest
 from recap.types.decisions import GateDecision
+from recap.types.origins import Provenance
 from recap.types.results import CellResult
+from tests.parameters import write_params
 
 LOCK = """\
 schema: '2.0'
@@ -45,6 +50,24 @@ def test_tags_of_a_cell_are_its_own(tmp_path: Path) -> None:
     assert recap.keys() == {"git_commit", "dvc_lock", "stage.prepare", "stage.train"}
     assert recap["stage.prepare"] == dapo["stage.prepare"]
     assert recap["stage.train"] == digest({"cmd": "train recap"}) != dapo["stage.train"]
+
+
+def test_licences_of_data_and_of_models_that_were_not_made_here(tmp_path: Path) -> None:
+    write_params(
+        tmp_path, {"prepare.sources": {"beavertails": "d", "aime2024": "d", "benign": "d"}}
+    )
+    for place, licence in {"policy": "mit", "guardian/rubric": None}.items():
+        (tmp_path / "models" / place).mkdir(parents=True)
+        record = Provenance(origin="o", revision="r", licence=licence, files=())
+        (tmp_path / f"models/{place}/origin.json").write_text(record.model_dump_json())
+    tag = licence_tag(tmp_path, read_params(tmp_path / "params.yaml"))
+    assert json.loads(tag["licences"]) == {
+        "data aime2024": "none stated",
+        "data beavertails": "CC-BY-NC-4.0",
+        "data benign": "the project's own",
+        "model policy": "mit",
+        "model rubric": "none stated",
+    }
 
 
 def test_a_broken_lock_is_an_error(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recap.data.sources.rawrow import (
+    OWN,
     Loader,
     RawRow,
     Request,
@@ -41,4 +42,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("benign", eval_only=False, rows=rows, record=record)
+LOADER = Loader("benign", eval_only=False, rows=rows, record=record, licence=OWN)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from recap.data.sources.rawrow import Loader, RawRow, Request, RowFault, fields
+from recap.data.sources.rawrow import OWN, Loader, RawRow, Request, RowFault, fields
 from recap.microworld.grammar import World
 from recap.microworld.records import make_records
 from recap.types.prompts import PromptRecord, Split
@@ -34,4 +34,6 @@ def record(row: RawRow) -> PromptRecord:
     return found
 
 
-LOADER = Loader("microworld", eval_only=False, rows=rows, record=record, templated=True)
+LOADER = Loader(
+    "microworld", eval_only=False, rows=rows, record=record, templated=True, licence=OWN
+)

@@ -15,6 +15,9 @@ from recap.errors import DataError
 from recap.params.world import World
 from recap.types.prompts import PromptRecord, Split
 
+OWN = "the project's own"
+"""The licence of data that the project itself brings."""
+
 
 class RowFault(Exception):
     """The reason why a raw row is refused; it never repeats the row's text."""
