@@ -14,6 +14,7 @@ from recap.benchmarks.declared import benchmarks
 from recap.errors import ParameterError
 from recap.models.fingerprints import record_fingerprints
 from recap.models.origins import folder_fault, guardian_fault, origin_fault
+from recap.models.spelling import DATA_FORMS, in_hub
 from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
 from recap.runtime.child import start
@@ -96,8 +97,11 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
                 f"expected a folder, got '{place}', which is none",
             )
     for loader, folder in params.prepare.sources.items():
-        if folder is not None and not (root / folder).is_dir():
-            yield f"prepare.sources.{loader}", f"expected a folder, got '{folder}', which is none"
+        if folder is not None and not (root / folder).is_dir() and not in_hub(folder):
+            yield (
+                f"prepare.sources.{loader}",
+                f"expected {DATA_FORMS}, got '{folder}', which is neither",
+            )
     rubric = params.judge.rubric
     if rubric is not None and {params.judge.judge, params.judge.second} & set(READERS):
         fault = _folder_fault(root / rubric, str(rubric))

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from recap.errors import ParameterError, choices
+from recap.models.spelling import in_hub
 from recap.params.document import read_document
 from recap.params.train import overlay
 from recap.params.whole import read_params
@@ -146,7 +147,7 @@ def _replaced(values: Any, root: Path, path: str) -> Any:
     if not isinstance(values, str):
         return values
     value = _of_environment(values)
-    if path.startswith(DATA) and not value.startswith(str(PROFILES)):
+    if path.startswith(DATA) and not value.startswith(str(PROFILES)) and not in_hub(Path(value)):
         return str(root / value)
     if path.startswith(ORIGINS) and (root / value).exists():
         return str(root / value)

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from recap.data.mixture import quotas
 from recap.data.sources.checks import record_fault
+from recap.data.sources.hub import fetch
 from recap.data.sources.rawrow import Loader, RawRow, Request, RowFault
 from recap.data.sources.registry import LOADERS, check_loaders
 from recap.errors import DataError
+from recap.models.spelling import in_hub
 from recap.params.prepare import Prepare
 from recap.params.world import World
 from recap.types.prompts import PromptRecord, QuarantinedRow
@@ -110,13 +112,26 @@ def load_sources(
     return [
         load(
             loader,
-            Request(section.sources[name], world, seed, train_rows, section.eval_prompts),
+            Request(
+                _folder(section.sources[name], loader),
+                world,
+                seed,
+                train_rows,
+                section.eval_prompts,
+            ),
             section.max_words,
             tags,
         )
         for name, loader in LOADERS.items()
         if name in section.sources
     ]
+
+
+def _folder(source: Path | None, loader: Loader) -> Path | None:
+    """Where the source's files lie, fetched from the hub if need be."""
+    if source is None or not in_hub(source):
+        return source
+    return fetch(source, loader.name, loader.files)
 
 
 def check_quarantined(sources: Iterable[Loaded], max_share: float, listed_in: Path) -> None:

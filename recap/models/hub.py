@@ -86,7 +86,7 @@ def _record(origin: str, found: Hub | Gguf | Folder, folder: Path, clone: Path) 
 
 def _download(hub: Hub) -> Path:
     """The model in the cache of downloaded models, which all clones share."""
-    os.environ["HF_HUB_OFFLINE"] = "0"  # the one place that may look at the network
+    os.environ["HF_HUB_OFFLINE"] = "0"  # here and in recap/data/sources/hub.py alone
     from huggingface_hub.errors import HfHubHTTPError
 
     try:

@@ -1,6 +1,7 @@
 """How an origin is spelled: a folder, a GGUF file, a package's GGUF file, a hub model at a commit.
 
-Also which files of a model are taken. Leaves out their content: recap/models/origins.py.
+Data sets are folders or the hub's. Also which files of a model are taken. Leaves out their content:
+recap/models/origins.py.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ FORMS = (
     "a model folder, a .gguf file, a package's file (package:NAME/FILE.gguf@<sha256>) or a hub "
     "model pinned to a commit (org/name@<40 hex digits>)"
 )
+
+
+DATA_FORMS = "a folder, or a data set of the hub pinned to a commit (org/name@<40 hex digits>)"
 
 
 class OriginError(Exception):
@@ -72,6 +76,11 @@ def read_origin(root: Path, origin: str) -> Hub | Gguf | Folder:
     what = "file" if path.suffix == ".gguf" else "folder"
     named = " and names no commit" if re.fullmatch(r"[\w.-]+/[\w.-]+(@\S*)?", origin) else ""
     raise OriginError(f"expected {FORMS}, got '{origin}', which is no {what} here{named}")
+
+
+def in_hub(data: Path | None) -> bool:
+    """Whether a data set is spelled as one of the hub, and no folder has that name."""
+    return data is not None and HUB.fullmatch(str(data)) is not None and not data.is_dir()
 
 
 def clone_of(folder: Path) -> Path:

@@ -24,8 +24,9 @@ class Mixture(Section):
 class Prepare(Section):
     """The sources and the numbers of prompts.
 
-    ``sources`` maps a loader's name to a local directory in the hub's schema (``null`` for the
-    microworld, which generates its rows).
+    ``sources`` maps a loader's name to a local directory in the hub's schema, or to a data set of
+    the hub pinned to a commit, ``org/name@<commit>`` (``null`` for the microworld, which generates
+    its rows).
     """
 
     sources: dict[LoaderName, Path | None] = Field(min_length=1)

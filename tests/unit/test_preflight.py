@@ -303,7 +303,8 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
         ),
         (
             {"prepare.sources": {"microworld": None, "gsm8k": "hub/gsm8k"}},
-            "prepare.sources.gsm8k: expected a folder, got 'hub/gsm8k', which is none.",
+            "prepare.sources.gsm8k: expected a folder, or a data set of the hub pinned to a commit "
+            "(org/name@<40 hex digits>), got 'hub/gsm8k', which is neither.",
         ),
         (
             {"judge.second": "guardian", "judge.rubric": "hub/nope"},

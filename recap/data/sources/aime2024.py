@@ -54,4 +54,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("aime2024", eval_only=True, rows=rows, record=record)
+LOADER = Loader("aime2024", eval_only=True, rows=rows, record=record, files=FILES)

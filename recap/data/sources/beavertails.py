@@ -57,4 +57,6 @@ def _category(values: Mapping[str, object]) -> str | None:
     return next((str(name) for name, holds in found.items() if holds is True), None)
 
 
-LOADER = Loader("beavertails", eval_only=False, rows=rows, record=record, licence="CC-BY-NC-4.0")
+LOADER = Loader(
+    "beavertails", eval_only=False, rows=rows, record=record, files=FILES, licence="CC-BY-NC-4.0"
+)

@@ -21,11 +21,13 @@ from recap.data.sources.rawrow import (
 from recap.data.sources.readers import read_table
 from recap.types.prompts import PromptRecord
 
+FILES = ("benign.jsonl",)
+
 
 def rows(request: Request) -> Iterator[RawRow]:
     """The one training split."""
     directory = data_directory(request, "benign")
-    yield from read_table(directory, "benign", ("benign.jsonl",), "train")
+    yield from read_table(directory, "benign", FILES, "train")
 
 
 def record(row: RawRow) -> PromptRecord:
@@ -42,4 +44,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("benign", eval_only=False, rows=rows, record=record, licence=OWN)
+LOADER = Loader("benign", eval_only=False, rows=rows, record=record, files=FILES, licence=OWN)

@@ -52,6 +52,7 @@ LOADER = Loader(
     eval_only=True,
     rows=_rows("fortress"),
     record=_record("fortress", "adversarial_prompt", "harmful"),
+    files=FILES,
     licence="CC-BY-4.0",
 )
 OVERREFUSAL = Loader(
@@ -59,5 +60,6 @@ OVERREFUSAL = Loader(
     eval_only=True,
     rows=_rows("fortress_or"),
     record=_record("fortress_or", "benign_prompt", "benign"),
+    files=FILES,
     licence="CC-BY-4.0",
 )

@@ -51,4 +51,11 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("gsm8k", eval_only=False, rows=rows, record=record, licence="MIT")
+LOADER = Loader(
+    "gsm8k",
+    eval_only=False,
+    rows=rows,
+    record=record,
+    files=(*FILES["train"], *FILES["test"]),
+    licence="MIT",
+)

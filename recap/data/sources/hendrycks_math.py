@@ -62,4 +62,6 @@ def last_boxed(solution: str) -> str | None:
     return None
 
 
-LOADER = Loader("hendrycks_math", eval_only=False, rows=rows, record=record, licence="MIT")
+LOADER = Loader(
+    "hendrycks_math", eval_only=False, rows=rows, record=record, files=FILES, licence="MIT"
+)

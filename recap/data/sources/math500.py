@@ -11,10 +11,12 @@ from recap.data.sources.rawrow import Loader, RawRow, Request, data_directory, f
 from recap.data.sources.readers import read_table
 from recap.types.prompts import PromptRecord
 
+FILES = ("test.jsonl",)
+
 
 def rows(request: Request) -> Iterator[RawRow]:
     """The one test split."""
-    yield from read_table(data_directory(request, "math500"), "math500", ("test.jsonl",), "eval")
+    yield from read_table(data_directory(request, "math500"), "math500", FILES, "eval")
 
 
 def record(row: RawRow) -> PromptRecord:
@@ -30,4 +32,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("math500", eval_only=True, rows=rows, record=record)
+LOADER = Loader("math500", eval_only=True, rows=rows, record=record, files=FILES)

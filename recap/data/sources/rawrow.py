@@ -55,7 +55,8 @@ class Loader:
 
     ``record`` maps one readable row to a record, or to ``None`` if the row is not part of the
     prompt set (XSTest's unsafe contrasts); it raises RowFault. A row of an ``eval_only`` source is
-    never a training row, whatever the parameters say. ``licence``: as the data set's card states
+    never a training row, whatever the parameters say. ``files``: patterns of the files that it
+    reads, which are all that is fetched from a hub. ``licence``: as the data set's card states
     it, ``None`` if it states none. A ``templated`` source keeps its own splits apart: its prompts
     resemble one another by design.
     """
@@ -64,6 +65,7 @@ class Loader:
     eval_only: bool
     rows: Callable[[Request], Iterator[RawRow]]
     record: Callable[[RawRow], PromptRecord | None]
+    files: tuple[str, ...] = ()
     licence: str | None = None
     templated: bool = False
 

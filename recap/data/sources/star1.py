@@ -20,11 +20,13 @@ from recap.data.sources.rawrow import (
 from recap.data.sources.readers import read_table
 from recap.types.prompts import PromptRecord
 
+FILES = ("STAR-1.json", "data/train-*.parquet")
+
 
 def rows(request: Request) -> Iterator[RawRow]:
     """The one training split."""
     directory = data_directory(request, "star1")
-    yield from read_table(directory, "star1", ("STAR-1.json", "data/train-*.parquet"), "train")
+    yield from read_table(directory, "star1", FILES, "train")
 
 
 def record(row: RawRow) -> PromptRecord:
@@ -40,4 +42,6 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("star1", eval_only=False, rows=rows, record=record, licence="Apache-2.0")
+LOADER = Loader(
+    "star1", eval_only=False, rows=rows, record=record, files=FILES, licence="Apache-2.0"
+)

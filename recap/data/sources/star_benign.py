@@ -41,4 +41,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("star_benign", eval_only=False, rows=rows, record=record)
+LOADER = Loader("star_benign", eval_only=False, rows=rows, record=record, files=FILES)

@@ -33,4 +33,6 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("strongreject", eval_only=True, rows=rows, record=record, licence="MIT")
+LOADER = Loader(
+    "strongreject", eval_only=True, rows=rows, record=record, files=FILES, licence="MIT"
+)

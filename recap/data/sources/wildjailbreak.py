@@ -51,4 +51,6 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("wildjailbreak", eval_only=True, rows=rows, record=record, licence="ODC-BY")
+LOADER = Loader(
+    "wildjailbreak", eval_only=True, rows=rows, record=record, files=FILES, licence="ODC-BY"
+)

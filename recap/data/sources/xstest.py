@@ -51,4 +51,6 @@ def record(row: RawRow) -> PromptRecord | None:
     )
 
 
-LOADER = Loader("xstest", eval_only=True, rows=rows, record=record, licence="CC-BY-4.0")
+LOADER = Loader(
+    "xstest", eval_only=True, rows=rows, record=record, files=FILES, licence="CC-BY-4.0"
+)

@@ -1,0 +1,130 @@
+"""Data sets from a hub that answers on loopback: pinned, gated, missing, and only what is read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.parameters import ROOT
+
+pytestmark = pytest.mark.integration
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+FILES = {
+    "test.jsonl": b'{"problem": "Find 1 .", "answer": "1", "unique_id": "test/a/1.json"}\n',
+    "data/other.parquet": b"nobody reads it",
+    "README.md": b"a card",
+}
+
+
+@pytest.fixture
+def hub() -> Iterator[tuple[str, list[str]]]:
+    """What huggingface_hub asks for: one open data set and a gated one; the paths asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if self.path.startswith("/api/datasets/org/gated"):
+                self.answer(b"{}", status=403, **{"X-Error-Code": "GatedRepo"})
+            elif self.path.startswith(f"/api/datasets/org/math/revision/{REVISION}"):
+                siblings = [{"rfilename": name} for name in FILES]
+                said = {"id": "org/math", "sha": REVISION, "siblings": siblings}
+                self.answer(json.dumps(said).encode())
+            elif self.path.startswith(f"/api/datasets/org/math/tree/{REVISION}"):
+                tree = [
+                    {"type": "file", "oid": name, "size": len(data), "path": name}
+                    for name, data in FILES.items()
+                ]
+                self.answer(json.dumps(tree).encode())
+            elif self.path.startswith(f"/datasets/org/math/resolve/{REVISION}/"):
+                self.answer(FILES[self.path.split(f"{REVISION}/")[1]])
+            else:
+                self.answer(b"{}", status=404, **{"X-Error-Code": "RepoNotFound"})
+
+        def answer(self, data: bytes, status: int = 200, **headers: str) -> None:
+            self.send_response(status)
+            given = {"Content-Length": str(len(data)), "ETag": '"a"', "X-Repo-Commit": REVISION}
+            for name, value in {**given, **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the test's output is its own."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def prepare(folder: Path, endpoint: str, source: str) -> subprocess.CompletedProcess[str]:
+    """The stage as DVC runs it, with the microworld's training prompts."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["prepare"]["sources"] = {"microworld": None, "math500": source}
+    params["prepare"] |= {"train_prompts": 10, "eval_prompts": 4}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    outs = [f"{name}.jsonl" for name in ("train", "eval", "quarantine")]
+    pairs = zip(("--train", "--eval", "--quarantine"), outs, strict=True)
+    return subprocess.run(
+        [sys.executable, "-m", "recap.stages.prepare", *(text for pair in pairs for text in pair)],
+        cwd=folder,
+        env={
+            "PYTHONPATH": str(ROOT),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "HF_ENDPOINT": endpoint,
+            "HF_HUB_OFFLINE": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_pinned_data_set_is_fetched_as_far_as_it_is_read(
+    hub: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    endpoint, asked = hub
+    done = prepare(tmp_path, endpoint, f"org/math@{REVISION}")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "eval.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows if row["source"] == "math500"] == ["math500-test/a/1.json"]
+    fetched = {path.split(f"{REVISION}/")[1] for path in asked if "/resolve/" in path}
+    assert fetched == {"test.jsonl"}
+    asked.clear()
+    again = prepare(tmp_path, "http://127.0.0.1:9", f"org/math@{REVISION}")  # nobody answers there
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "org/gated",
+            "gated. Accept its terms on https://huggingface.co/datasets/org/gated and set HF_TOKEN",
+        ),
+        ("org/none", "Check name and revision on https://huggingface.co/datasets/org/none"),
+    ],
+)
+def test_what_cannot_be_had_is_one_message(
+    hub: tuple[str, list[str]], tmp_path: Path, name: str, said: str
+) -> None:
+    done = prepare(tmp_path, hub[0], f"{name}@{REVISION}")
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "eval.jsonl").exists()
