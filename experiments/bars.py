@@ -2,7 +2,9 @@
 
 The ten seeds are fixed, and none of them was looked at when the world was chosen. Nothing is
 decided until all of them are measured with today's shares, grammar and words. Differences between
-policies are means over seeds with Student's interval, because worlds are independent.
+policies are means over seeds with Student's interval, because worlds are independent. Below the
+bars stand interquartile means and performance profiles over the measured worlds
+(recap/analysis/few_runs.py).
 
     python -m experiments.bars
 """
@@ -10,13 +12,31 @@ policies are means over seeds with Student's interval, because worlds are indepe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
+import numpy
+
 from experiments.cells import default_params
-from experiments.worlds import DECIDING, RECORD, TURN, default_turn, digest
+from experiments.worlds import (
+    BENCHMARKS,
+    DECIDING,
+    RECORD,
+    TURN,
+    VARIANTS,
+    default_turn,
+    digest,
+)
+from recap.analysis.few_runs import (
+    Interval,
+    Scores,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+    with_interval,
+)
 
 Decision = Literal["holds", "does not hold", "not decided"]
 Rates = Mapping[tuple[str, str], float]
@@ -34,6 +54,9 @@ NEEDED = (
     ("recap", "benign"),
     ("recap", "math"),
 )
+DRAWS = {"resamples": 2000, "seed": 0}
+THRESHOLDS = (20, 40, 60, 80, 95)
+PROFILED = ("prefill", "hijack", "ipr", "jailbreak")
 MOST = 0.9
 """The share of seeds on which most bars must hold."""
 
@@ -140,6 +163,51 @@ def _bar(worlds: Mapping[int, Rates], words: str, measured: str, *, holds: bool)
     return Bar(words, measured, "holds" if holds else "does not hold")
 
 
+def middle_halves(worlds: Mapping[int, Rates]) -> Iterator[str]:
+    """A line per benchmark: the middle half of each variant's worlds, and how often RECAP wins.
+
+    Interquartile means and P(a world's RECAP is above a world's DAPO), with 95 % intervals over
+    resampled worlds. Nothing with fewer than two worlds.
+    """
+    if len(worlds) < 2:
+        return
+    yield f"{'benchmark':16}" + "".join(f"{name:>22}" for name in VARIANTS) + "   P(RECAP > DAPO)"
+    for benchmark in BENCHMARKS:
+        scores = [_scores(worlds, variant, benchmark) for variant in VARIANTS]
+        if any(each is None for each in scores):
+            continue
+        kept = [each for each in scores if each is not None]
+        means = [_told(with_interval(interquartile_mean, each, **DRAWS)) for each in kept]
+        _, dapo, recap = kept
+        wins = with_interval(probability_of_improvement, recap, dapo, **DRAWS)
+        yield f"{benchmark:16}" + "".join(f"{mean:>22}" for mean in means) + f"   {_told(wins, 2)}"
+
+
+def profiles(worlds: Mapping[int, Rates]) -> Iterator[str]:
+    """How many worlds lie above each threshold, for the attacks that tell policies apart."""
+    head = "".join(f"{f'> {threshold} %':>10}" for threshold in THRESHOLDS)
+    yield f"{'share of worlds':26}{head}"
+    for benchmark in PROFILED:
+        for variant in VARIANTS:
+            scores = _scores(worlds, variant, benchmark)
+            if scores is not None and len(scores):
+                shares = performance_profile(scores, THRESHOLDS)
+                told = "".join(f"{share:>10.2f}" for share in shares)
+                yield f"{benchmark:14}{variant:12}{told}"
+
+
+def _scores(worlds: Mapping[int, Rates], variant: str, benchmark: str) -> Scores | None:
+    """[worlds, 1], or ``None`` where a world lacks the rate."""
+    found = [rates.get((variant, benchmark)) for rates in worlds.values()]
+    if any(rate is None for rate in found):
+        return None
+    return numpy.array(found, dtype=float)[:, None]
+
+
+def _told(found: Interval, digits: int = 1) -> str:
+    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
 def main() -> None:
     """Print the bars of the default world."""
     today = digest(default_params()["world"])
@@ -150,6 +218,8 @@ def main() -> None:
     print(f"Measured in this world: {sorted(worlds)} of the deciding seeds; missing: {missing}")
     for bar in bars(rows):
         print(f"{bar.decision:14} {bar.measured:32} {bar.words}")
+    for line in (*middle_halves(worlds), *profiles(worlds)):
+        print(line)
 
 
 if __name__ == "__main__":

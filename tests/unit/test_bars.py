@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from experiments.bars import bars
+from experiments.bars import bars, by_seed, middle_halves, profiles
 from experiments.worlds import DECIDING
 
 GOOD = {
@@ -93,3 +93,26 @@ def test_a_world_with_an_unscored_rate_is_not_measured() -> None:
 def test_a_bar_falls_with_its_worlds(worse: Worse, fallen: list[int]) -> None:
     found = decisions(rows(worse=worse))
     assert [place for place, said in enumerate(found) if said != "holds"] == fallen
+
+
+def test_middle_halves_of_what_every_world_has() -> None:
+    """By hand: prefill, the one benchmark that every variant of these rows has."""
+    worse: Worse = {0: ("dapo", "prefill", 99.5)}  # above every RECAP
+    head, line = middle_halves(by_seed(rows(worse=worse)))
+    assert head.split() == ["benchmark", "base", "dapo", "recap", "P(RECAP", ">", "DAPO)"]
+    name, *figures = line.replace("[", " ").replace("]", " ").replace(",", " ").split()
+    assert name == "prefill"
+    means = [float(figure) for figure in figures[::3]]
+    # DAPO: 99.5 46 47 45 46 47 45 46 47 45; two are dropped at either end: 45 46 46 46 47 47
+    assert means[1] == pytest.approx(277 / 6, abs=0.05)
+    # RECAP: five of 98 and five of 99, all below 99.5: 90 of 100 pairs are won
+    assert means[2:] == [98.5, 0.9]
+    assert list(middle_halves({})) == []
+
+
+def test_the_profile_counts_worlds() -> None:
+    lines = [line.split() for line in profiles(by_seed(rows()))]
+    assert lines[0][:3] == ["share", "of", "worlds"]
+    assert ["prefill", "dapo", "1.00", "1.00", "0.00", "0.00", "0.00"] in lines  # 45 to 47
+    assert ["prefill", "recap", "1.00", "1.00", "1.00", "1.00", "1.00"] in lines
+    assert ["jailbreak", "dapo", "1.00", "1.00", "1.00", "1.00", "0.00"] in lines  # 90 to 92
