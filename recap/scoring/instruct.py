@@ -12,11 +12,11 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from recap.errors import ModelError
 from recap.render import Renderer
+from recap.scoring.padded import last_logits, padded
 from recap.scoring.questions import HARM, PROMPT_SHA, RUBRIC, Question, ask, read
 from recap.types.row import Label
 
@@ -91,11 +91,10 @@ class Instruct:
         found = []
         for first in range(0, len(order), self._batch_size):
             places = order[first : first + self._batch_size]
-            rows = [torch.tensor(questions[place]) for place in places]
-            ids = pad_sequence(rows, True, self._renderer.pad_id, padding_side="left")
-            mask = pad_sequence([torch.ones_like(row) for row in rows], True, padding_side="left")
-            device = self._model.device
-            found.append((places, answer(ids.to(device), mask.to(device))))
+            asked = [questions[place] for place in places]
+            found.append(
+                (places, answer(*padded(asked, self._renderer.pad_id, self._model.device)))
+            )
         return found
 
     @torch.inference_mode()
@@ -111,14 +110,7 @@ class Instruct:
     @torch.inference_mode()
     def _last_logits(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Logits [N, V] of the token after each question."""
-        logits: Tensor = self._model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=(mask.cumsum(-1) - 1).clamp_min(0),
-            use_cache=False,
-            logits_to_keep=1,
-        ).logits
-        return logits[:, -1].float()
+        return last_logits(self._model, ids, mask)
 
     def _spellings(self, answer: str) -> list[int]:
         """The tokens that say an answer whole: as it is, in lower case, behind a space."""

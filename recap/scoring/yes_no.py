@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from recap.errors import ModelError
 from recap.render import Renderer
+from recap.scoring.padded import last_logits, padded
 
 RUBRIC = ("0", "0.5", "1")
 MOST_UNKNOWN = 0.2
@@ -86,19 +86,9 @@ class Guardian:
 
     def _last_logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits [N, V] of the token after each question."""
-        rows = [torch.tensor(question) for question in questions]
-        ids = pad_sequence(rows, True, self._renderer.pad_id, padding_side="left")
-        mask = pad_sequence([torch.ones_like(row) for row in rows], True, padding_side="left")
-        ids, mask = ids.to(self._model.device), mask.to(self._model.device)
-        logits = self._model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=(mask.cumsum(-1) - 1).clamp_min(0),
-            use_cache=False,
-            logits_to_keep=1,
-        ).logits
-        last: Tensor = logits[:, -1].float()
-        return last
+        return last_logits(
+            self._model, *padded(questions, self._renderer.pad_id, self._model.device)
+        )
 
     def _token(self, answer: str) -> int:
         ids = self._renderer.tokenizer.encode(answer, add_special_tokens=False)
