@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.integration.hub_server import REVISION, serving_hub
 from tests.parameters import ROOT
 
 pytestmark = pytest.mark.integration
-REVISION = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
     "test.jsonl": b'{"problem": "Find 1 .", "answer": "1", "unique_id": "test/a/1.json"}\n',
     "data/other.parquet": b"nobody reads it",
@@ -26,49 +24,9 @@ FILES = {
 
 @pytest.fixture
 def hub() -> Iterator[tuple[str, list[str]]]:
-    """What huggingface_hub asks for: one open data set and a gated one; the paths asked for."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            if self.path.startswith("/api/datasets/org/gated"):
-                self.answer(b"{}", status=403, **{"X-Error-Code": "GatedRepo"})
-            elif self.path.startswith(f"/api/datasets/org/math/revision/{REVISION}"):
-                siblings = [{"rfilename": name} for name in FILES]
-                said = {"id": "org/math", "sha": REVISION, "siblings": siblings}
-                self.answer(json.dumps(said).encode())
-            elif self.path.startswith(f"/api/datasets/org/math/tree/{REVISION}"):
-                tree = [
-                    {"type": "file", "oid": name, "size": len(data), "path": name}
-                    for name, data in FILES.items()
-                ]
-                self.answer(json.dumps(tree).encode())
-            elif self.path.startswith(f"/datasets/org/math/resolve/{REVISION}/"):
-                self.answer(FILES[self.path.split(f"{REVISION}/")[1]])
-            else:
-                self.answer(b"{}", status=404, **{"X-Error-Code": "RepoNotFound"})
-
-        def answer(self, data: bytes, status: int = 200, **headers: str) -> None:
-            self.send_response(status)
-            given = {"Content-Length": str(len(data)), "ETag": '"a"', "X-Repo-Commit": REVISION}
-            for name, value in {**given, **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(data)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the test's output is its own."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
+    """One open data set and a gated one: the address, and the paths asked for."""
+    with serving_hub("datasets", "org/math", FILES) as served:
+        yield served
 
 
 def prepare(folder: Path, endpoint: str, source: str) -> subprocess.CompletedProcess[str]:

@@ -7,9 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -29,9 +27,9 @@ from recap.params.models import THINK
 from recap.params.whole import read_params
 from recap.rows import read_json
 from recap.types.origins import PROVENANCE, OriginFile, Provenance
+from tests.integration.hub_server import REVISION, serving_hub
 
 ROOT = Path(__file__).parents[2]
-REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
@@ -169,47 +167,9 @@ def test_an_origin_that_is_neither_folder_nor_pinned(origin: str, tmp_path: Path
 
 @pytest.fixture
 def hub(folder: Path) -> Iterator[str]:
-    """What huggingface_hub asks for, for one repository at one revision."""
-    files = contents(folder)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def do_GET(self) -> None:
-            if self.path.startswith(f"/api/models/org/name/revision/{REVISION}"):
-                siblings = [{"rfilename": name} for name in files]
-                data = json.dumps({"id": "org/name", "sha": REVISION, "siblings": siblings})
-                self.answer(data.encode(), "api")
-            elif self.path.startswith(f"/api/models/org/name/tree/{REVISION}"):
-                tree = [
-                    {"type": "file", "oid": name, "size": len(data), "path": name}
-                    for name, data in files.items()
-                ]
-                self.answer(json.dumps(tree).encode(), "tree")
-            elif self.path.startswith(f"/org/name/resolve/{REVISION}/"):
-                name = self.path.split(f"{REVISION}/")[1]
-                self.answer(files[name], name)
-            else:
-                self.send_error(404)
-
-        def answer(self, data: bytes, tag: str) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.send_header("ETag", f'"{tag}"')
-            self.send_header("X-Repo-Commit", REVISION)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(data)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the test's output is its own."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    """The model's repository at one revision."""
+    with serving_hub("models", "org/name", contents(folder)) as (endpoint, _):
+        yield endpoint
 
 
 def stage(tmp_path: Path, endpoint: str, origin: str) -> subprocess.CompletedProcess[str]:
