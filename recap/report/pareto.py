@@ -52,6 +52,22 @@ class Pareto:
     dots: tuple[Dot, ...]
 
 
+def label_heights(ys: Sequence[float]) -> list[float]:
+    """Where the labels of dots at these heights stand, from the top: apart, and above the axis."""
+    heights: list[float] = []
+    for place, y in enumerate(ys):
+        height = max(y - 8, TOP)
+        for other, above in zip(ys[:place], heights, strict=True):  # only ever pushed down
+            height = max(height, above + LABEL_GAP) if abs(other - y) < 40 else height
+        heights.append(height)
+    lowest = HEIGHT - BOTTOM - 4
+    for place in reversed(range(len(heights))):  # and back up, where they would leave the drawing
+        if heights[place] > lowest:
+            heights[place] = lowest
+            lowest -= LABEL_GAP
+    return [round(height, 1) for height in heights]
+
+
 def pareto(
     cells: Sequence[CellResult], evidence: Evidence, colours: Roles, axes: Axes
 ) -> Pareto | None:
@@ -78,12 +94,11 @@ def pareto(
     to_x = linear(x_ticks[0], x_ticks[-1], LEFT + 8, WIDTH - RIGHT)
     to_y = linear(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
     dots: list[Dot] = []
-    for cell, safety, (value, low, high) in sorted(found, key=lambda each: -each[1].value):
+    found.sort(key=lambda each: -each[1].value)
+    heights = label_heights([to_y(safety.value) for _, safety, _ in found])
+    for (cell, safety, (value, low, high)), height in zip(found, heights, strict=True):
         name, x, y = cell_label(cell, cells), to_x(value), to_y(safety.value)
         start = x + 9 + CHARACTER * len(name) > WIDTH
-        height = y - 8
-        for other in dots:  # sorted from the top: only ever pushed down
-            height = max(height, other.label.y + LABEL_GAP) if abs(other.y - y) < 40 else height
         dots.append(
             Dot(
                 x,
@@ -92,7 +107,7 @@ def pareto(
                 to_x(high),
                 to_y(safety.high),
                 to_y(safety.low),
-                Mark(round(x - 9 if start else x + 9, 1), round(max(height, TOP), 1), name),
+                Mark(round(x - 9 if start else x + 9, 1), height, name),
                 "end" if start else "start",
                 colours[cell.variant],
                 f"{name}: {percent(safety.value)} safe under attack, {percent(value)} helpful",

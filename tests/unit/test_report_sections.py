@@ -15,7 +15,7 @@ from recap.report.budget import token_groups
 from recap.report.categories import categories
 from recap.report.figures import bar_groups, reflections
 from recap.report.judges import judges, merged
-from recap.report.pareto import pareto
+from recap.report.pareto import label_heights, pareto
 from recap.report.seeds import seed_rows
 from recap.report.sweeps import sweep_panels
 from recap.types.results import (
@@ -121,6 +121,20 @@ def outcomes(cells: dict[str, dict[str, list[bool | None]]]) -> Evidence:
         for variant, benchmarks in cells.items()
     }
     return Evidence(found, {}, resamples=300, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("ys", "heights"),
+    [
+        ([30, 100, 200], [26, 92, 192]),  # 8 above the dot, not above the drawing
+        ([26, 27, 28], [26, 39, 52]),  # pushed down
+        ([212, 212, 212], [192, 205, 218]),  # and back up from the axis at 222
+        ([150, 218, 220, 221], [142, 192, 205, 218]),
+        ([], []),
+    ],
+)
+def test_labels_stand_apart_and_above_the_axis(ys: list[float], heights: list[float]) -> None:
+    assert label_heights(ys) == heights
 
 
 def test_pareto_takes_the_attacks_that_all_measured() -> None:
