@@ -28,7 +28,30 @@ def check_pipeline(params: Params) -> None:
                 f"Expected matrix.{axis} to name {choices(needed).replace(' or ', ' and ')}, since "
                 f"later stages need each of them; missing: {', '.join(sorted(missing))}."
             )
+    _check_languages(params)
     check_gate(params.gate, params.matrix, params.attack)
+
+
+def _check_languages(params: Params) -> None:
+    """Raise ParameterError for a model that would speak the microworld's words about real text."""
+    if "microworld" in params.prepare.sources:
+        return
+    made = [
+        f"models.origins.{name}"
+        for name in params.matrix.models
+        if name not in params.models.origins
+    ]
+    made += [
+        f"sources.origins.{name}"
+        for name in params.matrix.sources
+        if name not in params.sources.origins and name not in params.sources.traces
+    ]
+    if made:
+        raise ParameterError(
+            "Expected models that know real text, since prepare.sources has no microworld, got no "
+            f"{choices(made)}: what has no origin is trained on the microworld's few hundred words."
+            " Name their origins, or give sources traces (sources.traces, docs/models.md)."
+        )
 
 
 def check_gate(gate: Gate, matrix: Matrix, attack: Attack) -> None:

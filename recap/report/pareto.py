@@ -60,7 +60,7 @@ def label_heights(ys: Sequence[float]) -> list[float]:
         for other, above in zip(ys[:place], heights, strict=True):  # only ever pushed down
             height = max(height, above + LABEL_GAP) if abs(other - y) < 40 else height
         heights.append(height)
-    lowest = HEIGHT - BOTTOM - 4
+    lowest: float = HEIGHT - BOTTOM - 4
     for place in reversed(range(len(heights))):  # and back up, where they would leave the drawing
         if heights[place] > lowest:
             heights[place] = lowest

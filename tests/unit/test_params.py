@@ -287,6 +287,18 @@ def test_a_number_may_be_written_with_an_exponent(
             r"gate\.checks\.1\.benchmark among attack\.benchmarks .*got 'jailbreak'",
         ),
         ({"matrix.variants": ["dapo", "recap"]}, r"gate\.checks\.8\.against among .*'base'"),
+        (
+            {
+                "prepare.sources": {"gsm8k": "d"},
+                "models.origins": {"policy": "a", "guardian": "b"},
+                "sources.origins": {"harmful": "c", "aligned": "d", "harmful_eval": "e"},
+            },
+            r"no microworld, got no sources\.origins\.refusing or sources\.origins\.refusing_eval",
+        ),
+        (
+            {"prepare.sources": {"gsm8k": "d"}, "models.origins": {"policy": "a"}},
+            r"got no models\.origins\.guardian, .* trained on the microworld's few hundred words",
+        ),
         ({"gate.seed": 4}, r"gate\.seed among matrix\.seeds \(0\), got 4"),
         ({"matrix.seeds": [1, 2]}, r"gate\.seed among matrix\.seeds \(1 or 2\), got 0"),
     ],

@@ -361,7 +361,7 @@ def test_a_child_looks_at_the_registered_names(tmp_path: Path) -> None:
 def test_all_that_is_missing_is_said_at_once(here: Path) -> None:
     write_params(here, {
         "models.origins": {"policy": "hub/a", "guardian": "hub/b"},
-        "prepare.sources": {"gsm8k": "hub/c"},
+        "prepare.sources": {"microworld": None, "gsm8k": "hub/c"},
     })  # fmt: skip
     with pytest.raises(ParameterError) as caught:
         check_run(here)

@@ -130,7 +130,6 @@ def outcomes(cells: dict[str, dict[str, list[bool | None]]]) -> Evidence:
         ([26, 27, 28], [26, 39, 52]),  # pushed down
         ([212, 212, 212], [192, 205, 218]),  # and back up from the axis at 222
         ([150, 218, 220, 221], [142, 192, 205, 218]),
-        ([], []),
     ],
 )
 def test_labels_stand_apart_and_above_the_axis(ys: list[float], heights: list[float]) -> None:
