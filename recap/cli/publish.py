@@ -22,7 +22,7 @@ from recap.runtime.locks import STATE, exclusive
 from recap.sweeps.ledger import LEDGER
 from recap.sweeps.project import read_project
 from recap.sweeps.tracked import TrackedSweep, read_tracked_sweep, sweep_id
-from recap.tracking.licences import licence_tag
+from recap.tracking.licences import licence_tags
 from recap.tracking.live import STEP, Line, LiveFiles, numbers, spooled
 from recap.tracking.manifest import Manifest, Provenance
 from recap.tracking.measures import snapshot_lines
@@ -286,7 +286,7 @@ def _records(root: Path, params: Params, lineage: Lineage) -> Iterator[CellRecor
                 settings=trained_with(params, variant),
                 tags=lineage.tags(name)
                 | {"models": model_revisions(params)}
-                | licence_tag(root, params),
+                | licence_tags(root, params),
                 artifacts=[rates],
                 data=lineage.data(),
                 owner=own,
@@ -309,7 +309,7 @@ def _provenance(root: Path, params: Params, lineage: Lineage, candidate: str) ->
     """Where a candidate comes from, with all parameters as it was trained."""
     train = params.for_variant(candidate.rsplit("-", 1)[0])
     whole = params.model_dump(mode="json", by_alias=True) | {"train": train.model_dump(mode="json")}
-    tags = lineage.tags(candidate) | licence_tag(root, params)
+    tags = lineage.tags(candidate) | licence_tags(root, params)
     return Provenance(tags=tags, params=dict(flat(whole)), data=lineage.data())
 
 

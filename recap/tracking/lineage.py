@@ -5,7 +5,6 @@ Reads only. Leaves out what was never tracked, and the files of this clone: reca
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from recap.errors import GateError
 from recap.params.whole import read_params
-from recap.tracking.licences import LICENCES
+from recap.tracking.licences import LICENCE
 from recap.tracking.registry import check_store
 from recap.tracking.runs import CELL, EXPERIMENT, SWEEP, SWEEP_EXPERIMENT, open_store
 from recap.tracking.versions import read_manifest, read_provenance
@@ -112,8 +111,7 @@ def _of_run(run: Run) -> Trace:
 
 def _licences(tags: Mapping[str, str]) -> dict[str, Any]:
     """Of data sets and models; empty for what was published before they were recorded."""
-    found: dict[str, Any] = json.loads(tags.get(LICENCES, "{}"))
-    return found
+    return {key.removeprefix(LICENCE): tags[key] for key in sorted(tags) if key.startswith(LICENCE)}
 
 
 def _code(tags: Mapping[str, str]) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _address(profile: Path, process: subprocess.Popen[bytes]) -> str:
     found: list[str] = []
 
     def opened() -> bool:
-        with contextlib.suppress(OSError, ValueError, StopIteration):
+        with contextlib.suppress(OSError, ValueError, StopIteration, IndexError):
             port = (profile / "DevToolsActivePort").read_text().split()[0]
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=5) as answer:
                 tabs = json.load(answer)

@@ -25,7 +25,7 @@ def test_the_lineage_of_a_version_and_of_a_run(project: Path) -> None:
     runs = publishing.publish(project).runs
     version = trace(project, "challenger")
     assert list(version) == ["model", "licences", "data", "code", "parameters", "prefills"]
-    assert version["licences"] == {"data microworld": "the project's own"}
+    assert version["licences"] == {"data.microworld": "the project's own"}
     assert trace(project, "1") == version
     (file,) = json.loads((project / "results/registered.json").read_text())["files"]
     assert version["model"] == {

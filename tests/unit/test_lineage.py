@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from recap.errors import DataError, ModelError
 from recap.params.whole import read_params
 from recap.pipeline.lock import digest, read_commit, read_lineage
-from recap.tracking.licences import licence_tag
+from recap.tracking.licences import licence_tags
 from recap.tracking.manifest import Manifest, build_manifest
 from recap.types.decisions import GateDecision
 from recap.types.origins import Provenance
@@ -60,13 +59,12 @@ def test_licences_of_data_and_of_models_that_were_not_made_here(tmp_path: Path) 
         (tmp_path / "models" / place).mkdir(parents=True)
         record = Provenance(origin="o", revision="r", licence=licence, files=())
         (tmp_path / f"models/{place}/origin.json").write_text(record.model_dump_json())
-    tag = licence_tag(tmp_path, read_params(tmp_path / "params.yaml"))
-    assert json.loads(tag["licences"]) == {
-        "data aime2024": "none stated",
-        "data beavertails": "CC-BY-NC-4.0",
-        "data benign": "the project's own",
-        "model policy": "mit",
-        "model rubric": "none stated",
+    assert licence_tags(tmp_path, read_params(tmp_path / "params.yaml")) == {
+        "licence.data.aime2024": "none stated",
+        "licence.data.beavertails": "CC-BY-NC-4.0",
+        "licence.data.benign": "the project's own",
+        "licence.model.policy": "mit",
+        "licence.model.rubric": "none stated",
     }
 
 
