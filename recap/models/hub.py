@@ -7,17 +7,27 @@ to may change behind DVC's back.
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import re
 import shutil
 from pathlib import Path
 
 from recap.errors import ModelError
 from recap.models.digests import sha256_of
+from recap.models.download import DownloadError, download
 from recap.models.gguf_header import read_header
 from recap.models.origins import fingerprint, folder_fault, origin_fault, taken
-from recap.models.places import convert, snapshot
-from recap.models.spelling import CARD, INDEX, Folder, Gguf, Hub, clone_of, read_origin
+from recap.models.places import convert
+from recap.models.spelling import (
+    CARD,
+    FILES,
+    INDEX,
+    SECOND_COPIES,
+    Folder,
+    Gguf,
+    Hub,
+    clone_of,
+    read_origin,
+)
 from recap.params.models import Reasoning
 from recap.render import Renderer
 from recap.rows import atomic_directory, write_json
@@ -86,16 +96,17 @@ def _record(origin: str, found: Hub | Gguf | Folder, folder: Path, clone: Path) 
 
 def _download(hub: Hub) -> Path:
     """The model in the cache of downloaded models, which all clones share."""
-    os.environ["HF_HUB_OFFLINE"] = "0"  # here and in recap/data/sources/hub.py alone
-    from huggingface_hub.errors import HfHubHTTPError
-
     try:
-        return snapshot(hub)
-    except (HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        return download(
+            hub.name, hub.revision, kind="model", files=(*FILES, CARD), ignored=SECOND_COPIES
+        )
+    except DownloadError as error:
+        advice = "Check name, revision and connection"
+        if error.gated:
+            advice = f"Accept them on https://huggingface.co/{hub.name} and set HF_TOKEN"
         raise ModelError(
-            f"Expected to download {hub.name} at {hub.revision} from the hub, got: {reason} Check "
-            "name, revision and connection, or copy the model to a folder and name that."
+            f"Expected to download {hub.name} at {hub.revision} from the hub, got: {error}. "
+            f"{advice}, or copy the model to a folder and name that."
         ) from error
 
 

@@ -99,30 +99,24 @@ def _view(directory: Path, folder: Path, record: Provenance, clone: Path) -> Pat
 
 def hub_folder(hub: Hub, directory: Path) -> Path:
     """The model in the cache of downloaded models; raises ModelError when it is not whole there."""
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return snapshot(hub, local_files_only=True)
+        return Path(
+            snapshot_download(
+                hub.name,
+                revision=hub.revision,
+                allow_patterns=[*FILES, CARD],
+                ignore_patterns=list(SECOND_COPIES),
+                local_files_only=True,
+            )
+        )
     except LocalEntryNotFoundError:
         raise ModelError(
             f"Expected the weights of {directory} in the cache of downloaded models, found none. "
             f"`hf download {hub.name} --revision {hub.revision}` fetches them again."
         ) from None
-
-
-def snapshot(hub: Hub, *, local_files_only: bool = False) -> Path:
-    """The files of a hub model that are used, in the cache that all clones share."""
-    from huggingface_hub import snapshot_download
-
-    return Path(
-        snapshot_download(
-            hub.name,
-            revision=hub.revision,
-            allow_patterns=[*FILES, CARD],
-            ignore_patterns=list(SECOND_COPIES),
-            local_files_only=local_files_only,
-        )
-    )
 
 
 def converted_folder(clone: Path, sha256: str) -> Path:

@@ -79,10 +79,18 @@ def test_a_pinned_data_set_is_fetched_as_far_as_it_is_read(
         ("org/none", "Check name and revision on https://huggingface.co/datasets/org/none"),
     ],
 )
-def test_what_cannot_be_had_is_one_message(
+def test_what_is_refused_is_one_message(
     hub: tuple[str, list[str]], tmp_path: Path, name: str, said: str
 ) -> None:
     done = prepare(tmp_path, hub[0], f"{name}@{REVISION}")
     assert done.returncode == 2
     assert said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "eval.jsonl").exists()
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
+def test_a_hub_that_does_not_answer_is_one_message(tmp_path: Path, endpoint: str) -> None:
+    done = prepare(tmp_path, endpoint, f"org/math@{REVISION}")
+    assert done.returncode == 2, done.stderr
+    assert f"Expected to download org/math at {REVISION} for the source math500" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -27,7 +27,7 @@ from recap.params.models import THINK
 from recap.params.whole import read_params
 from recap.rows import read_json
 from recap.types.origins import PROVENANCE, OriginFile, Provenance
-from tests.integration.hub_server import REVISION, serving_hub
+from tests.integration.hub_server import GATED, REVISION, serving_hub
 
 ROOT = Path(__file__).parents[2]
 
@@ -232,6 +232,20 @@ def test_a_revision_that_the_hub_does_not_know(hub: str, tmp_path: Path) -> None
     assert done.returncode == 2
     assert "ModelError: Expected to download org/name at 7654" in done.stderr
     assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("models/*")) == []
+
+
+def test_a_hub_that_cannot_be_reached(tmp_path: Path) -> None:
+    done = stage(tmp_path, "http://no-such-host.invalid", f"org/name@{REVISION}")
+    assert done.returncode == 2, done.stderr
+    assert f"ModelError: Expected to download org/name at {REVISION}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_gated_model_names_its_page(hub: str, tmp_path: Path) -> None:
+    done = stage(tmp_path, hub, f"{GATED}@{REVISION}")
+    assert done.returncode == 2, done.stderr
+    assert "Accept them on https://huggingface.co/org/gated and set HF_TOKEN" in done.stderr
     assert list(tmp_path.glob("models/*")) == []
 
 
