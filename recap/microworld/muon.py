@@ -29,7 +29,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     # torch's optimizers take a function that computes the loss again; nothing here has one.
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # takes no closure
         """One update of every matrix that has a gradient; takes no ``closure``."""
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = defaultdict(list)

@@ -69,15 +69,15 @@ def has_adapter(model: nn.Module) -> bool:
 
 def base_layer(layer: nn.Module) -> nn.Module:
     """The layer without its adapter, if it has one."""
-    return layer.get_base_layer() if _is_adapted(layer) else layer  # type: ignore[operator]
+    return layer.get_base_layer() if _is_adapted(layer) else layer  # type: ignore[operator]  # untyped in peft
 
 
 def merged_weight(layer: nn.Module) -> Tensor:
     """A linear layer's weight W, or W + (alpha / r) B A with an adapter."""
     if not _is_adapted(layer):
-        return layer.weight  # type: ignore[return-value]
-    (name,) = layer.active_adapters  # type: ignore[misc]
-    merged: Tensor = base_layer(layer).weight + layer.get_delta_weight(name)  # type: ignore[operator]
+        return layer.weight  # type: ignore[return-value]  # untyped in peft
+    (name,) = layer.active_adapters  # type: ignore[misc]  # untyped in peft
+    merged: Tensor = base_layer(layer).weight + layer.get_delta_weight(name)  # type: ignore[operator]  # untyped in peft
     return merged
 
 
@@ -98,12 +98,12 @@ def without_adapter(model: nn.Module) -> Iterator[None]:
     """The base model meanwhile: the reference of a KL term."""
     layers = [module for module in model.modules() if _is_adapted(module)]
     for layer in layers:
-        layer.enable_adapters(False)  # type: ignore[operator]
+        layer.enable_adapters(False)  # type: ignore[operator]  # untyped in peft
     try:
         yield
     finally:
         for layer in layers:
-            layer.enable_adapters(True)  # type: ignore[operator]
+            layer.enable_adapters(True)  # type: ignore[operator]  # untyped in peft
 
 
 def save_adapter(model: PreTrainedModel, folder: Path) -> None:

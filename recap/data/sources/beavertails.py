@@ -1,4 +1,4 @@
-"""BeaverTails (PKU-Alignment/BeaverTails, its 30k split): harmful questions, for training.
+"""BeaverTails (PKU-Alignment/BeaverTails, 30k_train): harmful questions, for training.
 
 Columns prompt, is_safe and category (name -> whether it is one of them). ``is_safe`` labels a pair
 of prompt and response, not the prompt: a prompt counts as harmful if a row with it is not safe.
@@ -8,26 +8,13 @@ trained on it is for non-commercial use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from recap.data.sources.rawrow import (
-    Loader,
-    RawRow,
-    Request,
-    RowFault,
-    data_directory,
-    fields,
-    text,
-)
-from recap.data.sources.readers import read_table
+from recap.data.sources.rawrow import RawRow, RowFault, fields, text
+from recap.data.sources.readers import table_loader
 from recap.types.prompts import PromptRecord
 
 FILES = ("round0/30k/train.jsonl.gz", "round0/30k/train.jsonl.xz", "data/30k_train-*.parquet")
-
-
-def rows(request: Request) -> Iterator[RawRow]:
-    """The training half of the 30k split; its test half is not used."""
-    yield from read_table(data_directory(request, "beavertails"), "beavertails", FILES, "train")
 
 
 def record(row: RawRow) -> PromptRecord | None:
@@ -57,6 +44,4 @@ def _category(values: Mapping[str, object]) -> str | None:
     return next((str(name) for name, holds in found.items() if holds is True), None)
 
 
-LOADER = Loader(
-    "beavertails", eval_only=False, rows=rows, record=record, files=FILES, licence="CC-BY-NC-4.0"
-)
+LOADER = table_loader("beavertails", FILES, "train", record, licence="CC-BY-NC-4.0")

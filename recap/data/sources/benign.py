@@ -6,28 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from recap.data.sources.rawrow import (
-    OWN,
-    Loader,
-    RawRow,
-    Request,
-    data_directory,
-    fields,
-    plain_id,
-    text,
-)
-from recap.data.sources.readers import read_table
+from recap.data.sources.rawrow import OWN, RawRow, fields, plain_id, text
+from recap.data.sources.readers import table_loader
 from recap.types.prompts import PromptRecord
 
 FILES = ("benign.jsonl",)
-
-
-def rows(request: Request) -> Iterator[RawRow]:
-    """The one training split."""
-    directory = data_directory(request, "benign")
-    yield from read_table(directory, "benign", FILES, "train")
 
 
 def record(row: RawRow) -> PromptRecord:
@@ -44,4 +27,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("benign", eval_only=False, rows=rows, record=record, files=FILES, licence=OWN)
+LOADER = table_loader("benign", FILES, "train", record, licence=OWN)

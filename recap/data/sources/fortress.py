@@ -7,26 +7,19 @@ read the same folder: ``fortress`` and ``fortress_or``. Leaves out the rubric of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from recap.data.sources.rawrow import (
-    Loader,
     RawRow,
-    Request,
-    data_directory,
     fields,
     plain_id,
     text,
 )
-from recap.data.sources.readers import read_table
+from recap.data.sources.readers import table_loader
 from recap.types.prompts import PromptRecord
 from recap.types.row import Domain
 
 FILES = ("data/train-*.parquet", "default/train/*.parquet", "fortress*.jsonl", "fortress*.json")
-
-
-def _rows(name: str) -> Callable[[Request], Iterator[RawRow]]:
-    return lambda request: read_table(data_directory(request, name), name, FILES, "eval")
 
 
 def _record(name: str, column: str, domain: Domain) -> Callable[[RawRow], PromptRecord]:
@@ -47,19 +40,17 @@ def _record(name: str, column: str, domain: Domain) -> Callable[[RawRow], Prompt
     return record
 
 
-LOADER = Loader(
+LOADER = table_loader(
     "fortress",
-    eval_only=True,
-    rows=_rows("fortress"),
-    record=_record("fortress", "adversarial_prompt", "harmful"),
-    files=FILES,
+    FILES,
+    "eval",
+    _record("fortress", "adversarial_prompt", "harmful"),
     licence="CC-BY-4.0",
 )
-OVERREFUSAL = Loader(
+OVERREFUSAL = table_loader(
     "fortress_or",
-    eval_only=True,
-    rows=_rows("fortress_or"),
-    record=_record("fortress_or", "benign_prompt", "benign"),
-    files=FILES,
+    FILES,
+    "eval",
+    _record("fortress_or", "benign_prompt", "benign"),
     licence="CC-BY-4.0",
 )

@@ -7,29 +7,12 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from recap.data.sources.rawrow import (
-    Loader,
-    RawRow,
-    Request,
-    RowFault,
-    data_directory,
-    fields,
-    text,
-)
-from recap.data.sources.readers import read_table
+from recap.data.sources.rawrow import RawRow, RowFault, fields, text
+from recap.data.sources.readers import table_loader
 from recap.types.prompts import PromptRecord
 
 FILES = ("*/train-*.parquet", "train.jsonl")
 BOXES = ("\\boxed{", "\\fbox{")
-
-
-def rows(request: Request) -> Iterator[RawRow]:
-    """The training split of every subject."""
-    yield from read_table(
-        data_directory(request, "hendrycks_math"), "hendrycks_math", FILES, "train"
-    )
 
 
 def record(row: RawRow) -> PromptRecord:
@@ -62,6 +45,4 @@ def last_boxed(solution: str) -> str | None:
     return None
 
 
-LOADER = Loader(
-    "hendrycks_math", eval_only=False, rows=rows, record=record, files=FILES, licence="MIT"
-)
+LOADER = table_loader("hendrycks_math", FILES, "train", record, licence="MIT")

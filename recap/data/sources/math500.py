@@ -5,18 +5,11 @@ Columns problem, answer (LaTeX, kept as it is) and unique_id; solution, subject,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from recap.data.sources.rawrow import Loader, RawRow, Request, data_directory, fields, text
-from recap.data.sources.readers import read_table
+from recap.data.sources.rawrow import RawRow, fields, text
+from recap.data.sources.readers import table_loader
 from recap.types.prompts import PromptRecord
 
 FILES = ("test.jsonl",)
-
-
-def rows(request: Request) -> Iterator[RawRow]:
-    """The one test split."""
-    yield from read_table(data_directory(request, "math500"), "math500", FILES, "eval")
 
 
 def record(row: RawRow) -> PromptRecord:
@@ -32,4 +25,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("math500", eval_only=True, rows=rows, record=record, files=FILES)
+LOADER = table_loader("math500", FILES, "eval", record)

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TextIO
 from zlib import error as DeflateError
 
-from recap.data.sources.rawrow import RawRow
+from recap.data.sources.rawrow import Loader, RawRow, Request, data_directory
 from recap.errors import DataError, choices
-from recap.types.prompts import Split
+from recap.types.prompts import PromptRecord, Split
 
 
 def read_table(
@@ -50,6 +50,21 @@ def read_table(
             line = row.line + rows_before
             yield replace(row, line=line)
         rows_before = line
+
+
+def table_loader(
+    name: str,
+    files: tuple[str, ...],
+    split: Split,
+    record: Callable[[RawRow], PromptRecord | None],
+    licence: str | None = None,
+) -> Loader:
+    """The loader of a source that is one table, of one split; one of split eval only evaluates."""
+
+    def rows(request: Request) -> Iterator[RawRow]:
+        yield from read_table(data_directory(request, name), name, files, split)
+
+    return Loader(name, split == "eval", rows, record, files, licence)
 
 
 def _lines(path: Path) -> list[str]:

@@ -6,27 +6,11 @@ source, e.g. ``star1-HarmBench``). The columns response, category and score are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from recap.data.sources.rawrow import (
-    Loader,
-    RawRow,
-    Request,
-    data_directory,
-    fields,
-    plain_id,
-    text,
-)
-from recap.data.sources.readers import read_table
+from recap.data.sources.rawrow import RawRow, fields, plain_id, text
+from recap.data.sources.readers import table_loader
 from recap.types.prompts import PromptRecord
 
 FILES = ("STAR-1.json", "data/train-*.parquet")
-
-
-def rows(request: Request) -> Iterator[RawRow]:
-    """The one training split."""
-    directory = data_directory(request, "star1")
-    yield from read_table(directory, "star1", FILES, "train")
 
 
 def record(row: RawRow) -> PromptRecord:
@@ -42,6 +26,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader(
-    "star1", eval_only=False, rows=rows, record=record, files=FILES, licence="Apache-2.0"
-)
+LOADER = table_loader("star1", FILES, "train", record, licence="Apache-2.0")

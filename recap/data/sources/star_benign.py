@@ -6,26 +6,11 @@ The paper trains on 1000 overrefusal prompts of it; 915 are published, so its mi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from recap.data.sources.rawrow import (
-    Loader,
-    RawRow,
-    Request,
-    data_directory,
-    fields,
-    plain_id,
-    text,
-)
-from recap.data.sources.readers import read_table
+from recap.data.sources.rawrow import RawRow, fields, plain_id, text
+from recap.data.sources.readers import table_loader
 from recap.types.prompts import PromptRecord
 
 FILES = ("STAR-benign-915.json", "data/train-*.parquet")
-
-
-def rows(request: Request) -> Iterator[RawRow]:
-    """The one training split."""
-    yield from read_table(data_directory(request, "star_benign"), "star_benign", FILES, "train")
 
 
 def record(row: RawRow) -> PromptRecord:
@@ -41,4 +26,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader("star_benign", eval_only=False, rows=rows, record=record, files=FILES)
+LOADER = table_loader("star_benign", FILES, "train", record)

@@ -1,22 +1,16 @@
 """StrongREJECT (walledai/StrongREJECT): 313 direct harmful requests. Evaluation only.
 
-Column prompt (``forbidden_prompt`` in the authors' CSV); category and source are optional.
+The hub calls the split train. Column prompt (``forbidden_prompt`` in the authors' CSV); category
+and source are optional.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from recap.data.sources.rawrow import Loader, RawRow, Request, data_directory, fields, text
-from recap.data.sources.readers import read_table
+from recap.data.sources.rawrow import RawRow, fields, text
+from recap.data.sources.readers import table_loader
 from recap.types.prompts import PromptRecord
 
 FILES = ("strongreject.jsonl", "data/train-*.parquet", "strongreject_dataset.csv")
-
-
-def rows(request: Request) -> Iterator[RawRow]:
-    """The one split, which is named train on the hub but is for evaluation."""
-    yield from read_table(data_directory(request, "strongreject"), "strongreject", FILES, "eval")
 
 
 def record(row: RawRow) -> PromptRecord:
@@ -33,6 +27,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader(
-    "strongreject", eval_only=True, rows=rows, record=record, files=FILES, licence="MIT"
-)
+LOADER = table_loader("strongreject", FILES, "eval", record, licence="MIT")

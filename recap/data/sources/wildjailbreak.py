@@ -1,24 +1,15 @@
 """WildJailbreak (allenai/wildjailbreak, config eval): jailbreaks, and harmless look-alikes.
 
-Evaluation only. Columns adversarial (the prompt) and data_type, tab separated; the text "null" is
-text. 2000 rows are ``adversarial_harmful``; 210 are ``adversarial_benign``, a prompt set of its
-own, ``wildjailbreak-benign``. The data set is gated: accept its terms on the hub, then download.
+Evaluation only, although the hub calls the split train. Columns adversarial (the prompt) and
+data_type, tab separated; the text "null" is text. 2000 rows are ``adversarial_harmful``; 210 are
+``adversarial_benign``, a prompt set of its own, ``wildjailbreak-benign``. The data set is gated:
+accept its terms on the hub, then download.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from recap.data.sources.rawrow import (
-    Loader,
-    RawRow,
-    Request,
-    RowFault,
-    data_directory,
-    fields,
-    text,
-)
-from recap.data.sources.readers import read_table
+from recap.data.sources.rawrow import RawRow, RowFault, fields, text
+from recap.data.sources.readers import table_loader
 from recap.types.prompts import PromptRecord
 from recap.types.row import Domain
 
@@ -27,11 +18,6 @@ KINDS: dict[str, tuple[Domain, str]] = {
     "adversarial_harmful": ("harmful", "wildjailbreak"),
     "adversarial_benign": ("benign", "wildjailbreak-benign"),
 }
-
-
-def rows(request: Request) -> Iterator[RawRow]:
-    """Both halves; the hub calls the split train."""
-    yield from read_table(data_directory(request, "wildjailbreak"), "wildjailbreak", FILES, "eval")
 
 
 def record(row: RawRow) -> PromptRecord:
@@ -51,6 +37,4 @@ def record(row: RawRow) -> PromptRecord:
     )
 
 
-LOADER = Loader(
-    "wildjailbreak", eval_only=True, rows=rows, record=record, files=FILES, licence="ODC-BY"
-)
+LOADER = table_loader("wildjailbreak", FILES, "eval", record, licence="ODC-BY")

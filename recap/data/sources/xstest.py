@@ -7,27 +7,11 @@ word that a safe and an unsafe prompt share; absent in the hub's copy) is the cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from recap.data.sources.rawrow import (
-    Loader,
-    RawRow,
-    Request,
-    RowFault,
-    data_directory,
-    fields,
-    plain_id,
-    text,
-)
-from recap.data.sources.readers import read_table
+from recap.data.sources.rawrow import RawRow, RowFault, fields, plain_id, text
+from recap.data.sources.readers import table_loader
 from recap.types.prompts import PromptRecord
 
 FILES = ("xstest_prompts.csv", "data/prompts-*.parquet")
-
-
-def rows(request: Request) -> Iterator[RawRow]:
-    """All prompts, contrasts included."""
-    yield from read_table(data_directory(request, "xstest"), "xstest", FILES, "eval")
 
 
 def record(row: RawRow) -> PromptRecord | None:
@@ -51,6 +35,4 @@ def record(row: RawRow) -> PromptRecord | None:
     )
 
 
-LOADER = Loader(
-    "xstest", eval_only=True, rows=rows, record=record, files=FILES, licence="CC-BY-4.0"
-)
+LOADER = table_loader("xstest", FILES, "eval", record, licence="CC-BY-4.0")
