@@ -3,7 +3,7 @@
 Agarwal et al. 2021 (arXiv 2108.13264, "rliable"): with three to ten runs, means follow outliers and
 points hide the spread. Scores are arrays [runs, tasks]; a run is a training or world seed, a task a
 benchmark. Intervals are percentiles of a stratified bootstrap: runs are resampled for each task on
-its own. Written here, because rliable pulls in arch and two plotting libraries for these lines.
+its own. Written here: rliable would bring arch and seaborn for these lines.
 """
 
 from __future__ import annotations
