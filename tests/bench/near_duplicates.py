@@ -3,7 +3,7 @@
 The table of docs/decisions/0023-near-duplicates.md, on the data sets in the folder that
 ``RECAP_REAL_DATA`` names and our own benign prompts.
 
-    python -m experiments.near_duplicates
+    python -m tests.bench.near_duplicates
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recap.data.sources.rawrow import Request
 from recap.data.sources.registry import LOADERS
 from recap.params.whole import read_params
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SETS = ("gsm8k", "star1", "xstest", "strongreject", "math500")
 MAX_WORDS = 2000
 
