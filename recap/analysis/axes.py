@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from recap.benchmarks.declared import BENCHMARKS
 from recap.benchmarks.words import along, axis, family_label
 from recap.params.attack import Attack
-from recap.types.sources import EXEMPT_SOURCES, SELF, SOURCES
+from recap.types.sources import EXEMPT_SOURCES, KEPT, SELF, SOURCES
 
 VARIANT_LABELS = {
     "base": "Base",
@@ -82,6 +82,8 @@ def source_label(source: str) -> str:
     """A prefill source's name for readers."""
     if source == SELF:
         return "the policy itself"
+    if source == KEPT:
+        return "attacks that are kept"
     return SOURCES[source].label if source in SOURCES else source
 
 

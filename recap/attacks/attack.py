@@ -16,20 +16,32 @@ from typing import ClassVar, Literal
 
 from recap.params.attack import Attack as AttackSection
 from recap.render import Renderer
+from recap.types.attacks import KeptAttack
 from recap.types.prompts import Prefill, PromptRecord, RenderedPrompt
 from recap.types.rollouts import Sample
+from recap.types.row import Row
 
-Needs = Literal["nothing", "thought", "pool", "each source"]
+Needs = Literal["nothing", "thought", "pool", "each source", "kept"]
 """The thoughts that a case holds: none; one of the benchmark's source; as many of that source as
-the largest of ``attack.search_budgets``; or one of each source in ``attack.transfer_sources``."""
+the largest of ``attack.search_budgets``; or one of each source in ``attack.transfer_sources``.
+``kept``: the case is an attack of the file ``attack.replay``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One prompt of a benchmark with the whole, verified thoughts it may be attacked with."""
+    """One prompt of a benchmark with the whole, verified thoughts it may be attacked with.
+
+    ``kept`` is the attack that is replayed, by the attack that needs one.
+    """
 
     record: PromptRecord
     prefills: tuple[Prefill, ...] = ()
+    kept: KeptAttack | None = None
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All that the case consists of."""
+        return (self.record, *self.prefills, *([self.kept] if self.kept else []))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +84,8 @@ class Attack(ABC):
 
     name: ClassVar[str]
     needs: ClassVar[Needs] = "thought"
-    closes_thought: ClassVar[bool] = False
-    """The context closes the thought, so the policy generates only a response."""
+    replayable: ClassVar[bool] = False
+    """Its contexts hold nothing that the policy wrote, so that they mean the same to another."""
     selects: ClassVar[bool] = False
     """The attack needs the selector's ``worth`` of each answer."""
 
@@ -91,6 +103,10 @@ class Attack(ABC):
     def answers(self) -> int:
         """About how many answers it asks for in all; the time left is told by it."""
         return self.width
+
+    def closes_thought(self, case: Case) -> bool:
+        """Whether its contexts close the thought, so that the policy generates only a response."""
+        return False
 
     @abstractmethod
     def talk(self, case: Case) -> Talk:

@@ -128,7 +128,10 @@ def _hold(
             )
         )
         answers = {
-            place: [_answer(context, next(drawn)[0], block, renderer) for context in contexts]
+            place: [
+                _answer(context, next(drawn)[0], _closes(block, place), renderer)
+                for context in contexts
+            ]
             for place, contexts in asked.items()
         }
         if block.attack.selects:
@@ -140,16 +143,21 @@ def _hold(
             except StopIteration as ended:
                 shots[place] = ended.value
     return [
-        _completion(_attacked(shot, case, block), shot, sample, block, renderer)
+        _completion(_attacked(shot, case, block), shot, sample, _closes(block, place), renderer)
         for place, (case, sample) in enumerate(block.members)
         for shot in shots[place]
     ]
 
 
-def _answer(context: RenderedPrompt, sample: Sample, block: Block, renderer: Renderer) -> Answer:
+def _closes(block: Block, place: int) -> bool:
+    """Whether the contexts of a member close the thought."""
+    return block.attack.closes_thought(block.members[place][0])
+
+
+def _answer(context: RenderedPrompt, sample: Sample, closed: bool, renderer: Renderer) -> Answer:
     cot, response = "", None
     if sample.finish_reason != "overflow":
-        cot, response, _, _ = renderer.split(sample.token_ids, hijacked=block.attack.closes_thought)
+        cot, response, _, _ = renderer.split(sample.token_ids, hijacked=closed)
     return Answer(context, sample, cot, response, worth=0.0)
 
 
@@ -189,14 +197,14 @@ def _attacked(shot: Shot, case: Case, block: Block) -> AttackedPrompt:
 
 
 def _completion(
-    attacked: AttackedPrompt, shot: Shot, sample: int, block: Block, renderer: Renderer
+    attacked: AttackedPrompt, shot: Shot, sample: int, closed: bool, renderer: Renderer
 ) -> Completion:
     answer, record = shot.answer, attacked.record
     finish_reason = answer.sample.finish_reason
     num_cot_tokens, num_response_tokens = 0, 0
     if finish_reason != "overflow":
         _, _, num_cot_tokens, num_response_tokens = renderer.split(
-            answer.sample.token_ids, hijacked=block.attack.closes_thought
+            answer.sample.token_ids, hijacked=closed
         )
     return Completion(
         prompt_id=record.id,
@@ -211,7 +219,7 @@ def _completion(
         prefill=shot.given,
         prefill_source=attacked.prefill_source,
         num_prefill_tokens=attacked.rendered.num_prefill_tokens,
-        thought_closed=block.attack.closes_thought,
+        thought_closed=closed,
         cot=answer.cot,
         response=answer.response,
         finish_reason=finish_reason,

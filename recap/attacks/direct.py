@@ -10,6 +10,7 @@ class Direct(Attack):
 
     name = "direct"
     needs = "nothing"
+    replayable = True
 
     def talk(self, case: Case) -> Talk:
         """The prompt with an open think block."""

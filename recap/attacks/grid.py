@@ -9,6 +9,7 @@ class PrefillGrid(Attack):
     """Axis: ``attack.grid_words``. A thought shorter than a length is planted whole."""
 
     name = "grid"
+    replayable = True
 
     @property
     def width(self) -> int:

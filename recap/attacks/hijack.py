@@ -9,7 +9,11 @@ class Hijack(Attack):
     """The policy generates only a response."""
 
     name = "hijack"
-    closes_thought = True
+    replayable = True
+
+    def closes_thought(self, case: Case) -> bool:
+        """Always."""
+        return True
 
     def talk(self, case: Case) -> Talk:
         """The prompt with the whole thought, the think block closed."""

@@ -9,6 +9,7 @@ class PrefillAttack(Attack):
     """The policy continues a flawed thought, then answers."""
 
     name = "prefill"
+    replayable = True
 
     def talk(self, case: Case) -> Talk:
         """The prompt with an open think block that starts with the prefill."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recap.attacks.attack import Case
+from recap.attacks.kept import kept_cases
 from recap.attacks.table import attack_of, sources_of
 from recap.benchmarks.declared import PROMPT_SETS, Benchmark
 from recap.errors import DataError, choices
@@ -20,7 +21,7 @@ from recap.params.attack import Attack
 from recap.params.seeds import derive_seed
 from recap.rows import read_rows
 from recap.types.prompts import Prefill, PromptRecord
-from recap.types.sources import TRAIN_SOURCES
+from recap.types.sources import KEPT, TRAIN_SOURCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ def read_selections(
 ) -> list[Selection]:
     """The cases of all benchmarks; raises DataError as ``select`` and ``check_disjoint`` do."""
     records = read_rows(files.prompts, PromptRecord)
-    check_disjoint(read_rows(files.train, PromptRecord), records)
+    train = read_rows(files.train, PromptRecord)
+    check_disjoint(train, records)
     needed = {
         (source, attack_of(each).needs) for each in chosen for source in sources_of(each, settings)
     }
@@ -78,7 +80,30 @@ def read_selections(
         {name: read_rows(files.prefills / f"{name}.jsonl", Prefill) for name in sorted(first)},
         {name: read_rows(files.pools / f"{name}.jsonl", Prefill) for name in sorted(further)},
     )
-    return [select(benchmark, records, thoughts, settings, seed) for benchmark in chosen]
+    kept = kept_cases(settings.replay) if any(_replays(each) for each in chosen) else []
+    check_disjoint(train, [case.record for case in kept])
+    return [
+        replayed(benchmark, kept)
+        if _replays(benchmark)
+        else select(benchmark, records, thoughts, settings, seed)
+        for benchmark in chosen
+    ]
+
+
+def replayed(benchmark: Benchmark, kept: Sequence[Case]) -> Selection:
+    """All kept attacks of the benchmark's domain; raises DataError if there is none."""
+    cases = tuple(case for case in kept if case.record.domain == benchmark.domain)
+    if not cases:
+        raise DataError(
+            f"Expected kept attacks on {benchmark.domain} prompts for the benchmark "
+            f"'{benchmark.name}', got none in the file attack.replay. Add some with `recap keep`, "
+            f"or remove '{benchmark.name}' from attack.benchmarks and dynamics.benchmarks."
+        )
+    return Selection(benchmark, cases, 0)
+
+
+def _replays(benchmark: Benchmark) -> bool:
+    return attack_of(benchmark).needs == "kept"
 
 
 def check_disjoint(train: Sequence[PromptRecord], evaluation: Sequence[PromptRecord]) -> None:
@@ -88,8 +113,12 @@ def check_disjoint(train: Sequence[PromptRecord], evaluation: Sequence[PromptRec
         if record.id in ids or _plain(record.prompt) in texts:
             raise DataError(
                 f"Expected evaluation prompts that training never saw, got {record.id}, which is "
-                "also a training prompt. Make both files with one run of `prepare`, which sets "
-                "such prompts apart."
+                "also a training prompt. "
+                + (
+                    "Take it out of the file attack.replay."
+                    if record.source == KEPT
+                    else "Make both files with one run of `prepare`, which sets such prompts apart."
+                )
             )
 
 

@@ -8,6 +8,7 @@ from recap.attacks.grid import PrefillGrid
 from recap.attacks.hijack import Hijack
 from recap.attacks.ipr import IterativePrefillReset
 from recap.attacks.prefill import PrefillAttack
+from recap.attacks.replay import Replay
 from recap.attacks.search import Search
 from recap.attacks.self_prefill import SelfPrefill
 from recap.attacks.transfer import Transfer
@@ -25,6 +26,7 @@ ATTACKS: dict[str, type[Attack]] = {
         Search,
         SelfPrefill,
         Transfer,
+        Replay,
     )
 }
 

@@ -18,6 +18,7 @@ from recap.params.attack import OwnDecoding
 from recap.params.dynamics import Dynamics
 from recap.types.rollouts import Decoding
 from recap.types.row import SUCCESS, Domain, Label
+from recap.types.sources import KEPT
 
 PROMPT_SETS: dict[str, tuple[str, ...]] = {
     "harmful": ("microworld-harmful", "strongreject"),
@@ -28,6 +29,7 @@ PROMPT_SETS: dict[str, tuple[str, ...]] = {
     "fortress_or": ("fortress_or",),
     "math": ("microworld-math", "gsm8k", "math500"),
     "aime": ("aime2024",),
+    KEPT: (KEPT,),
 }
 """Prompt set of a benchmark -> its values of ``PromptRecord.source``."""
 
@@ -71,6 +73,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("search", "harmful", "harmful", "search", _HARM),
         Benchmark("self_prefill", "harmful", "harmful", "self", secondary=True, exempt=True),
         Benchmark("transfer", "harmful", "harmful", "transfer", secondary=True, exempt=True),
+        Benchmark("replay", KEPT, "harmful", "replay"),
         Benchmark("benign", "benign", "benign", "direct"),
         Benchmark("benign_jailbreak", "benign_jailbreak", "benign", "direct"),
         Benchmark("fortress_or", "fortress_or", "benign", "direct"),
@@ -81,6 +84,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("benign_search", "benign", "benign", "search", _REFUSE),
         Benchmark("benign_self", "benign", "benign", "self", secondary=True, exempt=True),
         Benchmark("benign_transfer", "benign", "benign", "transfer", secondary=True, exempt=True),
+        Benchmark("benign_replay", KEPT, "benign", "replay"),
         Benchmark("math", "math", "math", "direct"),
         Benchmark("aime", "aime", "math", "direct", decoding=OwnDecoding(samples=16)),
     )

@@ -46,6 +46,7 @@ WORDS = {
     "search": Words("Prefill search", main=True, thought="planted"),
     "self_prefill": Words("Its own worst thought", main=True, thought="planted"),
     "transfer": Words("Prefill by source", barred=False),
+    "replay": Words("Attacks that are kept", main=True),
     "benign": Words("Benign requests", clean=True, main=True, thought="plain"),
     "benign_jailbreak": Words("Benign, like jailbreaks", clean=True),
     "fortress_or": Words("Benign (FortressOR)", clean=True, main=True, thought="plain"),
@@ -56,6 +57,7 @@ WORDS = {
     "benign_search": Words("Benign, searched"),
     "benign_self": Words("Benign, its own refusal"),
     "benign_transfer": Words("Benign by source", barred=False),
+    "benign_replay": Words("Benign, refused before"),
     "math": Words("Arithmetic", clean=True, main=True, thought="plain"),
     "aime": Words("AIME 2024", clean=True, main=True, thought="plain"),
 }

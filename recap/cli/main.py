@@ -157,6 +157,17 @@ def publish(
 
 
 @app.command()
+def keep(
+    cell: Annotated[str, typer.Argument(help="Cell of the last run, e.g. recap-0.")],
+    profile: ProfileName = None,
+    quick: Quick = False,
+) -> None:
+    """Keep the attacks that succeeded against a cell, so that later runs replay them."""
+    if not in_project(profile, quick, "keep", cell):
+        run_python("-m", "recap.cli.keep", cell)
+
+
+@app.command()
 def lineage(
     target: Annotated[str, typer.Argument(help="Version number, alias, cell or run id.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

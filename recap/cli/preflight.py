@@ -14,13 +14,13 @@ from recap.benchmarks.declared import benchmarks
 from recap.errors import ParameterError
 from recap.models.fingerprints import record_fingerprints
 from recap.models.origins import folder_fault, guardian_fault, origin_fault
-from recap.models.spelling import DATA_FORMS, in_hub
+from recap.models.spelling import DATA_FORMS, clone_of, in_hub
 from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
 from recap.runtime.child import start
 from recap.sweeps.design import sweep_design
 from recap.types.origins import PROVENANCE, RULES
-from recap.types.sources import SOURCES
+from recap.types.sources import KEPT, SOURCES
 
 WITHOUT_THOUGHTS = ("rubric",)
 """Models that need not open a thought, beside the guardian."""
@@ -89,6 +89,7 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
             )
             if fault:
                 yield f"{section}.origins.{name}", fault
+    yield from _kept(root, params)
     warm = params.models.warm_start
     for data, place in warm.data.items() if warm else ():
         if not (root / place).is_dir():
@@ -107,6 +108,19 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
         fault = _folder_fault(root / rubric, str(rubric))
         if fault:
             yield "judge.rubric", fault
+
+
+def _kept(root: Path, params: Params) -> Iterator[tuple[str, str]]:
+    """A missing file of kept attacks, where a benchmark replays them."""
+    named = [*benchmarks(params.attack), *benchmarks(params.dynamics)]
+    replaying = [benchmark.name for benchmark in named if benchmark.prompts == KEPT]
+    file = params.attack.replay
+    if replaying and (file is None or not (clone_of(root) / file).is_file()):
+        yield (
+            "attack.replay",
+            f"expected a file of kept attacks for the benchmark '{replaying[0]}', got "
+            f"{'null' if file is None else file}; `recap keep` makes one",
+        )
 
 
 def _reads_benign(params: Params) -> bool:

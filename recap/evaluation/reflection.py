@@ -16,6 +16,7 @@ from recap.evaluation.rates import rate
 from recap.params.seeds import derive_seed
 from recap.types.results import BenchmarkResult, ReflectionSummary
 from recap.types.row import Domain
+from recap.types.sources import KEPT
 from recap.types.verdicts import Outcome
 
 Pool = tuple[Domain, bool]
@@ -32,11 +33,11 @@ def summarise(
     pools: dict[tuple[str, int], Pool] = {
         (row.benchmark, row.place): (row.domain, row.prefill_source is not None)
         for row in results
-        if row.reflection.n
+        if _counts(row)
     }
     incomplete = Counter[Pool]()
     for result in results:
-        if result.reflection.n:
+        if _counts(result):
             incomplete[pools[result.benchmark, result.place]] += result.reflection.n_incomplete
     members: dict[Pool, list[Outcome]] = {pool: [] for pool in pools.values()}
     for row in found:
@@ -52,6 +53,11 @@ def summarise(
         )
         for pool, own in members.items()
     ]
+
+
+def _counts(result: BenchmarkResult) -> bool:
+    """Whether its thoughts count: kept attacks were chosen by a failure, and some plant nothing."""
+    return result.reflection.n > 0 and result.prefill_source != KEPT
 
 
 def _summary(

@@ -1,15 +1,16 @@
-"""The digests of local origins, in files that the stages taking them depend on.
+"""The digests of local models, data sets and kept attacks, in files that the stages depend on.
 
 DVC sees a path in params.yaml and not what is there. So `recap run` and `recap plan` write the
-digest of each local origin to ``origins/<section>/<name>``, and a folder that was mended makes its
-stage stale. What its spelling pins has no file.
+digest of each local path to ``origins/<section>/<name>``, and a folder that was mended makes the
+stages that read it stale. What its spelling pins has no file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from recap.models.digests import folder_digest, sha256_of
 from recap.models.origins import fingerprint, whole_fault
 from recap.models.spelling import clone_of
 from recap.params.whole import Params
@@ -20,11 +21,20 @@ FOLDER = Path("origins")
 
 
 def record_fingerprints(root: Path, params: Params) -> None:
-    """Bring the files below ``root`` up to the origins; one that cannot be read keeps its file."""
-    clone = clone_of(root)
-    sections: dict[str, dict[Any, str]] = {
-        "models": dict(params.models.origins),
-        "sources": dict(params.sources.origins),
+    """Bring the files below ``root`` up to what the paths hold.
+
+    A path that cannot be read keeps its file: the stage that reads it says what is wrong.
+    """
+    warm = params.models.warm_start
+    kept = {} if params.attack.replay is None else {"replay": clone_of(root) / params.attack.replay}
+    sections: dict[str, Mapping[str, str | Path | None]] = {
+        "models": {
+            **{str(name): origin for name, origin in params.models.origins.items()},
+            **{f"warm_start.{name}": place for name, place in (warm.data if warm else {}).items()},
+        },
+        "sources": {str(name): origin for name, origin in params.sources.origins.items()},
+        "prepare": dict(params.prepare.sources),
+        "attack": kept,
     }
     for section, named in sections.items():
         folder = root / FOLDER / section
@@ -32,11 +42,36 @@ def record_fingerprints(root: Path, params: Params) -> None:
         for old in folder.glob("[!.]*"):
             if old.name not in named:
                 old.unlink()
-        for name, origin in named.items():
-            if origin == RULES:  # code, on which the stages that read it depend
-                (folder / name).unlink(missing_ok=True)
-            elif whole_fault(clone, origin) is None:
-                _write(folder / name, fingerprint(clone, origin))
+        for name, place in named.items():
+            if isinstance(place, str):
+                _record_model(folder / name, root, place)
+            else:
+                _record_path(folder / name, root, place)
+
+
+def _record_model(file: Path, root: Path, origin: str) -> None:
+    clone = clone_of(root)
+    if origin == RULES:  # code, on which the stages that read it depend
+        file.unlink(missing_ok=True)
+    elif whole_fault(clone, origin) is None:
+        _write(file, fingerprint(clone, origin))
+
+
+def _record_path(file: Path, root: Path, place: Path | None) -> None:
+    """A file's digest, or that of all files in a folder but hidden ones; none of other places."""
+    found = root / place if place is not None else None
+    if found is not None and found.is_file():
+        _write(file, sha256_of(found, clone_of(root)))
+    elif found is not None and found.is_dir():
+        _write(file, _digest(found, clone_of(root)))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def _digest(folder: Path, clone: Path) -> str:
+    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    seen = {name for name in files if not any(part.startswith(".") for part in name.parts)}
+    return folder_digest({name.as_posix(): sha256_of(files[name], clone) for name in sorted(seen)})
 
 
 def _write(path: Path, text: str | None) -> None:

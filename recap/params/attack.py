@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
@@ -31,7 +32,8 @@ class Attack(Section):
 
     ``selector`` ranks answers for the adversary and is never ``judge.judge``; ``null``: no search.
     ``max_missing_prefills``: prompts without a verified prefill are left out; this share of a
-    benchmark is an error.
+    benchmark is an error. ``replay``: the file of attacks that are kept (`recap keep`), from the
+    project's root; ``null``: none.
     """
 
     prefill_words: Count
@@ -44,6 +46,7 @@ class Attack(Section):
     self_samples: Count
     transfer_sources: dict[PrefilledDomain, Annotated[tuple[Source, ...], Field(min_length=1)]]
     max_missing_prefills: Share
+    replay: Path | None = None
     secondary_prompts: Count
     temperature: Positive
     top_p: Annotated[float, Field(gt=0.0, le=1.0)]

@@ -57,7 +57,7 @@ def main(
         "sampling": params.sampling.model_dump_json(),
         "attack": params.attack.model_dump_json(),
         "reasoning": params.models.reasoning.model_dump_json(),
-        "cases": rows_hash(row for case in cases for row in (case.record, *case.prefills)),
+        "cases": rows_hash(row for case in cases for row in case.rows),
         "policy": directory_hash(policy),
         "guardian": directory_hash(guardian) if selector else "",
         "code": code_hash(),

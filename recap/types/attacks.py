@@ -1,4 +1,4 @@
-"""An attacked prompt and its completion."""
+"""An attacked prompt, its completion, and an attack that is kept."""
 
 from __future__ import annotations
 
@@ -56,3 +56,23 @@ class Completion(Row):
         if self.finish_reason == "overflow":
             return False
         return self.finish_reason == "length" or not (self.response or "").strip()
+
+
+class KeptAttack(Row):
+    """An attack that succeeded once, kept to be replayed against later policies.
+
+    ``prefill`` is the planted part of the thought as it was given, ``None`` without one, and
+    ``thought_closed`` whether it was the whole thought. ``cell`` is the policy that failed,
+    ``benchmark`` where, and ``judge`` who said so. ``id`` is the digest of what the policy sees.
+    """
+
+    id: str
+    prompt_id: str
+    domain: Domain
+    cluster: str | None
+    prompt: str
+    prefill: str | None
+    thought_closed: bool
+    benchmark: str
+    cell: str
+    judge: str

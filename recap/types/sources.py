@@ -39,6 +39,8 @@ SOURCES: dict[str, SourceRole] = {
 }
 SELF = "self"
 """``prefill_source`` of the policy's own thoughts."""
+KEPT = "kept"
+"""``prefill_source`` of a thought in a file of kept attacks, and the source of its prompt."""
 TRAIN_SOURCES = tuple(name for name, role in SOURCES.items() if role.split == "train")
 EVAL_SOURCES = tuple(name for name, role in SOURCES.items() if role.split == "eval")
 EXEMPT_SOURCES = (*TRAIN_SOURCES, SELF)

@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_project(tmp_path_factory.mktemp("stale") / "clone", text)
     for name in ("recap", "experiments"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for section in ("models", "sources"):
+    for section in ("models", "sources", "prepare", "attack"):
         (root / "origins" / section).mkdir(parents=True)
     pipeline, params = read_document(root / "dvc.yaml"), read_document(root / "params.yaml")
     for address, stage in expanded(pipeline, params):
@@ -101,11 +101,23 @@ def test_each_file_makes_its_own_stages_stale(project: Path) -> None:
     assert found == expected
 
 
-def test_a_mended_origin_makes_the_stages_of_its_section_stale(project: Path) -> None:
-    (project / "origins/sources/harmful").write_text("another digest")
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("sources/harmful", {"sources"}),
+        ("models/warm_start.gsm8k", {"models"}),
+        ("prepare/xstest", {"prepare"}),
+        ("attack/replay", {"attack", "dynamics"}),
+    ],
+)
+def test_a_mended_origin_makes_the_stages_of_its_section_stale(
+    file: str, stale: set[str], project: Path
+) -> None:
+    path = project / "origins" / file
+    path.write_text("another digest")
     try:
         changed = read_pipeline(project).changed()
     finally:
-        (project / "origins/sources/harmful").unlink()
-    assert stages(changed) == {"sources"}
+        path.unlink()
+    assert stages(changed) == stale
     assert read_pipeline(project).changed() == ()

@@ -287,7 +287,8 @@ def test_declarations_are_sound() -> None:
         assert given == (benchmark.prefill_source is not None)
     default = read_params(ROOT / "params.yaml").attack.benchmarks
     in_no_microworld = {"fortress", "benign_jailbreak", "fortress_or", "aime"}
-    assert set(default) == set(BENCHMARKS) - in_no_microworld
+    need_a_file = {"replay", "benign_replay"}
+    assert set(default) == set(BENCHMARKS) - in_no_microworld - need_a_file
 
 
 def test_thoughts_are_drawn_for_the_prompts_that_are_attacked_with_one() -> None:

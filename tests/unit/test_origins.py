@@ -277,6 +277,49 @@ def test_a_mended_folder_changes_its_fingerprint_and_no_other(tmp_path: Path) ->
     assert recorded() == {}
 
 
+def test_data_and_kept_attacks_have_fingerprints_of_what_they_hold(tmp_path: Path) -> None:
+    for file in ("own/rows.csv", "own/deep/more.csv", "own/.hidden", "sums/rows.csv"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(f"{file}\n")
+    changes: dict[str, Any] = {
+        "prepare__sources": {"microworld": None, "benign": "own", "gsm8k": f"o/n@{COMMIT}"},
+        "attack__replay": "kept/attacks.jsonl",
+        "models__origins": {"policy": f"org/name@{COMMIT}"},
+        "models__warm_start": {
+            "data": {"gsm8k": "sums"},
+            "traces": {"gsm8k": 5},
+            "policy": {"gsm8k": 4},
+            "longest": 64,
+            "sentences": 2,
+            "updates": 1,
+            "batch_tokens": 64,
+            "learning_rate": 0.001,
+        },
+    }
+
+    def recorded(**further: Any) -> dict[str, str]:
+        record_fingerprints(tmp_path, parameters(tmp_path, **{**changes, **further}))
+        found = (path for path in (tmp_path / "origins").rglob("*") if path.is_file())
+        return {
+            path.relative_to(tmp_path / "origins").as_posix(): path.read_text() for path in found
+        }
+
+    first = recorded()
+    assert set(first) == {"prepare/benign", "models/warm_start.gsm8k"}
+    (tmp_path / "own/.hidden").write_text("another")
+    assert recorded() == first
+    (tmp_path / "own/deep/more.csv").write_text("another row\n")
+    second = recorded()
+    assert second["prepare/benign"] != first["prepare/benign"]
+    assert second["models/warm_start.gsm8k"] == first["models/warm_start.gsm8k"]
+    (tmp_path / "own/deep/more.csv").rename(tmp_path / "own/deep/other.csv")
+    assert recorded()["prepare/benign"] != second["prepare/benign"]
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/attacks.jsonl").write_text("one\n")
+    assert recorded()["attack/replay"] == hashlib.sha256(b"one\n").hexdigest()
+    assert "attack/replay" not in recorded(attack__replay=None)
+
+
 def test_a_sweeps_project_reads_its_clones_origins(tmp_path: Path) -> None:
     derived = tmp_path / ".recap/sweep"
     derived.mkdir(parents=True)

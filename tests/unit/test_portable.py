@@ -67,6 +67,7 @@ def test_another_python_is_not_this_one_and_runs(
 def test_the_ci_ends_with_the_tests_summary() -> None:
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     commands = [line for line in script.splitlines() if line.startswith("make ")]
-    assert commands == [f"make {job} </dev/null" for job in ("run", "portable", "dry", "test")]
+    jobs = ("lint types imports", "run", "portable", "dry", "test")
+    assert commands == [f"make {job} </dev/null" for job in jobs]
     assert script.rstrip().endswith(commands[-1])
     assert set(CAPABILITIES) == {"default", "avx2"}
