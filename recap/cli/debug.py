@@ -60,7 +60,7 @@ def make_world() -> None:
     policy, guardian = Path("models/policy"), Path("models/guardian")
     models.main("policy", policy)
     models.main("guardian", guardian)
-    prepare.main(TRAIN, EVAL, Path("data/quarantine.jsonl"))
+    prepare.main(TRAIN, EVAL, Path("data/quarantine.jsonl"), Path("data/sources.jsonl"))
     sources.main("harmful", policy, Path("models/harmful"))
     sources.main("refusing", policy, Path("models/refusing"))
     for name in ("harmful", "refusing"):

@@ -15,24 +15,8 @@ from recap.data.decontaminate import contaminated, near_duplicates
 from recap.data.load import Loaded, counts_by_reason
 from recap.data.mixture import duplicates
 from recap.data.sources.registry import LOADERS
+from recap.types.datasets import SourceCount
 from recap.types.prompts import PromptRecord, QuarantinedRow
-
-
-@dataclass(frozen=True, slots=True)
-class SourceCount:
-    """Counts of one source's raw rows by fate.
-
-    ``contaminated`` and ``near`` count by evaluation source.
-    """
-
-    loader: str
-    num_rows: int
-    bad: str
-    num_duplicates: int
-    contaminated: dict[str, int]
-    near: dict[str, int]
-    num_train: int
-    num_eval: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +83,7 @@ def select(sources: Sequence[Loaded]) -> Selection:
         counts.append(
             SourceCount(
                 loader=source.loader,
+                licence=LOADERS[source.loader].licence,
                 num_rows=source.num_rows,
                 bad=counts_by_reason(source.quarantined),
                 num_duplicates=sum(record.id in repeated for record in records),

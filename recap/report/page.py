@@ -51,6 +51,7 @@ from recap.report.figures import (
     table_rows,
 )
 from recap.report.judges import judges
+from recap.report.materials import Materials
 from recap.report.pareto import pareto
 from recap.report.samples import Card
 from recap.report.seeds import seed_rows
@@ -90,6 +91,7 @@ class Run:
     decision: GateDecision
     cards: Sequence[Card]
     parameters: Mapping[str, Mapping[str, Any]]
+    materials: Materials
     lineage: Sequence[Artefact]
     turn: float
     worlds: Sequence[WorldPoint]
@@ -143,6 +145,7 @@ def render(run: Run) -> str:
         replicates=seed_rows(run.findings.replicates, colours, axes),
         reflections=reflections(cells, colours, axes),
         judges=judges(run.agreement, colours),
+        materials=run.materials,
         training=training_panels(run.metrics, colours),
         dynamics=dynamics_panels(run.dynamics, colours),
         overtaking=overtaking(run.dynamics, settings.candidate, settings.baseline).text,

@@ -1,4 +1,4 @@
-"""Stage ``prepare``: sources -> prompt records of both splits, and the quarantine list."""
+"""Stage ``prepare``: sources -> prompts of both splits, the quarantine list, counts by source."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def main(
     train: Annotated[Path, typer.Option(help="Output file of the training prompts.")],
     evaluation: Annotated[Path, typer.Option("--eval", help="Output file of the eval prompts.")],
     quarantine: Annotated[Path, typer.Option(help="Output file of the quarantine list.")],
+    counts: Annotated[Path, typer.Option(help="Output file of each source's rows by fate.")],
 ) -> None:
     """Make the training and evaluation prompts from the sources in params.yaml."""
     params = read_params()
@@ -40,6 +41,7 @@ def main(
             file=sys.stderr,
         )
     kept = choose_eval(selection.eval, section.eval_prompts, params.seed)
+    write_rows(counts, selection.counts)
     write_rows(train, chosen)  # both or neither: all checks are done
     write_rows(evaluation, kept)
 

@@ -20,15 +20,18 @@ from recap.analysis.evidence import Evidence, by_key, lengths
 from recap.analysis.findings import find, findings_tables
 from recap.analysis.settings import Settings
 from recap.analysis.tables import tables
+from recap.models.records import origins_taken
 from recap.params.whole import read_params
 from recap.report.dvc_files import bars, main_rates, rewards
 from recap.report.figures import shown
 from recap.report.markdown import markdown
+from recap.report.materials import materials
 from recap.report.page import Artefact, Run, render
 from recap.report.samples import draw
-from recap.rows import RowFile, atomic_path, iter_rows, read_json, write_json
+from recap.rows import RowFile, atomic_path, iter_rows, read_json, read_rows, write_json
 from recap.runtime.stage import run_stage
 from recap.types.attacks import Completion
+from recap.types.datasets import SourceCount
 from recap.types.decisions import GateDecision
 from recap.types.results import CellAgreement, CellResult, DynamicsResult
 from recap.types.row import SUCCESS
@@ -44,6 +47,8 @@ def main(
     metrics: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.jsonl")],
     dynamics: Annotated[Path, typer.Option(help="folder of <variant>-<seed>.json")],
     decision: Annotated[Path, typer.Option(help="the gate's decision")],
+    counts: Annotated[Path, typer.Option(help="each source's rows by fate")],
+    models: Annotated[Path, typer.Option(help="folder of <model>")],
     page: Annotated[Path, typer.Option(help="Output file of the page.")],
     tables_path: Annotated[Path, typer.Option("--tables", help="Output file of the table.")],
     markdown_path: Annotated[Path, typer.Option("--markdown", help="Output file of the Markdown.")],
@@ -113,6 +118,7 @@ def main(
                 "evaluate": _plain(params.evaluate),
                 "gate": _plain(params.gate),
             },
+            materials=materials(read_rows(counts, SourceCount), origins_taken(models, matrix)),
             lineage=[
                 Artefact("gate decision", decision.as_posix(), _md5(decision)),
                 *([Artefact("measured worlds", worlds.as_posix(), _md5(worlds))] if worlds else []),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from recap.data.sources.registry import LOADERS
+from recap.models.records import origins_taken
 from recap.params.whole import Params
-from recap.rows import read_json
-from recap.types.origins import PROVENANCE, RUBRIC_FOLDER, Provenance
 
 LICENCE = "licence."
 """Beginning of the tags of runs and versions that hold one licence each."""
@@ -20,9 +19,7 @@ def licence_tags(root: Path, params: Params) -> dict[str, str]:
         f"{LICENCE}data.{name}": LOADERS[name].licence or UNKNOWN
         for name in sorted(params.prepare.sources)
     }
-    made = {str(name): name for name in (*params.matrix.models, *params.matrix.sources)}
-    for name, folder in {**made, "rubric": f"guardian/{RUBRIC_FOLDER}"}.items():
-        record = root / "models" / folder / PROVENANCE
-        if record.is_file():
-            found[f"{LICENCE}model.{name}"] = read_json(record, Provenance).licence or UNKNOWN
-    return found
+    taken = origins_taken(root / "models", params.matrix)
+    return found | {
+        f"{LICENCE}model.{name}": record.licence or UNKNOWN for name, record in taken.items()
+    }

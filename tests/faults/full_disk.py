@@ -22,6 +22,7 @@ from tests.integration.flow_project import child_environment
 from tests.waiting import PATIENCE, until
 
 SIZE = "16m"
+OUTS = ("train", "eval", "quarantine", "counts")
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     seen: dict[str, object] = {}
 
     fill(mount, leave=8192)
-    arguments = [f"--{name}=data/new/{name}.jsonl" for name in ("train", "eval", "quarantine")]
+    arguments = [f"--{name}=data/new/{name}.jsonl" for name in OUTS]
     prepare = subprocess.Popen(
         [sys.executable, "-m", "recap.stages.prepare", *arguments],
         cwd=project,

@@ -31,9 +31,9 @@ from recap.types.results import (
 )
 from recap.types.row import SUCCESS, Domain, Label
 from recap.types.verdicts import Outcome, Verdict
+from tests.integration.report_materials import COUNTS, ORIGIN, SCRIPT
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = "<script>document.title='stolen'</script><img src=x onerror=\"document.title='stolen'\">"
 Plan = tuple[tuple[str, int, Domain, str | None, tuple[float, float, float]], ...]
 PLAN: Plan = (
     ("harmful", 1, "harmful", None, (0.76, 0.997, 0.991)),
@@ -159,6 +159,8 @@ def make_run(
         for variant, value in (("dapo", dapo), ("recap", recap))
     ]
     write_json(folder / "experiments/records/worlds.json", points)
+    write_rows(folder / "data/prompts/sources.jsonl", COUNTS)
+    write_json(folder / "models/policy/origin.json", ORIGIN)
 
 
 def _make_cell(
@@ -365,6 +367,7 @@ def run_stage(folder: Path) -> subprocess.CompletedProcess[str]:
         "--completions", "data/completions", "--verdicts", "data/verdicts",
         "--metrics", "results/train", "--dynamics", "results/dynamics",
         "--decision", "results/decision.json",
+        "--counts", "data/prompts/sources.jsonl", "--models", "models",
         "--worlds", "experiments/records/worlds.json",
         "--page", "reports/index.html", "--tables", "reports/tables.json",
         "--markdown", "reports/report.md",

@@ -35,10 +35,9 @@ def prepare(folder: Path, endpoint: str, source: str) -> subprocess.CompletedPro
     params["prepare"]["sources"] = {"microworld": None, "math500": source}
     params["prepare"] |= {"train_prompts": 10, "eval_prompts": 4}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    outs = [f"{name}.jsonl" for name in ("train", "eval", "quarantine")]
-    pairs = zip(("--train", "--eval", "--quarantine"), outs, strict=True)
+    outs = [f"--{name}={name}.jsonl" for name in ("train", "eval", "quarantine", "counts")]
     return subprocess.run(
-        [sys.executable, "-m", "recap.stages.prepare", *(text for pair in pairs for text in pair)],
+        [sys.executable, "-m", "recap.stages.prepare", *outs],
         cwd=folder,
         env={
             "PYTHONPATH": str(ROOT),

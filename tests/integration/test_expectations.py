@@ -55,7 +55,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     read_small_params(tmp_path)
     data = Path("data/prompts")
-    prepare.main(data / "train.jsonl", data / "eval.jsonl", data / "quarantine.jsonl")
+    outs = ("train.jsonl", "eval.jsonl", "quarantine.jsonl", "sources.jsonl")
+    prepare.main(*(data / name for name in outs))
     records = {
         split: read_rows(data / f"{split}.jsonl", PromptRecord) for split in ("train", "eval")
     }

@@ -28,7 +28,7 @@ STAR1 = {
     "SimpleSafetyTests": 4, "MaliciousInstructions": 2, "GPTFuzz": 2, "HarmfulQA": 2,
     "MaliciousInstruct": 1, "QHarm": 1, "TDCRedTeaming": 1, "HarmfulQ": 1,
 }  # fmt: skip
-OUTS = (Path("prompts/train.jsonl"), Path("prompts/eval.jsonl"), Path("prompts/quarantine.jsonl"))
+OUTS = tuple(Path(f"prompts/{name}.jsonl") for name in ("train", "eval", "quarantine", "sources"))
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,15 @@ def test_page_says_what_was_found(run_folder: Path) -> None:
     assert "results/dynamics/recap-0.json" in page
 
 
+def test_the_page_lists_data_and_models_with_their_licences(run_folder: Path) -> None:
+    page = (run_folder / "reports/index.html").read_text(encoding="utf-8")
+    section = page[page.index('<section id="materials">') :].split("</section>")[0]
+    assert "<td>star1</td><td>Apache-2.0</td>" in section and "nearly in strongreject 1" in section
+    assert "<td>notes</td><td>none stated</td>" in section
+    assert "<code>org/model</code></td><td><code>abababababab</code></td><td>MIT &lt;s" in section
+    assert "All other models were trained in this run." in section
+
+
 def test_a_variant_that_left_the_matrix_does_not_count(run_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run_folder, folder)

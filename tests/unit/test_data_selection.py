@@ -286,6 +286,9 @@ def test_draws_depend_on_the_seed_and_are_nested() -> None:
     assert [record.source for record in chosen] == ["s0"] * 4 + ["s1"] * 4
 
 
+OUTS = tuple(map(Path, ("train.jsonl", "eval.jsonl", "quarantine.jsonl", "sources.jsonl")))
+
+
 def test_without_evaluation_prompts_no_training_prompts_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,7 +301,7 @@ def test_without_evaluation_prompts_no_training_prompts_are_written(
     monkeypatch.chdir(tmp_path)
     Path("train.jsonl").write_text("as before")
     with pytest.raises(DataError, match="evaluation"):
-        prepare.main(Path("train.jsonl"), Path("eval.jsonl"), Path("quarantine.jsonl"))
+        prepare.main(*OUTS)
     assert Path("train.jsonl").read_text() == "as before"
     assert not Path("eval.jsonl").exists()
 
