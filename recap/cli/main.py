@@ -232,12 +232,17 @@ def judge(
         Path, typer.Option(help="Directory of the guardian model, for --judge guardian.")
     ] = Path("models/guardian"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Keep the agreement in this file, by judge, revision and labels."),
+    ] = None,
 ) -> None:
     """Judge a file of completions, and measure agreement with your labels."""
     arguments = [f"--judge={judge}", f"--guardian={guardian}"]
     arguments += [f"--label={label}"] if label is not None else []
     arguments += [f"--out={out}"] if out is not None else []
     arguments += ["--json"] if as_json else []
+    arguments += [f"--record={record}"] if record is not None else []
     run_python("-m", "recap.cli.judge", *arguments, "--", str(file))
 
 

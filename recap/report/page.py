@@ -53,6 +53,7 @@ from recap.report.figures import (
 from recap.report.judges import judges
 from recap.report.materials import Materials
 from recap.report.pareto import pareto
+from recap.report.people import People
 from recap.report.samples import Card
 from recap.report.seeds import seed_rows
 from recap.report.sweeps import sweep_panels
@@ -91,6 +92,7 @@ class Run:
     decision: GateDecision
     cards: Sequence[Card]
     parameters: Mapping[str, Mapping[str, Any]]
+    people: People | None
     materials: Materials
     lineage: Sequence[Artefact]
     turn: float
@@ -145,6 +147,7 @@ def render(run: Run) -> str:
         replicates=seed_rows(run.findings.replicates, colours, axes),
         reflections=reflections(cells, colours, axes),
         judges=judges(run.agreement, colours),
+        people=run.people,
         materials=run.materials,
         training=training_panels(run.metrics, colours),
         dynamics=dynamics_panels(run.dynamics, colours),

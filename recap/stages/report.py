@@ -27,12 +27,14 @@ from recap.report.figures import shown
 from recap.report.markdown import markdown
 from recap.report.materials import materials
 from recap.report.page import Artefact, Run, render
+from recap.report.people import people
 from recap.report.samples import draw
 from recap.rows import RowFile, atomic_path, iter_rows, read_json, read_rows, write_json
 from recap.runtime.stage import run_stage
 from recap.types.attacks import Completion
 from recap.types.datasets import SourceCount
 from recap.types.decisions import GateDecision
+from recap.types.judged import HumanAgreement
 from recap.types.results import CellAgreement, CellResult, DynamicsResult
 from recap.types.row import SUCCESS
 from recap.types.verdicts import Outcome, Verdict
@@ -55,6 +57,7 @@ def main(
     percent: Annotated[Path, typer.Option(help="Output folder for `dvc metrics show`.")],
     plots: Annotated[Path, typer.Option(help="Output folder for `dvc plots show`.")],
     worlds: Annotated[Path | None, typer.Option(help="Measured worlds.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Judges against people's labels.")] = None,
 ) -> None:
     """Write the page, its Markdown, the table of all rates, and DVC's files."""
     params = read_params()
@@ -118,10 +121,15 @@ def main(
                 "evaluate": _plain(params.evaluate),
                 "gate": _plain(params.gate),
             },
+            people=people(
+                next(iter_rows(verdicts / first[matrix.variants[0]], Verdict)),
+                read_rows(labels, HumanAgreement) if labels else (),
+            ),
             materials=materials(read_rows(counts, SourceCount), origins_taken(models, matrix)),
             lineage=[
                 Artefact("gate decision", decision.as_posix(), _md5(decision)),
                 *([Artefact("measured worlds", worlds.as_posix(), _md5(worlds))] if worlds else []),
+                *([Artefact("people's labels", labels.as_posix(), _md5(labels))] if labels else []),
                 *_artefacts("rates", rates, "json", names),
                 *_artefacts("outcomes", outcomes, "jsonl", names),
                 *_artefacts("two judges", agreement, "json", names),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recap.types.datasets import SourceCount
+from recap.types.judged import HumanAgreement
 from recap.types.origins import Provenance
 
 SCRIPT = "<script>document.title='stolen'</script><img src=x onerror=\"document.title='stolen'\">"
@@ -29,6 +30,20 @@ COUNTS = (
         num_train=0,
         num_eval=7,
     ),
+)
+PEOPLE = HumanAgreement(
+    judge="refusal",
+    judge_revision="another",
+    judge_prompt_sha="another",
+    file="xstest/<b>.csv",
+    file_sha256="ab" * 32,
+    column="final_label",
+    n=450,
+    n_unscored=0,
+    accuracy=0.9866,
+    kappa=0.9733,
+    kappa_low=0.9508,
+    kappa_high=0.9911,
 )
 ORIGIN = Provenance(
     origin=f"org/model@{'ab' * 20}", revision="ab" * 20, licence=f"MIT {SCRIPT}", files=()

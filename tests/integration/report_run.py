@@ -31,7 +31,7 @@ from recap.types.results import (
 )
 from recap.types.row import SUCCESS, Domain, Label
 from recap.types.verdicts import Outcome, Verdict
-from tests.integration.report_materials import COUNTS, ORIGIN, SCRIPT
+from tests.integration.report_materials import COUNTS, ORIGIN, PEOPLE, SCRIPT
 
 ROOT = Path(__file__).parents[2]
 Plan = tuple[tuple[str, int, Domain, str | None, tuple[float, float, float]], ...]
@@ -160,6 +160,7 @@ def make_run(
     ]
     write_json(folder / "experiments/records/worlds.json", points)
     write_rows(folder / "data/prompts/sources.jsonl", COUNTS)
+    write_rows(folder / "experiments/records/judges.jsonl", [PEOPLE])
     write_json(folder / "models/policy/origin.json", ORIGIN)
 
 
@@ -369,6 +370,7 @@ def run_stage(folder: Path) -> subprocess.CompletedProcess[str]:
         "--decision", "results/decision.json",
         "--counts", "data/prompts/sources.jsonl", "--models", "models",
         "--worlds", "experiments/records/worlds.json",
+        "--labels", "experiments/records/judges.jsonl",
         "--page", "reports/index.html", "--tables", "reports/tables.json",
         "--markdown", "reports/report.md",
         "--percent", "results/percent", "--plots", "results/plots",

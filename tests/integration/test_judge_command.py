@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 from recap.cli.judge.__main__ import main
 from recap.errors import DataError, RecapError
 from recap.rows import read_rows
+from recap.types.judged import HumanAgreement
 from recap.types.verdicts import Verdict
 from tests.integration.flow_project import ROOT, call
 
@@ -60,6 +62,22 @@ def test_agreement_with_labels(csv: Path) -> None:
         None,
     ]
     assert verdicts[2].prompt_id == "line-4" and verdicts[3].prompt_id == "line-6"
+
+
+def test_the_agreement_is_kept_by_judge_revision_and_labels(csv: Path) -> None:
+    arguments = ("-m", "recap", "judge", "--judge", "refusal", "rows.csv", "--json")
+    named = ("--label", "final_label", "--record", "kept/judges.jsonl")
+    done = call(csv.parent, *arguments, *named)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    (kept,) = read_rows(csv.parent / "kept/judges.jsonl", HumanAgreement)
+    assert (kept.judge, kept.judge_revision) == ("refusal", said["judge_revision"])
+    assert (kept.file, kept.column) == (f"{csv.parent.name}/rows.csv", "final_label")
+    assert kept.file_sha256 == hashlib.sha256(csv.read_bytes()).hexdigest()
+    assert (kept.n, kept.n_unscored, kept.accuracy) == (5, 1, said["binary_accuracy"])
+    assert kept.kappa == said["binary_kappa"]
+    refused = call(csv.parent, *arguments, *named[2:])
+    assert refused.returncode == 2 and "--record with --label COLUMN" in refused.stderr
 
 
 def test_tables_for_people(csv: Path) -> None:

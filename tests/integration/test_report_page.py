@@ -22,9 +22,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from recap.rows import write_json
+from recap.rows import read_rows, write_json, write_rows
 from recap.types.results import CellAgreement
+from recap.types.verdicts import Verdict
 from tests.integration.chromium import Page, chromium, missing
+from tests.integration.report_materials import PEOPLE
 from tests.integration.report_run import PLAN, make_run, run_stage
 
 needs_browser = pytest.mark.skipif(missing() is not None, reason=missing() or "")
@@ -115,6 +117,27 @@ def test_the_page_lists_data_and_models_with_their_licences(run_folder: Path) ->
     assert "<td>notes</td><td>none stated</td>" in section
     assert "<code>org/model</code></td><td><code>abababababab</code></td><td>MIT &lt;s" in section
     assert "All other models were trained in this run." in section
+
+
+def test_the_page_says_what_people_think_of_the_judge(run_folder: Path, tmp_path: Path) -> None:
+    assert 'id="judges"' in (run_folder / "reports/index.html").read_text(encoding="utf-8")
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    path = folder / "data/verdicts/base-0.jsonl"
+    text = path.read_text(encoding="utf-8").replace('"judge":"oracle"', '"judge":"refusal"')
+    path.write_text(text, encoding="utf-8")
+    assert run_stage(folder).returncode == 0
+    page = (folder / "reports/index.html").read_text(encoding="utf-8")
+    assert "No agreement with people's labels is kept for the judge <b>refusal</b>" in page
+    assert "(1 of other revisions)" in page
+    row = read_rows(folder / "data/verdicts/base-0.jsonl", Verdict)[0]
+    now = {"judge_revision": row.judge_revision, "judge_prompt_sha": row.judge_prompt_sha}
+    write_rows(folder / "experiments/records/judges.jsonl", [PEOPLE.model_copy(update=now)])
+    assert run_stage(folder).returncode == 0
+    page = (folder / "reports/index.html").read_text(encoding="utf-8")
+    assert (
+        "<td><code>xstest/&lt;b&gt;.csv</code></td>" in page
+        and "0.97<small>0.95\N{EN DASH}0.99" in page
+    )
 
 
 def test_a_variant_that_left_the_matrix_does_not_count(run_folder: Path, tmp_path: Path) -> None:

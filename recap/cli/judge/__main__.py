@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from recap.cli.judge.record import agreement_of, keep
 from recap.cli.judge.show import show, summary
 from recap.cli.judge.table import read_table
 from recap.cli.judge.work import cases, compare, verdicts
-from recap.errors import DataError
+from recap.errors import DataError, ParameterError
 from recap.judges.judge import Judge, Means
 from recap.judges.registry import find_judge
 from recap.params.whole import read_params
@@ -41,9 +42,12 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Where the verdicts go.")] = None,
     guardian: Annotated[Path, typer.Option(help="The guardian's model.")] = Path("models/guardian"),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    record: Annotated[Path | None, typer.Option(help="File of agreements.")] = None,
 ) -> None:
     """Judge a file of completions; with labels, measure the judge's agreement with them."""
     chosen = find_judge(judge, "--judge")
+    if record is not None and label is None:
+        raise ParameterError("Expected --record with --label COLUMN: it keeps the agreement.")
     needed = ["prompt", "completion"]
     needed += ["target"] if chosen.domains == {"math"} else []
     needed += [label] if label is not None else []
@@ -62,8 +66,11 @@ def main(
             "thoughts, and remove </think> where it belongs to the answer.",
             file=sys.stderr,
         )
-    said = summary(given, None if label is None else compare(found, given), n_unopened)
+    compared = None if label is None else compare(found, given)
+    said = summary(given, compared, n_unopened)
     place = _write(places, given)
+    if record is not None and label is not None and compared is not None:
+        keep(record, agreement_of(file, label, given, compared))
     if as_json:
         print(json.dumps({**said, "verdicts": str(place)}, indent=1, allow_nan=False))
         return
