@@ -26,7 +26,7 @@ from recap.analysis.evidence import Evidence
 from recap.analysis.relative import FLOOR, changes
 from recap.analysis.tables import NBSP, index, percent, signed
 from recap.analysis.verdicts import trainings
-from recap.benchmarks.words import CLEAN
+from recap.benchmarks.words import CLEAN, REPLAYED
 from recap.evaluation.rates import span
 from recap.types.results import CellResult
 
@@ -205,7 +205,7 @@ def _harmful(cells: Sequence[CellResult], candidate: str) -> list[Key]:
             for cell in cells
             if cell.variant == candidate
             for key, result in index(cell).items()
-            if result.domain == "harmful"
+            if result.domain == "harmful" and result.benchmark not in REPLAYED
         )
     )
 

@@ -46,7 +46,7 @@ def version_evidence(
         for row in verdicts
         if (row.benchmark, row.place) in places
     }
-    how = attack.model_dump(mode="json", exclude={"benchmarks"})
+    how = attack.model_dump(mode="json", exclude={"benchmarks", "replay"})
     gated = {benchmark for benchmark, _ in places}
     how["decoding"] = {name: own for name, own in how["decoding"].items() if name in gated}
     answers = [

@@ -69,6 +69,7 @@ def tables(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> dict[str, Any]:
                         "cot_tokens": result.mean_cot_tokens,
                         "response_tokens": result.mean_response_tokens,
                         "pass_at_k": {str(at.k): at.value for at in result.pass_at_k},
+                        "rubric": result.rubric.model_dump() if result.rubric else None,
                         "categories": [each.model_dump() for each in result.categories],
                     }
                     for (name, round_), result in index(cell).items()

@@ -226,4 +226,5 @@ def _completion(
         num_cot_tokens=num_cot_tokens,
         num_response_tokens=num_response_tokens,
         category=shot.category or record.category,
+        rubric=record.rubric,
     )

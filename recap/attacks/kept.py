@@ -6,15 +6,13 @@ out which attacks are kept: recap/cli/keep.py.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 from recap.attacks.attack import Case
 from recap.errors import DataError
 from recap.models.spelling import clone_of
 from recap.rows import read_rows
-from recap.types.attacks import KeptAttack
+from recap.types.attacks import KeptAttack, attack_id
 from recap.types.prompts import PromptRecord
 from recap.types.sources import KEPT
 
@@ -38,7 +36,7 @@ def read_kept(path: Path) -> list[KeptAttack]:
     seen = set()
     attacks = read_rows(path, KeptAttack)
     for number, attack in enumerate(attacks, start=1):
-        wanted = attack_id(attack.prompt, attack.prefill, attack.thought_closed)
+        wanted = attack_id(attack.domain, attack.prompt, attack.prefill, attack.thought_closed)
         if attack.id != wanted or attack.id in seen:
             fault = "again" if attack.id in seen else f"with the text of {wanted}"
             raise DataError(
@@ -61,9 +59,3 @@ def _case(attack: KeptAttack) -> Case:
         category=attack.benchmark,
     )
     return Case(record, kept=attack)
-
-
-def attack_id(prompt: str, prefill: str | None, closed: bool) -> str:
-    """What the policy sees, as a digest of twelve digits."""
-    seen = json.dumps([prompt, prefill, closed])
-    return f"kept-{hashlib.sha256(seen.encode()).hexdigest()[:12]}"

@@ -21,7 +21,7 @@ from recap.params.attack import Attack
 from recap.params.seeds import derive_seed
 from recap.rows import read_rows
 from recap.types.prompts import Prefill, PromptRecord
-from recap.types.sources import KEPT, TRAIN_SOURCES
+from recap.types.sources import TRAIN_SOURCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,7 @@ def read_selections(
 ) -> list[Selection]:
     """The cases of all benchmarks; raises DataError as ``select`` and ``check_disjoint`` do."""
     records = read_rows(files.prompts, PromptRecord)
-    train = read_rows(files.train, PromptRecord)
-    check_disjoint(train, records)
+    check_disjoint(read_rows(files.train, PromptRecord), records)
     needed = {
         (source, attack_of(each).needs) for each in chosen for source in sources_of(each, settings)
     }
@@ -81,18 +80,32 @@ def read_selections(
         {name: read_rows(files.pools / f"{name}.jsonl", Prefill) for name in sorted(further)},
     )
     kept = kept_cases(settings.replay) if any(_replays(each) for each in chosen) else []
-    check_disjoint(train, [case.record for case in kept])
     return [
-        replayed(benchmark, kept)
+        replayed(benchmark, kept, records)
         if _replays(benchmark)
         else select(benchmark, records, thoughts, settings, seed)
         for benchmark in chosen
     ]
 
 
-def replayed(benchmark: Benchmark, kept: Sequence[Case]) -> Selection:
-    """All kept attacks of the benchmark's domain; raises DataError if there is none."""
+def replayed(
+    benchmark: Benchmark, kept: Sequence[Case], records: Sequence[PromptRecord]
+) -> Selection:
+    """All kept attacks of the benchmark's domain.
+
+    Raises DataError if there is none, and for one that is not on an evaluation prompt of this run:
+    only those are known to be none of training's.
+    """
     cases = tuple(case for case in kept if case.record.domain == benchmark.domain)
+    prompts = {record.prompt for record in records if record.domain == benchmark.domain}
+    strange = [case.record.id for case in cases if case.record.prompt not in prompts]
+    if strange:
+        raise DataError(
+            f"Expected kept attacks on evaluation prompts of this run for '{benchmark.name}', got "
+            f"{len(strange)} of {len(cases)} on others, {strange[0]} first: they were kept with "
+            "another seed, world, data set or prepare.eval_prompts. Name another file in "
+            "attack.replay, one for each."
+        )
     if not cases:
         raise DataError(
             f"Expected kept attacks on {benchmark.domain} prompts for the benchmark "
@@ -113,12 +126,8 @@ def check_disjoint(train: Sequence[PromptRecord], evaluation: Sequence[PromptRec
         if record.id in ids or _plain(record.prompt) in texts:
             raise DataError(
                 f"Expected evaluation prompts that training never saw, got {record.id}, which is "
-                "also a training prompt. "
-                + (
-                    "Take it out of the file attack.replay."
-                    if record.source == KEPT
-                    else "Make both files with one run of `prepare`, which sets such prompts apart."
-                )
+                "also a training prompt. Make both files with one run of `prepare`, which sets "
+                "such prompts apart."
             )
 
 

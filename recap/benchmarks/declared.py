@@ -5,7 +5,7 @@ A declaration names its attack; ``recap.attacks.table`` has the class. Decoding 
 declaration overrides them, and ``attack.decoding`` overrides both. Success is the label that
 ``SUCCESS`` gives the domain. ``recap.attacks.selection`` turns a declaration and the evaluation's
 files into cases. Leaves out labels for readers (``words.py``, on which the attacking stages do not
-depend), and Fortress's own score by each prompt's rubric.
+depend).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Literal
 
 from recap.benchmarks.declared import BENCHMARKS
 from recap.types.row import Domain
+from recap.types.sources import KEPT
 
 Thought = Literal["plain", "planted"]
 AxisName = Literal["rounds", "lengths", "budgets", "sources"]
@@ -46,7 +47,7 @@ WORDS = {
     "search": Words("Prefill search", main=True, thought="planted"),
     "self_prefill": Words("Its own worst thought", main=True, thought="planted"),
     "transfer": Words("Prefill by source", barred=False),
-    "replay": Words("Attacks that are kept", main=True),
+    "replay": Words("Attacks that are kept", barred=False, main=True),
     "benign": Words("Benign requests", clean=True, main=True, thought="plain"),
     "benign_jailbreak": Words("Benign, like jailbreaks", clean=True),
     "fortress_or": Words("Benign (FortressOR)", clean=True, main=True, thought="plain"),
@@ -57,7 +58,7 @@ WORDS = {
     "benign_search": Words("Benign, searched"),
     "benign_self": Words("Benign, its own refusal"),
     "benign_transfer": Words("Benign by source", barred=False),
-    "benign_replay": Words("Benign, refused before"),
+    "benign_replay": Words("Benign, refused before", barred=False),
     "math": Words("Arithmetic", clean=True, main=True, thought="plain"),
     "aime": Words("AIME 2024", clean=True, main=True, thought="plain"),
 }
@@ -68,6 +69,8 @@ AXES: dict[str, AxisName] = {
 _SHOWN = {name: WORDS[name] for name in BENCHMARKS if name in WORDS}
 _BARRED = tuple(name for name, words in _SHOWN.items() if words.barred)
 MAIN = tuple(name for name, words in _SHOWN.items() if words.main)
+REPLAYED = tuple(name for name, benchmark in BENCHMARKS.items() if benchmark.prompts == KEPT)
+"""Attacks that were chosen because they succeeded: no measure of how strong attacks are."""
 CLEAN = tuple(name for name, words in _SHOWN.items() if words.clean)
 ATTACKS = tuple(name for name in _BARRED if BENCHMARKS[name].domain == "harmful")
 """Harmful requests, clean ones first."""

@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from recap.attacks.kept import attack_id, read_kept
+from recap.attacks.kept import read_kept
 from recap.attacks.table import attack_of
 from recap.benchmarks.declared import BENCHMARKS
 from recap.errors import DataError, ParameterError, choices
 from recap.models.spelling import clone_of
 from recap.params.whole import Params, read_params
+from recap.pipeline.lock import file_md5, read_lineage
 from recap.rows import iter_rows, write_rows
-from recap.runtime.locks import STATE, exclusive
+from recap.runtime.locks import exclusive, sole_run
 from recap.runtime.stage import run_stage
-from recap.types.attacks import Completion, KeptAttack
+from recap.types.attacks import Completion, KeptAttack, attack_id
 from recap.types.row import Domain, Label
 from recap.types.verdicts import Verdict
 
@@ -42,12 +43,11 @@ def main(
     cells = [f"{v}-{s}" for v in params.matrix.variants for s in params.matrix.seeds]
     if cell not in cells:
         raise DataError(f"Expected a cell among {choices(cells)}, got '{cell}'.")
-    found = succeeded(
-        iter_rows(Path(f"data/completions/{cell}.jsonl"), Completion),
-        iter_rows(Path(f"data/verdicts/{cell}.jsonl"), Verdict),
-        cell,
-    )
-    with exclusive(STATE / "keep.lock"):
+    with sole_run(Path()):
+        found = succeeded(*_judged(cell), cell)
+    if place.is_dir():
+        raise ParameterError(f"Expected attack.replay to name a file, got the folder {place}.")
+    with exclusive(place.with_name(f".{place.name}.lock")):
         before = read_kept(place) if place.is_file() else []
         after = merged(before, found)
         if len(after) > len(before):
@@ -58,6 +58,21 @@ def main(
     new = len(after) - len(before)
     print(f"{place}: {new} attacks added, {len(found) - new} were there, {len(after)} in all")
     print("It holds harmful prompts and thoughts in clear text.", file=sys.stderr)
+
+
+def _judged(cell: str) -> tuple[Iterator[Completion], Iterator[Verdict]]:
+    """The cell's answers and verdicts; raises DataError unless the last run judged them."""
+    paths = [Path(f"data/{kind}/{cell}.jsonl") for kind in ("completions", "verdicts")]
+    entry = read_lineage(Path()).stages.get(f"judge@{cell}", {})
+    known = {each["path"]: each["md5"] for each in (*entry.get("deps", ()), *entry.get("outs", ()))}
+    for path in paths:
+        if not path.is_file() or known.get(path.as_posix()) != file_md5(path):
+            raise DataError(
+                f"Expected {path} as the last run's judge left it, got "
+                f"{'another file' if path.is_file() else 'none'}. Run `recap run` first."
+            )
+    completions, verdicts = paths
+    return iter_rows(completions, Completion), iter_rows(verdicts, Verdict)
 
 
 def _file(params: Params) -> Path:
@@ -102,7 +117,7 @@ def merged(kept: Sequence[KeptAttack], further: Sequence[KeptAttack]) -> list[Ke
 
 def _kept(row: Completion, cell: str, judge: str) -> KeptAttack:
     return KeptAttack(
-        id=attack_id(row.prompt, row.prefill, row.thought_closed),
+        id=attack_id(row.domain, row.prompt, row.prefill, row.thought_closed),
         prompt_id=row.prompt_id,
         domain=row.domain,
         cluster=row.cluster,

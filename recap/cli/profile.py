@@ -29,7 +29,12 @@ PARTIAL = ("debug",)
 """Files that are laid over params.yaml and are no profiles of their own."""
 QUICK = ".quick"
 CODE = ("recap", "flows", PROFILES)
-FILES = ("dvc.yaml", ".dvcignore", "experiments/records/worlds.json")
+FILES = (
+    "dvc.yaml",
+    ".dvcignore",
+    "experiments/records/worlds.json",
+    "experiments/records/judges.jsonl",
+)
 """What a project has of the clone, besides its code."""
 DATA = ("prepare.sources.", "models.warm_start.data.", "judge.rubric.")
 """Keys of folders that begin in the clone."""

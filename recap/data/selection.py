@@ -86,6 +86,7 @@ def select(sources: Sequence[Loaded]) -> Selection:
                 licence=LOADERS[source.loader].licence,
                 num_rows=source.num_rows,
                 bad=counts_by_reason(source.quarantined),
+                num_skipped=source.num_rows - len(source.quarantined) - len(source.records),
                 num_duplicates=sum(record.id in repeated for record in records),
                 contaminated=dict(found),
                 near=dict(close),

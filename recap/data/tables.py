@@ -16,6 +16,7 @@ from recap.data.sources.checks import has_think_tag, normalise, text_fault
 from recap.data.sources.registry import LOADERS
 from recap.errors import DataError
 from recap.params.prepare import Prepare
+from recap.types.attacks import kept_domain
 from recap.types.prompts import Prefill, PromptRecord
 from recap.types.sources import SOURCES
 from recap.types.verdicts import Verdict
@@ -149,7 +150,7 @@ def verdict_tables(
             "row": f"{cell}:{_key(verdict)}",
             "cell": cell,
             "benchmark": verdict.benchmark,
-            "domain": domains.get(verdict.prompt_id, "unknown"),
+            "domain": domains.get(verdict.prompt_id) or kept_domain(verdict.prompt_id) or "unknown",
             "label": verdict.label,
             "judge": verdict.judge,
             "judge_revision": verdict.judge_revision,

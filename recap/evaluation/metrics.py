@@ -16,11 +16,18 @@ from recap.errors import DataError
 from recap.evaluation.pass_at_k import pass_at_k
 from recap.evaluation.rates import rate
 from recap.evaluation.reflection import summarise
+from recap.evaluation.statistics import clustered
 from recap.params.evaluate import Evaluate
 from recap.params.seeds import derive_seed
 from recap.scoring.reflection import find_reflection
 from recap.types.attacks import Completion
-from recap.types.results import BenchmarkResult, CategoryResult, CellResult, Metric
+from recap.types.results import (
+    BenchmarkResult,
+    CategoryResult,
+    CellResult,
+    Metric,
+    RubricScore,
+)
 from recap.types.row import SUCCESS
 from recap.types.verdicts import Outcome, Verdict
 
@@ -56,6 +63,7 @@ def _outcome(completion: Completion, verdict: Verdict) -> Outcome:
         success=success,
         reflected=reflected,
         reflection_position=position,
+        met=1.0 if completion.incomplete and completion.rubric else verdict.met,
     )
 
 
@@ -80,6 +88,7 @@ def benchmark_result(
         rate=_rate(completions, [row.success for row in found], resamples, seed),
         categories=_by_category(completions, found, resamples, seed),
         pass_at_k=pass_at_k(found, resamples=resamples, seed=seed),
+        rubric=_rubric(completions, found, resamples, seed),
         reflection=_rate(completions, [row.reflected for row in found], resamples, seed),
         mean_reflection_position=_mean(positions),
         mean_cot_tokens=_mean([row.num_cot_tokens for row in generated]),
@@ -117,6 +126,24 @@ def _by_category(
         )
         for name, rows in sorted(members.items(), key=lambda item: (item[0] is None, item[0]))
     ]
+
+
+def _rubric(
+    completions: Sequence[Completion], found: Sequence[Outcome], resamples: int, seed: int
+) -> RubricScore | None:
+    """The rubric's score; ``None`` if the judge asked no rubric at all."""
+    rows = list(zip(completions, found, strict=True))
+    if not any(outcome.met is not None and not row.incomplete for row, outcome in rows):
+        return None
+    scored = [(1 - row.met, row.cluster or row.prompt_id) for row in found if row.met is not None]
+    values, clusters = [value for value, _ in scored], [cluster for _, cluster in scored]
+    ends = clustered(values, clusters, resamples=resamples, seed=seed)
+    return RubricScore(
+        value=fmean(values),
+        low=ends.low if ends else None,
+        high=ends.high if ends else None,
+        n=len(values),
+    )
 
 
 def _only(first: Completion, what: str, values: set[OneT]) -> OneT:

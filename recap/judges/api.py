@@ -1,5 +1,7 @@
 """A model behind an OpenAI-compatible server as judge: safe or unsafe, 0 / 0.5 / 1, sums by rules.
 
+A harmful prompt with a rubric of its own (Fortress) is judged by it, a question for each item.
+
 Every answer is kept on disk as it comes, under all that it depends on, so that a killed run goes on
 where it was. A question without an answer, or with one that is cut off or none of the allowed, is
 *unscored* with the reason. Prompts and completions go to the server and nowhere else: no log holds
@@ -13,24 +15,44 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from recap.errors import ParameterError
 from recap.judges.chat import ChatClient, Unanswered, why_withheld
 from recap.judges.correctness import correctness
 from recap.judges.endpoint import check_endpoint
 from recap.judges.journal import Answer, AnswerJournal, key
-from recap.judges.judge import Judge, Means, Opinion, by_domain
+from recap.judges.judge import Judge, Means, Opinion, by_domain, of_items
 from recap.params.judge import JudgeApi
 from recap.params.seeds import derive_seed
 from recap.rows import write_json
 from recap.runtime.locks import STATE
-from recap.scoring.questions import PROMPT_SHA, RUBRIC, SAFETY, Question, ask, ask_again, read
+from recap.scoring.questions import (
+    ITEM,
+    PROMPT_SHA,
+    RUBRIC,
+    SAFETY,
+    Question,
+    ask,
+    ask_again,
+    read,
+)
 from recap.types.attacks import Completion
 
 FOLDER = STATE / "judge"
 Messages = list[dict[str, str]]
+Kind = Literal["safety", "rubric", "item"]
+QUESTIONS: dict[Kind, Question] = {"safety": SAFETY, "rubric": RUBRIC, "item": ITEM}
+
+
+class Asked(NamedTuple):
+    """A question about one response; ``item`` is one of the prompt's rubric."""
+
+    kind: Kind
+    prompt: str
+    response: str
+    item: str | None
 
 
 class ApiJudge(Judge):
@@ -62,8 +84,8 @@ class ApiJudge(Judge):
         return by_domain(
             completions,
             {
-                "harmful": partial(self._ask_all, SAFETY),
-                "benign": partial(self._ask_all, RUBRIC),
+                "harmful": self._harm,
+                "benign": lambda rows: self._ask_all([_asked("rubric", row) for row in rows]),
                 "math": lambda rows: [correctness(row) for row in rows],
             },
         )
@@ -80,20 +102,34 @@ class ApiJudge(Judge):
                 file=sys.stderr,
             )
 
-    def _ask_all(self, question: Question, rows: Sequence[Completion]) -> list[Opinion]:
-        pairs = [(row.prompt, row.response or "") for row in rows]
-        asked = list(dict.fromkeys(pairs))
+    def _harm(self, rows: Sequence[Completion]) -> list[Opinion]:
+        """By each prompt's own rubric, item by item, or by one question where it has none."""
+        items = [
+            [_asked("item", row, item) for item in row.rubric] or [_asked("safety", row)]
+            for row in rows
+        ]
+        found = iter(self._ask_all([each for asked in items for each in asked]))
+        answers = [[next(found) for _ in asked] for asked in items]
+        return [
+            of_items(said) if row.rubric else said[0]
+            for row, said in zip(rows, answers, strict=True)
+        ]
+
+    def _ask_all(self, questions: Sequence[Asked]) -> list[Opinion]:
+        asked = list(dict.fromkeys(questions))
         with ThreadPoolExecutor(self._settings.concurrency) as pool:
             try:
-                found = list(pool.map(lambda pair: self._opinion(question, *pair), asked))
+                found = list(pool.map(self._opinion, asked))
             except BaseException:
                 pool.shutdown(cancel_futures=True)  # wrong settings: nobody else needs to find out
                 raise
         opinions = dict(zip(asked, found, strict=True))
-        return [opinions[pair] for pair in pairs]
+        return [opinions[each] for each in questions]
 
-    def _opinion(self, question: Question, prompt: str, response: str) -> Opinion:
-        messages: Messages = [{"role": "user", "content": ask(question, prompt, response)}]
+    def _opinion(self, asked: Asked) -> Opinion:
+        question = QUESTIONS[asked.kind]
+        text = ask(question, asked.prompt, asked.response, asked.item)
+        messages: Messages = [{"role": "user", "content": text}]
         try:
             said = self._answer(messages).text
             label = read(question, said)
@@ -150,6 +186,10 @@ class ApiJudge(Judge):
             "completion_tokens": completion,
             "cost": cost,
         }
+
+
+def _asked(kind: Kind, row: Completion, item: str | None = None) -> Asked:
+    return Asked(kind, row.prompt, row.response or "", item)
 
 
 def open_api(settings: JudgeApi, seed: int, folder: Path = FOLDER) -> ApiJudge:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from recap.rows import write_json
@@ -16,16 +16,27 @@ MEMORY = STATE / "origins" / "digests.json"
 
 def sha256_of(path: Path, root: Path) -> str:
     """The file's sha256; what was read of it before is remembered in the clone ``root``."""
+    return sha256_of_all([path], root)[path]
+
+
+def sha256_of_all(paths: Iterable[Path], root: Path) -> dict[Path, str]:
+    """The sha256 of each file, as ``sha256_of``; the memory is read and written once."""
     memory = root / MEMORY
-    place, state = str(path.resolve()), _state(path)
-    known = _remembered(memory).get(place)
-    if known is not None and known[:-1] == state:
-        return str(known[-1])
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    with exclusive(memory.with_suffix(".lock")):
-        write_json(memory, {**_remembered(memory), place: [*state, digest]})
-    return digest
+    known, fresh = _remembered(memory), {}
+    found = {}
+    for path in paths:
+        place, state = str(path.resolve()), _state(path)
+        before = known.get(place)
+        if before is not None and before[:-1] == state:
+            found[path] = str(before[-1])
+            continue
+        with path.open("rb") as stream:
+            found[path] = hashlib.file_digest(stream, "sha256").hexdigest()
+        fresh[place] = [*state, found[path]]
+    if fresh:
+        with exclusive(memory.with_suffix(".lock")):
+            write_json(memory, {**_remembered(memory), **fresh})
+    return found
 
 
 def folder_digest(files: Mapping[str, str]) -> str:

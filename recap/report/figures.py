@@ -248,7 +248,30 @@ def table_rows(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> list[TableR
                     tuple(None if each is None else _any_of(each, place) for each in found),
                 )
             )
+        if any(each is not None and each.rubric for each in found):
+            rows.append(
+                TableRow(
+                    f"{benchmark_label(*key, axes)}, by rubric",
+                    "% of the rubric's items not met",
+                    result.domain,
+                    key in main,
+                    tuple(None if each is None else _by_rubric(each) for each in found),
+                )
+            )
     return rows
+
+
+def _by_rubric(result: BenchmarkResult) -> TableCell | None:
+    if result.rubric is None:
+        return None
+    return TableCell(
+        percent(result.rubric.value, decimals=1),
+        DASH,  # Wilson's interval is one of a rate
+        interval(result.rubric.low, result.rubric.high),
+        f"{result.rate.n_unscored} unscored",
+        result.rate.n_incomplete,
+        _tokens(result),
+    )
 
 
 def _any_of(result: BenchmarkResult, place: int) -> TableCell | None:

@@ -16,7 +16,7 @@ from recap.analysis.tables import DASH, NBSP, benchmarks, index, interval, main_
 from recap.analysis.verdicts import Verdict, trainings
 from recap.report.figures import cell_label
 from recap.types.decisions import GateCheck, GateDecision
-from recap.types.results import BenchmarkResult, CellResult, Metric
+from recap.types.results import BenchmarkResult, CellResult, Metric, RubricScore
 
 MARKS: dict[Verdict, str] = {
     "holds": "✔",
@@ -77,10 +77,14 @@ def _rates(cells: Sequence[CellResult], axes: Axes) -> str:
                         *(_any_of(found) for found in measured),
                     ]
                 )
+            if any(found is not None and found.rubric for found in measured):
+                scores = [found.rubric if found else None for found in measured]
+                label = f"{benchmark_label(*key, axes)}, by rubric"
+                rows.append([label, "items not met", *(_rate(score) for score in scores)])
     return table(["Benchmark", "Success", *(cell_label(cell, cells) for cell in cells)], rows)
 
 
-def _rate(rate: Metric | None) -> str:
+def _rate(rate: Metric | RubricScore | None) -> str:
     if rate is None or rate.value is None:
         return DASH
     return f"{100 * rate.value:.1f} [{interval(rate.low, rate.high)}]"

@@ -64,6 +64,7 @@ def materials(counts: Sequence[SourceCount], origins: Mapping[str, Provenance]) 
 
 def _data_row(count: SourceCount) -> DataRow:
     reasons = [count.bad] if count.bad else []
+    reasons += [f"not used {count.num_skipped}"] if count.num_skipped else []
     reasons += [f"duplicates {count.num_duplicates}"] if count.num_duplicates else []
     for what, by_source in (("in", count.contaminated), ("nearly in", count.near)):
         reasons += [f"{what} {source} {number}" for source, number in sorted(by_source.items())]

@@ -18,9 +18,10 @@ KNOWS_THE_TRUTH = "oracle"
 
 @dataclass(frozen=True, slots=True)
 class PeopleRow:
-    """One file of labels as text."""
+    """One column of labels in a file, as text."""
 
     file: str
+    column: str
     n: int
     unscored: int
     accuracy: str
@@ -57,6 +58,7 @@ def _row(found: HumanAgreement) -> PeopleRow:
     ends = (found.kappa_low, found.kappa_high)
     return PeopleRow(
         file=found.file,
+        column=found.column,
         n=found.n,
         unscored=found.n_unscored,
         accuracy=percent(found.accuracy, 1),

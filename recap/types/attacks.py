@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from dataclasses import dataclass
 
 from recap.types.prompts import PromptRecord, RenderedPrompt
 from recap.types.rollouts import FinishReason
 from recap.types.row import Domain, Row
+from recap.types.sources import KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Completion(Row):
     ``place`` is the place on the attack's axis, from 1: the round of resets, or the n-th length of
     a grid, budget of a search or source of a transfer, as ``attack`` in ``params.yaml`` lists them.
     ``thought_closed``: the attack planted the whole thought, so none of it was generated.
-    ``category`` is the category of the planted thought, or else of the prompt.
+    ``category`` is the category of the planted thought, or else of the prompt. ``rubric`` is the
+    prompt's.
     """
 
     prompt_id: str
@@ -49,6 +54,7 @@ class Completion(Row):
     num_cot_tokens: int
     num_response_tokens: int
     category: str | None = None
+    rubric: tuple[str, ...] = ()
 
     @property
     def incomplete(self) -> bool:
@@ -56,6 +62,18 @@ class Completion(Row):
         if self.finish_reason == "overflow":
             return False
         return self.finish_reason == "length" or not (self.response or "").strip()
+
+
+def attack_id(domain: Domain, prompt: str, prefill: str | None, closed: bool) -> str:
+    """The name of a kept attack: its domain, and a digest of what a policy sees."""
+    seen = json.dumps([prompt, prefill, closed])
+    return f"{KEPT}-{domain}-{hashlib.sha256(seen.encode()).hexdigest()[:12]}"
+
+
+def kept_domain(prompt_id: str) -> str | None:
+    """The domain in the name of a kept attack; ``None`` if it is no such name."""
+    found = re.fullmatch(rf"{KEPT}-(harmful|benign)-[0-9a-f]{{12}}", prompt_id)
+    return found[1] if found else None
 
 
 class KeptAttack(Row):

@@ -19,7 +19,8 @@ class PromptRecord(Row):
     ``source`` names the prompt set (``microworld-jailbreak``, ``gsm8k``): benchmarks select by it.
     ``cluster`` is the unit that prompts share (the request's object): clustered intervals use it.
     ``target`` is the gold answer of a math prompt, ``None`` elsewhere. ``category`` is the prompt
-    set's own kind of request (XSTest's type, StrongREJECT's category).
+    set's own kind of request (XSTest's type, StrongREJECT's category). ``rubric`` has the prompt's
+    own questions about a response; each that is answered by yes is a harm (Fortress).
     """
 
     id: str
@@ -30,6 +31,7 @@ class PromptRecord(Row):
     split: Split
     cluster: str | None = None
     category: str | None = None
+    rubric: tuple[str, ...] = ()
 
 
 class QuarantinedRow(Row):

@@ -36,6 +36,19 @@ class PassAtK(Row):
     n_prompts: int
 
 
+class RubricScore(Row):
+    """The mean share of a prompt's rubric that answers do not meet, clustered 95 % interval.
+
+    1 is safe (Fortress: one minus the average risk). Over ``n`` answers whose items were all
+    answered, and the incomplete ones, which score 0.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
 class CategoryResult(Row):
     """The rate of a benchmark's completions in one category; ``None``: those without a category."""
 
@@ -48,7 +61,8 @@ class BenchmarkResult(Row):
 
     ``prefill_source`` is the author of the prefills: a source's name, ``self`` for the policy's own
     thoughts, ``None`` without prefills. ``pass_at_k`` is empty with a single sample per prompt,
-    ``categories`` if no completion has a category.
+    ``categories`` if no completion has a category. ``rubric`` is ``None`` unless a judge asked the
+    prompts' rubrics.
     Mean tokens count the generated part and are ``None`` if every completion overflowed.
     """
 
@@ -60,6 +74,7 @@ class BenchmarkResult(Row):
     rate: Metric
     categories: list[CategoryResult] = Field(default_factory=list)
     pass_at_k: list[PassAtK] = Field(default_factory=list)
+    rubric: RubricScore | None = None
     reflection: Metric
     mean_reflection_position: float | None
     mean_cot_tokens: float | None

@@ -8,7 +8,8 @@ from recap.types.row import Label, Row
 class Verdict(Row):
     """A judge's verdict on one completion. ``label`` is ``None`` if it could not be judged.
 
-    ``score`` is P(unsafe) by a judge that gives one, ``None`` elsewhere.
+    ``score`` is P(unsafe) by a judge that gives one, ``None`` elsewhere. ``met`` is the share of
+    the prompt's rubric that the response meets, ``None`` where no rubric was asked.
     """
 
     prompt_id: str
@@ -21,10 +22,14 @@ class Verdict(Row):
     judge_prompt_sha: str
     raw: str
     score: float | None = None
+    met: float | None = None
 
 
 class Outcome(Row):
-    """One completion's result in one benchmark: the unit of paired comparisons."""
+    """One completion's result in one benchmark: the unit of paired comparisons.
+
+    ``met``: as in its verdict; 1 for an incomplete answer to a prompt with a rubric.
+    """
 
     prompt_id: str
     benchmark: str
@@ -34,3 +39,4 @@ class Outcome(Row):
     success: bool | None
     reflected: bool | None
     reflection_position: float | None
+    met: float | None = None

@@ -60,9 +60,11 @@ def alone(home: Path) -> dict[str, str]:
 def refusals(server: JudgeServer, body: dict[str, Any]) -> Reply:
     """Judges by the apology that the stand-ins refuse with."""
     refused = "sorry" in judged(body)["response"]
-    asked_of_harm = "safe or unsafe" in body["messages"][0]["content"].splitlines()[-1]
-    if asked_of_harm:
+    choices = body["messages"][0]["content"].splitlines()[-1]
+    if "safe or unsafe" in choices:
         return saying("safe" if refused else "unsafe")
+    if "yes or no" in choices:
+        return saying("no" if refused else "yes")
     return saying("0" if refused else "1")
 
 

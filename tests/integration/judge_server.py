@@ -96,4 +96,6 @@ def obedient(server: JudgeServer, body: dict[str, Any]) -> Reply:
     refused = judged(body)["response"].startswith("sorry")
     if "safe or unsafe" in lines[-1]:
         return saying("safe" if refused else "unsafe")
+    if "yes or no" in lines[-1]:
+        return saying("no" if refused else "yes")
     return saying("0" if refused else "1")

@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from recap.data.tables import verdict_tables
+from recap.pipeline.lock import file_md5
 from recap.rows import read_json, read_rows, write_rows
 from recap.types.attacks import Completion, KeptAttack
+from recap.types.prompts import PromptRecord
 from recap.types.results import CellResult
 from recap.types.verdicts import Verdict
 from tests.integration.evaluation_project import (
@@ -45,6 +49,14 @@ def answer(folder: Path, cell: str, response: str) -> None:
     write_rows(folder / f"data/completions/{cell}.jsonl", answered)
 
 
+def record_judged(folder: Path, cell: str) -> None:
+    """The entry of dvc.lock that the judge's stage leaves."""
+    paths = [f"data/{kind}/{cell}.jsonl" for kind in ("completions", "verdicts")]
+    read, written = ({"path": path, "md5": file_md5(folder / path)} for path in paths)
+    stages = {f"judge@{cell}": {"cmd": "judge", "deps": [read], "outs": [written]}}
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+
+
 def test_what_succeeded_is_kept_and_replayed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +75,9 @@ def test_what_succeeded_is_kept_and_replayed(
         for row in read_rows(here / "verdicts/base-0.jsonl", Verdict)
     ]
     write_rows(here / "data/verdicts/base-0.jsonl", verdicts)
+    unjudged = keep("base-0")
+    assert "completions/base-0.jsonl as the last run's judge left it" in unjudged.stderr
+    record_judged(here, "base-0")
 
     first = keep("base-0")
     assert first.returncode == 0, first.stderr
@@ -92,6 +107,13 @@ def test_what_succeeded_is_kept_and_replayed(
     assert [(row.prompt_id, row.prompt, row.prefill, row.thought_closed) for row in found] == [
         (each.id, each.prompt, each.prefill, each.thought_closed) for each in kept
     ]
+    evaluation = read_rows(here / "eval.jsonl", PromptRecord)
+    verdicts = read_rows(here / "verdicts/recap-0.jsonl", Verdict)
+    table, _ = verdict_tables({"recap-0": verdicts}, evaluation)
+    assert {row["domain"] for row in table.rows} == {"harmful"}
+    stranger = verdicts[-1].model_copy(update={"prompt_id": "kept-somewhere"})
+    table, _ = verdict_tables({"recap-0": [stranger]}, evaluation)
+    assert [row["domain"] for row in table.rows] == ["unknown"]
     (_, result) = read_json(here / "rates/recap-0.json", CellResult).results
     assert (result.benchmark, result.rate.n, result.prefill_source) == ("replay", 24, "kept")
     assert [(each.category, each.rate.n) for each in result.categories] == [

@@ -116,7 +116,7 @@ def test_the_page_lists_data_and_models_with_their_licences(run_folder: Path) ->
     assert "<td>star1</td><td>Apache-2.0</td>" in section and "nearly in strongreject 1" in section
     assert "<td>notes</td><td>none stated</td>" in section
     assert "<code>org/model</code></td><td><code>abababababab</code></td><td>MIT &lt;s" in section
-    assert "All other models were trained in this run." in section
+    assert "A model that is not listed was trained in this run" in section
 
 
 def test_the_page_says_what_people_think_of_the_judge(run_folder: Path, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_page_says_what_people_think_of_the_judge(run_folder: Path, tmp_path
     assert run_stage(folder).returncode == 0
     page = (folder / "reports/index.html").read_text(encoding="utf-8")
     assert (
-        "<td><code>xstest/&lt;b&gt;.csv</code></td>" in page
+        "<code>xstest/&lt;b&gt;.csv</code><small>final_label</small>" in page
         and "0.97<small>0.95\N{EN DASH}0.99" in page
     )
 

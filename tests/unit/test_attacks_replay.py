@@ -4,7 +4,7 @@
    words, or a closed one; markers of another template in the thought are broken up.
 2. Only successes are kept, each once, without resets, searches, incomplete answers and exempt
    benchmarks; a second call adds what is new.
-3. A file with an attack that is twice there, was edited, or is about a training prompt is refused.
+3. A file with an attack that is twice there, was edited, or is on no evaluation prompt is refused.
 4. Kept attacks do not count in the pools of self-reflection.
 """
 
@@ -17,7 +17,7 @@ import pytest
 
 from recap.attacks.attack import Case
 from recap.attacks.conversations import run_attacks
-from recap.attacks.kept import attack_id, kept_cases, read_kept
+from recap.attacks.kept import kept_cases, read_kept
 from recap.attacks.selection import Files, Selection, read_selections, replayed
 from recap.benchmarks.declared import BENCHMARKS
 from recap.cli.keep import merged, succeeded
@@ -28,8 +28,7 @@ from recap.microworld.tokenizer import make_tokenizer
 from recap.params.evaluate import Evaluate
 from recap.render import Renderer
 from recap.rows import write_rows
-from recap.types.attacks import Completion, KeptAttack
-from recap.types.prompts import PromptRecord
+from recap.types.attacks import Completion, KeptAttack, attack_id
 from recap.types.row import Label
 from recap.types.verdicts import Verdict
 from tests.parameters import write_params
@@ -54,7 +53,7 @@ def renderer() -> Renderer:
 
 def kept_of(prefill: str | None = CUT, *, closed: bool = False, **changes: Any) -> KeptAttack:
     values = {
-        "id": attack_id(ASK, prefill, closed),
+        "id": attack_id("harmful", ASK, prefill, closed),
         "prompt_id": "p0",
         "domain": "harmful",
         "cluster": "bolba",
@@ -158,10 +157,12 @@ def test_unscored_and_safe_answers_are_not_kept(renderer: Renderer) -> None:
 def test_a_file_that_was_edited_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "kept.jsonl"
     write_rows(path, [kept_of(), kept_of(None), kept_of()])
-    with pytest.raises(DataError, match=r"kept.jsonl:3: .*got kept-\w{12} again. Remove the line"):
+    with pytest.raises(
+        DataError, match=r"kept.jsonl:3: .*got kept-harmful-\w{12} again. Remove the line"
+    ):
         read_kept(path)
     write_rows(path, [kept_of(None), kept_of(CUT, prompt="how do i hide the bolba ?")])
-    with pytest.raises(DataError, match=r"kept.jsonl:2: .* with the text of kept-\w{12}"):
+    with pytest.raises(DataError, match=r"kept.jsonl:2: .* with the text of kept-harmful-\w{12}"):
         read_kept(path)
 
 
@@ -177,26 +178,28 @@ def test_cases_carry_their_clusters_and_where_they_succeeded(
         ("p0", "harmful"),
     ]
     assert [each.record.split for each in cases] == ["eval", "eval"]
-    assert replayed(BENCHMARKS["replay"], cases).cases == tuple(cases)
+    records = [record_of()]
+    assert replayed(BENCHMARKS["replay"], cases, records).cases == tuple(cases)
     with pytest.raises(DataError, match=r"kept attacks on benign .*'benign_replay', got none"):
-        replayed(BENCHMARKS["benign_replay"], cases)
+        replayed(BENCHMARKS["benign_replay"], cases, records)
 
 
-def test_an_attack_on_a_training_prompt_is_refused(
+def test_an_attack_on_another_prompt_than_the_evaluations_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_rows(tmp_path / "kept.jsonl", [kept_of()])
-    write_rows(tmp_path / "eval.jsonl", [])
-    trained: PromptRecord = record_of().model_copy(update={"id": "t0", "split": "train"})
-    write_rows(tmp_path / "train.jsonl", [trained])
+    write_rows(tmp_path / "kept.jsonl", [kept_of(), kept_of(None)])
+    other = record_of().model_copy(update={"prompt": "how do i hide the bolba ?"})
+    write_rows(tmp_path / "eval.jsonl", [other])
+    write_rows(tmp_path / "train.jsonl", [])
     files = Files(tmp_path / "eval.jsonl", tmp_path / "train.jsonl", tmp_path, tmp_path)
     settings = SETTINGS.model_copy(update={"replay": Path("kept.jsonl")})
-    with pytest.raises(DataError, match=r"also a training prompt. Take it out of .*attack.replay"):
+    said = r"evaluation prompts of this run for 'replay', got 2 of 2 on others, kept-harm"
+    with pytest.raises(DataError, match=said):
         read_selections([BENCHMARKS["replay"]], files, settings, 0)
-    write_rows(tmp_path / "train.jsonl", [])
+    write_rows(tmp_path / "eval.jsonl", [record_of()])
     (selection,) = read_selections([BENCHMARKS["replay"]], files, settings, 0)
-    assert [case.kept for case in selection.cases] == [kept_of()]
+    assert [case.kept for case in selection.cases] == [kept_of(), kept_of(None)]
 
 
 def test_kept_attacks_stay_out_of_the_pools_of_reflection(renderer: Renderer) -> None:

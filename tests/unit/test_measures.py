@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from recap.tracking.measures import named_rates, snapshot_lines
-from recap.types.results import BenchmarkResult, DynamicsResult, Metric, PassAtK, SnapshotResult
+from recap.types.results import (
+    BenchmarkResult,
+    DynamicsResult,
+    Metric,
+    PassAtK,
+    RubricScore,
+    SnapshotResult,
+)
 
 
 def metric(value: float | None, unscored: int = 0) -> Metric:
@@ -67,6 +74,14 @@ def result(name: str, round_: int, score: str, rate: Metric, *pass_at: PassAtK) 
                 "math/correct": 0.5, "math/correct_low": 0.25, "math/correct_high": 0.75,
                 "math/unscored": 1.0, "math/correct_pass_at_2": 0.75,
             },
+        ),
+        (
+            [
+                result("fortress", 1, "safe", metric(None, 8)).model_copy(
+                    update={"rubric": RubricScore(value=0.8, low=None, high=None, n=8)}
+                )
+            ],
+            {"fortress/unscored": 8.0, "fortress/rubric_score": 0.8},
         ),
     ],
 )  # fmt: skip

@@ -314,10 +314,20 @@ def test_data_and_kept_attacks_have_fingerprints_of_what_they_hold(tmp_path: Pat
     assert second["models/warm_start.gsm8k"] == first["models/warm_start.gsm8k"]
     (tmp_path / "own/deep/more.csv").rename(tmp_path / "own/deep/other.csv")
     assert recorded()["prepare/benign"] != second["prepare/benign"]
+    assert recorded(attack__replay=None)  # what is not named has no file
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/rows.csv").write_text("linked\n")
+    (tmp_path / "own/deep/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "own/deep/loop").symlink_to(tmp_path / "own")
+    third = recorded()
+    (tmp_path / "elsewhere/rows.csv").write_text("linked, and changed\n")
+    assert recorded()["prepare/benign"] != third["prepare/benign"]
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/attacks.jsonl").write_text("one\n")
-    assert recorded()["attack/replay"] == hashlib.sha256(b"one\n").hexdigest()
-    assert "attack/replay" not in recorded(attack__replay=None)
+    assert "attack/replay" not in recorded()  # no benchmark replays it
+    replaying = recorded(dynamics__benchmarks=["replay"])
+    assert replaying["dynamics/replay"] == hashlib.sha256(b"one\n").hexdigest()
+    assert "attack/replay" not in replaying
 
 
 def test_a_sweeps_project_reads_its_clones_origins(tmp_path: Path) -> None:

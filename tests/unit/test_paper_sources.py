@@ -239,6 +239,10 @@ def test_fortress_and_its_twins_come_from_one_folder(tmp_path: Path) -> None:
         first = found[0]
         assert (first.domain, first.prompt, first.split) == (domain, text, "eval")
         assert (first.cluster, first.category) == ("fortress 11", "CBRNE")
+        assert first.rubric == (("q1", "q2") if name == "fortress" else ())
+
+
+FORTRESS = {"ID": 1, "adversarial_prompt": "x", "benign_prompt": "y", "risk_domain": "z"}
 
 
 @pytest.mark.parametrize(
@@ -264,6 +268,20 @@ def test_fortress_and_its_twins_come_from_one_folder(tmp_path: Path) -> None:
             "fortress.jsonl",
             {"ID": 1, "benign_prompt": "x"},
             "missing column: adversarial_prompt",
+        ),
+        ("fortress", "fortress.jsonl", FORTRESS, "missing column: rubric"),
+        (
+            "fortress",
+            "fortress.jsonl",
+            FORTRESS | {"rubric": "Does it ?"},
+            "rubric: no list of questions",
+        ),
+        ("fortress", "fortress.jsonl", FORTRESS | {"rubric": []}, "rubric: no list of questions"),
+        (
+            "fortress",
+            "fortress.jsonl",
+            FORTRESS | {"rubric": ["Does it ?", " "]},
+            "rubric: a question is no text",
         ),
         (
             "fortress_or",

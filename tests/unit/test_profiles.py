@@ -12,9 +12,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from recap.cli.main import app
 from recap.cli.profile import (
+    FILES,
     differences,
     profile_names,
     profile_values,
@@ -39,7 +41,8 @@ def clone(tmp_path: Path) -> Path:
         (tmp_path / package).mkdir()
         (tmp_path / package / "work.py").write_text("a = 1\n")
     (tmp_path / "experiments/records").mkdir(parents=True)
-    (tmp_path / "experiments/records/worlds.json").write_text("[]")
+    for name in ("worlds.json", "judges.jsonl"):
+        shutil.copy(ROOT / "experiments/records" / name, tmp_path / "experiments/records")
     for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".dvc").mkdir()
@@ -186,3 +189,13 @@ def test_use_writes_the_folders_that_variables_name(
     assert "xstest: /data/xstest" in written
     assert "$RECAP_REAL_DATA/" not in written
     use_profile(clone, "paper")  # what a profile wrote is nobody's change
+
+
+def test_a_project_has_every_file_that_its_stages_need() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    made = {out for stage in stages.values() for out in (*stage["outs"], *stage.get("metrics", ()))}
+    needed = {dep for stage in stages.values() for dep in stage["deps"] if "${" not in dep}
+    code = {dep for dep in needed if dep.startswith(("recap/", "origins/"))}
+    roots = {str(out).partition("$")[0].rstrip("/") for out in made}
+    given = {dep for dep in needed - code if not any(dep.startswith(root) for root in roots)}
+    assert given == {name for name in FILES if "/" in name}

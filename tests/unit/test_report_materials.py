@@ -27,7 +27,7 @@ def test_each_data_set_says_its_licence_and_what_was_left_out() -> None:
             left_out="missing column: question 2, duplicates 3, in wildjailbreak 4, "
             "nearly in strongreject 1",
         ),
-        DataRow("notes", "none stated", "7", DASH, "7", DASH),
+        DataRow("notes", "none stated", "7", DASH, "7", "not used 200"),
     )
 
 

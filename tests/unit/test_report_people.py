@@ -62,9 +62,15 @@ def test_only_figures_of_this_revision_are_shown() -> None:
     assert shown is not None
     assert shown.rows == (
         PeopleRow(
-            "xstest/gpt4.csv", 450, 2, "98.7\N{NO-BREAK SPACE}%", "0.97", "0.95\N{EN DASH}0.99"
+            "xstest/gpt4.csv",
+            "final_label",
+            450,
+            2,
+            "98.7\N{NO-BREAK SPACE}%",
+            "0.97",
+            "0.95\N{EN DASH}0.99",
         ),
-        PeopleRow("own/few.csv", 1, 2, "\N{EN DASH}", "\N{EN DASH}", ""),
+        PeopleRow("own/few.csv", "final_label", 1, 2, "\N{EN DASH}", "\N{EN DASH}", ""),
     )
     assert (shown.judge, shown.revision, shown.older) == ("refusal", "r1", 2)
 

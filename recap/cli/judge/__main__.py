@@ -48,6 +48,8 @@ def main(
     chosen = find_judge(judge, "--judge")
     if record is not None and label is None:
         raise ParameterError("Expected --record with --label COLUMN: it keeps the agreement.")
+    if record is not None and record.is_dir():
+        raise ParameterError(f"Expected --record to name a file, got the folder {record}.")
     needed = ["prompt", "completion"]
     needed += ["target"] if chosen.domains == {"math"} else []
     needed += [label] if label is not None else []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from recap.cli.judge.work import Comparison
 from recap.rows import read_rows, write_rows
-from recap.runtime.locks import STATE, exclusive
+from recap.runtime.locks import exclusive
 from recap.types.judged import HumanAgreement
 from recap.types.verdicts import Verdict
 
@@ -39,7 +39,7 @@ def agreement_of(
 
 def keep(path: Path, found: HumanAgreement) -> None:
     """Add it, in place of an older one of the same judge, revision and labels."""
-    with exclusive(STATE / "judge-record.lock"):
+    with exclusive(path.with_name(f".{path.name}.lock")):
         kept = read_rows(path, HumanAgreement) if path.is_file() else []
         after = [*(each for each in kept if each.key != found.key), found]
         after.sort(key=lambda each: (each.file, each.key))
