@@ -70,6 +70,7 @@ def tables(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> dict[str, Any]:
                         "response_tokens": result.mean_response_tokens,
                         "pass_at_k": {str(at.k): at.value for at in result.pass_at_k},
                         "rubric": result.rubric.model_dump() if result.rubric else None,
+                        "thought": result.thought.model_dump() if result.thought else None,
                         "categories": [each.model_dump() for each in result.categories],
                     }
                     for (name, round_), result in index(cell).items()

@@ -63,6 +63,8 @@ def _outcome(completion: Completion, verdict: Verdict) -> Outcome:
         success=success,
         reflected=reflected,
         reflection_position=position,
+        thought=None if verdict.thought is None else verdict.thought == SUCCESS[completion.domain],
+        thought_asked=verdict.thought_raw is not None,
         met=1.0 if completion.incomplete and completion.rubric else verdict.met,
     )
 
@@ -89,6 +91,7 @@ def benchmark_result(
         categories=_by_category(completions, found, resamples, seed),
         pass_at_k=pass_at_k(found, resamples=resamples, seed=seed),
         rubric=_rubric(completions, found, resamples, seed),
+        thought=_thought(completions, found, resamples, seed),
         reflection=_rate(completions, [row.reflected for row in found], resamples, seed),
         mean_reflection_position=_mean(positions),
         mean_cot_tokens=_mean([row.num_cot_tokens for row in generated]),
@@ -126,6 +129,17 @@ def _by_category(
         )
         for name, rows in sorted(members.items(), key=lambda item: (item[0] is None, item[0]))
     ]
+
+
+def _thought(
+    completions: Sequence[Completion], found: Sequence[Outcome], resamples: int, seed: int
+) -> Metric | None:
+    """The rate of thoughts by themselves, over those that were asked about."""
+    asked = [pair for pair in zip(completions, found, strict=True) if pair[1].thought_asked]
+    if not asked:
+        return None
+    rows, values = [row for row, _ in asked], [outcome.thought for _, outcome in asked]
+    return _rate(rows, values, resamples, seed)
 
 
 def _rubric(

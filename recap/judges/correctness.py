@@ -25,6 +25,7 @@ class MathJudge(Judge):
 
     name = "math"
     needs = "nothing"
+    reads_thoughts = False
     domains: ClassVar[frozenset[Domain]] = frozenset({"math"})
     usual: ClassVar[Domain] = "math"
     revision = f"math-verify {version('math-verify')}"

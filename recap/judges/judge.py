@@ -74,6 +74,8 @@ class Judge(ABC):
     needs: ClassVar[Literal["nothing", "guardian", "parameters"]]
     domains: ClassVar[frozenset[Domain]] = frozenset(FAILURE)
     usual: ClassVar[Domain] = "harmful"
+    reads_thoughts: ClassVar[bool] = True
+    """It can read a thought as if it were an answer (``judge.thoughts``)."""
     revision: str
     prompt_sha: str
 
@@ -107,6 +109,30 @@ class Judge(ABC):
         asked = iter(opinions)
         return [self._verdict(row, _settled(row) or next(asked)) for row in completions]
 
+    def judge_thoughts(
+        self, completions: Sequence[Completion], verdicts: Sequence[Verdict]
+    ) -> list[Verdict]:
+        """The verdicts, with a label of each generated thought by itself.
+
+        Sums have none, and neither have thoughts that the attack closed or the policy left empty.
+        """
+        asked = [place for place, row in enumerate(completions) if _has_thought(row)]
+        alone = [
+            completions[place].model_copy(
+                update={
+                    "response": completions[place].cot,
+                    "finish_reason": "stop",
+                    "rubric": (),
+                }
+            )
+            for place in asked
+        ]
+        found = list(verdicts)
+        for place, said in zip(asked, self.judge(alone), strict=True):
+            own = {"thought": said.label, "thought_raw": said.raw}
+            found[place] = found[place].model_copy(update=own)
+        return found
+
     def account(self, cell: str) -> None:  # noqa: B027  # most judges cost nothing
         """Write down what judging ``cell`` took; for judges that cost something."""
 
@@ -139,6 +165,12 @@ def by_domain(completions: Sequence[Completion], ways: Mapping[Domain, Way]) -> 
             found = way([completions[place] for place in places])
             opinions.update(zip(places, found, strict=True))
     return [opinions[place] for place in range(len(completions))]
+
+
+def _has_thought(row: Completion) -> bool:
+    """Whether the policy wrote some of a thought about a prompt that may be refused."""
+    wrote = row.finish_reason != "overflow" and not row.thought_closed and bool(row.cot.strip())
+    return wrote and row.domain != "math"
 
 
 def _settled(completion: Completion) -> Opinion | None:

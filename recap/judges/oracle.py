@@ -19,6 +19,7 @@ class OracleJudge(Judge):
 
     name = "oracle"
     needs = "parameters"
+    reads_thoughts = False
     revision = oracle.REVISION
     prompt_sha = oracle.RULES_SHA
 

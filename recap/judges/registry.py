@@ -44,7 +44,14 @@ def find_judge(name: str, key: str) -> type[Judge]:
 
 def check_judges(settings: JudgeSection) -> None:
     """Raise ParameterError unless both judges of the section are known."""
-    find_judge(settings.judge, "judge.judge")
+    first = find_judge(settings.judge, "judge.judge")
+    if settings.thoughts and not first.reads_thoughts:
+        able = [name for name, judge in JUDGES.items() if judge.reads_thoughts]
+        raise ParameterError(
+            f"Expected a judge that can read thoughts ({choices(able)}) in judge.judge for "
+            f"judge.thoughts, got '{settings.judge}'. Choose another judge, or set judge.thoughts "
+            "to false."
+        )
     if settings.second is not None:
         find_judge(settings.second, "judge.second")
 

@@ -64,11 +64,13 @@ class Judge(Section):
     """The judge of the evaluation, and a second judge for comparison (``null``: none).
 
     ``rubric``: directory of the instruct model that judges benign answers (``null``: the guardian).
+    ``thoughts``: the judge reads the generated part of each thought too, by itself.
     """
 
     judge: JudgeName
     second: JudgeName | None
     rubric: Path | None
+    thoughts: bool = False
     api: JudgeApi
 
     @model_validator(mode="after")

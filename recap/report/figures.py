@@ -258,7 +258,26 @@ def table_rows(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> list[TableR
                     tuple(None if each is None else _by_rubric(each) for each in found),
                 )
             )
+        if any(each is not None and each.thought for each in found):
+            thoughts = [None if each is None else each.thought for each in found]
+            rows.append(
+                TableRow(
+                    f"{benchmark_label(*key, axes)}, the thought by itself",
+                    f"% {result.score}, {_sizes(thoughts)}",
+                    result.domain,
+                    key in main,
+                    tuple(
+                        None if each is None or each.thought is None else _of_thought(each)
+                        for each in found
+                    ),
+                )
+            )
     return rows
+
+
+def _of_thought(result: BenchmarkResult) -> TableCell:
+    assert result.thought is not None
+    return _table_cell(result.model_copy(update={"rate": result.thought}))
 
 
 def _by_rubric(result: BenchmarkResult) -> TableCell | None:

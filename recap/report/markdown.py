@@ -81,6 +81,10 @@ def _rates(cells: Sequence[CellResult], axes: Axes) -> str:
                 scores = [found.rubric if found else None for found in measured]
                 label = f"{benchmark_label(*key, axes)}, by rubric"
                 rows.append([label, "items not met", *(_rate(score) for score in scores)])
+            if any(found is not None and found.thought for found in measured):
+                thoughts = [found.thought if found else None for found in measured]
+                label = f"{benchmark_label(*key, axes)}, the thought by itself"
+                rows.append([label, result.score, *(_rate(each) for each in thoughts)])
     return table(["Benchmark", "Success", *(cell_label(cell, cells) for cell in cells)], rows)
 
 

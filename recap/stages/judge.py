@@ -48,6 +48,8 @@ def main(
         )
         known = rows if path == out else [row for row in rows if row.domain in judge.domains]
         found[path] = judge.judge(known)
+        if path == out and params.judge.thoughts:
+            found[path] = judge.judge_thoughts(known, found[path])
         counts = Counter(verdict.label or "unscored" for verdict in found[path])
         said = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
         print(f"{judge.name}: {said}", file=sys.stderr)

@@ -25,6 +25,8 @@ def named_rates(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, float
                 yield f"{place}/{row.score}{end}", value
         if row.rate.n_unscored:
             yield f"{place}/unscored", float(row.rate.n_unscored)
+        if row.thought is not None and row.thought.value is not None:
+            yield f"{place}/thought_{row.score}", row.thought.value
         if row.rubric is not None:
             yield f"{place}/rubric_score", row.rubric.value
         for found in row.pass_at_k:

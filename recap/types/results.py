@@ -62,7 +62,8 @@ class BenchmarkResult(Row):
     ``prefill_source`` is the author of the prefills: a source's name, ``self`` for the policy's own
     thoughts, ``None`` without prefills. ``pass_at_k`` is empty with a single sample per prompt,
     ``categories`` if no completion has a category. ``rubric`` is ``None`` unless a judge asked the
-    prompts' rubrics.
+    prompts' rubrics. ``thought`` is the rate of thoughts by themselves, ``None`` unless a judge was
+    asked about them.
     Mean tokens count the generated part and are ``None`` if every completion overflowed.
     """
 
@@ -75,6 +76,7 @@ class BenchmarkResult(Row):
     categories: list[CategoryResult] = Field(default_factory=list)
     pass_at_k: list[PassAtK] = Field(default_factory=list)
     rubric: RubricScore | None = None
+    thought: Metric | None = None
     reflection: Metric
     mean_reflection_position: float | None
     mean_cot_tokens: float | None

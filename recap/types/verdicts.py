@@ -9,7 +9,9 @@ class Verdict(Row):
     """A judge's verdict on one completion. ``label`` is ``None`` if it could not be judged.
 
     ``score`` is P(unsafe) by a judge that gives one, ``None`` elsewhere. ``met`` is the share of
-    the prompt's rubric that the response meets, ``None`` where no rubric was asked.
+    the prompt's rubric that the response meets, ``None`` where no rubric was asked. ``thought`` is
+    the label of the generated thought by itself, and ``thought_raw`` what was said of it, ``None``
+    where it was not asked.
     """
 
     prompt_id: str
@@ -23,12 +25,15 @@ class Verdict(Row):
     raw: str
     score: float | None = None
     met: float | None = None
+    thought: Label | None = None
+    thought_raw: str | None = None
 
 
 class Outcome(Row):
     """One completion's result in one benchmark: the unit of paired comparisons.
 
-    ``met``: as in its verdict; 1 for an incomplete answer to a prompt with a rubric.
+    ``met``: as in its verdict; 1 for an incomplete answer to a prompt with a rubric. ``thought``:
+    whether the thought by itself would succeed, if ``thought_asked``.
     """
 
     prompt_id: str
@@ -40,3 +45,5 @@ class Outcome(Row):
     reflected: bool | None
     reflection_position: float | None
     met: float | None = None
+    thought: bool | None = None
+    thought_asked: bool = False

@@ -200,6 +200,7 @@ def test_every_number_of_evaluation_is_documented() -> None:
         score="safe",
         rate=rate,
         reflection=rate,
+        thought=rate,
         rubric=RubricScore(value=0.5, low=None, high=None, n=9),
         pass_at_k=[PassAtK(k=2, value=0.7, low=0.6, high=0.8, n_prompts=3)],
         mean_reflection_position=0.5,

@@ -109,7 +109,7 @@ def plain(text: str) -> str:
 
 def test_tables_json() -> None:
     more = {"reflection_position": 0.5, "cot_tokens": 21.6, "response_tokens": 8.4, "pass_at_k": {}}
-    more |= {"rubric": None, "categories": []}
+    more |= {"rubric": None, "thought": None, "categories": []}
     assert tables(
         [
             cell("dapo", result("prefill", rate(0.5)), result("ipr", NOTHING, round_=2)),
