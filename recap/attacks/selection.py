@@ -96,9 +96,9 @@ def replayed(
     Raises DataError if there is none, and for one that is not on an evaluation prompt of this run:
     only those are known to be none of training's.
     """
-    cases = tuple(case for case in kept if case.record.domain == benchmark.domain)
-    prompts = {record.prompt for record in records if record.domain == benchmark.domain}
-    strange = [case.record.id for case in cases if case.record.prompt not in prompts]
+    cases = [case for case in kept if case.record.domain == benchmark.domain]
+    rubrics = {r.prompt: r.rubric for r in records if r.domain == benchmark.domain}
+    strange = [case.record.id for case in cases if case.record.prompt not in rubrics]
     if strange:
         raise DataError(
             f"Expected kept attacks on evaluation prompts of this run for '{benchmark.name}', got "
@@ -112,7 +112,15 @@ def replayed(
             f"'{benchmark.name}', got none in the file attack.replay. Add some with `recap keep`, "
             f"or remove '{benchmark.name}' from attack.benchmarks and dynamics.benchmarks."
         )
-    return Selection(benchmark, cases, 0)
+    judged_by = [{"rubric": rubrics[case.record.prompt]} for case in cases]
+    return Selection(
+        benchmark,
+        tuple(
+            replace(case, record=case.record.model_copy(update=own))
+            for case, own in zip(cases, judged_by, strict=True)
+        ),
+        0,
+    )
 
 
 def _replays(benchmark: Benchmark) -> bool:

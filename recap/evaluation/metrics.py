@@ -138,8 +138,13 @@ def _thought(
     asked = [pair for pair in zip(completions, found, strict=True) if pair[1].thought_asked]
     if not asked:
         return None
-    rows, values = [row for row, _ in asked], [outcome.thought for _, outcome in asked]
-    return _rate(rows, values, resamples, seed)
+    return rate(
+        [outcome.thought for _, outcome in asked],
+        [row.cluster or row.prompt_id for row, _ in asked],
+        n_incomplete=0,  # a thought counts as it is
+        resamples=resamples,
+        seed=seed,
+    )
 
 
 def _rubric(

@@ -30,6 +30,7 @@ def refuse_unscored(
     ]
     for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].place)):
         members = list(group)
+        _refuse_thoughts(name, number, [said for _, said in members], settings)
         unscored = [row for row in members if row[1].label is None]
         if len(unscored) <= settings.max_unscored * len(members):
             continue
@@ -47,6 +48,23 @@ def refuse_unscored(
             "for the latter mend the judge and judge again: `dvc repro -f -s judge@VARIANT-SEED` "
             "(without -f DVC takes the verdicts for done)."
         )
+
+
+def _refuse_thoughts(
+    name: str, number: int, verdicts: Sequence[Verdict], settings: Evaluate
+) -> None:
+    """The same limit for thoughts that are judged by themselves."""
+    asked = [said for said in verdicts if said.thought_raw is not None]
+    unscored = [said for said in asked if said.thought is None]
+    if len(unscored) <= settings.max_unscored * len(asked):
+        return
+    reasons = Counter(_reason(said.thought_raw or "") for said in unscored).most_common(3)
+    raise JudgeError(
+        f"Expected at most {settings.max_unscored:.0%} unscored thoughts in '{name}' "
+        f"round {number}, got {len(unscored)} of {len(asked)} by '{unscored[0].judge}': "
+        f"{', '.join(f'{count} {reason}' for reason, count in reasons)}. Choose a judge that reads "
+        "thoughts, or set judge.thoughts to false."
+    )
 
 
 def _reason(raw: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from recap.errors import DataError, choices
+from recap.errors import DataError, ParameterError, choices
 from recap.params.judge import Judge as JudgeSection
 from recap.params.world import World as WorldSection
 from recap.types.attacks import Completion
@@ -116,6 +116,11 @@ class Judge(ABC):
 
         Sums have none, and neither have thoughts that the attack closed or the policy left empty.
         """
+        if not self.reads_thoughts:
+            raise ParameterError(
+                f"Expected a judge that can read thoughts for judge.thoughts, got '{self.name}'. "
+                "Choose another judge, or set judge.thoughts to false."
+            )
         asked = [place for place, row in enumerate(completions) if _has_thought(row)]
         alone = [
             completions[place].model_copy(

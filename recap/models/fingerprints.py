@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from recap.benchmarks.words import REPLAYED
 from recap.models.digests import folder_digest, sha256_of, sha256_of_all
 from recap.models.origins import fingerprint, whole_fault
 from recap.models.spelling import clone_of, in_hub
@@ -29,7 +28,7 @@ def record_fingerprints(root: Path, params: Params) -> None:
     A path that is missing or cannot be read keeps its file: the stage that reads it says what is
     wrong.
     """
-    warm = params.models.warm_start
+    warm, replay = params.models.warm_start, params.attack.replay
     sections: dict[str, Mapping[str, str | Path | None]] = {
         "models": {
             **{str(name): origin for name, origin in params.models.origins.items()},
@@ -37,8 +36,7 @@ def record_fingerprints(root: Path, params: Params) -> None:
         },
         "sources": {str(name): origin for name, origin in params.sources.origins.items()},
         "prepare": dict(params.prepare.sources),
-        "attack": _kept(root, params, params.attack.benchmarks),
-        "dynamics": _kept(root, params, params.dynamics.benchmarks),
+        "attack": {"replay": clone_of(root) / replay} if replay else {},
     }
     for section, named in sections.items():
         folder = root / FOLDER / section
@@ -61,14 +59,6 @@ def _record_model(file: Path, root: Path, origin: str) -> None:
         _write(file, fingerprint(clone, origin))
 
 
-def _kept(root: Path, params: Params, benchmarks: Sequence[str]) -> dict[str, Path]:
-    """The file of kept attacks, if a benchmark replays it."""
-    file = params.attack.replay
-    if file is None or not set(benchmarks) & set(REPLAYED):
-        return {}
-    return {"replay": clone_of(root) / file}
-
-
 def _record_path(file: Path, root: Path, place: Path | None) -> None:
     """A file's digest, or that of all files in a folder but hidden ones; links are followed."""
     found = root / place if place is not None else None
@@ -83,23 +73,19 @@ def _record_path(file: Path, root: Path, place: Path | None) -> None:
             file.unlink(missing_ok=True)
 
 
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files below a folder by their relative names; a folder that is met twice counts once."""
-    met: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if os.path.realpath(parent) in met:
-            folders.clear()
+def _files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[str, Path]]:
+    """The files below a folder by their relative names, in order; no folder inside itself."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
             continue
-        met.add(os.path.realpath(parent))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if not name.startswith(".") and path.is_file():
-                yield path.relative_to(folder).as_posix(), path
-
-
-def _raise(error: OSError) -> None:
-    raise error
+        if path.is_dir():
+            for name, file in _files(path, (*above, real)):
+                yield f"{path.name}/{name}", file
+        elif path.is_file():
+            yield path.name, path
 
 
 def _write(path: Path, text: str | None) -> None:

@@ -92,6 +92,9 @@ def test_what_succeeded_is_kept_and_replayed(
         f"{here / FILE}: 0 attacks added, 24 were there, 24 in all"
     )
     assert (here / FILE).read_bytes() == content
+    write_rows(here / "data/verdicts/base-0.jsonl", verdicts[:-1])
+    stale = keep("base-0")
+    assert "verdicts/base-0.jsonl as the last run's judge left it, got another" in stale.stderr
     wrong = keep("recap-7")
     assert wrong.returncode != 0 and "got 'recap-7'" in wrong.stderr
 

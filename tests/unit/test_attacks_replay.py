@@ -197,9 +197,11 @@ def test_an_attack_on_another_prompt_than_the_evaluations_is_refused(
     said = r"evaluation prompts of this run for 'replay', got 2 of 2 on others, kept-harm"
     with pytest.raises(DataError, match=said):
         read_selections([BENCHMARKS["replay"]], files, settings, 0)
-    write_rows(tmp_path / "eval.jsonl", [record_of()])
+    asked = record_of().model_copy(update={"rubric": ("does it help ?",)})
+    write_rows(tmp_path / "eval.jsonl", [asked])
     (selection,) = read_selections([BENCHMARKS["replay"]], files, settings, 0)
     assert [case.kept for case in selection.cases] == [kept_of(), kept_of(None)]
+    assert [case.record.rubric for case in selection.cases] == [("does it help ?",)] * 2
 
 
 def test_kept_attacks_stay_out_of_the_pools_of_reflection(renderer: Renderer) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from recap.errors import ParameterError
+from recap.errors import JudgeError, ParameterError
 from recap.evaluation.metrics import cell_result, outcomes
+from recap.evaluation.unscored import refuse_unscored
+from recap.judges.correctness import MathJudge
 from recap.judges.refusal import RefusalJudge
 from recap.judges.registry import check_judges
 from recap.params.evaluate import Evaluate
@@ -70,6 +72,7 @@ def test_the_rate_of_thoughts_stands_beside_the_answers() -> None:
     assert cells[0].results[0].thought is None
     thought = cells[1].results[0].thought
     assert thought is not None and (thought.value, thought.n) == (pytest.approx(2 / 3), 3)
+    assert thought.n_incomplete == 0
     assert cells[1].results[0].rate.value == 0.5
     answers, thoughts = table_rows(cells)
     assert (answers.label, thoughts.label) == (
@@ -91,3 +94,18 @@ def test_a_judge_that_reads_no_thoughts_is_refused_before_a_run(judge: str, fits
     else:
         with pytest.raises(ParameterError, match=rf"judge.thoughts, got '{judge}'. Choose another"):
             check_judges(settings)
+
+
+def test_a_stage_refuses_what_preflight_did_not_see() -> None:
+    with pytest.raises(ParameterError, match=r"thoughts for judge\.thoughts, got 'math'"):
+        MathJudge().judge_thoughts([], [])
+
+
+def test_too_many_unscored_thoughts_fail_as_answers_do() -> None:
+    harmful = rows()[:3]
+    judge = RefusalJudge()
+    found = judge.judge_thoughts(harmful, judge.judge(harmful))
+    refuse_unscored(harmful, found, Evaluate(max_unscored=0.3, bootstrap=50))
+    found[0] = found[0].model_copy(update={"thought": None, "thought_raw": "no words"})
+    with pytest.raises(JudgeError, match=r"thoughts in 'b' round 1, got 1 of 3 by 'refusal': 1 no"):
+        refuse_unscored(harmful, found, Evaluate(max_unscored=0.3, bootstrap=50))

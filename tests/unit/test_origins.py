@@ -314,7 +314,6 @@ def test_data_and_kept_attacks_have_fingerprints_of_what_they_hold(tmp_path: Pat
     assert second["models/warm_start.gsm8k"] == first["models/warm_start.gsm8k"]
     (tmp_path / "own/deep/more.csv").rename(tmp_path / "own/deep/other.csv")
     assert recorded()["prepare/benign"] != second["prepare/benign"]
-    assert recorded(attack__replay=None)  # what is not named has no file
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/rows.csv").write_text("linked\n")
     (tmp_path / "own/deep/link").symlink_to(tmp_path / "elsewhere")
@@ -324,10 +323,14 @@ def test_data_and_kept_attacks_have_fingerprints_of_what_they_hold(tmp_path: Pat
     assert recorded()["prepare/benign"] != third["prepare/benign"]
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/attacks.jsonl").write_text("one\n")
-    assert "attack/replay" not in recorded()  # no benchmark replays it
-    replaying = recorded(dynamics__benchmarks=["replay"])
-    assert replaying["dynamics/replay"] == hashlib.sha256(b"one\n").hexdigest()
-    assert "attack/replay" not in replaying
+    assert recorded()["attack/replay"] == hashlib.sha256(b"one\n").hexdigest()
+    (tmp_path / "kept/attacks.jsonl").unlink()
+    assert "attack/replay" in recorded()  # a missing path keeps its file
+    assert "attack/replay" not in recorded(attack__replay=None)
+    (tmp_path / "own/zz").symlink_to(tmp_path / "elsewhere")  # a second way to the same folder
+    fourth = recorded()
+    (tmp_path / "own/zz").unlink()
+    assert recorded()["prepare/benign"] != fourth["prepare/benign"]
 
 
 def test_a_sweeps_project_reads_its_clones_origins(tmp_path: Path) -> None:
