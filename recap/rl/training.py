@@ -171,7 +171,8 @@ def _empty_at_end(metrics: list[Metrics]) -> int:
 
 
 def _note(line: Metrics) -> str:
-    speed = f"{(line['tokens_per_second'] or 0) / 1000:.1f}k tok/s"
+    tokens = line["tokens_per_second"]
+    speed = "no tok/s" if tokens is None else f"{tokens:,.0f} tok/s"
     if "reward" not in line:
         loss = line["loss"]
         return f"loss {'none' if loss is None else f'{loss:.3f}'}  {speed}"
