@@ -15,7 +15,7 @@ from recap.types.results import BenchmarkResult, CellResult
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
-DASH = "–"  # noqa: RUF001 - an en dash is meant
+DASH = "\N{EN DASH}"
 
 
 def index(cell: CellResult) -> dict[Key, BenchmarkResult]:

@@ -15,7 +15,6 @@ class Replay(Attack):
 
     name = "replay"
     needs = "kept"
-    replayable = True
 
     def closes_thought(self, case: Case) -> bool:
         """As the kept attack did."""

@@ -112,15 +112,13 @@ def replayed(
             f"'{benchmark.name}', got none in the file attack.replay. Add some with `recap keep`, "
             f"or remove '{benchmark.name}' from attack.benchmarks and dynamics.benchmarks."
         )
-    judged_by = [{"rubric": rubrics[case.record.prompt]} for case in cases]
     return Selection(
-        benchmark,
-        tuple(
-            replace(case, record=case.record.model_copy(update=own))
-            for case, own in zip(cases, judged_by, strict=True)
-        ),
-        0,
+        benchmark, tuple(_with_rubric(case, rubrics[case.record.prompt]) for case in cases), 0
     )
+
+
+def _with_rubric(case: Case, rubric: tuple[str, ...]) -> Case:
+    return replace(case, record=case.record.model_copy(update={"rubric": rubric}))
 
 
 def _replays(benchmark: Benchmark) -> bool:

@@ -25,7 +25,7 @@ from recap.params.whole import read_params
 from recap.rows import read_rows, write_json
 from recap.types.attacks import Completion
 from recap.types.row import SUCCESS
-from recap.types.verdicts import Verdict
+from recap.types.verdicts import Verdict, answer_key
 
 LOG_VERSION = 2
 STOP_REASONS = {"stop": "stop", "length": "max_tokens", "overflow": "model_length"}
@@ -86,13 +86,13 @@ def export_cell(
 
     Raises DataError for a completion without a verdict row.
     """
-    said = {(v.benchmark, v.prompt_id, v.place, v.sample): v for v in verdicts}
+    said = {answer_key(verdict): verdict for verdict in verdicts}
     written = []
     ordered = sorted(completions, key=lambda row: row.benchmark)
     for benchmark, group in groupby(ordered, key=lambda row: row.benchmark):
         pairs = []
         for row in group:
-            verdict = said.get((row.benchmark, row.prompt_id, row.place, row.sample))
+            verdict = said.get(answer_key(row))
             if verdict is None:
                 raise DataError(
                     f"Expected a verdict on {benchmark}/{row.prompt_id}, round {row.place}, of "

@@ -20,6 +20,7 @@ from recap.attacks.kept import read_kept
 from recap.attacks.table import attack_of
 from recap.benchmarks.declared import BENCHMARKS
 from recap.errors import DataError, ParameterError, choices
+from recap.judges.judge import FAILURE
 from recap.models.spelling import clone_of
 from recap.params.whole import Params, read_params
 from recap.pipeline.lock import file_md5, read_lineage
@@ -27,11 +28,7 @@ from recap.rows import iter_rows, write_rows
 from recap.runtime.locks import exclusive, sole_run
 from recap.runtime.stage import run_stage
 from recap.types.attacks import Completion, KeptAttack, attack_id
-from recap.types.row import Domain, Label
-from recap.types.verdicts import Verdict
-
-SUCCEEDED: dict[Domain, Label] = {"harmful": "unsafe", "benign": "refused"}
-"""The label by which an attack succeeded; sums are not attacked."""
+from recap.types.verdicts import Verdict, answer_key
 
 
 def main(
@@ -87,23 +84,25 @@ def _file(params: Params) -> Path:
 def succeeded(
     completions: Iterable[Completion], verdicts: Iterable[Verdict], cell: str
 ) -> list[KeptAttack]:
-    """The attacks that succeeded against the policy of ``cell``, each once, in order.
+    """The attacks that succeeded against the policy of ``cell``, each once, in order; no sums.
 
     Raises DataError for a completion without a verdict.
     """
-    said = {(v.benchmark, v.prompt_id, v.place, v.sample): v for v in verdicts}
+    said = {answer_key(verdict): verdict for verdict in verdicts}
     found: dict[str, KeptAttack] = {}
     for row in completions:
         benchmark = BENCHMARKS.get(row.benchmark)
-        if benchmark is None or benchmark.exempt or not attack_of(benchmark).replayable:
+        if benchmark is None or benchmark.domain == "math" or benchmark.exempt:
             continue
-        verdict = said.get((row.benchmark, row.prompt_id, row.place, row.sample))
+        if not attack_of(benchmark).replayable:
+            continue
+        verdict = said.get(answer_key(row))
         if verdict is None:
             raise DataError(
                 f"Expected a verdict on {row.benchmark}/{row.prompt_id} of {cell}, found none. "
                 "Run the judge stage again."
             )
-        if not row.incomplete and verdict.label == SUCCEEDED.get(row.domain, ""):
+        if not row.incomplete and verdict.label == FAILURE[row.domain]:
             kept = _kept(row, cell, verdict.judge)
             found.setdefault(kept.id, kept)
     return list(found.values())

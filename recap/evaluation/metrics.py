@@ -29,15 +29,15 @@ from recap.types.results import (
     RubricScore,
 )
 from recap.types.row import SUCCESS
-from recap.types.verdicts import Outcome, Verdict
+from recap.types.verdicts import Outcome, Verdict, answer_key
 
 OneT = TypeVar("OneT")
 
 
 def outcomes(completions: Sequence[Completion], verdicts: Sequence[Verdict]) -> list[Outcome]:
     """One outcome for each completion, in order; raises DataError unless verdicts match them."""
-    labels = {(row.benchmark, row.place, row.prompt_id, row.sample): row for row in verdicts}
-    keys = [(row.benchmark, row.place, row.prompt_id, row.sample) for row in completions]
+    labels = {answer_key(row): row for row in verdicts}
+    keys = [answer_key(row) for row in completions]
     if len(labels) != len(verdicts) or len(set(keys)) != len(keys) or set(keys) != set(labels):
         raise DataError(
             f"Expected one verdict for each of {len(keys)} completions, got {len(verdicts)} with "

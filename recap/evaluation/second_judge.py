@@ -17,7 +17,7 @@ from recap.params.seeds import derive_seed
 from recap.types.attacks import Completion
 from recap.types.results import Agreement, CellAgreement
 from recap.types.row import SUCCESS
-from recap.types.verdicts import Verdict
+from recap.types.verdicts import Verdict, answer_key
 
 Pair = tuple[Completion, Verdict, Verdict]
 """A completion with the first and the second judge's verdict on it."""
@@ -88,23 +88,19 @@ def paired(
     The second judge may know only some domains. Raises DataError if it lacks a verdict in one of
     these, or has a verdict on another completion.
     """
-    ours, theirs = {_key(row): row for row in first}, {_key(row): row for row in second}
-    domains = {row.domain for row in completions if _key(row) in theirs}
-    owed = {_key(row) for row in completions if row.domain in domains}
+    ours, theirs = {answer_key(row): row for row in first}, {answer_key(row): row for row in second}
+    domains = {row.domain for row in completions if answer_key(row) in theirs}
+    owed = {answer_key(row) for row in completions if row.domain in domains}
     if owed != set(theirs) or len(theirs) != len(second):
         raise DataError(
             f"Expected one verdict of the second judge for each of {len(owed)} completions, got "
             f"{len(second)} with {len(owed & set(theirs))} in common. Run the judge stage again."
         )
     return [
-        (row, ours[_key(row)], theirs[_key(row)])
+        (row, ours[answer_key(row)], theirs[answer_key(row)])
         for row in completions
         if row.domain in domains and not row.incomplete and row.finish_reason != "overflow"
     ]
-
-
-def _key(row: Completion | Verdict) -> tuple[str, int, str, int]:
-    return row.benchmark, row.place, row.prompt_id, row.sample
 
 
 def _cluster(row: Completion) -> str:

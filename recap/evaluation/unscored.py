@@ -14,7 +14,7 @@ from itertools import groupby
 from recap.errors import JudgeError
 from recap.params.evaluate import Evaluate
 from recap.types.attacks import Completion
-from recap.types.verdicts import Verdict
+from recap.types.verdicts import Verdict, answer_key
 
 
 def refuse_unscored(
@@ -24,10 +24,8 @@ def refuse_unscored(
 
     Every completion must have a verdict.
     """
-    said_of = {(row.benchmark, row.place, row.prompt_id, row.sample): row for row in verdicts}
-    rows = [
-        (row, said_of[row.benchmark, row.place, row.prompt_id, row.sample]) for row in completions
-    ]
+    said_of = {answer_key(row): row for row in verdicts}
+    rows = [(row, said_of[answer_key(row)]) for row in completions]
     for (name, number), group in groupby(rows, key=lambda row: (row[0].benchmark, row[0].place)):
         members = list(group)
         _refuse_thoughts(name, number, [said for _, said in members], settings)

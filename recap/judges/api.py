@@ -30,13 +30,13 @@ from recap.rows import write_json
 from recap.runtime.locks import STATE
 from recap.scoring.questions import (
     ITEM,
-    PROMPT_SHA,
     RUBRIC,
     SAFETY,
     Question,
     ask,
     ask_again,
     read,
+    wording,
 )
 from recap.types.attacks import Completion
 
@@ -60,7 +60,7 @@ class ApiJudge(Judge):
 
     name = "api"
     needs = "parameters"
-    prompt_sha = PROMPT_SHA
+    prompt_sha = wording(SAFETY, RUBRIC, ITEM)
 
     def __init__(self, settings: JudgeApi, client: ChatClient, journal: AnswerJournal) -> None:
         self._settings, self._client, self._journal = settings, client, journal

@@ -116,11 +116,7 @@ class Judge(ABC):
 
         Sums have none, and neither have thoughts that the attack closed or the policy left empty.
         """
-        if not self.reads_thoughts:
-            raise ParameterError(
-                f"Expected a judge that can read thoughts for judge.thoughts, got '{self.name}'. "
-                "Choose another judge, or set judge.thoughts to false."
-            )
+        check_thoughts(type(self))
         asked = [place for place, row in enumerate(completions) if _has_thought(row)]
         alone = [
             completions[place].model_copy(
@@ -154,6 +150,15 @@ class Judge(ABC):
             raw=opinion.raw,
             score=opinion.score,
             met=opinion.met,
+        )
+
+
+def check_thoughts(judge: type[Judge]) -> None:
+    """Raise ParameterError unless the judge can read thoughts."""
+    if not judge.reads_thoughts:
+        raise ParameterError(
+            f"Expected a judge that can read thoughts for judge.thoughts, got '{judge.name}'. "
+            "Choose another in judge.judge, or set judge.thoughts to false."
         )
 
 

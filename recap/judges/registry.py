@@ -12,7 +12,7 @@ from recap.errors import ParameterError, choices
 from recap.judges.api import ApiJudge
 from recap.judges.correctness import MathJudge
 from recap.judges.guardian import GuardianJudge
-from recap.judges.judge import Judge, Means
+from recap.judges.judge import Judge, Means, check_thoughts
 from recap.judges.oracle import OracleJudge
 from recap.judges.refusal import RefusalJudge
 from recap.judges.rubric import RubricJudge
@@ -43,15 +43,10 @@ def find_judge(name: str, key: str) -> type[Judge]:
 
 
 def check_judges(settings: JudgeSection) -> None:
-    """Raise ParameterError unless both judges of the section are known."""
+    """Raise ParameterError unless both judges of the section are known and can do what it asks."""
     first = find_judge(settings.judge, "judge.judge")
-    if settings.thoughts and not first.reads_thoughts:
-        able = [name for name, judge in JUDGES.items() if judge.reads_thoughts]
-        raise ParameterError(
-            f"Expected a judge that can read thoughts ({choices(able)}) in judge.judge for "
-            f"judge.thoughts, got '{settings.judge}'. Choose another judge, or set judge.thoughts "
-            "to false."
-        )
+    if settings.thoughts:
+        check_thoughts(first)
     if settings.second is not None:
         find_judge(settings.second, "judge.second")
 

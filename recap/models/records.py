@@ -8,6 +8,9 @@ from recap.params.matrix import Matrix
 from recap.rows import read_json
 from recap.types.origins import PROVENANCE, RUBRIC_FOLDER, Provenance
 
+NO_LICENCE = "none stated"
+"""What readers are told of a data set or a model without a licence."""
+
 
 def origins_taken(models: Path, matrix: Matrix) -> dict[str, Provenance]:
     """The origin of each model in the folder ``models`` that was not made here, by its name."""

@@ -6,9 +6,10 @@ seeds would be too narrow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, NamedTuple
 
 from recap.analysis.axes import NO_AXES, Axes, benchmark_label, exempt, variant_label
 from recap.analysis.tables import DASH, NBSP, benchmarks, index, interval, main_keys, percent
@@ -238,45 +239,45 @@ def table_rows(cells: Sequence[CellResult], axes: Axes = NO_AXES) -> list[TableR
                 tuple(None if other is None else _table_cell(other) for other in found),
             )
         )
-        for place, at in enumerate(result.pass_at_k[1:], start=1):  # k = 1 is the rate above
-            rows.append(
-                TableRow(
-                    f"{benchmark_label(*key, axes)}, any of {at.k}",
-                    f"% {result.score} (pass@{at.k}), {at.n_prompts} prompts",
-                    result.domain,
-                    key in main and at is result.pass_at_k[-1],
-                    tuple(None if each is None else _any_of(each, place) for each in found),
-                )
+        rows += [
+            TableRow(
+                f"{benchmark_label(*key, axes)}, {each.label}",
+                each.note,
+                result.domain,
+                key in main and each.main,
+                tuple(None if other is None else each.cell(other) for other in found),
             )
-        if any(each is not None and each.rubric for each in found):
-            rows.append(
-                TableRow(
-                    f"{benchmark_label(*key, axes)}, by rubric",
-                    "% of the rubric's items not met",
-                    result.domain,
-                    key in main,
-                    tuple(None if each is None else _by_rubric(each) for each in found),
-                )
-            )
-        if any(each is not None and each.thought for each in found):
-            thoughts = [None if each is None else each.thought for each in found]
-            rows.append(
-                TableRow(
-                    f"{benchmark_label(*key, axes)}, the thought by itself",
-                    f"% {result.score}, {_sizes(thoughts)}",
-                    result.domain,
-                    key in main,
-                    tuple(
-                        None if each is None or each.thought is None else _of_thought(each)
-                        for each in found
-                    ),
-                )
-            )
+            for each in _further(result, found)
+        ]
     return rows
 
 
-def _of_thought(result: BenchmarkResult) -> TableCell:
-    assert result.thought is not None
+class Further(NamedTuple):
+    """A row below the rate of one sample: its label, note and cells; ``main``: always shown."""
+
+    label: str
+    note: str
+    main: bool
+    cell: Callable[[BenchmarkResult], TableCell | None]
+
+
+def _further(result: BenchmarkResult, found: Sequence[BenchmarkResult | None]) -> Iterator[Further]:
+    """pass@k, the rubric's score and the thoughts, as far as any cell has them."""
+    for place, at in enumerate(result.pass_at_k[1:], start=1):  # k = 1 is the rate above
+        note = f"% {result.score} (pass@{at.k}), {at.n_prompts} prompts"
+        last = at is result.pass_at_k[-1]
+        yield Further(f"any of {at.k}", note, last, partial(_any_of, place=place))
+    if any(each is not None and each.rubric for each in found):
+        yield Further("by rubric", "% of the rubric's items not met", True, _by_rubric)
+    thoughts = [None if each is None else each.thought for each in found]
+    if any(thoughts):
+        note = f"% {result.score}, {_sizes(thoughts)}"
+        yield Further("the thought by itself", note, True, _of_thought)
+
+
+def _of_thought(result: BenchmarkResult) -> TableCell | None:
+    if result.thought is None:
+        return None
     return _table_cell(result.model_copy(update={"rate": result.thought}))
 
 

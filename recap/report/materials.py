@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recap.analysis.tables import DASH
+from recap.models.records import NO_LICENCE
 from recap.types.datasets import SourceCount
 from recap.types.origins import Provenance
 
-UNKNOWN = "none stated"
 REVISION_DIGITS = 12
 
 
@@ -55,7 +55,7 @@ def materials(counts: Sequence[SourceCount], origins: Mapping[str, Provenance]) 
                 name=name,
                 origin=_without_digest(origin),
                 revision=origin.revision[:REVISION_DIGITS],
-                licence=origin.licence or UNKNOWN,
+                licence=origin.licence or NO_LICENCE,
             )
             for name, origin in origins.items()
         ),
@@ -70,7 +70,7 @@ def _data_row(count: SourceCount) -> DataRow:
         reasons += [f"{what} {source} {number}" for source, number in sorted(by_source.items())]
     return DataRow(
         name=count.loader,
-        licence=count.licence or UNKNOWN,
+        licence=count.licence or NO_LICENCE,
         rows=f"{count.num_rows}",
         train=f"{count.num_train}" if count.num_train else DASH,
         evaluation=f"{count.num_eval}" if count.num_eval else DASH,

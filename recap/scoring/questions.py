@@ -103,11 +103,11 @@ def read(question: Question, answer: str) -> Label | None:
     return question.answers.get(same)
 
 
-PROMPT_SHA = hashlib.sha256(
-    "\n".join(
-        text
-        for question in (SAFETY, RUBRIC, ITEM)
-        for text in (ask(question, "", ""), ask_again(question))
-    ).encode()
-).hexdigest()
-"""Identifies the wording of all questions."""
+def wording(*questions: Question) -> str:
+    """Identifies the wording of questions and of their repair."""
+    texts = [text for each in questions for text in (ask(each, "", ""), ask_again(each))]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+PROMPT_SHA = wording(SAFETY, RUBRIC)
+"""Identifies the wording of the questions about whole responses."""

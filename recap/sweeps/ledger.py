@@ -25,7 +25,7 @@ from recap.sweeps.design import Cell
 from recap.types.attacks import Completion
 from recap.types.results import CellResult, DynamicsResult
 from recap.types.row import Row
-from recap.types.verdicts import Outcome
+from recap.types.verdicts import Outcome, answer_key
 
 LEDGER = Path("experiments/records/microworld")
 QUESTIONS = "questions"
@@ -168,7 +168,7 @@ def measure(
     name = cell.name
     rows = sorted(
         iter_rows(project / f"results/outcomes/{name}.jsonl", Outcome),
-        key=lambda row: (row.benchmark, row.place, row.prompt_id, row.sample),
+        key=answer_key,
     )
     keys = list(dict.fromkeys((row.benchmark, row.place) for row in rows))
     tokens = _tokens(project / f"data/completions/{name}.jsonl")
@@ -277,8 +277,7 @@ def _asked(measured: Measured, questions: Questions, answers: Answers) -> list[Q
 def _tokens(path: Path) -> dict[tuple[str, int, str, int], int]:
     wanted = {name for name, _ in TOKENS}
     return {
-        (row.benchmark, row.place, row.prompt_id, row.sample): row.num_cot_tokens
-        + row.num_response_tokens
+        answer_key(row): row.num_cot_tokens + row.num_response_tokens
         for row in iter_rows(path, Completion)
         if row.benchmark in wanted and row.finish_reason != "overflow"
     }

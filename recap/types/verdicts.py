@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from recap.types.row import Label, Row
+
+if TYPE_CHECKING:
+    from recap.types.attacks import Completion
 
 
 class Verdict(Row):
@@ -47,3 +52,8 @@ class Outcome(Row):
     met: float | None = None
     thought: bool | None = None
     thought_asked: bool = False
+
+
+def answer_key(row: Completion | Verdict | Outcome) -> tuple[str, int, str, int]:
+    """What a completion, its verdict and its outcome have in common: which answer it is."""
+    return row.benchmark, row.place, row.prompt_id, row.sample

@@ -6,6 +6,7 @@ Reads the folder that RECAP_REAL_DATA names; in CI its absence is a failure, els
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import random
@@ -18,7 +19,11 @@ import pytest
 
 from recap.cli.judge.__main__ import main
 from recap.judges.correctness import MathJudge
+from recap.rows import read_rows
+from recap.types.judged import HumanAgreement
 from tests.completions import make_completion
+
+RECORDS = Path(__file__).parents[2] / "experiments/records/judges.jsonl"
 
 DATASETS = {"gsm8k": 1319, "math500": 500, "aime2024": 30}
 # "final answer is", boxed, and the data sets' own ways
@@ -68,6 +73,12 @@ def test_refusal_beats_the_published_machines(
     assert said["binary_accuracy"] > machine + 0.02
     assert said["accuracy"] > three_classes
     assert said["kappa_low"] > 0.7
+    records = read_rows(RECORDS, HumanAgreement)
+    (kept,) = [each for each in records if each.file == f"xstest/{path.name}"]
+    assert kept.file_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    recorded = (kept.n, kept.accuracy, kept.kappa, kept.kappa_low, kept.kappa_high)
+    names = ("n", "binary_accuracy", "binary_kappa", "binary_kappa_low", "binary_kappa_high")
+    assert recorded == pytest.approx(tuple(said[name] for name in names), abs=1e-9)
 
 
 def test_arithmetic_is_no_refusal(data: Path, tmp_path: Path) -> None:

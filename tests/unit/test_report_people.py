@@ -97,7 +97,10 @@ def test_the_same_labels_again_replace_the_older_figure(
 
 
 def test_the_kept_figures_are_of_the_present_rules() -> None:
-    """After a change of the rules, measure again: docs/evaluation.md, Checking a judge."""
+    """After a change of the rules, measure again: docs/evaluation.md, Checking a judge.
+
+    tests/integration/test_judges_real_data.py compares the figures.
+    """
     kept = read_rows(ROOT / "experiments/records/judges.jsonl", HumanAgreement)
     now = [each for each in kept if each.judge_revision == RefusalJudge.revision]
     assert {each.file for each in now} == {
