@@ -1,7 +1,7 @@
 """LoRA adapters: added to a model in place, read out of it merged, saved beside it.
 
 The model keeps its class; its target layers become peft's. Base weights are frozen and never
-written to. Leaves out adapters of other kinds, and base weights in 16 bits.
+written to; they may lie in 16 bits, the adapter never does. Leaves out adapters of other kinds.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def add_adapter(model: PreTrainedModel, adapter: Adapter, seed: int) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         inject_adapter_in_model(config, model)
+    for parameter in trained_parameters(model).values():
+        parameter.data = parameter.data.float()  # peft takes the base's precision
     trained = sum(parameter.numel() for parameter in trained_parameters(model).values())
     print(f"trained_parameters {trained} of {model.num_parameters()}", file=sys.stderr)
 

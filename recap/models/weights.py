@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from recap.errors import ModelError
 from recap.models.places import weights_folder
+from recap.params.values import Precision
 from recap.rows import atomic_directory
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_model(directory: Path) -> PreTrainedModel:
-    """The causal language model in ``directory``, in fp32 on the CPU, in evaluation mode.
+def load_model(directory: Path, precision: Precision = "float32") -> PreTrainedModel:
+    """The causal language model in ``directory``, on the CPU, in evaluation mode.
 
     Raises ModelError when the directory holds no safetensors model.
     """
-    return _load(directory, "float32")
+    return _load(directory, precision)
 
 
 def load_scorer(directory: Path) -> PreTrainedModel:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat, TypeAdapter, field_validator, model_validator
 
 from recap.params.sampling import Engine
-from recap.params.values import Count, Positive, Section, Share
+from recap.params.values import Count, Positive, Precision, Section, Share
 from recap.types.prompts import PrefillUnit
 from recap.types.row import Domain
 
@@ -81,8 +81,8 @@ class Train(Section):
     ``refill``: a round of replacements draws as many prompts as are ``missing``, or as many as are
     ``expected`` to fill the batch. A surplus group waits at most ``max_carry_age`` updates.
     ``method: sft`` reads only ``subset``, ``updates``, ``save_updates``, ``snapshot_updates``,
-    ``sft``, ``adapter``, ``checkpointing`` and, for sampling solutions, the rollout options of
-    ``grpo``.
+    ``sft``, ``adapter``, ``checkpointing``, ``precision`` and, for sampling solutions, the rollout
+    options of ``grpo``. ``precision`` is that of training's matrix products (docs/adapters.md).
     """
 
     method: Method
@@ -118,6 +118,7 @@ class Train(Section):
     snapshot_updates: Count
     adapter: Adapter | None
     checkpointing: bool
+    precision: Precision
     grpo: Grpo
     sft: Sft
 
@@ -127,6 +128,11 @@ class Train(Section):
         if isinstance(self.alpha, DomainShares):
             return {"harmful": self.alpha.harmful, "benign": self.alpha.benign}
         return {"harmful": self.alpha, "benign": self.alpha}
+
+    @property
+    def stored_precision(self) -> Precision:
+        """That of the loaded weights: an adapter's base is never written to, so it may be short."""
+        return self.precision if self.adapter else "float32"
 
     @property
     def prefill_lengths(self) -> tuple[int, int]:

@@ -117,8 +117,8 @@ def _train(
 def make_trainer(cell: CellInputs) -> RecapTrainer:
     """The trainer of a cell on its base policy, before the first update."""
     renderer = Renderer.from_dir(cell.policy, cell.reasoning)
-    policy = load_model(cell.policy)
     train = cell.train
+    policy = load_model(cell.policy, train.stored_precision)
     own = train.prefill_source == "self"
     stream = PromptStream(
         cell.records,

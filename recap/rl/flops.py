@@ -63,14 +63,14 @@ def triangle(count: int) -> int:
 
 
 @functools.cache
-def gemm_peak(device: torch.device, threads: int) -> float:
-    """Operations per second of the fastest square float32 matrix product seen in 0.2 s.
+def gemm_peak(device: torch.device, threads: int, dtype: torch.dtype = torch.float32) -> float:
+    """Operations per second of the fastest square matrix product of ``dtype`` seen in 0.2 s.
 
     ``threads`` must be torch's number of threads now; it is an argument so that another number is
     measured anew. Other processes on the same cores lower it less than they lower a mean.
     """
     size = 256 if device.type == "cpu" else 4096  # on a busy core short products end undisturbed
-    factor = torch.ones(size, size, device=device)
+    factor = torch.ones(size, size, device=device, dtype=dtype)
     product = torch.empty_like(factor)
     best = float("inf")
     end = time.perf_counter() + PEAK_SECONDS

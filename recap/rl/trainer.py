@@ -66,7 +66,8 @@ class RecapTrainer:
         self._tokenizer, self._collector = tokenizer, collector
         self._recap, self._seed = train, seed
         self._config = grpo_config(train, seed)
-        self.accelerator = Accelerator(mixed_precision="no")
+        half = train.precision == "bfloat16"
+        self.accelerator = Accelerator(mixed_precision="bf16" if half else "no")
         copied = train.grpo.beta and not train.adapter
         self.reference = self._frozen_copy(policy) if copied else None
         if train.adapter:
@@ -90,7 +91,8 @@ class RecapTrainer:
         self._observed: dict[str, float] = defaultdict(float)
         self._gemm_peak: float | None = None
         if is_counted(policy.config):
-            self._gemm_peak = gemm_peak(self.accelerator.device, torch.get_num_threads())
+            threads, dtype = torch.get_num_threads(), getattr(torch, train.precision)
+            self._gemm_peak = gemm_peak(self.accelerator.device, threads, dtype)
         self._speed = Speed(self._gemm_peak)
 
     def _frozen_copy(self, policy: PreTrainedModel) -> PreTrainedModel:

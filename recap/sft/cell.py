@@ -24,8 +24,8 @@ def make_sft_trainer(cell: CellInputs) -> SftTrainer:
     solutions.
     """
     renderer = Renderer.from_dir(cell.policy, cell.reasoning)
-    policy = load_model(cell.policy).to(device())
     train, grpo = cell.train, cell.train.grpo
+    policy = load_model(cell.policy, train.stored_precision).to(device())
     rollouts = train.prompts_per_update * grpo.num_generations
     traces = safety_traces(cell.records, cell.prefills, train.sft.traces) + own_solutions(
         cell.records,
@@ -51,4 +51,5 @@ def make_sft_trainer(cell: CellInputs) -> SftTrainer:
         updates=train.updates,
         batch_tokens=train.sft.batch_tokens,
         learning_rate=train.sft.learning_rate,
+        precision=train.precision,
     )

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from recap.errors import TrainingError
 from recap.models.adapter import trained_parameters
 from recap.models.weights import save_model
+from recap.params.values import Precision
 from recap.rl.checkpoint import TrainingState
 from recap.rl.metrics import Metrics, Speed
 from recap.rl.shared_prompt import pack, shared_prompt_attention
@@ -48,10 +49,11 @@ class SftTrainer:
         updates: int,
         batch_tokens: int,
         learning_rate: float,
+        precision: Precision = "float32",
     ) -> None:
         """``updates``: of the whole run, for the schedule. ``batch_tokens``: of one update."""
         self.policy, self._tokenizer, self._stream = policy, tokenizer, stream
-        self._batch_tokens = batch_tokens
+        self._batch_tokens, self._precision = batch_tokens, precision
         trained = trained_parameters(policy).values()
         self._optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
         self._scheduler = LambdaLR(self._optimizer, _rate_share(updates))
@@ -106,7 +108,8 @@ class SftTrainer:
         rows = []
         for part in split(batch, MICRO_BATCH_TOKENS):
             begin = time.perf_counter()
-            losses = answer_losses(self.policy, part)
+            with self._products():
+                losses = answer_losses(self.policy, part)
             computed = time.perf_counter()
             (torch.cat(losses).sum() / answer_tokens).backward()
             speed.forward += computed - begin
@@ -117,6 +120,11 @@ class SftTrainer:
             ]
         self.policy.eval()
         return rows
+
+    def _products(self) -> torch.autocast:
+        """Matrix products in 16 bits meanwhile, if that is the precision."""
+        half = self._precision == "bfloat16"
+        return torch.autocast(self.policy.device.type, torch.bfloat16, enabled=half)
 
     def snapshot(self, update: int, metrics: list[Metrics]) -> TrainingState:
         """The whole state on which the updates after ``update`` depend."""

@@ -68,6 +68,7 @@ def train_section(**changes: object) -> Train:
         "snapshot_updates": 2,
         "adapter": None,
         "checkpointing": False,
+        "precision": "float32",
         "grpo": grpo,
         "sft": {
             "traces": "deliberative",

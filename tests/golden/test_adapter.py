@@ -100,7 +100,8 @@ def test_sampler_and_trainer_agree_on_the_merged_weights():
     batch = to_batch(groups, "batch_tokens", 0, full=2, scaled=True)
     own = one.token_logprobs(policy, batch)[0]
     gap = (own - batch["sampling_logprobs"]) * batch["completion_mask"]
-    assert gap.abs().max() < 1e-5
+    # Logits of the size of the largest log-probability, rounded in each of two layers.
+    assert gap.abs().max() < 32 * torch.finfo(torch.float32).eps * own.abs().max()
     with without_adapter(policy):
         base = one.token_logprobs(policy, batch)[0]
     plain = make_trainer(tiny_policy(), lambda _: [])
@@ -136,7 +137,7 @@ def test_vllm_is_given_merged_weights(monkeypatch):
     assert torch.allclose(given[name], start[name] + 2.0 * b @ a, atol=1e-6)
 
 
-def interrupted(tmp_path, whole, make_one):
+def interrupted(tmp_path, whole, make_one, adapter=True):
     """What a run comes to that is killed after its first state; the state's names."""
     broken = make_one()
     update = broken.update
@@ -150,7 +151,7 @@ def interrupted(tmp_path, whole, make_one):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "broken", broken)
     state = CheckpointFolder(tmp_path / "broken", "recap-0", {"seed": "1"}).load()
-    assert state.model and all(".lora_" in name for name in state.model)
+    assert state.model and all((".lora_" in name) is adapter for name in state.model)
     assert len(state.optimizer["state"]) == len(state.model)
     assert_same(run(tmp_path, "broken", make_one()), whole)
 

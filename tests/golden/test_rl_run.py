@@ -96,7 +96,8 @@ def trainer(tmp_path, own=False, base=None, **changes) -> RecapTrainer:
         }
     )
     renderer = Renderer(TOKENIZER)
-    policy = load_model(base) if base else tiny_policy(seed=0 if own else 6)
+    stored = section.stored_precision
+    policy = load_model(base, stored) if base else tiny_policy(seed=0 if own else 6)
     with torch.no_grad():  # a random policy that earns, and ends thoughts and answers, at times
         ends = [renderer.turn.close_id, renderer.turn.end_id] if own else []
         policy.lm_head.weight[[] if base else [*ends, WANTED]] *= 2

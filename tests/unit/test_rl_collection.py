@@ -50,7 +50,7 @@ def train(max_refill_rounds, **changes):
             "reward_epsilon": 1e-6, "max_refill_rounds": max_refill_rounds,
             "aggregation": "batch_tokens", "safety_reward": "prob", "truncated_reward": 0.0,
             "max_missing_prefills": 0.0, "save_updates": 1, "snapshot_updates": 1,
-            "adapter": None, "checkpointing": False,
+            "adapter": None, "checkpointing": False, "precision": "float32",
             "refill": "missing", "max_carry_age": 1,
             "grpo": {
                 "num_generations": 2, "max_completion_length": 5, "steps_per_generation": 2,
