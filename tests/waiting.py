@@ -10,17 +10,21 @@ PATIENCE = 900.0
 """Seconds after which what should have happened counts as hanging."""
 
 
+CLOSELY = 0.0005
+"""Seconds between two looks for a moment that is over in milliseconds: a tenth of a core."""
+
+
 def until(
     holds: Callable[[], bool],
     *,
     unless: Callable[[], bool] = lambda: False,
     seconds: float = PATIENCE,
-    pause: float = 0.0005,
+    pause: float = 0.01,
 ) -> bool:
     """Wait for a condition; False if ``unless`` came true before it. Raises TimeoutError.
 
     ``seconds`` is less where the condition would hold by itself in the end. ``pause`` lies between
-    two looks, longer where a look costs another process work.
+    two looks: longer where a look costs another process work, CLOSELY where the moment matters.
     """
     deadline = time.monotonic() + seconds
     while not holds():

@@ -180,6 +180,36 @@ def lineage(
 
 
 @app.command()
+def pull(
+    target: Annotated[str, typer.Argument(help="Version number, alias or models:/ address.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the model.")],
+) -> None:
+    """Write a version's verified Hugging Face folder, with its model card."""
+    from recap.tracking.pull import pull as pulled
+
+    number, size = pulled(ROOT, target, out)
+    print(f"version {number}: {size / 1e6:,.1f} MB in {out}; `vllm serve {out}` serves it")
+
+
+@app.command()
+def card(
+    target: Annotated[str, typer.Argument(help="Version number, alias or models:/ address.")],
+) -> None:
+    """Print a version's model card."""
+    from recap.tracking.pull import card_of
+
+    print(card_of(ROOT, target), end="")
+
+
+@app.command()
+def history() -> None:
+    """Show who registered, promoted and rolled back which version, when and why."""
+    from recap.tracking.moves import told
+
+    print("\n".join(told(ROOT)))
+
+
+@app.command()
 def promote(
     version: Annotated[
         int | None, typer.Option(min=1, help="Version to promote. Default: the challenger.")
@@ -193,8 +223,16 @@ def promote(
     yes: Annotated[
         bool, typer.Option("--yes", help="Promote at once; else a person approves in Prefect's UI.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")
+    ] = False,
 ) -> None:
     """Make a version the champion if it passed its gate and is no worse than the champion."""
+    if dry_run:
+        from recap.tracking.moves import would_promote
+
+        print(would_promote(ROOT, str(version) if version else None, override))
+        return
     chosen = [f"--version={version}"] if version else []
     chosen += [f"--override={override}"] if override is not None else []
     chosen += ["--yes"] if yes else []

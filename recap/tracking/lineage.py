@@ -15,6 +15,7 @@ from recap.params.whole import read_params
 from recap.tracking.licences import LICENCE
 from recap.tracking.registry import check_store
 from recap.tracking.runs import CELL, EXPERIMENT, SWEEP, SWEEP_EXPERIMENT, open_store
+from recap.tracking.targets import find_version, offered, some
 from recap.tracking.versions import read_manifest, read_provenance
 
 if TYPE_CHECKING:
@@ -29,32 +30,24 @@ PREFILLS = "data/prefills/"
 
 
 def trace(root: Path, target: str) -> Trace:
-    """The lineage of a version (number or alias), or of a run (its id, or a cell's newest).
+    """The lineage of a version (number, alias, address) or of a run (its id, or a cell's newest).
 
     Raises GateError, saying what there is, where nothing is called so.
     """
     check_store(root)
     name = read_params(root / "params.yaml").registration.name
     with open_store(root) as client:
-        found = client.search_registered_models(f"name = '{name}'", max_results=1)
-        model = client.get_registered_model(name) if found else None
-        number = model.aliases.get(target, target) if model else target
-        versions = client.search_model_versions(f"name = '{name}'") if model else []
-        for version in versions:
-            if str(version.version) == str(number):
-                return _of_version(client, version, dict(model.aliases) if model else {})
+        if version := find_version(client, name, target):
+            return _of_version(version, dict(client.get_registered_model(name).aliases))
         named = [client.get_experiment_by_name(n) for n in (EXPERIMENT, SWEEP_EXPERIMENT)]
         known = [experiment.experiment_id for experiment in named if experiment]
         if run := _run(client, known, target):
             return _of_run(run)
-        numbers = sorted((str(v.version) for v in versions), key=int)
-        aliases = [f"{alias} ({v})" for alias, v in (model.aliases if model else {}).items()]
         runs = client.search_runs(known, "attributes.status = 'FINISHED'") if known else []
         cells = sorted({run.data.tags[CELL] for run in runs if CELL in run.data.tags})
         raise GateError(
             f"Expected a version of {name}, an alias, a cell or a run's id, got '{target}'. "
-            f"There are versions {', '.join(numbers) or 'none'}; aliases "
-            f"{', '.join(aliases) or 'none'}; cells {', '.join(cells) or 'none'}."
+            f"{offered(client, name)} There are cells {some(cells)}."
         )
 
 
@@ -70,7 +63,7 @@ def told(trace: Trace) -> Iterator[str]:
                 yield f"  {key}: {value}"
 
 
-def _of_version(client: MlflowClient, version: Any, aliases: Mapping[str, str]) -> Trace:
+def _of_version(version: Any, aliases: Mapping[str, str]) -> Trace:
     tags = version.tags
     manifest, origin = read_manifest(version), read_provenance(version)
     return {

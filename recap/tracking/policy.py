@@ -7,7 +7,6 @@ verified before it is read. Leaves out serving; nothing imports this module.
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from recap.sampling.torch_sampler import TorchSampler, load_torch_sampler
 from recap.tracking.history import EVIDENCE, MANIFEST, PROVENANCE
 from recap.tracking.manifest import Manifest, Provenance, check_version
 from recap.tracking.mlmodel import PREFILL, PROMPT, RESPONSE, THOUGHT
+from recap.tracking.pull import check_files
 from recap.types.rollouts import Decoding
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 SIDE_BY_SIDE = 64
 """Sequences generated at once."""
-PLAIN = re.compile(r"[\w.-]+\.(safetensors|json|jinja|txt|model)")
-"""Files that may be read: no folder, no pickle, no code."""
 
 
 class Policy:
@@ -76,15 +74,12 @@ def _load_pyfunc(path: str) -> Policy:
     version = Path(path)
     manifest = read_json(version / MANIFEST, Manifest)
     check_version(manifest, (version / EVIDENCE).read_bytes())
+    check_files(manifest)
     clone = _clone()
     cache = cache_folder(clone)
     with tempfile.TemporaryDirectory() as folder:
         for file in manifest.files:
-            if not PLAIN.fullmatch(file.path):
-                raise ModelError(
-                    "Expected safetensors weights with their configuration and tokenizer in the "
-                    f"manifest, got '{file.path}'. Register a model that has no such file."
-                )
+            (Path(folder) / file.path).parent.mkdir(exist_ok=True)
             (Path(folder) / file.path).symlink_to(ensure_object(clone, cache, file.md5, file.path))
         reasoning = _reasoning(read_json(version / PROVENANCE, Provenance).params)
         renderer = Renderer.from_dir(Path(folder), reasoning)

@@ -28,7 +28,7 @@ from tests.faults.train_project import (
     outputs,
     start_stage,
 )
-from tests.waiting import until
+from tests.waiting import CLOSELY, until
 
 Kind = Literal["update", "state", "outputs", "start"]
 KINDS: tuple[Kind, ...] = ("update", "state", "outputs", "start")
@@ -79,11 +79,11 @@ def measure(project: Path) -> Pace:
     def over() -> bool:
         return stage.poll() is not None
 
-    until(lambda: holder(project) == stage.pid, unless=over)
+    until(lambda: holder(project) == stage.pid, unless=over, pause=CLOSELY)
     begin = time.monotonic()
-    until(lambda: live_lines(project) >= 1, unless=over)
+    until(lambda: live_lines(project) >= 1, unless=over, pause=CLOSELY)
     first = time.monotonic()
-    until(lambda: live_lines(project) == UPDATES, unless=over)
+    until(lambda: live_lines(project) == UPDATES, unless=over, pause=CLOSELY)
     last = time.monotonic()
     _, said = stage.communicate()
     assert stage.returncode == 0, said
@@ -113,7 +113,7 @@ def strike(project: Path, kill: Kill) -> str | None:
         return any((s / name).exists() or (s / f".{name}.part").exists() for s in states)
 
     try:
-        if until(begun, unless=over):
+        if until(begun, unless=over, pause=CLOSELY):
             time.sleep(kill.seconds)
     finally:
         stage.kill()

@@ -19,14 +19,10 @@ from urllib.request import url2pathname
 
 import mlflow
 import pytest
-import torch
 from mlflow.exceptions import MlflowException
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.cli import publish as publishing
 from recap.errors import DataError, ModelError, RenderError
-from recap.microworld.tokenizer import make_tokenizer
-from recap.models.weights import save_model
 from recap.pipeline.cache import object_path
 from recap.pipeline.lock import file_md5
 from recap.render import Renderer
@@ -37,12 +33,9 @@ from recap.tracking.lineage import trace
 from recap.tracking.runs import open_store
 from recap.tracking.store import store_name
 from recap.types.rollouts import Decoding
-from tests.integration.registry_project import NAME, ROOT, make_registry_project, register
-from tests.integration.test_registry import promote
+from tests.integration.champion import CACHE, MODEL, WEIGHTS, copied, dvc, make_champion
+from tests.integration.registry_project import NAME, ROOT, register
 
-MODEL = Path("models/trained/recap-0")
-WEIGHTS = MODEL / "model.safetensors"
-CACHE = Path(".dvc/cache/files/md5")
 CHAMPION = f"models:/{NAME}@champion"
 PROMPTS = [
     {"prompt": "what is 7 plus 5 ?", "prefill": ""},
@@ -50,54 +43,17 @@ PROMPTS = [
 ]
 
 
-def dvc(root: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "dvc", *arguments]
-    subprocess.run(command, cwd=root, env=environment(), check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Path:
-    """A clone whose champion is a real model that only DVC's cache holds; for copies."""
-    folder = tmp_path_factory.mktemp("made") / "clone"
-    folder.mkdir()
-    (folder / ".dvc").mkdir()
-    shutil.copy(ROOT / ".dvc/config", folder / ".dvc")
-    shutil.copy(fresh_store, folder / "mlflow.db")
-    make_registry_project(folder)
-    shutil.rmtree(folder / MODEL)
-    torch.manual_seed(0)
-    tokenizer = make_tokenizer(128)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        initializer_range=0.3,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    save_model(LlamaForCausalLM(config), tokenizer, folder / MODEL)
-    dvc(folder, "add", str(MODEL))
-    register(folder, weights=None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        publishing.publish(folder)
-        promote(folder)
-    return folder
+    """For copies."""
+    return make_champion(tmp_path_factory.mktemp("made") / "clone", fresh_store)
 
 
 @pytest.fixture
 def clone(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it as the working directory, without the model's own folder."""
+    """A copy of it as the working directory."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    folder = tmp_path / "a clone"
-    shutil.copytree(made, folder, symlinks=True)
-    with open_store(folder):  # a copied clone's addresses are brought up to date
-        pass
+    folder = copied(made, tmp_path / "a clone")
     monkeypatch.chdir(folder)
     return folder
 

@@ -55,7 +55,7 @@ def test_the_lineage_of_a_version_and_of_a_run(project: Path) -> None:
         trace(project, "best")
     assert str(refused.value) == (
         f"Expected a version of {NAME}, an alias, a cell or a run's id, got 'best'. There are "
-        "versions 1; aliases challenger (1); cells base-0, dapo-0, recap-0."
+        "versions 1; aliases challenger (1). There are cells base-0, dapo-0, recap-0."
     )
 
 
