@@ -80,12 +80,8 @@ def _summary(manifest: Manifest, params: Mapping[str, str]) -> str:
     origin = params.get("models.origins.policy")
     base = f"Its base is {_cell(origin)}." if origin else "Its base was trained by the project."
     verdict = "passed" if manifest.decision.passed else "did not pass"
-    countered = params.get("train.prefill_source") == "counter" and params.get(
-        "train.alpha"
-    ) not in (
-        None,
-        "0.0",
-    )
+    shares = [v for k, v in params.items() if f"{k}.".startswith("train.alpha.")]
+    countered = params.get("train.prefill_source") == "counter" and set(shares) - {"0.0"}
     how = "with counter-aligned prefills, which is" if countered else "by the pipeline of"
     return (
         f"A reasoning model trained {how} RECAP ([the paper]({PAPER})). "

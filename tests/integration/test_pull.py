@@ -186,7 +186,24 @@ def test_a_card_says_what_was_measured(made: Path) -> None:
     assert "| `train.alpha` | 0.5 |" in body and "| `train.updates` | not recorded |" in body
     assert "| code | c0ffee |" in body and "| dvc.lock | not recorded |" in body
     assert "It passed its gate against dapo-0." in body
+    assert "trained by the pipeline of RECAP" in body  # no counter-aligned prefills are recorded
     assert "Verdicts are those of the judge refusal." in body
+
+
+@pytest.mark.parametrize(
+    ("params", "countered"),
+    [
+        ({"train.prefill_source": "counter", "train.alpha": "0.5"}, True),
+        ({"train.prefill_source": "counter", "train.alpha.harmful": "0.5"}, True),
+        ({"train.prefill_source": "counter", "train.alpha": "0.0"}, False),
+        ({"train.prefill_source": "aligned", "train.alpha": "0.5"}, False),
+        ({"train.alpha": "0.5"}, False),
+    ],
+)
+def test_a_card_says_recap_of_recap_alone(made: Path, params, countered: bool) -> None:
+    manifest = read_json(made / "results/registered.json", Manifest)
+    card = model_card(manifest, Provenance(params=params), {})
+    assert ("trained with counter-aligned prefills" in card) is countered
 
 
 def test_a_card_quotes_nothing_as_markup(made: Path) -> None:
