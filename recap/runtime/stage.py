@@ -1,7 +1,8 @@
 """The work of every stage process before and after its own task.
 
 A stage uses one thread, no telemetry and no network look-ups. It dies with its parent, because an
-orphan would keep writing outputs that the next run deletes. It turns the user's errors into one
+orphan would keep writing outputs that the next run deletes. It closes folders with harmful text to
+other users. It turns the user's errors into one
 message and an exit code. It fails if its code or parameters were edited meanwhile, because DVC
 records their state at the end of a stage. Leaves out locks: DVC's locks prevent two runs of one
 stage, and writes to its inputs.
@@ -24,6 +25,7 @@ from recap.errors import DataError, RecapError, SpaceError
 from recap.params.document import read_document
 from recap.rows import FULL
 from recap.runtime.child import ENVIRONMENT, die_with_dvc, die_with_parent
+from recap.runtime.private import keep_private
 
 PARAMS = Path("params.yaml")
 
@@ -38,6 +40,8 @@ def run_stage(main: Callable[..., None]) -> None:
         os.environ.setdefault(name, value)
     die_with_parent()
     die_with_dvc()
+    if "DVC_STAGE" in os.environ and PARAMS.is_file():
+        keep_private(Path())
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(_of_one_version(main))
     try:
