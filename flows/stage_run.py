@@ -155,6 +155,34 @@ def run_stage(
     )
 
 
+def follow(
+    arguments: Sequence[str], folder: Path, say: Callable[[str], None]
+) -> tuple[int, list[str]]:
+    """Run ``python ARGUMENTS…`` and hand on its lines: its exit code, and its lines.
+
+    Lines from the one that names an error on are kept back, as ``run_stage`` does.
+    """
+    process = start(arguments, folder)
+    _running.add(process)
+    lines: list[str] = []
+    failed = False
+    try:
+        assert process.stdout is not None
+        for raw in process.stdout:
+            line = raw.rstrip()
+            if FAULT.match(line) and not failed:
+                failed, lines = True, []
+            if line:
+                lines.append(line)
+            if line and not failed:
+                say(line)
+        code = process.wait()
+    finally:
+        _stop(process)
+        _running.discard(process)
+    return code, lines
+
+
 def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
     """As ``child.start``, with all lines in one stream; what it starts dies with this *thread*.
 

@@ -168,6 +168,20 @@ def keep(
 
 
 @app.command()
+def watch(
+    target: Annotated[
+        str, typer.Argument(help="Version number, alias or models:/ address.")
+    ] = "champion",
+    number: Annotated[
+        int | None, typer.Option(min=1, help="Seed and number of the attack. Default: today's.")
+    ] = None,
+) -> None:
+    """Attack a registered version anew and compare with its registration; exit code 2 at alarms."""
+    options = [] if number is None else [f"--number={number}"]
+    run_python("-m", "recap.cli.watch", target, *options)
+
+
+@app.command()
 def lineage(
     target: Annotated[str, typer.Argument(help="Version number, alias, cell or run id.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

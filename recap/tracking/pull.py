@@ -57,6 +57,15 @@ def pull(root: Path, target: str, out: Path) -> tuple[str, int]:
     return number, sum(file.size for file in manifest.files)
 
 
+def registered(root: Path, target: str) -> tuple[str, Manifest]:
+    """A version's number and manifest; errors as ``pull``."""
+    check_store(root)
+    name = read_params(root / "params.yaml").registration.name
+    with open_store(root) as client:
+        version = known_version(client, name, target)
+        return str(version.version), read_version(version)[0]
+
+
 def card_of(root: Path, target: str) -> str:
     """The model card of a version; errors as ``pull``."""
     check_store(root)
