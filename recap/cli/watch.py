@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -92,7 +92,7 @@ def _attacked(root: Path, params: Params, version: str, manifest: Manifest, numb
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "policy", ignore_errors=True)
     pull(root, version, folder / "policy")
-    values = read_document(root / PARAMS) | {"seed": number}
+    values = attack_values(root, number)
     with atomic_path(folder / PARAMS) as part:
         part.write_text(json.dumps(values, indent=1, default=str), encoding="utf-8")  # YAML as well
     files = {
@@ -141,6 +141,15 @@ def _attacked(root: Path, params: Params, version: str, manifest: Manifest, numb
         results=tuple(results),
         alarms=tuple(found),
     )
+
+
+def attack_values(root: Path, number: int) -> dict[str, Any]:
+    """The clone's parameters with the attack's seed; the file of kept attacks stays where it is."""
+    values: dict[str, Any] = read_document(root / PARAMS) | {"seed": number}
+    kept = values["attack"].get("replay")
+    if kept is not None:
+        values["attack"] = {**values["attack"], "replay": str((root / kept).resolve())}
+    return values
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def make_trainer(cell: CellInputs) -> RecapTrainer:
     sampler: Sampler
     if train.engine == "vllm":
         engine = VllmSampler(cell.policy, gpu_memory_share=GPU_MEMORY_SHARE)
-        sampler = PolicySampler(policy, engine)
+        sampler = PolicySampler(policy, engine, train.precision)
     else:
         rollouts = train.prompts_per_update * train.grpo.num_generations
         sampler = TorchSampler(policy, renderer.turn.stop_ids, renderer.pad_id, batch_size=rollouts)

@@ -20,6 +20,7 @@ import torch
 from transformers import PreTrainedModel
 
 from recap.errors import SyncError
+from recap.params.values import Precision
 from recap.sampling.sampler import WHOLE
 from recap.sampling.torch_sampler import evaluating
 from recap.sampling.vllm_sampler import VllmSampler
@@ -28,8 +29,8 @@ from recap.types.rollouts import Decoding, Sample
 
 CANARY_PROMPTS, CANARY_TOKENS = 4, 16
 TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
-"""Mean |difference| of a token's log-probability, in nats, beyond which an engine in fp32, or in a
-16-bit precision, serves something else.
+"""Mean |difference| of a token's log-probability, in nats, beyond which an engine serves something
+else: where engine and policy compute in fp32, and where one of them computes in 16 bits.
 
 Measured at 0.6M parameters: rounding 1e-6 (fp32) and 2e-2 (bf16); weights stale by one AdamW step
 5e-2 at a learning rate of 3e-4 and 1.3e-4 at 1e-6, which 16 bits cannot tell from rounding.
@@ -43,9 +44,14 @@ GPU_MEMORY_SHARE = 0.3
 class PolicySampler:
     """Samples from the policy as it is at each call."""
 
-    def __init__(self, policy: PreTrainedModel, engine: VllmSampler) -> None:
-        """``engine`` is of the same architecture; its own weights never serve."""
-        self._policy, self._engine = policy, engine
+    def __init__(
+        self, policy: PreTrainedModel, engine: VllmSampler, precision: Precision = "float32"
+    ) -> None:
+        """``engine`` is of the same architecture; its own weights never serve.
+
+        ``precision``: of the policy's matrix products.
+        """
+        self._policy, self._engine, self._precision = policy, engine, precision
         self._canaries: list[RenderedPrompt] = []
 
     def sample(
@@ -67,7 +73,8 @@ class PolicySampler:
             fitting = (p for p in dict.fromkeys(prompts) if len(p.token_ids) < context)
             self._canaries = list(islice(fitting, CANARY_PROMPTS))
         if self._canaries:  # else nothing fits the model, and nothing is generated
-            self._check(decoding, TOLERANCE if precision == torch.float32 else HALF_TOLERANCE)
+            exact = precision == torch.float32 and self._precision == "float32"
+            self._check(decoding, TOLERANCE if exact else HALF_TOLERANCE)
         return self._engine.sample(prompts, decoding, num_samples=num_samples, seed=seed, part=part)
 
     def _check(self, decoding: Decoding, tolerance: float) -> None:

@@ -4,9 +4,12 @@
 2. weights, gradients and AdamW's moments are float32: a step too small for bfloat16 is kept
 3. an adapter's base lies in bfloat16, the adapter in float32, and so does the merged sum
 4. a killed run ends bit-equal; supervised training likewise
+5. vLLM's canary takes this rounding for none of another policy
 """
 
 from __future__ import annotations
+
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -15,11 +18,16 @@ from test_adapter import LORA, interrupted
 from test_rl_run import run, trainer
 from test_sft import documents, plain_losses
 
+from recap.errors import SyncError
 from recap.models.adapter import merged_parameters, trained_parameters
 from recap.models.weights import load_model, save_model
 from recap.rl.batch import to_batch
+from recap.sampling.policy_sampler import PolicySampler
+from recap.sampling.torch_sampler import TorchSampler
 from recap.sft.documents import DocumentStream
 from recap.sft.trainer import SftTrainer
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding
 from tests.tiny import TOKENIZER, tiny_policy
 
 pytestmark = pytest.mark.integration
@@ -109,13 +117,28 @@ def test_an_adapters_base_is_short_and_the_adapter_is_not(tmp_path, base):
     assert merged.dtype == torch.float32
 
 
-@pytest.mark.parametrize("lora", [None, LORA])
-@pytest.mark.parametrize("beta", [0.0, 0.04])
+@pytest.mark.parametrize(("lora", "beta"), [(None, 0.04), (LORA, 0.0)])
 def test_a_killed_run_ends_bit_equal(tmp_path, base, lora, beta):
     def make_one():
         return trainer(tmp_path, adapter=lora, base=base, **HALF, grpo={"beta": beta})
 
     interrupted(tmp_path, run(tmp_path, "whole", make_one()), make_one, adapter=lora is not None)
+
+
+class ExactEngine(TorchSampler):
+    """An engine that serves the same weights in float32."""
+
+    def sync(self, policy, decoding):
+        return torch.float32
+
+
+@pytest.mark.parametrize(("precision", "refused"), [("float32", True), ("bfloat16", False)])
+def test_the_canary_allows_for_the_policys_rounding(precision: str, refused: bool):
+    """Log-probabilities differ by bfloat16's rounding, which is more than float32's tolerance."""
+    policy = make_trainer(tiny_policy(), lambda _: [], **HALF).policy
+    sampler = PolicySampler(policy, ExactEngine(tiny_policy(), [1], 0, 8), precision)
+    with pytest.raises(SyncError) if refused else nullcontext():
+        sampler.sample([RenderedPrompt((4, 5, 6), 0)], Decoding(1.0, 1.0, 8), num_samples=2, seed=0)
 
 
 def supervised(policy, precision):

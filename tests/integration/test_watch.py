@@ -187,6 +187,16 @@ def test_what_cannot_be_watched_is_one_message(clone: Path, harm, kind, said) ->
     assert not (clone / RECORDS).exists()
 
 
+@pytest.mark.parametrize("kept", [None, "kept/attacks.jsonl", "/else/where.jsonl"])
+def test_the_attacks_parameters_are_the_clones(clone: Path, kept: str | None) -> None:
+    values = yaml.safe_load((clone / "params.yaml").read_text())
+    values["attack"]["replay"] = kept
+    (clone / "params.yaml").write_text(yaml.safe_dump(values))
+    changed = watch.attack_values(clone, 7)
+    place = None if kept is None else str(clone / kept)  # an absolute path stays as it is
+    assert changed == {**values, "seed": 7, "attack": {**values["attack"], "replay": place}}
+
+
 def test_a_killed_attack_leaves_nothing_in_the_way(clone: Path) -> None:
     left = clone / ".recap/watch/0123-2/policy"
     left.mkdir(parents=True)
