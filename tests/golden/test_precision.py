@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 
 import pytest
@@ -113,8 +114,11 @@ def test_an_adapters_base_is_short_and_the_adapter_is_not(tmp_path, base):
     exact = load_model(base).get_parameter("model.layers.0.mlp.down_proj.weight")
     assert b.abs().max() > 0
     assert (saved - (exact.bfloat16().float() + 2.0 * b @ a)).abs().max() < 1e-6
-    merged = dict(merged_parameters(one.policy))["model.layers.0.mlp.down_proj.weight"]
-    assert merged.dtype == torch.float32
+    merged = dict(merged_parameters(one.policy))
+    assert merged["model.layers.0.mlp.down_proj.weight"].dtype == torch.float32
+    assert merged["model.norm.weight"].dtype == torch.bfloat16
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert config["dtype"] == "bfloat16"
 
 
 @pytest.mark.parametrize(("lora", "beta"), [(None, 0.04), (LORA, 0.0)])
