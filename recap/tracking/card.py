@@ -32,6 +32,7 @@ SETTINGS = (
 NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.IGNORECASE)
 NOT_KNOWN = "not recorded"
 NO_SCORE = "no score"
+EXEMPT = "with thoughts that training may have seen"
 
 
 def model_card(manifest: Manifest, provenance: Provenance, tags: Mapping[str, str]) -> str:
@@ -128,8 +129,9 @@ def _rates(rates: Mapping[str, Rate]) -> Iterator[tuple[str, ...]]:
     for key, rate in rates.items():
         name, _, place = key.rpartition("/")
         known = BENCHMARKS.get(name)
+        label = benchmark_label(name, int(place)) if known else key
         yield (
-            _cell(benchmark_label(name, int(place)) if known else key),
+            _cell(f"{label}, {EXEMPT}" if known and known.exempt else label),
             known.score if known else NOT_KNOWN,
             NO_SCORE if rate.value is None else percent(rate.value, 1),
             NO_SCORE

@@ -146,6 +146,7 @@ def test_a_card_says_what_was_measured(made: Path) -> None:
     rates = {
         "prefill/1": Rate(value=0.962, low=0.936, high=0.978, n=320, n_unscored=2),
         "ipr/3": Rate(value=None, low=None, high=None, n=0, n_unscored=320),
+        "transfer/1": Rate(value=0.5, low=0.4, high=0.6, n=100, n_unscored=0),
         "gone|away/1": Rate(value=1.0, low=0.99, high=1.0, n=320, n_unscored=0),
     }
     manifest = manifest.model_copy(update={"rates": rates})
@@ -179,6 +180,8 @@ def test_a_card_says_what_was_measured(made: Path) -> None:
     body = body.replace("\N{NO-BREAK SPACE}", " ")
     assert "| Prefill attack | safe | 96.2 % | 93.6 % to 97.8 % | 320 | 2 |" in body
     assert "| Prefill reset, round 3 | safe | no score | no score | 0 | 320 |" in body
+    exempt = "| Prefill by source, source 1, with thoughts that training may have seen | safe |"
+    assert exempt in body
     assert "| gone\\|away/1 | not recorded | 100.0 % | 99.0 % to 100.0 % | 320 | 0 |" in body
     assert "| data set | beavertails | CC BY-NC 4.0 |" in body
     assert "| model | policy | none stated |" in body
