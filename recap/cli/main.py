@@ -202,7 +202,8 @@ def pull(
     from recap.tracking.pull import pull as pulled
 
     number, size = pulled(ROOT, target, out)
-    print(f"version {number}: {size / 1e6:,.1f} MB in {out}; `vllm serve {out}` serves it")
+    print(f"version {number}: {size / 1e6:,.1f} MB in {out}")
+    print(f"`python -m vllm.entrypoints.openai.api_server --model {out}` serves it")
 
 
 @app.command()

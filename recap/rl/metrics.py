@@ -42,7 +42,8 @@ class Speed:
     """Where an update's seconds went, the operations done in them (``recap.rl.flops``), and how
     often the update had to make do with less memory.
 
-    ``gemm_peak`` is in operations per second, ``None`` where nobody counted operations.
+    ``gemm_peak`` is in operations per second, ``None`` where nobody counted operations;
+    ``generation_flops`` is ``None`` too where generation has another precision than the peak.
     """
 
     gemm_peak: float | None
@@ -51,7 +52,7 @@ class Speed:
     scoring: float = 0.0
     forward: float = 0.0
     backward: float = 0.0
-    generation_flops: int = 0
+    generation_flops: int | None = None
     training_flops: int = 0
     memory_retries: int = 0
 
@@ -132,8 +133,8 @@ def with_speed(metrics: Metrics, speed: Speed) -> Metrics:
     }
 
 
-def _share_of_peak(flops: int, seconds: float, peak: float | None) -> float | None:
-    return flops / seconds / peak if seconds and peak else None
+def _share_of_peak(flops: int | None, seconds: float, peak: float | None) -> float | None:
+    return None if flops is None or not seconds or not peak else flops / seconds / peak
 
 
 def _scores(groups: Sequence[RolloutGroup]) -> list[float]:

@@ -137,7 +137,7 @@ class RecapTrainer:
         )
         speed.generation = self._collection.generation_seconds
         speed.scoring = self._collection.scoring_seconds
-        if self._gemm_peak:
+        if self._gemm_peak and self._recap.precision == "float32":  # rollouts' precision too
             speed.generation_flops = generation_flops(self.policy.config, self._collection.groups)
         speed.total = time.perf_counter() - started
         return metrics, speed

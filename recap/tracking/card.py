@@ -79,7 +79,8 @@ def _head(params: Mapping[str, str]) -> str:
 
 def _summary(manifest: Manifest, params: Mapping[str, str]) -> str:
     origin = params.get("models.origins.policy")
-    base = f"Its base is {_cell(origin)}." if origin else "Its base was trained by the project."
+    own = "was trained by the project" if params else f"is {NOT_KNOWN}"
+    base = f"Its base is {_cell(origin)}." if origin else f"Its base {own}."
     verdict = "passed" if manifest.decision.passed else "did not pass"
     shares = [v for k, v in params.items() if f"{k}.".startswith("train.alpha.")]
     countered = params.get("train.prefill_source") == "counter" and set(shares) - {"0.0"}

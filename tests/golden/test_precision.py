@@ -23,6 +23,7 @@ from recap.errors import SyncError
 from recap.models.adapter import merged_parameters, trained_parameters
 from recap.models.weights import load_model, save_model
 from recap.rl.batch import to_batch
+from recap.rl.metrics import with_speed
 from recap.sampling.policy_sampler import PolicySampler
 from recap.sampling.torch_sampler import TorchSampler
 from recap.sft.documents import DocumentStream
@@ -80,8 +81,10 @@ def test_what_is_kept_is_float32():
     one.policy.model.layers[0].mlp.down_proj.register_forward_hook(
         lambda *passed: dtypes.append(passed[2].dtype)
     )
-    one.update(1)
+    metrics, speed = one.update(1)
     assert set(dtypes) == {torch.bfloat16}
+    shares = with_speed(metrics, speed)  # rollouts in float32 have no share of bfloat16's peak
+    assert shares["gemm_share_generation"] is None and shares["gemm_share_training"] > 0
     moments = [v for s in one.optimizer.state.values() for v in s.values() if v.ndim]
     assert {value.dtype for value in moments} == {torch.float32}
     moved = lost = 0

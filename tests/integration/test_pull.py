@@ -63,7 +63,8 @@ def test_the_folder_is_the_registered_model_with_its_card(clone: Path) -> None:
     size = sum(map(len, own.values())) / 1e6
     said = typed("pull", "champion", "served/model")
     assert said == (
-        f"version 1: {size:,.1f} MB in served/model; `vllm serve served/model` serves it\n"
+        f"version 1: {size:,.1f} MB in served/model\n"
+        "`python -m vllm.entrypoints.openai.api_server --model served/model` serves it\n"
     )
     out = clone / "served/model"
     pulled = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -226,7 +227,7 @@ def test_a_card_of_a_version_without_records_claims_no_licence(made: Path) -> No
     manifest = read_json(made / "results/registered.json", Manifest)
     card = model_card(manifest, Provenance(), {})
     assert "Licences: not recorded." in card
-    assert "non-commercial" not in card and "Its base was trained by the project." in card
+    assert "non-commercial" not in card and "Its base is not recorded." in card
 
 
 def test_the_history_and_a_dry_run_change_nothing(clone: Path) -> None:
