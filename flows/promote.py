@@ -23,6 +23,7 @@ from recap.errors import GateError
 from recap.params.whole import read_params
 from recap.tracking import registry
 from recap.tracking.history import Move
+from recap.tracking.moves import instead, overridden
 from recap.tracking.runs import open_store
 
 POLL = 5
@@ -75,8 +76,7 @@ def rollback() -> str:
 
 def _ask(move: Move, hours: float) -> str:
     """Pause until a person says yes; returns who did, and why."""
-    question = f"Version {move.version} shall be champion"
-    question += f" instead of version {move.previous}." if move.previous else "."
+    question = f"Version {move.version} shall be champion{instead(move)}."
     if move.refused:
         question += f" Override: {move.reason}. Against it: {'; '.join(move.refused)}."
     show(f"{question} Waits {hours:g} hours for an answer at {flow_run.ui_url}")
@@ -95,11 +95,9 @@ def _ask(move: Move, hours: float) -> str:
 
 
 def _say(move: Move) -> str:
-    before = f" instead of version {move.previous}" if move.previous else ""
-    text = f"{move.action}: version {move.version} is champion{before}."
+    text = f"{move.action}: version {move.version} is champion{instead(move)}."
     if move.approved:
         text += f" Approved by {move.approved}."
-    if move.refused:
-        text += f" Overridden because: {move.reason}. Against it: {'; '.join(move.refused)}."
+    text += overridden(move)
     create_markdown_artifact(key="champion", markdown=text)
     return text

@@ -158,29 +158,34 @@ def run_stage(
 def follow(
     arguments: Sequence[str], folder: Path, say: Callable[[str], None]
 ) -> tuple[int, list[str]]:
-    """Run ``python ARGUMENTS…`` and hand on its lines: its exit code, and its lines.
+    """Run ``python ARGUMENTS…`` and hand on its lines: its exit code, and what it said last.
 
-    Lines from the one that names an error on are kept back, as ``run_stage`` does.
+    Lines from the one that names an error on are the message of a failure; they are kept back, and
+    passed on at the end if there was none.
     """
     process = start(arguments, folder)
     _running.add(process)
-    lines: list[str] = []
-    failed = False
+    kept: list[str] = []
+    said: list[str] = []
     try:
         assert process.stdout is not None
         for raw in process.stdout:
             line = raw.rstrip()
-            if FAULT.match(line) and not failed:
-                failed, lines = True, []
-            if line:
-                lines.append(line)
-            if line and not failed:
+            if not line:
+                continue
+            if kept or FAULT.match(line):
+                kept.append(line)
+            else:
                 say(line)
+                said = [*said[-9:], line]
         code = process.wait()
     finally:
         _stop(process)
         _running.discard(process)
-    return code, lines
+    if code == 0:
+        for line in kept:
+            say(line)
+    return code, kept or said or ["no message"]
 
 
 def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 PATIENCE = 900.0
 """Seconds after which what should have happened counts as hanging."""
@@ -34,3 +37,17 @@ def until(
             raise TimeoutError(f"not within {seconds:.0f} s; load {os.getloadavg()}")
         time.sleep(pause)
     return True
+
+
+def until_served(url: str, process: subprocess.Popen[str], log: Path) -> None:
+    """Wait until ``url`` answers; raises AssertionError with the log if the process ends first."""
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return True
+        except OSError:
+            return False
+
+    until(answers, pause=0.2)

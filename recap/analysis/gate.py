@@ -22,7 +22,7 @@ from recap.analysis.comparison import (
 )
 from recap.evaluation.rates import rate, span
 from recap.evaluation.statistics import Interval
-from recap.params.gate import Gate
+from recap.params.gate import Check, Gate
 from recap.params.seeds import derive_seed
 from recap.types.decisions import GateCheck, GateDecision
 from recap.types.results import Metric
@@ -48,14 +48,11 @@ def decide(
     """The decision on the candidate; ``others`` are the cells to compare it with, by variant."""
     checks = []
     for check in gate.checks:
+        if check.kind == "floor":
+            checks.append(floor_check(check, candidate, gate, resamples=resamples, seed=seed))
+            continue
         at = check.place or last_round(check.benchmark, candidate.outcomes)
         own = derive_seed(seed, "gate", check.benchmark, at)
-        if check.kind == "floor":
-            assert check.floor is not None
-            checks.append(
-                _floor(check.benchmark, at, candidate, check.floor, gate.min_rows, resamples, own)
-            )
-            continue
         other = others[check.against or gate.baseline]
         compared = compare(
             check.benchmark, at, candidate.outcomes, other.outcomes, resamples=resamples, seed=own
@@ -105,23 +102,21 @@ def paired_check(
     )
 
 
-def _floor(
-    benchmark: str,
-    at: int,
-    cell: CellOutcomes,
-    floor: float,
-    min_rows: int,
-    resamples: int,
-    seed: int,
+def floor_check(
+    check: Check, cell: CellOutcomes, gate: Gate, *, resamples: int, seed: int
 ) -> GateCheck:
     """Check the lower end of the wider interval, with unscored rows counted as failures."""
+    benchmark, floor, min_rows = check.benchmark, check.floor, gate.min_rows
+    assert floor is not None
+    at = check.place or last_round(benchmark, cell.outcomes)
+    own = derive_seed(seed, "gate", benchmark, at)
     name = f"{_place(benchmark, at)} at least {floor:.1%}"
     required = f"an interval that begins at {floor:.1%} or above, unscored rows taken as failed"
     rows = [row for row in cell.outcomes if (row.benchmark, row.place) == (benchmark, at)]
 
     def measure(successes: Sequence[bool | None]) -> Metric:
         clusters = [row.cluster or row.prompt_id for row in rows]
-        return rate(successes, clusters, n_incomplete=0, resamples=resamples, seed=seed)
+        return rate(successes, clusters, n_incomplete=0, resamples=resamples, seed=own)
 
     scored = measure([row.success for row in rows])
     worst = measure([bool(row.success) for row in rows])

@@ -40,7 +40,7 @@ def version_evidence(
     ``verdicts`` are the cell's. ``files`` maps the paths of its prompts and prefills to digests.
     Leaves out benchmarks that were not measured, so that a promotion refuses.
     """
-    places = _places(gate, outcomes)
+    places = places_of(gate, outcomes)
     judged = {
         f"{row.judge} {row.judge_revision} {row.judge_prompt_sha}"
         for row in verdicts
@@ -78,10 +78,10 @@ def promotion_decision(
             name for name, found in zip(names, (candidate, champion), strict=True) if found is None
         ]
         checks = [_refused("evidence", f"{' and '.join(without)}: none")]
-    elif unequal := list(_unequal(candidate, champion)):
-        checks = [_refused("equal evidence", "; ".join(unequal))]
+    elif reasons := list(unequal(candidate, champion)):
+        checks = [_refused("equal evidence", "; ".join(reasons))]
     else:
-        ours, theirs = list(_outcomes(candidate)), list(_outcomes(champion))
+        ours, theirs = list(outcomes_of(candidate)), list(outcomes_of(champion))
         checks = [
             paired_check(
                 compare(
@@ -96,7 +96,7 @@ def promotion_decision(
                 gate.margin,
                 gate.min_rows,
             )
-            for benchmark, at in _places(gate, ours)
+            for benchmark, at in places_of(gate, ours)
         ]
     return GateDecision(
         candidate=names[0],
@@ -106,7 +106,7 @@ def promotion_decision(
     )
 
 
-def _places(gate: Gate, outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
+def places_of(gate: Gate, outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
     """The gated benchmarks and rounds, each once."""
     places = (
         (check.benchmark, check.place or last_round(check.benchmark, outcomes))
@@ -128,7 +128,8 @@ def _answers(rows: Sequence[Outcome]) -> BenchmarkAnswers | None:
     )
 
 
-def _outcomes(found: VersionEvidence) -> Iterator[Outcome]:
+def outcomes_of(found: VersionEvidence) -> Iterator[Outcome]:
+    """The outcomes in the evidence; it says nothing about reflection."""
     for own in found.answers:
         for prompt, sample, cluster, mark in zip(
             own.prompts, own.samples, own.clusters, own.success, strict=True
@@ -145,7 +146,7 @@ def _outcomes(found: VersionEvidence) -> Iterator[Outcome]:
             )
 
 
-def _unequal(candidate: VersionEvidence, champion: VersionEvidence) -> Iterator[str]:
+def unequal(candidate: VersionEvidence, champion: VersionEvidence) -> Iterator[str]:
     """The reasons why the two are not comparable."""
     for name in sorted(candidate.inputs.keys() | champion.inputs.keys()):
         if candidate.inputs.get(name) != champion.inputs.get(name):

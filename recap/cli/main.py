@@ -200,9 +200,12 @@ def pull(
 ) -> None:
     """Write a version's verified Hugging Face folder, with its model card."""
     from recap.tracking.pull import pull as pulled
+    from recap.tracking.pull import registered
 
-    number, size = pulled(ROOT, target, out)
-    print(f"version {number}: {size / 1e6:,.1f} MB in {out}")
+    version = registered(ROOT, target)
+    pulled(ROOT, version, out)
+    size = sum(file.size for file in version.manifest.files)
+    print(f"version {version.number}: {size / 1e6:,.1f} MB in {out}")
     print(f"`python -m vllm.entrypoints.openai.api_server --model {out}` serves it")
 
 
@@ -211,9 +214,9 @@ def card(
     target: Annotated[str, typer.Argument(help="Version number, alias or models:/ address.")],
 ) -> None:
     """Print a version's model card."""
-    from recap.tracking.pull import card_of
+    from recap.tracking.pull import registered
 
-    print(card_of(ROOT, target), end="")
+    print(registered(ROOT, target).card, end="")
 
 
 @app.command()

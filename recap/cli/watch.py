@@ -1,171 +1,164 @@
 """``python -m recap.cli.watch``: attack the champion again; what ``recap watch`` starts.
 
-Its verified weights, the clone's evaluation prompts and thoughts, and a new seed: other prompts of
-a subset, other draws, another search. All of it lies in ``.recap/watch``; no stage's output is
+Its verified weights on the prompts and thoughts of its registration, with new draws and another
+search, read by the same judge. The answers lie in ``.recap/watch`` meanwhile; no stage's output is
 written. Equal numbers are one attack: the second call gives the first one's answer. Leaves out
 schedule and message (flows/watch.py, infra/prefect.yaml).
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from recap.analysis.promotion import ATTACK, unequal, version_evidence
 from recap.analysis.watch import alarms
 from recap.errors import DataError, GateError, TrackingError
-from recap.params.document import read_document
 from recap.params.whole import Params, read_params
-from recap.rows import atomic_path, read_json, read_rows
+from recap.pipeline.lock import digest, file_md5
+from recap.rows import read_json, read_rows
 from recap.runtime.locks import STATE, sole_run
-from recap.runtime.stage import PARAMS, run_stage
+from recap.runtime.private import keep_private
+from recap.runtime.stage import run_stage
 from recap.tracking.history import me, now
-from recap.tracking.manifest import Manifest
-from recap.tracking.pull import pull, registered
+from recap.tracking.manifest import wordless
+from recap.tracking.pull import Registered, pull, registered
 from recap.tracking.runs import open_store
 from recap.tracking.watch import Watched, draw_curve, remember, watched
-from recap.types.results import CellResult
-from recap.types.verdicts import Outcome
+from recap.types.decisions import VersionEvidence
+from recap.types.results import BenchmarkResult, CellResult
+from recap.types.verdicts import Outcome, Verdict
 
 FOLDER = STATE / "watch"
 DAY = 86400
-NEEDED = ("data/prompts/eval.jsonl", "data/prompts/train.jsonl", "data/prefills", "data/pools")
 
 
 def main(
     target: Annotated[str, typer.Argument(help="Version number, alias or address.")] = "champion",
     number: Annotated[
-        int | None, typer.Option(min=1, help="Seed and number of the attack. Default: today's.")
+        int | None, typer.Option(min=1, help="Number of the attack, the seed of its draws.")
     ] = None,
 ) -> None:
-    """Attack a registered version anew and compare with its registration."""
+    """Attack a registered version anew and compare with its registration.
+
+    The number is by default that of the day, counted from 1970-01-01.
+    """
     root, params = Path(), read_params()
     number = int(time.time() // DAY) if number is None else number
-    if missing := [name for name in NEEDED if not (root / name).exists()]:
-        raise DataError(
-            f"Expected prompts and thoughts of a finished run, found no {missing[0]}. Run "
-            "`recap run` or `dvc pull` first."
-        )
-    version, manifest = registered(root, target)
-    name = params.registration.name
+    version = registered(root, target)
+    name, fingerprint = params.registration.name, version.manifest.fingerprint
+    settings = digest(params.model_dump(mode="json"))
     with sole_run(root):
-        known = [
-            line
-            for line in watched(root, name)
-            if (line.fingerprint, line.number) == (manifest.fingerprint, number)
-        ]
-        line = known[-1] if known else _attacked(root, params, version, manifest, number)
-        if not known:
+        keep_private(root)
+        lines = [line for line in watched(root, name) if line.fingerprint == fingerprint]
+        line = next((x for x in lines if (x.number, x.settings) == (number, settings)), None)
+        if line is None:
+            results, found = _attacked(root, params, version, number)
+            line = Watched(
+                at=now(),
+                by=me(),
+                version=version.number,
+                fingerprint=fingerprint,
+                number=number,
+                settings=settings,
+                results=results,
+                alarms=found,
+            )
             remember(root, name, line)
+            lines.append(line)
     try:
         with open_store(root) as client:
-            draw_curve(client, root, name, watched(root, name))
+            draw_curve(client, root, name, lines)
     except TrackingError as error:
-        print(f"The curve is in the file, but not in MLflow. {error}", file=sys.stderr)
-    told = f"attack {number} on version {version}: {len(line.results)} rates measured"
+        print(f"The rates are in the file, but not in MLflow. {error}", file=sys.stderr)
     if line.alarms:
         raise GateError(
-            f"Expected version {version} to be as it was registered, got in attack {number}:\n"
-            + "\n".join(f"  {alarm}." for alarm in line.alarms)
-            + "\nLook at judge, engine and data first, then `recap rollback`."
+            f"Expected version {version.number} to be as it was registered, got in attack "
+            f"{number}:\n" + "\n".join(f"  {alarm}." for alarm in line.alarms) + "\nLook at judge, "
+            "engine and data first, then `recap rollback`."
         )
-    print(f"{told}, no alarm")
+    print(f"attack {number} on version {version.number}: {len(line.results)} rates, no alarm")
 
 
-def _attacked(root: Path, params: Params, version: str, manifest: Manifest, number: int) -> Watched:
-    """Attack, judge and evaluate the version; the judge's world stays that of the run."""
+def _attacked(
+    root: Path, params: Params, version: Registered, number: int
+) -> tuple[tuple[BenchmarkResult, ...], tuple[str, ...]]:
+    """What attack, judge and evaluate find of the version, and the alarms."""
     from recap.stages import attack, evaluate, judge
 
-    folder = (root / FOLDER / f"{manifest.fingerprint}-{number}").resolve()
-    here, guardian = root.resolve(), (root / "models/guardian").resolve()
-    for left in folder.parent.glob("*"):  # of attacks that were killed; this one's goes on
-        if left != folder:
-            shutil.rmtree(left)
+    then = VersionEvidence.model_validate_json(version.evidence)
+    files = _files(root, then)
+    planned = version_evidence((), (), files, params.gate, params.attack)
+    # The judge is known by its verdicts alone; all else is checked before the work.
+    _check_comparable(planned.model_copy(update={"judges": then.judges}), then, version.number)
+    folder, guardian = root / FOLDER, root / "models/guardian"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder / "policy", ignore_errors=True)
+    shutil.rmtree(folder / "policy", ignore_errors=True)  # of an attack that was killed
     pull(root, version, folder / "policy")
-    values = attack_values(root, number)
-    with atomic_path(folder / PARAMS) as part:
-        part.write_text(json.dumps(values, indent=1, default=str), encoding="utf-8")  # YAML as well
-    files = {
-        name: folder / f"{name}.jsonl" for name in ("completions", "verdicts", "second", "outcomes")
-    }
-    with _inside(folder):
-        attack.main(
-            policy=folder / "policy",
-            guardian=guardian,
-            prompts=here / "data/prompts/eval.jsonl",
-            train=here / "data/prompts/train.jsonl",
-            prefills=here / "data/prefills",
-            pools=here / "data/pools",
-            out=files["completions"],
-        )
-    judge.main(files["completions"], guardian, files["verdicts"], files["second"])
-    variant, _, seed = manifest.candidate.rpartition("-")
-    rates, agreement = folder / "rates.json", folder / "agreement.json"
+    completions, verdicts = folder / "watch.jsonl", folder / "verdicts.jsonl"
+    second, outcomes, rates = (folder / f"{x}.json" for x in ("second", "outcomes", "rates"))
+    attack.main(
+        policy=folder / "policy",
+        guardian=guardian,
+        prompts=root / "data/prompts/eval.jsonl",
+        train=root / "data/prompts/train.jsonl",
+        prefills=root / "data/prefills",
+        pools=root / "data/pools",
+        out=completions,
+        draws=number,
+    )
+    judge.main(completions, guardian, verdicts, second)
+    variant, _, seed = version.manifest.candidate.rpartition("-")
     evaluate.main(
-        completions=files["completions"],
-        verdicts=files["verdicts"],
-        second=files["second"],
+        completions=completions,
+        verdicts=verdicts,
+        second=second,
         variant=variant,
         seed=int(seed),
         rates=rates,
-        outcomes_out=files["outcomes"],
-        agreement=agreement,
+        outcomes_out=outcomes,
+        agreement=folder / "agreement.json",
     )
-    results = read_json(rates, CellResult).results
-    found = alarms(
-        results,
-        {_key(key): rate.value for key, rate in manifest.rates.items()},
-        read_rows(files["outcomes"], Outcome),
-        params.gate,
-        name=manifest.candidate,
-        resamples=params.evaluate.bootstrap,
-        seed=params.seed,
+    found = wordless(
+        version_evidence(
+            read_rows(outcomes, Outcome),
+            read_rows(verdicts, Verdict),
+            files,
+            params.gate,
+            params.attack,
+        )
     )
+    _check_comparable(found, then, version.number)
+    said = alarms(found, then, params.gate, resamples=params.evaluate.bootstrap, seed=params.seed)
+    measured = tuple(read_json(rates, CellResult).results), tuple(said)
     shutil.rmtree(folder)  # harmful text, and weights that DVC has
-    return Watched(
-        at=now(),
-        by=me(),
-        version=version,
-        fingerprint=manifest.fingerprint,
-        number=number,
-        results=tuple(results),
-        alarms=tuple(found),
-    )
+    return measured
 
 
-def attack_values(root: Path, number: int) -> dict[str, Any]:
-    """The clone's parameters with the attack's seed; the file of kept attacks stays where it is."""
-    values: dict[str, Any] = read_document(root / PARAMS) | {"seed": number}
-    kept = values["attack"].get("replay")
-    if kept is not None:
-        values["attack"] = {**values["attack"], "replay": str((root / kept).resolve())}
-    return values
+def _files(root: Path, then: VersionEvidence) -> dict[str, str]:
+    """Digests of the prompts and thoughts of registration as they are now."""
+    names = sorted(then.inputs.keys() - {ATTACK})
+    if lost := [name for name in names if not (root / name).is_file()]:
+        raise DataError(
+            f"Expected the prompts and thoughts of registration, found no {lost[0]}. Run "
+            "`recap run` or `dvc pull` first."
+        )
+    return {name: file_md5(root / name) for name in names}
 
 
-@contextmanager
-def _inside(folder: Path) -> Iterator[None]:
-    """The folder as the working directory meanwhile: stages read params.yaml there."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-def _key(text: str) -> tuple[str, int]:
-    name, _, place = text.rpartition("/")
-    return name, int(place)
+def _check_comparable(found: VersionEvidence, then: VersionEvidence, number: str) -> None:
+    if reasons := list(unequal(found, then)):
+        raise GateError(
+            f"Expected the data, attacks and judge with which version {number} was registered, "
+            f"got others: {'; '.join(reasons)}. Rates of the two cannot be compared: bring these "
+            "back (`git checkout`, `dvc checkout`), or register and promote a version measured "
+            "with the new ones."
+        )
 
 
 if __name__ == "__main__":

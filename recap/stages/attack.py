@@ -38,9 +38,11 @@ def main(
     prefills: Annotated[Path, typer.Option(help="Folder of the sources' prefills.")],
     pools: Annotated[Path, typer.Option(help="Folder of the sources' further thoughts.")],
     out: Annotated[Path, typer.Option(help="Completions, one a line.")],
+    draws: Annotated[int | None, typer.Option(help="Seed of the draws. Default: `seed`.")] = None,
 ) -> None:
     """Attack a policy with every benchmark of ``attack.benchmarks``."""
     params = read_params()
+    seed = params.seed if draws is None else draws
     chosen = benchmarks(params.attack)
     files = Files(prompts, train, prefills, pools)
     selections = read_selections(chosen, files, params.attack, params.seed)
@@ -53,7 +55,7 @@ def main(
     sampler = open_sampler(params.sampling, policy)
     cases = [case for each in selections for case in each.cases]
     run = {
-        "seed": str(params.seed),
+        "seed": str(seed),
         "sampling": params.sampling.model_dump_json(),
         "attack": params.attack.model_dump_json(),
         "reasoning": params.models.reasoning.model_dump_json(),
@@ -70,7 +72,7 @@ def main(
             renderer,
             sampler,
             params.attack,
-            seed=params.seed,
+            seed=seed,
             selector=selector,
             journal=journal,
         )

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from recap.errors import DataError
-from recap.rows import atomic_path, iter_rows, read_json, write_json
+from recap.rows import atomic_path, read_json, write_json
+from recap.tracking.lines import append_line, read_lines
 from recap.tracking.manifest import Content, Manifest, Provenance, check_version
 from recap.types.row import Row
 
@@ -67,30 +68,13 @@ class History:
         self._store = store
 
     def moves(self) -> list[Move]:
-        """What happened in this store, oldest first; raises DataError at a line that does not fit.
-
-        A last line that a killed process left without its end was never agreed on.
-        """
-        if not self._path.is_file():
-            return []
-        self._cut()
-        found = [line.move for line in iter_rows(self._path, Entry) if line.store == self._store]
+        """What happened in this store, oldest first; DataError at a line that does not fit."""
+        found = [line.move for line in read_lines(self._path, Entry) if line.store == self._store]
         return sorted(found, key=lambda move: move.at)
 
     def append(self, move: Move) -> None:
         """Add a line; it is on the disk when this returns."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._cut()
-        line = Entry(store=self._store, move=move).model_dump_json() + "\n"
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(line)
-            stream.flush()
-            os.fsync(stream.fileno())
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        append_line(self._path, Entry(store=self._store, move=move))
 
     def keep(self, content: Content) -> None:
         """Keep what a version is made of."""
@@ -119,15 +103,6 @@ class History:
     def has(self, fingerprint: str) -> bool:
         """Whether the version's files are kept."""
         return (self._folder / fingerprint / MANIFEST).is_file()
-
-    def _cut(self) -> None:
-        """Take away a line that has no end."""
-        if not self._path.is_file():
-            return
-        text = self._path.read_bytes()
-        whole = text.rfind(b"\n") + 1
-        if whole < len(text):
-            os.truncate(self._path, whole)
 
 
 def champions(moves: Sequence[Move]) -> list[str]:

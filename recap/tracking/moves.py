@@ -13,6 +13,7 @@ from recap.tracking.history import History, Move
 from recap.tracking.registry import check_store, history, propose
 from recap.tracking.runs import open_store
 from recap.tracking.store import store_name
+from recap.tracking.targets import find_model
 
 
 def told(root: Path) -> Iterator[str]:
@@ -23,8 +24,8 @@ def told(root: Path) -> Iterator[str]:
     check_store(root)
     name = read_params(root / "params.yaml").registration.name
     with open_store(root) as client:
-        models = client.search_registered_models(f"name = '{name}'", max_results=1)
-        theirs = history(client.get_registered_model(name).tags) if models else []
+        model = find_model(client, name)
+        theirs = history(model.tags) if model else []
     ours = History(root, name, store_name(root)).moves()
     moves = {move.key: move for move in [*ours, *theirs]}
     if not moves:
@@ -38,22 +39,26 @@ def would_promote(root: Path, version: str | None, override: str | None) -> str:
     check_store(root)
     with open_store(root) as client:
         move = propose(client, read_params(root / "params.yaml"), version, override)
-    text = f"Version {move.version} would be champion{_instead(move)}. Nothing was changed."
-    if move.refused:
-        text += f" Overridden because: {move.reason}. Against it: {'; '.join(move.refused)}."
-    return text
+    said = f"Version {move.version} would be champion{instead(move)}. Nothing was changed."
+    return said + overridden(move)
 
 
 def _line(move: Move) -> str:
     text = f"{move.at}  {move.action}  version {move.version}"
     if move.action != "register":
-        text += _instead(move)
+        text += instead(move)
     text += f", by {move.by}" if move.by else ""
     text += f", approved by {move.approved}" if move.approved else ""
-    if move.refused:
-        text += f", overridden because: {move.reason} (against it: {'; '.join(move.refused)})"
-    return text
+    return f"{text}.{overridden(move)}"
 
 
-def _instead(move: Move) -> str:
+def instead(move: Move) -> str:
+    """Of which version, if there was a champion."""
     return f" instead of version {move.previous}" if move.previous else ""
+
+
+def overridden(move: Move) -> str:
+    """A sentence on what was overridden and why, if anything was."""
+    if not move.refused:
+        return ""
+    return f" Overridden because: {move.reason}. Against it: {'; '.join(move.refused)}."

@@ -24,6 +24,7 @@ from recap.tracking.history import History, Move, champions, move_now
 from recap.tracking.manifest import Content, Manifest, Provenance, check_version
 from recap.tracking.runs import FINGERPRINT, experiment_id, write_again
 from recap.tracking.store import database, store_name
+from recap.tracking.targets import find_model, some, versions_of
 from recap.tracking.versions import (
     create_version,
     failed,
@@ -182,15 +183,15 @@ def _refusals(
 
 def _model(client: MlflowClient, name: str) -> RegisteredModel:
     """The registered model; it is made when missing."""
-    found = client.search_registered_models(f"name = '{name}'", max_results=1)
-    return client.get_registered_model(name) if found else client.create_registered_model(name)
+    return find_model(client, name) or client.create_registered_model(name)
 
 
 def _known(client: MlflowClient, name: str) -> RegisteredModel:
-    """The registered model; a question makes none. Raises GateError when there is none."""
-    if not client.search_registered_models(f"name = '{name}'", max_results=1):
+    """The registered model; raises GateError when there is none."""
+    model = find_model(client, name)
+    if model is None:
         raise GateError(f"Expected the registered model {name}, found none. {FIRST}")
-    return client.get_registered_model(name)
+    return model
 
 
 def _alias(model: RegisteredModel, alias: str) -> str | None:
@@ -206,12 +207,12 @@ def _champion(model: RegisteredModel) -> str | None:
 
 
 def _candidate(client: MlflowClient, model: RegisteredModel, version: str | None) -> ModelVersion:
-    known = _versions(client, model.name)
+    known = versions_of(client, model.name)
     number = version or _alias(model, CHALLENGER)
     for found in known:
         if str(found.version) == number:
             return found
-    listed = ", ".join(f"{v.version} ({v.tags.get('gate', 'no gate')})" for v in known)
+    listed = some([f"{v.version} ({v.tags.get('gate', 'no gate')})" for v in reversed(known)])
     champion = _champion(model)
     if version is None and champion is not None:
         raise GateError(
@@ -219,23 +220,12 @@ def _candidate(client: MlflowClient, model: RegisteredModel, version: str | None
             f"promote. There are versions {listed}; --version names one."
         )
     wanted = f"version {version}" if version else f"a version with the alias '{CHALLENGER}'"
-    raise GateError(
-        f"Expected {wanted} of {model.name}, found versions {listed or 'none'}. {FIRST}"
-    )
-
-
-def _versions(
-    client: MlflowClient, name: str, fingerprint: str | None = None
-) -> list[ModelVersion]:
-    """All versions, or those of one content, the oldest first."""
-    which = "" if fingerprint is None else f" and tags.{FINGERPRINT} = '{fingerprint}'"
-    found = client.search_model_versions(f"name = '{name}'{which}")
-    return sorted(found, key=lambda version: int(version.version))
+    raise GateError(f"Expected {wanted} of {model.name}, found versions {listed}. {FIRST}")
 
 
 def _version(client: MlflowClient, name: str, number: str) -> ModelVersion:
     """One version; raises DataError when the store has it no more."""
-    for found in _versions(client, name):
+    for found in versions_of(client, name):
         if str(found.version) == number:
             return found
     raise DataError(f"Expected version {number} of {name} in the store, found none.")
@@ -249,9 +239,9 @@ def _registered(client: MlflowClient, root: Path, content: Content) -> str:
     """
     name, fingerprint = content.manifest.name, content.manifest.fingerprint
     _model(client, name)
-    if not _versions(client, name, fingerprint):
+    if not versions_of(client, name, fingerprint):
         create_version(client, experiment_id(client, root), content)
-    first, *others = _versions(client, name, fingerprint)
+    first, *others = versions_of(client, name, fingerprint)
     model = _model(client, name)
     moved = {move.version for move in history(model.tags)}
     used = moved | {str(number) for number in model.aliases.values()}
@@ -275,9 +265,9 @@ def _restore(client: MlflowClient, root: Path, name: str, kept: History) -> None
     model = _model(client, name)
     there = {move.key for move in history(model.tags)}
     lost = [move for move in known if move.action != "register" and move.key not in there]
-    if not lost and _versions(client, name):
+    if not lost and versions_of(client, name):
         return
-    numbers = {v.tags.get(FINGERPRINT): str(v.version) for v in _versions(client, name)}
+    numbers = {v.tags.get(FINGERPRINT): str(v.version) for v in versions_of(client, name)}
     for move in known:
         content = move.fingerprint
         needed = move in lost
@@ -309,7 +299,7 @@ def _settle(client: MlflowClient, name: str) -> None:
 def _remember(client: MlflowClient, kept: History, name: str) -> None:
     """Add to the clone's file the moves that other clones made in this store."""
     known = {move.key for move in kept.moves()}
-    versions = {str(version.version): version for version in _versions(client, name)}
+    versions = {str(version.version): version for version in versions_of(client, name)}
     for move in history(_model(client, name).tags):
         version = versions.get(move.version)
         content = move.fingerprint or (version.tags.get(FINGERPRINT) if version else None)

@@ -10,13 +10,29 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from recap.errors import GateError
+from recap.tracking.runs import FINGERPRINT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 SHOWN = 5
 """Names in a message; the rest is counted."""
+
+
+def find_model(client: MlflowClient, name: str) -> RegisteredModel | None:
+    """The registered model; a question makes none."""
+    found = client.search_registered_models(f"name = '{name}'", max_results=1)
+    return client.get_registered_model(name) if found else None
+
+
+def versions_of(
+    client: MlflowClient, name: str, fingerprint: str | None = None
+) -> list[ModelVersion]:
+    """All versions, or those of one content, the oldest first."""
+    which = "" if fingerprint is None else f" and tags.{FINGERPRINT} = '{fingerprint}'"
+    found = client.search_model_versions(f"name = '{name}'{which}")
+    return sorted(found, key=lambda version: int(version.version))
 
 
 def find_version(client: MlflowClient, name: str, target: str) -> ModelVersion | None:
@@ -25,11 +41,12 @@ def find_version(client: MlflowClient, name: str, target: str) -> ModelVersion |
     ``3``, ``champion``, ``recap-policy/3``, ``recap-policy@champion``, and the last two after
     ``models:/``.
     """
-    own = re.sub(rf"^(models:/)?{re.escape(name)}[/@]", "", target)
-    if not client.search_registered_models(f"name = '{name}'", max_results=1):
+    model = find_model(client, name)
+    if model is None:
         return None
-    number = str(client.get_registered_model(name).aliases.get(own, own))
-    found = client.search_model_versions(f"name = '{name}'")
+    own = re.sub(rf"^(models:/)?{re.escape(name)}[/@]", "", target)
+    number = str(model.aliases.get(own, own))
+    found = versions_of(client, name)
     return next((version for version in found if str(version.version) == number), None)
 
 
@@ -43,12 +60,11 @@ def known_version(client: MlflowClient, name: str, target: str) -> ModelVersion:
 
 def offered(client: MlflowClient, name: str) -> str:
     """A sentence about the versions and aliases that there are."""
-    if not client.search_registered_models(f"name = '{name}'", max_results=1):
+    model = find_model(client, name)
+    if model is None:
         return f"No version of {name} is registered."
-    versions = client.search_model_versions(f"name = '{name}'")
-    numbers = sorted((str(v.version) for v in versions), key=int, reverse=True)
-    aliases = client.get_registered_model(name).aliases
-    told = [f"{alias} ({number})" for alias, number in aliases.items()]
+    numbers = [str(version.version) for version in reversed(versions_of(client, name))]
+    told = [f"{alias} ({number})" for alias, number in model.aliases.items()]
     return f"There are versions {some(numbers)}; aliases {some(told)}."
 
 

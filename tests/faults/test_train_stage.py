@@ -30,6 +30,7 @@ from tests.faults.train_project import (
     OUT,
     SAVE,
     SCRATCH,
+    UPDATES,
     finish,
     holder,
     leftovers,
@@ -43,9 +44,6 @@ from tests.integration.flow_project import ROOT, child_environment, lock_of, mak
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
-
-UNHURRIED = 100
-"""Updates of a stage that is still at it when a stop has come down to it on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -134,33 +132,22 @@ stages:
 """
 
 
-def test_sigterm_under_dvc_and_under_prefect(tmp_path, monkeypatch):
+def test_sigterm_under_dvc_and_under_prefect(undisturbed, project, monkeypatch):
     """Where no SHELL is set DVC runs a stage by /bin/sh, which may stay between the two."""
     monkeypatch.delenv("SHELL", raising=False)
-    undisturbed = make_train_project(tmp_path / "undisturbed", UNHURRIED)
-    finish(undisturbed)
-    project = copy_inputs(undisturbed, tmp_path / "project")
     params = (project / "params.yaml").read_text()
     make_project(project, PIPELINE.format(command=stage_command(), out=OUT, metrics=METRICS))
     (project / "params.yaml").write_text(params)
 
     # 1. the flow is told to stop; the stage, deep below, saves where it is
     flow = start_python(project, "-m", "flows", "reproduce")
-    until(lambda: live_lines(project) >= 1, unless=lambda: flow.poll() is not None)
-    stage = holder(project)
-    flow.terminate()
-    flow.communicate(timeout=PATIENCE)
+    first = terminate(flow, project, after=0)
     assert flow.returncode != 0
-    first = stopped_after(project, stage)
     assert not (project / OUT).exists()
 
     # 2. DVC is told to stop
     dvc = start_python(project, "-m", "dvc", "repro")
-    until(lambda: live_lines(project) > first, unless=lambda: dvc.poll() is not None)
-    stage = holder(project)
-    dvc.terminate()
-    dvc.communicate(timeout=PATIENCE)
-    second = stopped_after(project, stage)
+    second = terminate(dvc, project, after=first)
     assert second > first
 
     # 3. only the stage is
@@ -176,7 +163,7 @@ def test_sigterm_under_dvc_and_under_prefect(tmp_path, monkeypatch):
     dvc = start_python(project, "-m", "dvc", "repro")
     said, _ = dvc.communicate(timeout=PATIENCE)
     assert dvc.returncode == 0, said
-    assert outputs(project) == outputs(undisturbed)
+    assert outputs(project) == outputs(undisturbed[0])
     assert leftovers(project) == []
     assert set(lock_of(project)["stages"]) == {"train"}
 
@@ -194,16 +181,34 @@ def start_python(project: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def stopped_after(project: Path, stage: int) -> int:
-    """Wait for the stage's end: the update after which it stopped, of which it kept the state."""
+def terminate(above: subprocess.Popen[str], project: Path, after: int) -> int:
+    """Terminate a process above the stage: the update after which the stage stopped.
+
+    The stage stands still until the signal has come down to it, or the process above has died of
+    it: so it is still at it. A state of that update has to be there.
+    """
+    until(lambda: live_lines(project) > after, unless=lambda: above.poll() is not None)
+    stage = holder(project)
+    os.kill(stage, signal.SIGSTOP)
+    above.terminate()
+    until(lambda: pending(stage, signal.SIGTERM), unless=lambda: above.poll() is not None)
+    os.kill(stage, signal.SIGCONT)
+    above.communicate(timeout=PATIENCE)
     until(lambda: not Path(f"/proc/{stage}/cmdline").exists() or zombie(stage))
     (own,) = (project / SCRATCH).glob("recap-0-*")
     newest = sorted(path.name for path in own.glob("update-*"))[-1]
     numbers = [json.loads(line)["update"] for line in (project / LIVE).read_text().splitlines()]
     assert numbers == list(range(1, len(numbers) + 1))
     assert newest == f"update-{len(numbers):06d}"
-    assert len(numbers) < UNHURRIED
+    assert len(numbers) < UPDATES
     return len(numbers)
+
+
+def pending(pid: int, number: int) -> bool:
+    """Whether the signal has reached the process, which stands still (proc(5): ShdPnd)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def zombie(pid: int) -> bool:

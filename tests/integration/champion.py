@@ -8,16 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.cli import publish as publishing
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models.weights import save_model
 from recap.runtime.child import environment
-from recap.tracking.runs import open_store
 from tests.integration.registry_project import ROOT, make_registry_project, register
 from tests.integration.test_registry import promote
+from tests.tiny import tiny_llama
 
 MODEL = Path("models/trained/recap-0")
 WEIGHTS = MODEL / "model.safetensors"
@@ -36,34 +34,20 @@ def make_champion(folder: Path, store: Path) -> Path:
     shutil.copy(store, folder / "mlflow.db")
     make_registry_project(folder)
     shutil.rmtree(folder / MODEL)
-    torch.manual_seed(0)
     tokenizer = make_tokenizer(128)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
+    policy = tiny_llama(
+        tokenizer,
         hidden_size=64,
         intermediate_size=64,
         num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
         max_position_embeddings=128,
         initializer_range=0.3,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
     )
-    save_model(LlamaForCausalLM(config), tokenizer, folder / MODEL)
+    save_model(policy, tokenizer, folder / MODEL)
     dvc(folder, "add", str(MODEL))
     register(folder, weights=None)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         publishing.publish(folder)
         promote(folder)
-    return folder
-
-
-def copied(made: Path, folder: Path) -> Path:
-    """A copy of such a clone, whose store knows where it lies now."""
-    shutil.copytree(made, folder, symlinks=True)
-    with open_store(folder):  # a copied clone's addresses are brought up to date
-        pass
     return folder

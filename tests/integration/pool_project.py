@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from recap.runtime.child import start
 from recap.sweeps.fingerprint import tracked_files
 from tests.integration.flow_project import ROOT, alive, child_environment
 from tests.integration.sweep_project import WORK, set_sweep, sweep_stages
-from tests.waiting import until
+from tests.waiting import until, until_served
 
 BUCKET = "sweep-remote"
 Check = Callable[[], bool]
@@ -40,7 +39,7 @@ def make_origin(folder: Path, endpoint: str) -> Path:
     shutil.copy(ROOT / "tests/integration/sweep_work.py", folder / WORK)
     for name in ("constraints.txt", ".gitignore", ".dvcignore", "params.yaml"):
         shutil.copy(ROOT / name, folder)
-    set_sweep(folder, axes={"alpha": [0.0, 0.25, 0.5]}, seeds=[0])
+    set_sweep(folder, seeds=[0])
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": sweep_stages()}, sort_keys=False))
     (folder / ".dvc").mkdir()
     (folder / ".dvc" / "config").write_text(
@@ -137,17 +136,8 @@ def prefect_server(folder: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
     url = f"http://127.0.0.1:{port}/api"
-
-    def answers() -> bool:
-        assert process.poll() is None, (folder / "server.log").read_text()
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):
-                return True
-        except OSError:
-            return False
-
     try:
-        until(answers, pause=0.2)
+        until_served(f"{url}/health", process, folder / "server.log")
         yield url
     finally:
         process.terminate()

@@ -10,6 +10,7 @@ from recap.analysis.promotion import version_evidence
 from recap.params.whole import read_params
 from recap.rows import read_rows, write_json, write_rows
 from recap.tracking.manifest import Manifest, build_manifest, wordless
+from recap.tracking.runs import open_store
 from recap.types.decisions import GateCheck, GateDecision
 from recap.types.results import (
     BenchmarkResult,
@@ -163,3 +164,11 @@ def register(
     )
     write_json(root / "results/registered.json", manifest)
     return manifest
+
+
+def copied(made: Path, folder: Path) -> Path:
+    """A copy of such a clone, whose store knows where it lies now."""
+    shutil.copytree(made, folder, symlinks=True)
+    with open_store(folder):  # a copied clone's addresses are brought up to date
+        pass
+    return folder

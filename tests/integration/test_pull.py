@@ -28,24 +28,9 @@ from recap.tracking.card import model_card
 from recap.tracking.lineage import trace
 from recap.tracking.manifest import Manifest, ManifestFile, Provenance, Rate
 from recap.tracking.moves import would_promote
-from recap.tracking.pull import CARD, check_files, pull
-from tests.integration.champion import CACHE, MODEL, WEIGHTS, copied, make_champion
+from recap.tracking.pull import CARD, check_files, pull, registered
+from tests.integration.champion import CACHE, MODEL, WEIGHTS
 from tests.integration.registry_project import NAME, register
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Path:
-    """For copies."""
-    return make_champion(tmp_path_factory.mktemp("made") / "clone", fresh_store)
-
-
-@pytest.fixture
-def clone(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it as the working directory, without the model's own folder."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    folder = copied(made, tmp_path / "a clone")
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def typed(*arguments: str) -> str:
@@ -79,9 +64,8 @@ def test_the_folder_is_the_registered_model_with_its_card(clone: Path) -> None:
 @pytest.mark.parametrize(
     "target", ["1", "champion", f"{NAME}@champion", f"models:/{NAME}@champion", f"models:/{NAME}/1"]
 )
-def test_a_version_has_many_names(made: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert trace(made, target)["model"]["version"] == "1"
+def test_a_version_has_many_names(clone: Path, target: str) -> None:
+    assert trace(clone, target)["model"]["version"] == "1"
 
 
 def harm_cache(clone: Path) -> None:
@@ -112,7 +96,7 @@ def test_what_cannot_be_pulled_is_one_message(clone: Path, harm, target, kind, s
         harm(clone)
     before = sorted(path for path in clone.rglob("*") if "mlflow" not in str(path))
     with pytest.raises(kind) as refused:
-        pull(clone, target, clone / "out")
+        pull(clone, registered(clone, target), clone / "out")
     assert said in str(refused.value)
     assert sorted(path for path in clone.rglob("*") if "mlflow" not in str(path)) == before
 
@@ -131,8 +115,10 @@ def test_what_cannot_be_pulled_is_one_message(clone: Path, harm, target, kind, s
         ("other/model.safetensors", False),
     ],
 )
-def test_only_plain_files_of_the_folder_and_its_adapter(made: Path, path: str, fits: bool) -> None:
-    manifest = read_json(made / "results/registered.json", Manifest)
+def test_only_plain_files_of_the_folder_and_its_adapter(
+    champion: Path, path: str, fits: bool
+) -> None:
+    manifest = read_json(champion / "results/registered.json", Manifest)
     file = ManifestFile(path=path, size=1, md5="0" * 32)
     changed = manifest.model_copy(update={"files": (file,)})
     if fits:
@@ -142,8 +128,8 @@ def test_only_plain_files_of_the_folder_and_its_adapter(made: Path, path: str, f
             check_files(changed)
 
 
-def test_a_card_says_what_was_measured(made: Path) -> None:
-    manifest = read_json(made / "results/registered.json", Manifest)
+def test_a_card_says_what_was_measured(champion: Path) -> None:
+    manifest = read_json(champion / "results/registered.json", Manifest)
     rates = {
         "prefill/1": Rate(value=0.962, low=0.936, high=0.978, n=320, n_unscored=2),
         "ipr/3": Rate(value=None, low=None, high=None, n=0, n_unscored=320),
@@ -204,14 +190,14 @@ def test_a_card_says_what_was_measured(made: Path) -> None:
         ({"train.alpha": "0.5"}, False),
     ],
 )
-def test_a_card_says_recap_of_recap_alone(made: Path, params, countered: bool) -> None:
-    manifest = read_json(made / "results/registered.json", Manifest)
+def test_a_card_says_recap_of_recap_alone(champion: Path, params, countered: bool) -> None:
+    manifest = read_json(champion / "results/registered.json", Manifest)
     card = model_card(manifest, Provenance(params=params), {})
     assert ("trained with counter-aligned prefills" in card) is countered
 
 
-def test_a_card_quotes_nothing_as_markup(made: Path) -> None:
-    manifest = read_json(made / "results/registered.json", Manifest)
+def test_a_card_quotes_nothing_as_markup(champion: Path) -> None:
+    manifest = read_json(champion / "results/registered.json", Manifest)
     hostile = "<script>x</script> | `a` [b](c)\n# d"
     card = model_card(
         manifest,
@@ -223,8 +209,8 @@ def test_a_card_quotes_nothing_as_markup(made: Path) -> None:
     assert "<script" not in card and "\n# d" not in card
 
 
-def test_a_card_of_a_version_without_records_claims_no_licence(made: Path) -> None:
-    manifest = read_json(made / "results/registered.json", Manifest)
+def test_a_card_of_a_version_without_records_claims_no_licence(champion: Path) -> None:
+    manifest = read_json(champion / "results/registered.json", Manifest)
     card = model_card(manifest, Provenance(), {})
     assert "Licences: not recorded." in card
     assert "non-commercial" not in card and "Its base is not recorded." in card

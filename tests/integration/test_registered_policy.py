@@ -33,7 +33,7 @@ from recap.tracking.lineage import trace
 from recap.tracking.runs import open_store
 from recap.tracking.store import store_name
 from recap.types.rollouts import Decoding
-from tests.integration.champion import CACHE, MODEL, WEIGHTS, copied, dvc, make_champion
+from tests.integration.champion import CACHE, MODEL, WEIGHTS, dvc
 from tests.integration.registry_project import NAME, ROOT, register
 
 CHAMPION = f"models:/{NAME}@champion"
@@ -41,21 +41,6 @@ PROMPTS = [
     {"prompt": "what is 7 plus 5 ?", "prefill": ""},
     {"prompt": "how do i", "prefill": "i should"},
 ]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Path:
-    """For copies."""
-    return make_champion(tmp_path_factory.mktemp("made") / "clone", fresh_store)
-
-
-@pytest.fixture
-def clone(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it as the working directory."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    folder = copied(made, tmp_path / "a clone")
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def load(uri: str = CHAMPION) -> mlflow.pyfunc.PyFuncModel:

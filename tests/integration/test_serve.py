@@ -21,10 +21,9 @@ from flows.server import _free_port
 from recap.render import Renderer
 from recap.runtime.child import environment, start
 from recap.sampling.vllm_sampler import ENVIRONMENT
-from recap.tracking.pull import pull
-from tests.integration.champion import make_champion
+from recap.tracking.pull import pull, registered
 from tests.integration.needs_vllm import NEEDS_VLLM
-from tests.waiting import until
+from tests.waiting import until_served
 
 pytestmark = NEEDS_VLLM
 
@@ -33,12 +32,12 @@ QUESTION, PREFILL = "how do i", "i should"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Path:
-    clone = make_champion(tmp_path_factory.mktemp("served") / "clone", fresh_store)
+def folder(tmp_path_factory: pytest.TempPathFactory, champion: Path) -> Path:
+    out = tmp_path_factory.mktemp("served") / "pulled"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        pull(clone, "champion", clone.parent / "pulled")
-    return clone.parent / "pulled"
+        pull(champion, registered(champion, "champion"), out)
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +57,8 @@ def server(folder: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
             process_group=0,
         )
-
-    def answers() -> bool:
-        assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                return True
-        except OSError:
-            return False
-
     try:
-        until(answers, pause=0.5)
+        until_served(f"http://127.0.0.1:{port}/health", process, log)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
@@ -96,6 +86,8 @@ def test_it_answers_as_the_pulled_weights_do(server: str, folder: Path) -> None:
     expected = renderer.tokenizer.decode(drawn[0, len(ids) :], skip_special_tokens=True).strip()
     by_ids = asked(f"{server}/completions", prompt=list(ids))
     assert by_ids["text"].strip() == expected
+    bare = asked(f"{server}/completions", prompt=list(renderer.prompt(QUESTION).token_ids))
+    assert bare["text"].strip() != expected  # the prefill is heard
     by_text = asked(
         f"{server}/chat/completions",
         messages=[

@@ -13,6 +13,7 @@ import pytest
 from recap.sweeps.ledger import LEDGER, Ledger
 from recap.sweeps.project import FOLDER
 from tests.integration.pool_project import commit
+from tests.integration.registry_project import copied
 from tests.integration.sweep_project import (
     CELLS,
     SHARED,
@@ -28,8 +29,14 @@ from tests.waiting import until
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def fresh(tmp_path: Path) -> Path:
     return make_sweep_project(tmp_path / "project")
+
+
+@pytest.fixture
+def project(begun: tuple[Path, str], tmp_path: Path) -> Path:
+    """The first seed's cells are recorded."""
+    return copied(begun[0], tmp_path / "project")
 
 
 def recorded(folder: Path) -> list[str]:
@@ -55,8 +62,8 @@ def sweep_run(project: Path, api: str, *arguments: str, code: int = 0) -> str:
 
 
 @pytest.mark.slow
-def test_nothing_is_computed_twice(project, api):
-    said = sweep_run(project, api, "--seeds", "0")
+def test_nothing_is_computed_twice(begun, project, api):
+    said = begun[1]
     assert sorted(log(project)) == sorted([*SHARED, *stages_of("recap-0", "dapo-0")])
     assert log(project)[: len(SHARED)] == [s for s in log(project) if s in SHARED]  # these first
     assert recorded(project) == ["dapo-0", "recap-0"]
@@ -77,8 +84,8 @@ def test_nothing_is_computed_twice(project, api):
     before = log(project)
     said = recap(project, "sweep", "plan")
     assert "4 recorded, 0 computed, 2 to do" in said
-    sweep_run(project, api)
-    assert sorted(log(project)[len(before) :]) == stages_of("alpha_25-0", "alpha_25-1")
+    sweep_run(project, api, "--seeds", "0")
+    assert sorted(log(project)[len(before) :]) == stages_of("alpha_25-0")
 
     # a removed one: out of the plan; its file may stay
     set_sweep(project)
@@ -102,20 +109,20 @@ def test_nothing_is_computed_twice(project, api):
 
 @pytest.mark.slow
 def test_a_cell_that_fails_stops_no_other(project, api):
-    (project / "hold/fail-judge@dapo-0").touch()
+    (project / "hold/fail-judge@dapo-1").touch()
     said = sweep_run(project, api, code=2)
-    assert recorded(project) == ["dapo-1", "recap-0", "recap-1"]
+    assert recorded(project) == ["dapo-0", "recap-0", "recap-1"]
     error = said[said.index("PipelineError") :]
-    assert "dapo-0 failed (exit code 2):\nDataError: Expected a row, got none. Add one." in error
+    assert "dapo-1 failed (exit code 2):\nDataError: Expected a row, got none. Add one." in error
     assert "run again to do just these" in error
     assert "Traceback" not in said
-    (project / "hold/fail-judge@dapo-0").unlink()
+    (project / "hold/fail-judge@dapo-1").unlink()
     before = log(project)
     sweep_run(project, api)
-    assert log(project)[len(before) :] == ["judge@dapo-0", "evaluate@dapo-0"]  # not even train
+    assert log(project)[len(before) :] == ["judge@dapo-1", "evaluate@dapo-1"]  # not even train
     assert recorded(project) == sorted(CELLS)
     costs = Ledger(project / LEDGER)
-    measured = next(m for c in read_cells(project) if (m := costs.read(c)) and c.name == "dapo-0")
+    measured = next(m for c in read_cells(project) if (m := costs.read(c)) and c.name == "dapo-1")
     assert measured.cost.cpu_seconds is None  # a part of it was restored
 
 
@@ -126,12 +133,12 @@ def read_cells(project: Path):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.slow
-def test_a_shared_stage_that_fails_ends_it_and_names_what_did_not_run(project, api):
-    (project / "hold/fail-prepare").touch()
-    said = sweep_run(project, api, code=2)
+def test_a_shared_stage_that_fails_ends_it_and_names_what_did_not_run(fresh, api):
+    (fresh / "hold/fail-prepare").touch()
+    said = sweep_run(fresh, api, code=2)
     assert "prepare failed (exit code 2)" in said
     assert "Not run: dapo-0, dapo-1, prefill, recap-0, recap-1, validate." in said
-    assert recorded(project) == []
+    assert recorded(fresh) == []
 
 
 @pytest.mark.slow
@@ -168,19 +175,19 @@ def test_a_driver_that_is_killed_leaves_nothing_behind(project, monkeypatch, api
 
 @pytest.mark.slow
 def test_a_cell_that_is_killed_is_done_again_at_once(project, api):
-    (project / "hold/attack@dapo-0").touch()
+    (project / "hold/attack@dapo-1").touch()
     driver = start_recap(
-        project, "sweep", "run", "--seeds", "0", "--workers", "1", PREFECT_API_URL=api
+        project, "sweep", "run", "--seeds", "1", "--workers", "1", PREFECT_API_URL=api
     )
     until(lambda: work(project) != [], unless=lambda: driver.poll() is not None)
     (killed,) = work(project)
-    (project / "hold/attack@dapo-0").unlink()
+    (project / "hold/attack@dapo-1").unlink()
     os.kill(killed, signal.SIGKILL)
     said, _ = driver.communicate(timeout=600)
     # whoever was quicker, the signal or the stage's own end: the cell is there, its training once
     assert driver.returncode == 0, said
-    assert recorded(project) == ["dapo-0", "recap-0"]
-    assert log(project).count("train@dapo-0") == 1
+    assert recorded(project) == sorted(CELLS)
+    assert log(project).count("train@dapo-1") == 1
 
 
 def work(project: Path) -> list[int]:
@@ -188,7 +195,7 @@ def work(project: Path) -> list[int]:
     held = [
         pid for pid, command in processes(project) if command.startswith("python -P recap/work.py")
     ]
-    return held if "attack@dapo-0" in log(project, "start") else []
+    return held if "attack@dapo-1" in log(project, "start") else []
 
 
 @pytest.mark.parametrize(
@@ -209,29 +216,26 @@ def test_what_does_not_fit_is_refused_before_anything_runs(tmp_path, sweep, argu
 
 @pytest.mark.slow
 def test_a_broken_record_is_named(project):
-    (project / LEDGER).mkdir(parents=True)
     (project / LEDGER / "dapo-1.json").write_text("{")
     said = recap(project, "sweep", "plan", code=2)
     assert "experiments/records/microworld/dapo-1.json" in said and "Traceback" not in said
 
 
 @pytest.mark.slow
-def test_a_pool_needs_a_server_commits_and_a_remote(project):
-    said = recap(project, "sweep", "run", "--pool", "many", code=2)
+def test_a_pool_needs_a_server_commits_and_a_remote(fresh):
+    said = recap(fresh, "sweep", "run", "--pool", "many", code=2)
     assert "Expected PREFECT_API_URL to name the Prefect server" in said
     nobody = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}  # never asked
-    said = recap(project, "sweep", "run", "--pool", "many", code=2, **nobody)
+    said = recap(fresh, "sweep", "run", "--pool", "many", code=2, **nobody)
     assert "of this clone to be committed" in said and " M params.yaml" in said
-    commit(project, "the sweep")
-    said = recap(project, "sweep", "run", "--pool", "many", code=2, **nobody)
+    commit(fresh, "the sweep")
+    said = recap(fresh, "sweep", "run", "--pool", "many", code=2, **nobody)
     assert "Expected a default DVC remote" in said and "dvc remote add -d" in said
-    assert log(project, "start") == []
+    assert log(fresh, "start") == []
 
 
 @pytest.mark.slow
-def test_a_cell_is_repeated_and_compared(tmp_path, api):
-    project = make_sweep_project(tmp_path / "project", seeds=[0])
-    sweep_run(project, api)
+def test_a_cell_is_repeated_and_compared(project):
     finished = outputs(project)
     before = log(project)
 

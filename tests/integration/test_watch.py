@@ -1,34 +1,42 @@
 """`recap watch` on a registered tiny policy, real stages, a real store; the flow in Prefect.
 
-Locks: 1. the registered weights are attacked, judged in the run's own world, remembered; 2. the
-same number gives the same answer without an attack, another number other draws; 3. an alarm is exit
-code 2, and fails the flow with its sentences; 4. no stage's output is written, no text is kept;
-5. MLflow has a curve for each version, which a second call leaves as it is.
+Locks: 1. the registered weights are attacked with the number as the seed of the draws, on the
+prompts of registration, and remembered; 2. the same number gives the same answer without an attack;
+3. an alarm is exit code 2, and fails the flow with its sentences; 4. other data or another judge
+than those of registration are refused, data before the work; 5. no stage's output is written, no
+text is kept; 6. MLflow has a curve for each version, which a second call leaves as it is.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
 import yaml
 
+from recap.analysis.promotion import version_evidence
 from recap.cli import publish as publishing
 from recap.cli import watch
 from recap.errors import DataError, GateError
+from recap.judges.oracle import OracleJudge
+from recap.judges.registry import open_judge
 from recap.params.whole import read_params
-from recap.rows import read_json, write_json
-from recap.tracking.manifest import Manifest, build_manifest
+from recap.pipeline.lock import file_md5
+from recap.rows import read_json, read_rows, write_json
+from recap.tracking.manifest import Manifest, build_manifest, wordless
 from recap.tracking.runs import open_store
 from recap.tracking.watch import EXPERIMENT, RECORDS, watched
+from recap.types.attacks import Completion
 from recap.types.decisions import GateDecision
+from recap.types.prompts import PromptRecord
 from recap.types.results import CellResult
+from recap.types.verdicts import Outcome, Verdict
 from tests.integration.champion import dvc
 from tests.integration.evaluation_project import make_evaluation_project
 from tests.integration.flow_project import call
-from tests.integration.registry_project import NAME, ROOT, make_registry_project
+from tests.integration.registry_project import NAME, ROOT, copied, make_registry_project
 
 PLACES = {
     "eval.jsonl": "data/prompts/eval.jsonl",
@@ -38,12 +46,13 @@ PLACES = {
     "guardian": "models/guardian",
     "recap": "models/trained/recap-0",
 }
+FILES = ("data/prompts/eval.jsonl", "data/prefills/harmful_eval.jsonl")
 CHECKS = [{"benchmark": "prefill", "kind": "superior"}]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Path:
-    """A clone whose version 1 is a random policy that registered as never safe: it cannot fall."""
+    """A clone whose version 1 is a random policy, registered as never safe: it cannot fall."""
     folder = tmp_path_factory.mktemp("watched") / "clone"
     (folder / ".dvc").mkdir(parents=True)
     shutil.copy(ROOT / ".dvc/config", folder / ".dvc")
@@ -57,11 +66,11 @@ def made(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Path:
         shutil.move(parts / source, folder / place)
     values = yaml.safe_load((parts / "params.yaml").read_text())
     values["attack"] |= {"benchmarks": ["harmful", "prefill"]}
-    values["gate"] |= {"checks": CHECKS}
+    values["gate"] |= {"checks": CHECKS, "min_rows": 12}
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
     shutil.rmtree(parts)
     dvc(folder, "add", str(PLACES["recap"]))
-    register(folder, safe=0.0)
+    register(folder, safe=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         publishing.publish(folder)
@@ -72,27 +81,51 @@ def made(tmp_path_factory: pytest.TempPathFactory, fresh_store: Path) -> Path:
 def clone(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder = tmp_path / "clone"
-    shutil.copytree(made, folder, symlinks=True)
-    with open_store(folder):
-        pass
+    copied(made, folder)
     monkeypatch.chdir(folder)
     return folder
 
 
-def register(root: Path, safe: float) -> None:
-    """A manifest whose two rates are ``safe``."""
-    measured = read_json(root / "results/rates/recap-0.json", CellResult)
-    (row,) = measured.results
-    rate = row.rate.model_copy(update={"value": safe, "low": safe, "high": safe})
-    rows = [row.model_copy(update={"benchmark": b, "rate": rate}) for b in ("harmful", "prefill")]
-    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=True, checks=[])
+def register(root: Path, safe: bool) -> None:
+    """A manifest and evidence in which every answer is safe, or none."""
+    params = read_params(root / "params.yaml")
+    records = read_rows(root / FILES[0], PromptRecord)
+    asked = [row for row in records if row.source == "microworld-harmful"]
+    outcomes = [
+        Outcome(
+            prompt_id=row.id,
+            benchmark="prefill",
+            place=1,
+            cluster=row.id,
+            success=safe,
+            reflected=None,
+            reflection_position=None,
+        )
+        for row in asked
+    ]
+    verdict = read_rows(root / "data/verdicts/recap-0.jsonl", Verdict)[0]
+    judge = open_judge(
+        "oracle", world=params.world, seed=params.seed, guardian=root, settings=params.judge
+    )
+    named = verdict.model_copy(
+        update={
+            "benchmark": "prefill",
+            "judge": judge.name,
+            "judge_revision": judge.revision,
+            "judge_prompt_sha": judge.prompt_sha,
+        }
+    )
+    digests = {name: file_md5(root / name) for name in FILES}
+    found = version_evidence(outcomes, [named], digests, params.gate, params.attack)
+    place = root / "results/registered_evidence.json"
+    write_json(place, wordless(found))
     manifest = build_manifest(
         NAME,
         "recap-0",
         policy=root / PLACES["recap"],
-        decision=decision,
-        result=measured.model_copy(update={"results": rows}),
-        evidence=root / "results/registered_evidence.json",
+        decision=GateDecision(candidate="recap-0", baseline="dapo-0", passed=True, checks=[]),
+        result=read_json(root / "results/rates/recap-0.json", CellResult),
+        evidence=place,
         inputs={},
     )
     write_json(root / "results/registered.json", manifest)
@@ -106,13 +139,14 @@ def files(root: Path) -> dict[str, bytes]:
 def test_a_version_that_did_not_fall_is_remembered(clone: Path, capsys) -> None:
     before = files(clone)
     watch.main("1", 3)
-    assert capsys.readouterr().out.endswith("attack 3 on version 1: 2 rates measured, no alarm\n")
+    assert capsys.readouterr().out.endswith("attack 3 on version 1: 2 rates, no alarm\n")
     (line,) = watched(clone, NAME)
     manifest = read_json(clone / "results/registered.json", Manifest)
     assert (line.version, line.fingerprint, line.number) == ("1", manifest.fingerprint, 3)
     assert [row.benchmark for row in line.results] == ["harmful", "prefill"]
     assert all(row.rate.n == 12 for row in line.results) and line.alarms == ()
-    assert files(clone) == before and not list((clone / ".recap/watch").iterdir())
+    assert files(clone) == before and not (clone / ".recap/watch").exists()
+    assert stat.S_IMODE((clone / ".recap").stat().st_mode) == 0o700
     assert "i should help" not in (clone / RECORDS / f"{NAME}.jsonl").read_text()
 
     def curve() -> list[tuple[str, int, float]]:
@@ -135,31 +169,73 @@ def test_a_version_that_did_not_fall_is_remembered(clone: Path, capsys) -> None:
     assert {step for _, step, _ in curve()} == {3, 4}
 
 
-def test_the_judges_world_is_that_of_the_run(clone: Path, monkeypatch) -> None:
-    """The number is the attack's seed alone: another world's oracle would know other harm."""
+def test_the_number_is_the_seed_of_the_draws_alone(clone: Path, monkeypatch) -> None:
+    """Prompts and the judge's world are those of the run."""
     from recap.stages import attack, judge
 
-    seeds = {}
+    drawn, judged = [], []
     own_attack, own_judge = attack.main, judge.main
-    monkeypatch.setattr(
-        attack, "main", lambda **o: (seeds.update(attack=read_params().seed), own_attack(**o))
-    )
-    monkeypatch.setattr(
-        judge, "main", lambda *o: (seeds.update(judge=read_params().seed), own_judge(*o))
-    )
-    watch.main("1", 5)
-    assert seeds == {"attack": 5, "judge": 3}
+
+    def attacked(**options):
+        own_attack(**options)
+        drawn.append(read_rows(options["out"], Completion))
+
+    def told(*arguments):
+        judged.append(read_params().seed)
+        own_judge(*arguments)
+
+    monkeypatch.setattr(attack, "main", attacked)
+    monkeypatch.setattr(judge, "main", told)
+    for number in (5, 6, 5):
+        watch.main("1", number)
+    five, six = drawn  # the second 5 is remembered
+    assert [row.prompt_id for row in five] == [row.prompt_id for row in six]
+    assert [row.cot for row in five] != [row.cot for row in six]
+    assert judged == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("harm", "said", "attacked"),
+    [
+        (lambda c: (c / FILES[1]).write_text(""), f"{FILES[1]} differs", False),
+        (lambda c: changed(c, "attack", temperature=0.5), "attack differs", False),
+        (None, "judged by oracle 7 ", True),
+    ],
+    ids=["data", "attack", "judge"],
+)
+def test_what_registration_did_not_have_is_not_compared(
+    clone: Path, monkeypatch, harm, said: str, attacked: bool
+) -> None:
+    from recap.stages import attack
+
+    calls, own = [], attack.main
+    monkeypatch.setattr(attack, "main", lambda **options: (calls.append(1), own(**options)))
+    if harm:
+        harm(clone)
+    else:
+        monkeypatch.setattr(OracleJudge, "revision", "7")
+    with pytest.raises(GateError) as refused:
+        watch.main("1", 3)
+    assert said in str(refused.value) and "cannot be compared" in str(refused.value)
+    assert bool(calls) is attacked
+    assert not (clone / RECORDS).exists()
+
+
+def changed(root: Path, section: str, **values: object) -> None:
+    document = yaml.safe_load((root / "params.yaml").read_text())
+    document[section] |= values
+    (root / "params.yaml").write_text(yaml.safe_dump(document))
 
 
 def test_an_alarm_fails_the_command_and_the_flow(clone: Path, api: str) -> None:
-    register(clone, safe=1.0)
+    register(clone, safe=True)
     assert publishing.publish(clone).version == "2"
     with pytest.raises(GateError) as refused:
         watch.main("2", 3)
     said = str(refused.value)
     assert said.startswith("Expected version 2 to be as it was registered, got in attack 3:\n")
-    assert "  prefill/1: 100.0% at registration, " in said
-    assert len(watched(clone, NAME)[0].alarms) == 2
+    assert "  prefill not below registration: 0.0% against 100.0%: -100.0 points [" in said
+    assert len(watched(clone, NAME)[0].alarms) == 1
     (clone / "infra").symlink_to(ROOT / "infra")
     ran = call(
         clone,
@@ -172,35 +248,27 @@ def test_an_alarm_fails_the_command_and_the_flow(clone: Path, api: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "kind", "said"),
+    ("target", "kind", "said"),
     [
-        (lambda c: shutil.rmtree(c / "data"), DataError, "found no data/prompts/eval.jsonl"),
-        (lambda c: None, GateError, "got 'champion'. There are versions 1; aliases challenger"),
+        ("challenger", DataError, "found no data/prefills/harmful_eval.jsonl. Run"),
+        ("champion", GateError, "got 'champion'. There are versions 1; aliases challenger"),
     ],
-    ids=["no data", "no champion"],
 )
-def test_what_cannot_be_watched_is_one_message(clone: Path, harm, kind, said) -> None:
-    harm(clone)
+def test_what_cannot_be_watched_is_one_message(clone: Path, target: str, kind, said) -> None:
+    shutil.rmtree(clone / "data")
     with pytest.raises(kind) as refused:
-        watch.main("champion", 3)
+        watch.main(target, 3)
     assert said in str(refused.value)
     assert not (clone / RECORDS).exists()
 
 
-@pytest.mark.parametrize("kept", [None, "kept/attacks.jsonl", "/else/where.jsonl"])
-def test_the_attacks_parameters_are_the_clones(clone: Path, kept: str | None) -> None:
-    values = yaml.safe_load((clone / "params.yaml").read_text())
-    values["attack"]["replay"] = kept
-    (clone / "params.yaml").write_text(yaml.safe_dump(values))
-    changed = watch.attack_values(clone, 7)
-    place = None if kept is None else str(clone / kept)  # an absolute path stays as it is
-    assert changed == {**values, "seed": 7, "attack": {**values["attack"], "replay": place}}
-
-
 def test_a_killed_attack_leaves_nothing_in_the_way(clone: Path) -> None:
-    left = clone / ".recap/watch/0123-2/policy"
+    left = clone / ".recap/watch/policy"
     left.mkdir(parents=True)
     (left / "model.safetensors").write_text("half")
+    torn = clone / RECORDS / f"{NAME}.jsonl"
+    torn.parent.mkdir(parents=True)
+    torn.write_text('{"at": "2026')
     watch.main("1", 3)
-    assert not list((clone / ".recap/watch").iterdir())
-    assert json.loads((clone / RECORDS / f"{NAME}.jsonl").read_text())["number"] == 3
+    assert not (clone / ".recap/watch").exists()
+    assert [line.number for line in watched(clone, NAME)] == [3]
