@@ -104,6 +104,34 @@ def plan(profile: ProfileName = None, quick: Quick = False) -> None:
 
 
 @app.command()
+def estimate(
+    hardware: Annotated[
+        str, typer.Option(help="Devices as COUNTxNAME, e.g. 8xH100 (infra/hardware.yaml).")
+    ],
+    profile: Annotated[
+        str | None, typer.Option(help="Estimate this profile. Default: params.yaml.")
+    ] = None,
+    length: Annotated[
+        float | None,
+        typer.Option(min=1, help="Tokens of a rollout on average. Default: half of the longest."),
+    ] = None,
+    kept: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Share of groups that dynamic sampling keeps.")
+    ] = 0.5,
+    price: Annotated[
+        float | None, typer.Option(min=0.0, help="Price of a device for an hour.")
+    ] = None,
+) -> None:
+    """Work out the memory, hours and cost of training; exit code 2 if it does not fit."""
+    from rich.console import Console
+
+    from recap.cli.estimate import Request, print_estimate
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    print_estimate(ROOT, profile, Request(hardware, length, kept, price), console)
+
+
+@app.command()
 def report(
     browse: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
     profile: ProfileName = None,

@@ -1,0 +1,105 @@
+"""Tokens of a training and how long they take: a roofline for rollouts, operations for the rest.
+
+Leaves out start-up, scoring and saving.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from recap.estimate.hardware import Hardware
+from recap.estimate.memory import BF16, FP32, PROMPT_TOKENS, longest_row
+from recap.estimate.shape import Shape
+from recap.params.train import Train
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """``length``: tokens of a completion, on average. ``kept``: the share of groups that teach."""
+
+    length: float
+    kept: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Of one training: tokens written and trained on, and seconds."""
+
+    written: float
+    trained: float
+    rollout_seconds: float
+    training_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Of both."""
+        return self.rollout_seconds + self.training_seconds
+
+
+def drawn_per_wanted(train: Train, kept: float) -> float:
+    """Groups that an update draws for each that it wants.
+
+    A round draws what is ``missing``, so that a share 1 - k is missing after it; or as many as are
+    ``expected`` to fill the batch, 1 / k in all. If every prompt were solved with the same
+    probability p, k would be 1 - p^G - (1 - p)^G for groups of G.
+    """
+    rounds = 1 + train.max_refill_rounds
+    if train.refill == "expected":
+        return min(rounds, 1 / kept)
+    return (1 - (1 - kept) ** rounds) / kept
+
+
+def training_work(train: Train, shape: Shape, hardware: Hardware, assumed: Assumed) -> Work:
+    """The work of all updates of one cell."""
+    device, count = hardware.device, hardware.count
+    if train.method == "sft":
+        trained = float(train.updates * train.sft.batch_tokens)
+        seconds = trained * _training_flops(train, shape, assumed.length)
+        return Work(0.0, trained, 0.0, seconds / (count * device.peak * device.training))
+    rows = train.prompts_per_update * train.grpo.num_generations
+    drawn = drawn_per_wanted(train, assumed.kept)
+    written = train.updates * rows * drawn * assumed.length
+    trained = train.updates * rows * min(1.0, assumed.kept * drawn) * assumed.length
+    speed = decoding_speed(train, shape, hardware, math.ceil(rows / count), assumed.length)
+    flops = trained * _training_flops(train, shape, assumed.length)
+    return Work(
+        written,
+        trained,
+        written / (count * speed),
+        flops / (count * device.peak * device.training),
+    )
+
+
+def decoding_speed(
+    train: Train, shape: Shape, hardware: Hardware, rows: int, length: float
+) -> float:
+    """Tokens a second that one device writes for ``rows`` sequences of ``length`` on average.
+
+    Each step reads all weights and the keys and values so far, and computes each row's token: the
+    slower of the two counts (a roofline).
+    """
+    device = hardware.device
+    width = BF16 if device.gpu else FP32
+    context = longest_row(train) - train.grpo.max_completion_length + length / 2
+    cache = 2 * shape.num_hidden_layers * shape.cached * context * width
+    read = (width * shape.parameters + rows * cache) / device.bandwidth
+    computed = rows * token_flops(shape, context) / device.peak
+    return device.decoding * rows / max(read, computed)
+
+
+def _training_flops(train: Train, shape: Shape, length: float) -> float:
+    """Operations of forward and backward a token: three forwards, of frozen weights two."""
+    passes = (2 if train.adapter else 3) + train.checkpointing
+    return passes * token_flops(shape, PROMPT_TOKENS + length / 2)
+
+
+def token_flops(shape: Shape, keys: float) -> float:
+    """Operations of a forward pass a token that sees ``keys`` keys and predicts the next one.
+
+    As training counts its own (recap/rl/flops.py), which loads torch.
+    """
+    attention = shape.hidden_size * (2 * shape.queries + 2 * shape.cached)
+    layer = 2 * (attention + 3 * shape.hidden_size * shape.intermediate_size)
+    seen = 4 * keys * shape.queries
+    return shape.num_hidden_layers * (layer + seen) + 2 * shape.hidden_size * shape.vocab_size
