@@ -15,7 +15,9 @@ import networkx as nx
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/architecture.md"
 WINGS = {
-    "runs and shows": ("experiments", "flows", "cli", "stages", "sweeps", "estimate", "report", "tracking"),
+    "runs and shows": (
+        "experiments", "flows", "cli", "estimate", "stages", "sweeps", "report", "tracking",
+    ),
     "decides": ("analysis",),
     "changes numbers": (
         "sft", "rl", "attacks", "data", "evaluation", "judges", "prefill", "rewards", "benchmarks",

@@ -169,8 +169,9 @@ def test_sigterm_under_dvc_and_under_prefect(undisturbed, project, monkeypatch):
 
 
 def start_python(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    """As nohup does: the kernel hangs up on a group of which all but a stopped process died."""
     return subprocess.Popen(
-        [sys.executable, *arguments],
+        ["nohup", sys.executable, *arguments],
         cwd=project,
         env=child_environment(project),
         stdin=subprocess.DEVNULL,
