@@ -12,14 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from recap.cli.profile import profile_values
+from recap.cli.profile import PROFILES, profile_values
 from recap.errors import ParameterError
 from recap.estimate.hardware import Hardware, read_hardware
 from recap.estimate.memory import RESERVE, Models, longest_row, parts, room, smaller
+from recap.estimate.reading import checked
 from recap.estimate.shape import Shape, shape_of
 from recap.estimate.work import Assumed, Work, training_work
 from recap.params.train import Train
-from recap.params.values import strictly
 from recap.params.whole import Params, read_params
 from recap.types.origins import RULES
 
@@ -67,7 +67,8 @@ def print_estimate(root: Path, profile: str | None, asked: Request, console: Con
 def _params(root: Path, profile: str | None) -> Params:
     if profile is None:
         return read_params(root / "params.yaml")
-    return strictly(Params, profile_values(root, profile))
+    values = profile_values(root, profile)
+    return checked(Params, values, PROFILES / f"{profile}.yaml")
 
 
 def _models(root: Path, params: Params) -> Models:

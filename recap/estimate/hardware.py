@@ -13,8 +13,9 @@ from typing import Annotated
 from pydantic import Field
 
 from recap.errors import ParameterError, choices
+from recap.estimate.reading import checked
 from recap.params.document import read_document
-from recap.params.values import Section, strictly
+from recap.params.values import Section
 
 FILE = Path("infra/hardware.yaml")
 FORM = re.compile(r"(?:(?P<count>[1-9]\d*)x)?(?P<name>[\w.-]+)")
@@ -57,4 +58,4 @@ def read_hardware(root: Path, text: str) -> Hardware:
             f"Expected --hardware COUNTxDEVICE, a device among {choices(devices)}, got '{text}'. "
             f"{FILE} has their figures; add another one there."
         )
-    return Hardware(int(found["count"] or 1), name, strictly(Device, devices[name]))
+    return Hardware(int(found["count"] or 1), name, checked(Device, devices[name], FILE))

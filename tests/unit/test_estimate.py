@@ -289,6 +289,19 @@ def test_wrong_input_is_one_message(profile: str | None, hardware: str, words: s
     assert words in printed(profile, hardware)
 
 
+def test_a_device_or_profile_that_does_not_fit_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "infra/profiles").mkdir(parents=True)
+    (tmp_path / "infra/hardware.yaml").write_text("mine: {gpu: true, memory: 0, peak: 1.0}\n")
+    with pytest.raises(ParameterError) as told:
+        read_hardware(tmp_path, "mine")
+    said = str(told.value)
+    assert said.startswith("infra/hardware.yaml has values that do not fit:\n")
+    assert "  memory: " in said and "  bandwidth: " in said and "  decoding: " in said
+    (tmp_path / "infra/profiles/odd.yaml").write_text("seed: 0\n")
+    with pytest.raises(ParameterError, match=r"infra/profiles/odd.yaml has values that do not fit"):
+        print_estimate(tmp_path, "odd", Request("mine", None, 0.5, None), Console(file=StringIO()))
+
+
 def test_every_device_is_complete() -> None:
     from recap.params.document import read_document
 
