@@ -22,6 +22,7 @@ from flows.engine import end_with_worker, show
 from recap.errors import GateError
 from recap.params.whole import read_params
 from recap.tracking import registry
+from recap.tracking.files import verify
 from recap.tracking.history import Move
 from recap.tracking.moves import instead, overridden
 from recap.tracking.runs import open_store
@@ -47,7 +48,8 @@ def promote(
 ) -> str:
     """Make a version the champion; returns a sentence about it.
 
-    Raises GateError where the registry refuses it, or a person does, or nobody answers in time.
+    Raises GateError where the registry refuses it, or a person does, or nobody answers in time, and
+    ModelError when a file of the version is lost or is not the registered one.
 
     Args:
         version: Number of the version; empty means the challenger.
@@ -57,13 +59,15 @@ def promote(
 
     """
     end_with_worker()
-    number, said = str(version) if version else None, None
-    if not approved:
-        with open_store(Path()) as client:
-            move = registry.propose(client, read_params(), number, override)
-        number, said = move.version, _ask(move, hours)
+    said = None
     with open_store(Path()) as client:
-        move = registry.promote(client, Path(), read_params(), number, override, said)
+        move = registry.propose(client, read_params(), str(version) if version else None, override)
+    verify(Path(), move.version)
+    if not approved:
+        said = _ask(move, hours)
+        verify(Path(), move.version)  # hours later
+    with open_store(Path()) as client:
+        move = registry.promote(client, Path(), read_params(), move.version, override, said)
     return _say(move)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recap.params.whole import read_params
+from recap.tracking.files import verify
 from recap.tracking.history import History, Move
 from recap.tracking.registry import check_store, history, propose
 from recap.tracking.runs import open_store
@@ -39,6 +40,7 @@ def would_promote(root: Path, version: str | None, override: str | None) -> str:
     check_store(root)
     with open_store(root) as client:
         move = propose(client, read_params(root / "params.yaml"), version, override)
+    verify(root, move.version)
     said = f"Version {move.version} would be champion{instead(move)}. Nothing was changed."
     return said + overridden(move)
 

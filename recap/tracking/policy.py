@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from recap.errors import DataError, ModelError
 from recap.params.models import THINK, Reasoning
-from recap.pipeline.cache import cache_folder, ensure_object
 from recap.render import Renderer
 from recap.rows import read_json
 from recap.sampling.torch_sampler import TorchSampler, load_torch_sampler
+from recap.tracking.files import ensure_files
 from recap.tracking.history import EVIDENCE, MANIFEST, PROVENANCE
 from recap.tracking.manifest import Manifest, Provenance, check_version
 from recap.tracking.mlmodel import PREFILL, PROMPT, RESPONSE, THOUGHT
-from recap.tracking.pull import check_files
 from recap.types.rollouts import Decoding
 
 if TYPE_CHECKING:
@@ -74,13 +73,11 @@ def _load_pyfunc(path: str) -> Policy:
     version = Path(path)
     manifest = read_json(version / MANIFEST, Manifest)
     check_version(manifest, (version / EVIDENCE).read_bytes())
-    check_files(manifest)
-    clone = _clone()
-    cache = cache_folder(clone)
+    found = ensure_files(_clone(), manifest)
     with tempfile.TemporaryDirectory() as folder:
-        for file in manifest.files:
-            (Path(folder) / file.path).parent.mkdir(exist_ok=True)
-            (Path(folder) / file.path).symlink_to(ensure_object(clone, cache, file.md5, file.path))
+        for file, cached in found.items():
+            (Path(folder) / file).parent.mkdir(exist_ok=True)
+            (Path(folder) / file).symlink_to(cached)
         reasoning = _reasoning(read_json(version / PROVENANCE, Provenance).params)
         renderer = Renderer.from_dir(Path(folder), reasoning)
         return Policy(load_torch_sampler(Path(folder), SIDE_BY_SIDE), renderer)

@@ -5,7 +5,6 @@ The weights come by md5 from the clone's DVC cache, or its remote. Leaves out se
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from pathlib import Path
 
 from recap.errors import DataError, ModelError
 from recap.params.whole import read_params
-from recap.pipeline.cache import cache_folder, ensure_object
 from recap.rows import atomic_directory
 from recap.tracking.card import model_card
+from recap.tracking.files import ensure_files
 from recap.tracking.manifest import Manifest, Provenance
 from recap.tracking.registry import check_store
 from recap.tracking.runs import open_store
@@ -23,8 +22,6 @@ from recap.tracking.targets import known_version
 from recap.tracking.versions import read_provenance, read_version
 
 CARD = "README.md"
-PLAIN = re.compile(r"(adapter/)?[\w.-]+\.(safetensors|json|jinja|txt|model)|README\.md")
-"""Files that may be read: no other folder, no pickle, no code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +64,16 @@ def pull(root: Path, version: Registered, out: Path) -> None:
     """
     if out.exists():
         raise DataError(f"Expected a new folder, but {out} exists. Name another one.")
-    check_files(version.manifest)
     if not any(file.path.endswith(".safetensors") for file in version.manifest.files):
         raise ModelError(
             f"Expected weights among the files of version {version.number}, got a reference to "
             f"{version.manifest.candidate}'s origin: it was not trained here. Take the origin "
             f"itself (`recap lineage {version.number}` names it)."
         )
-    cache = cache_folder(root)
+    found = ensure_files(root, version.manifest)
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_directory(out) as part:
-        for file in version.manifest.files:
-            (part / file.path).parent.mkdir(exist_ok=True)
-            shutil.copyfile(ensure_object(root, cache, file.md5, file.path), part / file.path)
+        for path, cached in found.items():
+            (part / path).parent.mkdir(exist_ok=True)
+            shutil.copyfile(cached, part / path)
         (part / CARD).write_text(version.card, encoding="utf-8")  # its own, not its base's
-
-
-def check_files(manifest: Manifest) -> None:
-    """Raise ModelError unless the version has only files that may be read."""
-    for file in manifest.files:
-        if not PLAIN.fullmatch(file.path):
-            raise ModelError(
-                "Expected safetensors weights with their configuration and tokenizer in the "
-                f"manifest, got '{file.path}'. Register a model that has no such file."
-            )

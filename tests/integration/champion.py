@@ -19,7 +19,6 @@ from tests.tiny import tiny_llama
 
 MODEL = Path("models/trained/recap-0")
 WEIGHTS = MODEL / "model.safetensors"
-CACHE = Path(".dvc/cache/files/md5")
 
 
 def dvc(root: Path, *arguments: str) -> None:

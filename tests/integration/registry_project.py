@@ -25,6 +25,7 @@ from recap.types.verdicts import Outcome, Verdict
 
 ROOT = Path(__file__).parents[2]
 NAME = "recap-policy"
+CACHE = Path(".dvc/cache/files/md5")
 CELLS = ("base-0", "dapo-0", "recap-0")
 
 
@@ -163,6 +164,11 @@ def register(
         inputs={"decision": root / "results/decision.json"},
     )
     write_json(root / "results/registered.json", manifest)
+    for file in manifest.files:
+        cached = root / CACHE / file.md5[:2] / file.md5[2:]
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        if not cached.exists():
+            shutil.copyfile(policy / file.path, cached)
     return manifest
 
 

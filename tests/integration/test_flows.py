@@ -33,7 +33,7 @@ from tests.integration.flow_project import (
     lock_of,
     make_project,
 )
-from tests.integration.registry_project import write_lock
+from tests.integration.registry_project import CACHE, write_lock
 from tests.integration.test_registry import aliases, promote, publish_candidate
 from tests.waiting import until
 
@@ -216,6 +216,14 @@ def test_promote_and_rollback_as_commands(tmp_path: Path, api: str) -> None:
     publish_candidate(project, weights="one")
     promote(project)
     publish_candidate(project, weights="two")
+    two = project / CACHE / "b8/a9f715dbb64fd5c56e7783c6820a61"  # md5 of "two"
+    whole = two.read_bytes()
+    two.write_text("owt")
+    damaged = call(project, "-m", "recap", "promote", "--yes", PREFECT_API_URL=api)
+    assert damaged.returncode == 2
+    assert "ModelError: Expected model.safetensors with the digest" in damaged.stderr
+    assert aliases(project) == {"champion": "1", "challenger": "2"}
+    two.write_bytes(whole)
     unasked = call(project, "-m", "recap", "promote")
     assert unasked.returncode == 2
     assert "PipelineError: Expected --yes, or PREFECT_API_URL to name" in unasked.stderr

@@ -25,12 +25,13 @@ from recap.pipeline.cache import object_path
 from recap.pipeline.lock import file_md5
 from recap.rows import read_json
 from recap.tracking.card import model_card
+from recap.tracking.files import check_files
 from recap.tracking.lineage import trace
 from recap.tracking.manifest import Manifest, ManifestFile, Provenance, Rate
 from recap.tracking.moves import would_promote
-from recap.tracking.pull import CARD, check_files, pull, registered
-from tests.integration.champion import CACHE, MODEL, WEIGHTS
-from tests.integration.registry_project import NAME, register
+from recap.tracking.pull import CARD, pull, registered
+from tests.integration.champion import MODEL, WEIGHTS
+from tests.integration.registry_project import CACHE, NAME, register
 
 
 def typed(*arguments: str) -> str:
@@ -226,6 +227,21 @@ def test_the_history_and_a_dry_run_change_nothing(clone: Path) -> None:
         would_promote(clone, "1", None)
     assert {path: path.read_bytes() for path in (clone / "records").rglob("*.json*")} == records
     assert (clone / "mlflow.db").read_bytes() == store
+
+
+def test_nobody_becomes_champion_whose_weights_are_not_the_registered_ones(clone: Path) -> None:
+    with (clone / WEIGHTS).open("ab") as stream:
+        stream.write(b" ")
+    register(clone, weights=None)
+    assert publishing.publish(clone).version == "2"
+    weights = object_path(clone / CACHE, file_md5(clone / WEIGHTS))
+    weights.write_bytes(b"other")
+    with pytest.raises(ModelError, match=r"Expected model\.safetensors with the digest"):
+        would_promote(clone, None, None)
+    weights.unlink()
+    with pytest.raises(ModelError, match=r"found it in neither"):
+        would_promote(clone, None, "it is better")  # no reason makes up for it
+    assert trace(clone, "champion")["model"]["version"] == "1"
 
 
 def test_a_dry_run_says_who_would_be_champion(clone: Path) -> None:

@@ -33,8 +33,8 @@ from recap.tracking.lineage import trace
 from recap.tracking.runs import open_store
 from recap.tracking.store import store_name
 from recap.types.rollouts import Decoding
-from tests.integration.champion import CACHE, MODEL, WEIGHTS, dvc
-from tests.integration.registry_project import NAME, ROOT, register
+from tests.integration.champion import MODEL, WEIGHTS, dvc
+from tests.integration.registry_project import CACHE, NAME, ROOT, register
 
 CHAMPION = f"models:/{NAME}@champion"
 PROMPTS = [
