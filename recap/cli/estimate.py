@@ -132,7 +132,7 @@ def _row(work: Work, seeds: int, hardware: Hardware, price: float | None) -> lis
 
 
 def _money(hours: float, hardware: Hardware, price: float) -> str:
-    return f"{hours * hardware.count * price:,.0f}"
+    return f"{hours * hardware.count * price:,.2f}"
 
 
 def _count(tokens: float) -> str:

@@ -22,7 +22,16 @@ from recap.cli.estimate import Request, print_estimate
 from recap.cli.profile import profile_values
 from recap.errors import ParameterError
 from recap.estimate.hardware import Device, Hardware, read_hardware
-from recap.estimate.memory import Models, layer_bytes, longest_row, parts, room, smaller
+from recap.estimate.memory import (
+    ENGINE_SHARE,
+    MICRO_BATCH,
+    Models,
+    layer_bytes,
+    longest_row,
+    parts,
+    room,
+    smaller,
+)
 from recap.estimate.shape import PUBLISHED, Shape, shape_of
 from recap.estimate.work import (
     Assumed,
@@ -188,6 +197,14 @@ def test_autocast_copies_the_weights_that_are_trained() -> None:
     assert found["bf16 copies of the weights"] == 16_060_522_496
 
 
+def test_what_the_estimate_takes_from_training_is_what_training_has() -> None:
+    """Numbers that are copied, since their modules load torch."""
+    from recap.rl.trainer import MICRO_BATCH_TOKENS
+    from recap.sampling.policy_sampler import GPU_MEMORY_SHARE
+
+    assert (MICRO_BATCH, ENGINE_SHARE) == (MICRO_BATCH_TOKENS, GPU_MEMORY_SHARE)
+
+
 def test_the_least_changes_come_first() -> None:
     train = train_of("paper", precision="float32", checkpointing=False)
     models = Models(LLAMA, ())
@@ -271,7 +288,8 @@ def test_what_does_not_fit_is_refused_with_the_changes_that_help() -> None:
 
 
 def test_what_fits_is_printed() -> None:
-    said = printed("smollm2", "2xcore", length=95.0)
+    said = printed("smollm2", "2xcore", length=95.0, price=0.05)
+    assert " 0.04 " in said  # two cores for 22 minutes
     assert "ParameterError" not in said
     assert "on 2xcore" in said and "room on one core, 8% left for fragments" in said
 
