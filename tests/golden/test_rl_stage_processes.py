@@ -76,7 +76,7 @@ def assert_equal_numbers(one, two, near):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "interrupted", "adapter"),
-    [("dapo", True, None), ("grpo", False, None), ("dapo", False, LORA)],
+    [("dapo", True, None), ("grpo", False, None), ("dapo", True, LORA)],
     ids=["dapo", "grpo", "lora"],
 )
 def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, interrupted, adapter):
