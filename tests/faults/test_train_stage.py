@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -193,7 +194,8 @@ def terminate(above: subprocess.Popen[str], project: Path, after: int) -> int:
     os.kill(stage, signal.SIGSTOP)
     above.terminate()
     until(lambda: pending(stage, signal.SIGTERM), unless=lambda: above.poll() is not None)
-    os.kill(stage, signal.SIGCONT)
+    with contextlib.suppress(ProcessLookupError):  # the kernel continues orphans, and it has ended
+        os.kill(stage, signal.SIGCONT)
     above.communicate(timeout=PATIENCE)
     until(lambda: not Path(f"/proc/{stage}/cmdline").exists() or zombie(stage))
     (own,) = (project / SCRATCH).glob("recap-0-*")
@@ -207,7 +209,10 @@ def terminate(above: subprocess.Popen[str], project: Path, after: int) -> int:
 
 def pending(pid: int, number: int) -> bool:
     """Whether the signal has reached the process, which stands still (proc(5): ShdPnd)."""
-    status = Path(f"/proc/{pid}/status").read_text()
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it has ended
+        return True
     (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
     return bool(int(mask, 16) >> (number - 1) & 1)
 
