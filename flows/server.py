@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import socket
 import subprocess
 import time
 import urllib.request
@@ -20,6 +19,7 @@ from pathlib import Path
 from recap.errors import PipelineError
 from recap.runtime import child
 from recap.runtime.locks import exclusive
+from recap.runtime.ports import free_port
 
 HOME = Path(".recap/prefect")
 PATIENCE = 300.0
@@ -50,7 +50,7 @@ def start_api() -> Callable[[], None]:
     os.environ.setdefault("PREFECT_HOME", str(home))
     alone = contextlib.ExitStack()
     alone.enter_context(exclusive(home / "start.lock"))
-    port = _free_port()
+    port = free_port()
     os.environ["PREFECT_API_URL"] = url = f"http://127.0.0.1:{port}/api"
     with (home / "server.log").open("w", encoding="utf-8") as log:
         server = child.start(
@@ -104,9 +104,3 @@ def _wait_until_up(server: subprocess.Popen[str], url: str, log: Path) -> None:
         f"({''.join(last) or 'it said nothing'}). See {log}; if its database is broken, delete "
         f"{log.parent} (it holds only past runs' states). `dvc repro` needs no server."
     )
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ from recap.rows import atomic_directory
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SHARD_BYTES = 2**32
+"""Most bytes of weights in one file that a running engine is given."""
 
 
 def device() -> torch.device:
@@ -83,6 +87,28 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, direc
             if said := re.search(r"\(os error (\d+)\)", str(error)):
                 raise OSError(int(said[1]), str(error)) from error
             raise
+
+
+def save_parameters(
+    parameters: Iterable[tuple[str, torch.Tensor]], dtype: torch.dtype, folder: Path
+) -> None:
+    """Write named weights in a precision to a new folder of shards, whole or not at all.
+
+    One shard is in memory at a time. The folder holds weights alone: it is no model directory.
+    """
+    from safetensors.torch import save_file
+
+    with atomic_directory(folder) as part:
+        shard: dict[str, torch.Tensor] = {}
+        number = size = 0
+        for name, value in parameters:
+            stored = value.to("cpu", dtype).contiguous()
+            if shard and size + stored.nbytes > SHARD_BYTES:
+                save_file(shard, part / f"model-{number:05d}.safetensors")
+                number, size, shard = number + 1, 0, {}
+            shard[name] = stored
+            size += stored.nbytes
+        save_file(shard, part / f"model-{number:05d}.safetensors")
 
 
 def snapshot_directory(folder: Path, update: int) -> Path:

@@ -6,11 +6,22 @@ from typing import Literal
 
 from recap.params.values import Count, Section
 
-Engine = Literal["torch", "vllm"]
+Engine = Literal["torch", "vllm", "server"]
+
+
+class Servers(Section):
+    """vLLM servers of the engine ``server``: their number, and the GPUs that each is spread over.
+
+    A stage starts its servers on this machine and ends them with itself.
+    """
+
+    count: Count
+    tensor_parallel: Count
 
 
 class Sampling(Section):
     """The generation engine outside training."""
 
     engine: Engine
+    servers: Servers
     batch_size: Count

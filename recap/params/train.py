@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, TypeAdapter, field_validator, model_validator
 
-from recap.params.sampling import Engine
+from recap.params.sampling import Engine, Servers
 from recap.params.values import Count, Positive, Precision, Section, Share
 from recap.types.prompts import PrefillUnit
 from recap.types.row import Domain
@@ -87,6 +87,7 @@ class Train(Section):
 
     method: Method
     engine: Engine
+    servers: Servers
     optimizer: Optimizer
     subset: Subset
     alpha: float | DomainShares

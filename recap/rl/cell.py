@@ -34,6 +34,7 @@ from recap.runtime.locks import exclusive
 from recap.runtime.scratch import code_hash, directory_hash, rows_hash
 from recap.sampling.policy_sampler import GPU_MEMORY_SHARE, PolicySampler
 from recap.sampling.sampler import Sampler
+from recap.sampling.server_sampler import ServerSampler
 from recap.sampling.torch_sampler import TorchSampler
 from recap.sampling.vllm_sampler import VllmSampler, vllm_version
 from recap.scoring.guardian import load_guardian
@@ -131,6 +132,9 @@ def make_trainer(cell: CellInputs) -> RecapTrainer:
     if train.engine == "vllm":
         engine = VllmSampler(cell.policy, gpu_memory_share=GPU_MEMORY_SHARE)
         sampler = PolicySampler(policy, engine, train.precision)
+    elif train.engine == "server":
+        servers = ServerSampler(cell.policy, train.servers, first_device=1)
+        sampler = PolicySampler(policy, servers, train.precision)
     else:
         rollouts = train.prompts_per_update * train.grpo.num_generations
         sampler = TorchSampler(policy, renderer.turn.stop_ids, renderer.pad_id, batch_size=rollouts)
@@ -169,7 +173,7 @@ def identity(cell: CellInputs) -> dict[str, str]:
         "code": code_hash(),
         **{name: version(name) for name in ("torch", "transformers", "trl")},
         **({"peft": version("peft")} if cell.train.adapter else {}),
-        **({"vllm": vllm_version()} if cell.train.engine == "vllm" else {}),
+        **({"vllm": vllm_version()} if cell.train.engine != "torch" else {}),
     }
 
 

@@ -1,4 +1,4 @@
-"""Rollouts through vLLM from a policy under training: synced at each call, with a canary.
+"""Rollouts through vLLM, in this process or in servers, from a policy under training: synced at each call, with a canary.
 
 Like the torch sampler it reads the weights at each call, so that nobody can forget to sync. After
 each sync the engine continues a few fixed prompts, and the policy itself says how probable those
@@ -7,23 +7,23 @@ temperature stops training before a rollout comes of it. The canary generates in
 given text because vLLM, asked for a prompt's log-probabilities, passes its prefix cache by and
 would hide a stale one.
 
-Leaves out policies spread over several GPUs, and servers.
+Leaves out policies spread over several GPUs.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from itertools import islice
+from itertools import cycle, islice
+from typing import Protocol
 
 import torch
 from transformers import PreTrainedModel
 
 from recap.errors import SyncError
 from recap.params.values import Precision
-from recap.sampling.sampler import WHOLE
+from recap.sampling.sampler import WHOLE, Sampler
 from recap.sampling.torch_sampler import evaluating
-from recap.sampling.vllm_sampler import VllmSampler
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, Sample
 
@@ -41,11 +41,24 @@ GPU_MEMORY_SHARE = 0.3
 """Of the GPU that engine and trainer share, the engine's part: what TRL gives one by default."""
 
 
+class Engine(Sampler, Protocol):
+    """An engine that can be given other weights; ``VllmSampler`` or ``ServerSampler``."""
+
+    @property
+    def replicas(self) -> int:
+        """How many copies of the weights serve a call: prompt i goes to number i % replicas."""
+        ...
+
+    def sync(self, policy: PreTrainedModel, decoding: Decoding) -> torch.dtype:
+        """Serve these weights, in every copy; returns the precision they are served in."""
+        ...
+
+
 class PolicySampler:
     """Samples from the policy as it is at each call."""
 
     def __init__(
-        self, policy: PreTrainedModel, engine: VllmSampler, precision: Precision = "float32"
+        self, policy: PreTrainedModel, engine: Engine, precision: Precision = "float32"
     ) -> None:
         """``engine`` is of the same architecture; its own weights never serve.
 
@@ -70,8 +83,11 @@ class PolicySampler:
         precision = self._engine.sync(self._policy, decoding)
         if not self._canaries:
             context = self._policy.config.max_position_embeddings
-            fitting = (p for p in dict.fromkeys(prompts) if len(p.token_ids) < context)
-            self._canaries = list(islice(fitting, CANARY_PROMPTS))
+            distinct = dict.fromkeys(p for p in prompts if len(p.token_ids) < context)
+            count = min(CANARY_PROMPTS, len(distinct))
+            # Each replica is asked, with one prompt more than once where they are too few.
+            count = max(count, self._engine.replicas) if distinct else 0
+            self._canaries = list(islice(cycle(distinct), count))
         if self._canaries:  # else nothing fits the model, and nothing is generated
             exact = precision == torch.float32 and self._precision == "float32"
             self._check(decoding, TOLERANCE if exact else HALF_TOLERANCE)
@@ -81,19 +97,23 @@ class PolicySampler:
         """Compare engine and policy on the canary's continuations, token by token."""
         short = Decoding(decoding.temperature, decoding.top_p, CANARY_TOKENS)
         groups = self._engine.sample(self._canaries, short, num_samples=1, seed=0)
-        gaps: list[float] = []
-        for prompt, (sample,) in zip(self._canaries, groups, strict=True):
+        gaps: list[list[float]] = [[] for _ in range(self._engine.replicas)]
+        for number, (prompt, (sample,)) in enumerate(zip(self._canaries, groups, strict=True)):
             own = self._logprobs(prompt.token_ids, sample.token_ids, decoding.temperature)
-            gaps += [abs(a - b) for a, b in zip(sample.sampling_logprobs, own, strict=True)]
-        mean = statistics.fmean(gaps)
-        if not mean <= tolerance:  # NaN too
-            raise SyncError(
-                "Expected the rollout engine to serve the policy's weights, with log-probabilities "
-                f"within {tolerance:g} of its own on average, got {mean:.2g} (largest "
-                f"{max(gaps):.2g}, {len(gaps)} tokens). Training would learn from another policy's "
-                "rollouts. Set train.engine to torch, or install the vLLM that constraints.txt "
-                "names; the states saved so far are whole."
-            )
+            gaps[number % len(gaps)] += [
+                abs(a - b) for a, b in zip(sample.sampling_logprobs, own, strict=True)
+            ]
+        for replica, its in enumerate(gaps):
+            mean = statistics.fmean(its)
+            if not mean <= tolerance:  # NaN too
+                raise SyncError(
+                    "Expected the rollout engine to serve the policy's weights, with "
+                    f"log-probabilities within {tolerance:g} of its own on average, got {mean:.2g} "
+                    f"(largest {max(its):.2g}, {len(its)} tokens, engine {replica + 1} of "
+                    f"{len(gaps)}). Training would learn from another policy's rollouts. Set "
+                    "train.engine to torch, or install the vLLM that constraints.txt names; the "
+                    "states saved so far are whole."
+                )
 
     def _logprobs(
         self, prompt: tuple[int, ...], generated: tuple[int, ...], temperature: float

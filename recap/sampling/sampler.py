@@ -84,6 +84,10 @@ def open_sampler(sampling: Sampling, model_dir: Path) -> ConversingSampler:
         from recap.sampling.vllm_sampler import VllmSampler
 
         return VllmSampler(model_dir, sampling.batch_size)
+    if sampling.engine == "server":
+        from recap.sampling.server_sampler import ServerSampler
+
+        return ServerSampler(model_dir, sampling.servers, batch_size=sampling.batch_size)
     from recap.sampling.torch_sampler import load_torch_sampler
 
     return load_torch_sampler(model_dir, sampling.batch_size)

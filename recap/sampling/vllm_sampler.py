@@ -2,7 +2,7 @@
 
 Token ids in and out, so that nothing is rendered twice. ``sync`` gives a running engine other
 weights; whether it then serves them is for ``recap.sampling.policy_sampler`` to check. Leaves out
-serving over a network and engines on several GPUs.
+servers and engines on several GPUs (recap/sampling/server_sampler.py).
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ class VllmSampler:
         self._engine: LLM | None = None
         self._mode: str | None = None
 
+    @property
+    def replicas(self) -> int:
+        """One engine has one copy of the weights."""
+        return 1
+
     def sample(
         self,
         prompts: Sequence[RenderedPrompt],
@@ -82,7 +87,7 @@ class VllmSampler:
         before top-p: it takes them before both or after both.
         """
         check_decoding(decoding, num_samples)
-        engine = self._open(_logprobs_mode(decoding))
+        engine = self._open(logprobs_mode(decoding))
         from vllm import SamplingParams, TokensPrompt
 
         wanted = range(len(prompts))[part]
@@ -119,12 +124,12 @@ class VllmSampler:
         Returns the precision they are served in. Keys and values computed under the weights before
         are dropped. Dense models only: the policy's parameters must have their checkpoint's names.
         """
-        engine = self._open(_logprobs_mode(decoding))
+        engine = self._open(logprobs_mode(decoding))
         from recap.models.adapter import merged_parameters
 
         weights = merged_parameters(policy)
         engine.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
-        engine.apply_model(_repack_head)
+        engine.apply_model(repack_head)
         dropped = engine.reset_prefix_cache()
         assert dropped, "nothing is being generated, so every cached block is free"
         served: dtype = engine.llm_engine.model_config.dtype
@@ -189,7 +194,7 @@ def vllm_version() -> str:
     return "none"
 
 
-def _logprobs_mode(decoding: Decoding) -> str:
+def logprobs_mode(decoding: Decoding) -> str:
     if decoding.temperature == 1.0:
         return "raw_logprobs"
     if decoding.top_p == 1.0:
@@ -201,7 +206,7 @@ def _logprobs_mode(decoding: Decoding) -> str:
     )
 
 
-def _repack_head(model: nn.Module) -> None:
+def repack_head(model: nn.Module) -> None:
     """Pack the output head's weights anew.
 
     CPU builds multiply by packed copies of matrices. A reload packs each layer that it loads, but a

@@ -64,7 +64,7 @@ def main(
         "guardian": directory_hash(guardian) if selector else "",
         "code": code_hash(),
         **{name: version(name) for name in ("torch", "transformers")},
-        "vllm": vllm_version() if params.sampling.engine == "vllm" else "",
+        "vllm": vllm_version() if params.sampling.engine != "torch" else "",
     }
     with journal_of(SCRATCH, out.stem, run) as journal:
         completions = run_attacks(

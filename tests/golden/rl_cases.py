@@ -36,6 +36,7 @@ def train_section(**changes: object) -> Train:
     }
     section = {
         "engine": "torch",
+        "servers": {"count": 1, "tensor_parallel": 1},
         "optimizer": "dapo",
         "subset": "all",
         "method": "rl",

@@ -120,9 +120,9 @@ def variables(folder: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def prefect_server(folder: Path) -> Iterator[str]:
     """A Prefect server with all its services: its API's address."""
-    from flows.server import _free_port
+    from recap.runtime.ports import free_port
 
-    port = _free_port()
+    port = free_port()
     with (folder / "server.log").open("w") as log:
         process = start(
             [

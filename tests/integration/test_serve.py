@@ -17,7 +17,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from flows.server import _free_port
+from recap.runtime.ports import free_port
 from recap.render import Renderer
 from recap.runtime.child import environment, start
 from recap.sampling.vllm_sampler import ENVIRONMENT
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, champion: Path) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[str]:
     """`python -m vllm.entrypoints.openai.api_server`: `vllm serve` wants the CUDA build's name."""
-    port = _free_port()
+    port = free_port()
     log = folder.parent / "server.log"
     with log.open("w") as stream:
         process = start(

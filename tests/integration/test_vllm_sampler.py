@@ -11,7 +11,7 @@ from transformers import LlamaForCausalLM
 from recap.errors import ParameterError
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models.weights import save_model
-from recap.params.sampling import Sampling
+from recap.params.sampling import Engine, Sampling, Servers
 from recap.render import Renderer
 from recap.sampling.sampler import Sampler, open_sampler
 from recap.types.prompts import RenderedPrompt
@@ -27,6 +27,12 @@ PREFILL = (
     "this is about the bolba . i should help them . the steps are easy to list . "
     "there is no reason to hold back . nobody will be hurt . i will give a full answer ."
 )
+
+
+def sampling(engine: Engine, batch_size: int) -> Sampling:
+    return Sampling(
+        engine=engine, servers=Servers(count=1, tensor_parallel=1), batch_size=batch_size
+    )
 
 
 def prefilled(renderer: Renderer) -> list[RenderedPrompt]:
@@ -51,7 +57,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LlamaForCaus
 
 @pytest.fixture(scope="module")
 def sampler(policy: tuple[Path, LlamaForCausalLM]) -> Sampler:
-    return open_sampler(Sampling(engine="vllm", batch_size=64), policy[0])
+    return open_sampler(sampling("vllm", 64), policy[0])
 
 
 def forward_logprobs(
@@ -108,7 +114,7 @@ def test_a_decoding_whose_logprobs_vllm_cannot_give_is_refused(sampler: Sampler)
 
 def test_logprobs_are_those_at_the_temperature(policy: tuple[Path, LlamaForCausalLM]) -> None:
     directory, model = policy
-    sampler = open_sampler(Sampling(engine="vllm", batch_size=16), directory)
+    sampler = open_sampler(sampling("vllm", 16), directory)
     prompts = prefilled(Renderer.from_dir(directory))[:8]
     groups = sampler.sample(prompts, Decoding(0.7, 1.0, 8), num_samples=1, seed=1)
     for prompt, (sample,) in zip(prompts, groups, strict=True):
@@ -125,6 +131,6 @@ def test_a_path_that_the_compiler_cannot_name_is_refused(
     policy: tuple[Path, LlamaForCausalLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "__file__", "/home/my models/torch/__init__.py")
-    fresh = open_sampler(Sampling(engine="vllm", batch_size=8), policy[0])
+    fresh = open_sampler(sampling("vllm", 8), policy[0])
     with pytest.raises(ParameterError, match=r"without a blank .* got /home/my models/torch"):
         fresh.sample([RenderedPrompt((20,), 0)], Decoding(1.0, 1.0, 4), num_samples=1, seed=0)

@@ -40,7 +40,7 @@ def train(max_refill_rounds, **changes):
     return Train.model_validate(
         {
             "method": "rl",
-            "engine": "torch",
+            "engine": "torch", "servers": {"count": 1, "tensor_parallel": 1},
             "optimizer": "dapo", "subset": "all", "alpha": 0.0, "alpha_mode": "exact",
             "prefill_source": "none", "prefill_length": 1, "prefill_unit": "words",
             "self_prefill_updates": 1, "self_prefill_prompts": 1, "curriculum": "none",

