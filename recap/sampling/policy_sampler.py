@@ -1,6 +1,6 @@
-"""Rollouts through vLLM, in this process or in servers, from a policy under training: synced at each call, with a canary.
+"""Rollouts through vLLM from a policy under training: synced at each call, with a canary.
 
-Like the torch sampler it reads the weights at each call, so that nobody can forget to sync. After
+The engine runs in this process or in servers. Like the torch sampler it reads the weights at each call, so that nobody can forget to sync. After
 each sync the engine continues a few fixed prompts, and the policy itself says how probable those
 tokens are: an engine that serves other weights, keys and values of older weights or another
 temperature stops training before a rollout comes of it. The canary generates instead of scoring

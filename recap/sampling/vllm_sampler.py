@@ -195,6 +195,10 @@ def vllm_version() -> str:
 
 
 def logprobs_mode(decoding: Decoding) -> str:
+    """Which log-probabilities an engine gives for this decoding, as vLLM names them.
+
+    Raises ParameterError where it can give none at the temperature and before top-p.
+    """
     if decoding.temperature == 1.0:
         return "raw_logprobs"
     if decoding.top_p == 1.0:

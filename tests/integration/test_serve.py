@@ -17,9 +17,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from recap.runtime.ports import free_port
 from recap.render import Renderer
 from recap.runtime.child import environment, start
+from recap.runtime.ports import free_port
 from recap.sampling.vllm_sampler import ENVIRONMENT
 from recap.tracking.pull import pull, registered
 from tests.integration.needs_vllm import NEEDS_VLLM
