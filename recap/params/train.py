@@ -23,6 +23,7 @@ PrefillSource = Literal["counter", "aligned", "none", "self"]
 Subset = Literal["all", "alignment", "math"]
 Refill = Literal["missing", "expected"]
 Curriculum = Literal["none", "adaptive"]
+Sharding = Literal["none", "fsdp2"]
 SafetyReward = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 """recap/rewards/safety.py lists the valid names."""
 
@@ -62,6 +63,33 @@ class Adapter(Section):
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
+class Launch(Section):
+    """The processes that train one policy together: ``processes`` on each of ``nodes`` machines.
+
+    ``shard``: each holds the whole policy (none), or its own share of the parameters, gradients and
+    optimizer states (fsdp2). More processes add up the same numbers in another order, so they
+    change the last bits of a result.
+    """
+
+    processes: Count
+    nodes: Count
+    shard: Sharding
+
+    @property
+    def world(self) -> int:
+        """All processes, on all machines."""
+        return self.processes * self.nodes
+
+    @model_validator(mode="after")
+    def _shares(self) -> Launch:
+        if self.shard != "none" and self.world == 1:
+            raise ValueError(
+                f"shard {self.shard} divides the policy between processes, got one process (set "
+                "processes: 2 or more, or shard: none)"
+            )
+        return self
+
+
 class DomainShares(Section):
     """A share for each domain that may have prefills."""
 
@@ -81,8 +109,8 @@ class Train(Section):
     ``refill``: a round of replacements draws as many prompts as are ``missing``, or as many as are
     ``expected`` to fill the batch. A surplus group waits at most ``max_carry_age`` updates.
     ``method: sft`` reads only ``subset``, ``updates``, ``save_updates``, ``snapshot_updates``,
-    ``sft``, ``adapter``, ``checkpointing``, ``precision`` and, for sampling solutions, the rollout
-    options of ``grpo``. ``precision`` is that of training's matrix products (docs/adapters.md).
+    ``sft``, ``adapter``, ``checkpointing``, ``precision``, ``launch`` and, for sampling solutions,
+    the rollout options of ``grpo``. ``precision`` is that of training's matrix products (docs/adapters.md).
     """
 
     method: Method
@@ -120,6 +148,7 @@ class Train(Section):
     adapter: Adapter | None
     checkpointing: bool
     precision: Precision
+    launch: Launch
     grpo: Grpo
     sft: Sft
 

@@ -70,6 +70,7 @@ def train_section(**changes: object) -> Train:
         "adapter": None,
         "checkpointing": False,
         "precision": "float32",
+        "launch": {"processes": 1, "nodes": 1, "shard": "none"},
         "grpo": grpo,
         "sft": {
             "traces": "deliberative",

@@ -53,6 +53,16 @@ ROOT = Path(__file__).parents[2]
             {"train.prefill_source": "wiki"},
             r"train\.prefill_source: .*'none' or 'self', got 'wiki'",
         ),
+        ({"train.launch.processes": 0}, r"train\.launch\.processes: .*equal to 1, got 0"),
+        ({"train.launch.nodes": 0}, r"train\.launch\.nodes: .*equal to 1, got 0"),
+        (
+            {"train.launch.shard": "zero3"},
+            r"train\.launch\.shard: .*'none' or 'fsdp2', got 'zero3'",
+        ),
+        (
+            {"train.launch.shard": "fsdp2"},
+            r"train\.launch: shard fsdp2 divides .* got one process .*2 or more, or shard: none\)",
+        ),
         ({"train.self_prefill_updates": 0}, r"train\.self_prefill_updates: .*equal to 1, got 0"),
         ({"train.self_prefill_prompts": 0}, r"train\.self_prefill_prompts: .*equal to 1, got 0"),
         (

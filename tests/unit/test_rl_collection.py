@@ -52,6 +52,7 @@ def train(max_refill_rounds, **changes):
             "max_missing_prefills": 0.0, "save_updates": 1, "snapshot_updates": 1,
             "adapter": None, "checkpointing": False, "precision": "float32",
             "refill": "missing", "max_carry_age": 1,
+            "launch": {"processes": 1, "nodes": 1, "shard": "none"},
             "grpo": {
                 "num_generations": 2, "max_completion_length": 5, "steps_per_generation": 2,
                 "learning_rate": 1.0, "temperature": 0.7, "beta": 0.0, "weight_decay": 0.0,
