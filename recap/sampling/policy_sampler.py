@@ -1,11 +1,11 @@
 """Rollouts through vLLM from a policy under training: synced at each call, with a canary.
 
-The engine runs in this process or in servers. Like the torch sampler it reads the weights at each call, so that nobody can forget to sync. After
-each sync the engine continues a few fixed prompts, and the policy itself says how probable those
-tokens are: an engine that serves other weights, keys and values of older weights or another
-temperature stops training before a rollout comes of it. The canary generates instead of scoring
-given text because vLLM, asked for a prompt's log-probabilities, passes its prefix cache by and
-would hide a stale one.
+The engine runs in this process or in servers. Like the torch sampler it reads the weights at each
+call, so that nobody can forget to sync. After each sync every engine continues a few fixed prompts,
+and the policy itself says how probable those tokens are: an engine that serves other weights, keys
+and values of older weights or another temperature stops training before a rollout comes of it. The
+canary generates instead of scoring given text because vLLM, asked for a prompt's log-probabilities,
+passes its prefix cache by and would hide a stale one.
 
 Leaves out policies spread over several GPUs.
 """

@@ -1,0 +1,92 @@
+"""Which GPUs a server gets, and who may ask it; servers themselves are tests/integration's."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import torch
+
+from recap.errors import ParameterError
+from recap.params.sampling import Servers
+from recap.sampling import server_sampler
+from recap.sampling.vllm_extension import KEY, KeyForEverything
+
+
+@pytest.mark.parametrize(
+    ("visible", "count", "tensor_parallel", "first", "expected"),
+    [
+        (None, 2, 1, 0, [("0",), ("1",)]),
+        (None, 2, 2, 4, [("4", "5"), ("6", "7")]),
+        ("3,5,6,9", 3, 1, 1, [("5",), ("6",), ("9",)]),
+        ("GPU-a,GPU-b", 1, 2, 0, [("GPU-a", "GPU-b")]),
+    ],
+)
+def test_servers_get_the_gpus_after_the_trainers(
+    monkeypatch, visible, count, tensor_parallel, first, expected
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    servers = Servers(count=count, tensor_parallel=tensor_parallel)
+    assert server_sampler._devices(servers, first) == expected
+
+
+def test_too_few_gpus_are_refused_with_the_sum(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(ParameterError, match="Expected 2 GPUs, 1 for training and 1 .*, got 1"):
+        server_sampler._devices(Servers(count=1, tensor_parallel=1), 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "on_gpu", "expected"),
+    [
+        ({"dtype": "bfloat16"}, False, torch.float32),
+        ({"dtype": "bfloat16"}, True, torch.bfloat16),
+        ({"torch_dtype": "float16"}, True, torch.float16),
+        ({"dtype": "float32"}, True, torch.bfloat16),
+        ({}, True, torch.bfloat16),
+    ],
+)
+def test_the_served_precision(config, on_gpu, expected):
+    assert server_sampler._dtype(config, on_gpu=on_gpu) == expected
+
+
+def passed(scope, monkeypatch):
+    """What the guard sends back, and whether the server behind it was asked."""
+    monkeypatch.setenv(KEY, "secret")
+    sent, asked = [], []
+
+    async def app(scope, receive, send):
+        asked.append(scope["type"])
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(KeyForEverything(app)(scope, None, send))
+    return sent, asked
+
+
+@pytest.mark.parametrize("headers", [[], [(b"authorization", b"Bearer wrong")]])
+@pytest.mark.parametrize("path", ["/health", "/v1/completions", "/collective_rpc", "/metrics"])
+def test_every_path_needs_the_key(monkeypatch, headers, path):
+    sent, asked = passed({"type": "http", "path": path, "headers": headers}, monkeypatch)
+    assert (sent[0]["status"], asked) == (401, [])
+    right = [(b"authorization", b"Bearer secret")]
+    assert passed({"type": "http", "path": path, "headers": right}, monkeypatch) == ([], ["http"])
+
+
+def test_a_websocket_needs_it_too_and_the_servers_own_life_does_not(monkeypatch):
+    sent, asked = passed({"type": "websocket", "path": "/v1/realtime", "headers": []}, monkeypatch)
+    assert (sent, asked) == ([{"type": "websocket.close", "code": 1008}], [])
+    assert passed({"type": "lifespan"}, monkeypatch) == ([], ["lifespan"])
+
+
+def test_a_guard_without_a_key_does_not_start(monkeypatch):
+    monkeypatch.delenv(KEY, raising=False)
+    with pytest.raises(KeyError):
+        KeyForEverything(None)
