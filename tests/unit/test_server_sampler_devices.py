@@ -38,7 +38,7 @@ def test_servers_get_the_gpus_after_the_trainers(
 def test_too_few_gpus_are_refused_with_the_sum(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with pytest.raises(ParameterError, match="Expected 2 GPUs, 1 for training and 1 .*, got 1"):
+    with pytest.raises(ParameterError, match=r"Expected 2 GPUs, 1 for training and 1 .*, got 1"):
         server_sampler._devices(Servers(count=1, tensor_parallel=1), 1)
 
 
