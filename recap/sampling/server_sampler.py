@@ -136,7 +136,7 @@ class ServerSampler:
     def conversation(self) -> ServerSampler:
         """The engines keep what they have read by themselves (``--enable-prefix-caching``).
 
-        What goes on from a call has that call's place, so the same server holds its beginning.
+        What goes on from a call may go to another server, which then reads it anew.
         """
         return self
 
@@ -229,8 +229,14 @@ class ServerSampler:
             self._running[number] = VllmServer(server.launch)
         for number in dead or range(len(self._running)):
             self._wait(self._running[number])
-            if self._weights is not None:
-                self._running[number].take(self._weights)
+            if self._weights is None:
+                continue
+            if failure := _give(self._weights, self._running[number]):
+                self._failed = True
+                raise ModelError(
+                    f"Expected a vLLM server that takes the policy's weights, got {failure}. "
+                    f"See {self._running[number].launch.log}."
+                )
 
     # -- requests ---------------------------------------------------------------------------------
 
