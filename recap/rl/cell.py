@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from recap import processes
 from recap.models.weights import copy_snapshots, device, load_model
 from recap.params.models import THINK, Reasoning
 from recap.params.prefill import Prefilling
@@ -21,7 +22,6 @@ from recap.params.train import Train
 from recap.prefill.inject import Injection
 from recap.render import Renderer
 from recap.rewards.router import Rewards
-from recap.rl import processes
 from recap.rl.checkpoint import CheckpointFolder
 from recap.rl.collection import Collector
 from recap.rl.metrics import Metrics
@@ -137,8 +137,8 @@ def make_trainer(cell: CellInputs) -> RecapTrainer:
         engine = VllmSampler(cell.policy, gpu_memory_share=GPU_MEMORY_SHARE)
         sampler = PolicySampler(policy, engine, train.precision)
     elif train.engine == "server":
-        servers = ServerSampler(cell.policy, train.servers, first_device=1)
-        sampler = PolicySampler(policy, servers, train.precision)
+        servers = ServerSampler(cell.policy, train.servers, first_device=train.processes)
+        sampler = PolicySampler(sampled, servers, train.precision)
     else:
         rollouts = train.prompts_per_update * train.grpo.num_generations
         sampler = TorchSampler(

@@ -22,11 +22,11 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from recap import processes
 from recap.errors import ModelError, TrainingError
 from recap.models.adapter import has_adapter, merged_parameters, trained_parameters
 from recap.models.weights import device, save_model
 from recap.params.values import Precision
-from recap.rl import processes
 
 
 def shard(model: PreTrainedModel, precision: Precision) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_scheduler, set_seed
 from trl.trainer.utils import add_fused_lm_head
 
+from recap import processes
 from recap.errors import TrainingError
 from recap.models.adapter import (
     add_adapter,
@@ -32,7 +33,7 @@ from recap.models.adapter import (
 from recap.models.weights import save_model
 from recap.params.seeds import derive_seed
 from recap.params.train import Train
-from recap.rl import processes, sharding
+from recap.rl import sharding
 from recap.rl.batch import Batch, dealt, minibatches, normaliser, to_batch
 from recap.rl.checkpoint import TrainingState
 from recap.rl.collection import Collection, Collector

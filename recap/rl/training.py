@@ -17,10 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from recap import processes
 from recap.errors import SpaceError
 from recap.models.places import weights_folder
 from recap.models.weights import snapshot_directory
-from recap.rl import processes
 from recap.rl.checkpoint import CheckpointFolder, TrainingState
 from recap.rl.metrics import Metrics, Speed, with_speed
 from recap.rows import atomic_path

@@ -3,7 +3,9 @@
 The servers start at the first call and end with this process. A server that dies is started anew,
 gets the weights that the others serve, and only what it had not answered is asked again. Samples
 depend on a prompt's place in the call, not on the server that draws them. New weights go through
-files, which every build of vLLM reads, whatever its devices. Leaves out servers on other machines.
+files, which every build of vLLM reads, whatever its devices. Where several processes train one
+policy, the main one has the servers, all ask them, and every call is made by all. Leaves out
+servers on other machines.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import httpx
 import psutil
 import torch
 
+from recap import processes
 from recap.errors import ModelError, ParameterError
 from recap.models.places import weights_folder
 from recap.models.weights import save_parameters
@@ -35,7 +38,7 @@ from recap.render import Renderer
 from recap.runtime.locks import STATE
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
 from recap.sampling.vllm_sampler import logprobs_mode
-from recap.sampling.vllm_server import NAME, Broken, Launch, VllmServer
+from recap.sampling.vllm_server import NAME, Address, Broken, Launch, VllmServer
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, Sample
 
@@ -88,6 +91,7 @@ class ServerSampler:
         """The precision of the served weights."""
         self._folder = FOLDER / str(os.getpid())
         self._running: list[VllmServer] = []
+        self._addresses: list[Address] = []
         self._mode: str | None = None
         self._weights: Path | None = None
         self._syncs = self._restarts = 0
@@ -124,14 +128,15 @@ class ServerSampler:
         }
         self._check_room(requests.values())
         groups = {i: [Sample((), (), "overflow")] * num_samples for i in wanted}
-        while requests:
+        while True:
             answers = asyncio.run(self._ask(requests))
             for i, answer in answers.items():
                 groups[i] = _samples(answer, decoding.max_tokens)
                 del requests[i]
-            if requests:
-                self._revive(f"{len(requests)} prompts unanswered")
-        return list(groups.values())
+            lost = processes.summed({"prompts": len(requests)})["prompts"]
+            if not lost:
+                return list(groups.values())
+            self._revive(f"{lost:.0f} prompts unanswered")
 
     def conversation(self) -> ServerSampler:
         """The engines keep what they have read by themselves (``--enable-prefix-caching``).
@@ -151,13 +156,16 @@ class ServerSampler:
         self._open(logprobs_mode(decoding))
         self._syncs += 1
         before, self._weights = self._weights, self._folder / f"weights-{self._syncs:06d}"
-        save_parameters(merged_parameters(policy), self.dtype, self._weights)
-        with ThreadPoolExecutor(self.replicas) as pool:
-            failures = list(pool.map(partial(_give, self._weights), self._running))
-        if broken := [failure for failure in failures if failure]:
-            self._revive(str(broken[0]))
-        if before is not None:
-            shutil.rmtree(before)
+        broken: list[Broken] = []
+        if processes.is_main():
+            save_parameters(merged_parameters(policy), self.dtype, self._weights)
+            with ThreadPoolExecutor(self.replicas) as pool:
+                given = pool.map(partial(_give, self._weights), self._running)
+                broken = [failure for failure in given if failure]
+            if before is not None:
+                shutil.rmtree(before)
+        if why := processes.from_main("; ".join(map(str, broken))):
+            self._revive(why)
         return self.dtype
 
     def close(self) -> None:
@@ -173,15 +181,20 @@ class ServerSampler:
     # -- servers ----------------------------------------------------------------------------------
 
     def _open(self, mode: str) -> None:
-        if self._running:
+        if self._addresses:
             if mode != self._mode:
                 raise ParameterError(
                     f"Expected one kind of decoding per engine, got {mode} after {self._mode} "
                     "log-probabilities. Open another sampler for the other temperature."
                 )
             return
-        print(f"starting {self.replicas} vLLM servers ({self._folder}) ...", file=sys.stderr)
         self._mode = mode
+        if processes.is_main():
+            self._start(mode)
+        self._share()
+
+    def _start(self, mode: str) -> None:
+        print(f"starting {self.replicas} vLLM servers ({self._folder}) ...", file=sys.stderr)
         _remove_left()
         atexit.register(self.close)
         folder = weights_folder(self._model_dir)
@@ -199,6 +212,41 @@ class ServerSampler:
         for server in self._running:
             self._wait(server)
 
+    def _share(self) -> None:
+        """Tell all processes where the main one's servers are."""
+        self._addresses = processes.from_main([server.address for server in self._running])
+
+    def _revive(self, why: str) -> None:
+        """Start dead servers anew, with the weights that the others serve.
+
+        Raises ModelError after too many. Servers that live although one failed are started anew
+        too, if none is dead: nothing says what they serve.
+        """
+        if processes.is_main():
+            dead = [n for n, server in enumerate(self._running) if not server.healthy()]
+            numbers = dead or range(len(self._running))
+            for number in numbers:
+                self._restart(number, why)
+            for number in numbers:
+                self._wait(self._running[number])
+                self._give_again(self._running[number])
+        self._share()
+
+    def _restart(self, number: int, why: str) -> None:
+        server = self._running[number]
+        server.stop()
+        self._restarts += 1
+        log = server.launch.log
+        kept = log.replace(log.with_suffix(f".{self._restarts}.log"))
+        if self._restarts > MAX_RESTARTS:
+            self._failed = True
+            raise ModelError(
+                f"Expected vLLM servers that live, got {self._restarts} that died ({why}). "
+                f"See {kept}."
+            )
+        print(f"vLLM server {number} died ({why}): started anew", file=sys.stderr)
+        self._running[number] = VllmServer(server.launch)
+
     def _wait(self, server: VllmServer) -> None:
         try:
             server.wait()
@@ -206,37 +254,14 @@ class ServerSampler:
             self._failed = True
             raise
 
-    def _revive(self, why: str) -> None:
-        """Start dead servers anew, with the weights that the others serve.
-
-        Raises ModelError after too many. A server that lives although it failed is started anew
-        too, if no other is dead: nothing says what it serves.
-        """
-        dead = [n for n, server in enumerate(self._running) if not server.healthy()]
-        for number in dead or range(len(self._running)):
-            server = self._running[number]
-            server.stop()
-            self._restarts += 1
-            log = server.launch.log
-            log.replace(log.with_suffix(f".{self._restarts}.log"))
-            if self._restarts > MAX_RESTARTS:
-                self._failed = True
-                raise ModelError(
-                    f"Expected vLLM servers that live, got {self._restarts} that died ({why}). "
-                    f"See {log.with_suffix('')}*.log."
-                )
-            print(f"vLLM server {number} died ({why}): started anew", file=sys.stderr)
-            self._running[number] = VllmServer(server.launch)
-        for number in dead or range(len(self._running)):
-            self._wait(self._running[number])
-            if self._weights is None:
-                continue
-            if failure := _give(self._weights, self._running[number]):
-                self._failed = True
-                raise ModelError(
-                    f"Expected a vLLM server that takes the policy's weights, got {failure}. "
-                    f"See {self._running[number].launch.log}."
-                )
+    def _give_again(self, server: VllmServer) -> None:
+        """Have a new server take the weights that the others serve, if any were given."""
+        if self._weights is not None and (failure := _give(self._weights, server)):
+            self._failed = True
+            raise ModelError(
+                f"Expected a vLLM server that takes the policy's weights, got {failure}. "
+                f"See {server.launch.log}."
+            )
 
     # -- requests ---------------------------------------------------------------------------------
 
@@ -259,7 +284,7 @@ class ServerSampler:
 
     def _check_room(self, requests: Any) -> None:
         needed = max((len(r["prompt"]) + r["max_tokens"] for r in requests), default=0)
-        room = min(server.context for server in self._running)
+        room = min(address.context for address in self._addresses)
         if needed > room:
             raise ModelError(
                 f"Expected room for {needed} tokens of a prompt and its sample in each vLLM "
@@ -273,13 +298,13 @@ class ServerSampler:
         timeout = httpx.Timeout(LONGEST, pool=None)
         clients = [
             httpx.AsyncClient(
-                base_url=server.url,
-                headers=server.headers,
+                base_url=address.url,
+                headers=address.headers,
                 limits=limits,
                 timeout=timeout,
                 trust_env=False,
             )
-            for server in self._running
+            for address in self._addresses
         ]
         try:
             answers = await asyncio.gather(

@@ -13,7 +13,7 @@ import secrets
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,21 +70,33 @@ class Launch:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is asked, with which key; ``context``: the most tokens of one sequence."""
+
+    url: str
+    key: str
+    context: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request needs."""
+        return {"Authorization": f"Bearer {self.key}"}
+
+
 class VllmServer:
     """A running server; ``wait`` before the first request."""
 
     def __init__(self, launch: Launch) -> None:
         """Start the process."""
         self.launch = launch
-        self._key = secrets.token_urlsafe(32)
         port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.context = 0
+        self.address = Address(f"http://127.0.0.1:{port}", secrets.token_urlsafe(32), context=0)
         # The engine is a process of its own here, which only this setting allows.
         settings = {k: v for k, v in ENVIRONMENT.items() if k != "VLLM_ENABLE_V1_MULTIPROCESSING"}
         if launch.devices is not None:
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(launch.devices)
-        env = environment(**settings, **{KEY: self._key, DEV_MODE: "1"})
+        env = environment(**settings, **{KEY: self.address.key, DEV_MODE: "1"})
         env.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)
         launch.log.parent.mkdir(parents=True, exist_ok=True)
         with launch.log.open("w", encoding="utf-8") as stream:
@@ -97,11 +109,6 @@ class VllmServer:
                 process_group=0,  # its engine is ended with it, however it ends
             )
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """What a request needs."""
-        return {"Authorization": f"Bearer {self._key}"}
-
     def wait(self) -> None:
         """Wait until the server answers; raises ModelError when it ends first, or never does."""
         deadline = time.monotonic() + PATIENCE
@@ -113,7 +120,8 @@ class VllmServer:
             if time.monotonic() > deadline:
                 raise ModelError(f"{self._expected}, got none within {PATIENCE:.0f} s{self._said}")
             time.sleep(0.2)
-        self.context = int(self._call("GET", "/v1/models")["data"][0]["max_model_len"])
+        (model,) = self._call("GET", "/v1/models")["data"]
+        self.address = replace(self.address, context=int(model["max_model_len"]))
 
     def healthy(self) -> bool:
         """Whether the server and its engine live."""
@@ -121,7 +129,10 @@ class VllmServer:
             return False
         try:
             return httpx.get(
-                f"{self.url}/health", headers=self.headers, timeout=30, trust_env=False
+                f"{self.address.url}/health",
+                headers=self.address.headers,
+                timeout=30,
+                trust_env=False,
             ).is_success
         except httpx.TransportError:
             return False
@@ -150,8 +161,8 @@ class VllmServer:
         try:
             answer = httpx.request(
                 method,
-                self.url + path,
-                headers=self.headers,
+                self.address.url + path,
+                headers=self.address.headers,
                 json=body,
                 timeout=PATIENCE,
                 trust_env=False,

@@ -44,8 +44,8 @@ def main(
         copy_policy(policy, out, metrics, snapshots)
         return
     if train.processes > 1:
+        from recap.processes import is_launched, refuse_leftovers
         from recap.rl.launch import run_ranks
-        from recap.rl.processes import is_launched, refuse_leftovers
 
         refuse_leftovers()
         if not is_launched():

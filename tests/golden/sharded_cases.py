@@ -16,7 +16,8 @@ from rl_cases import group, make_trainer, random_ids
 from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 
-from recap.rl import processes, sharding
+from recap import processes
+from recap.rl import sharding
 from recap.rl.checkpoint import CheckpointFolder
 from tests.tiny import tiny_policy
 

@@ -112,10 +112,12 @@ def test_nothing_answers_without_the_key(sampler: ServerSampler) -> None:
     sampler.sample(PROMPTS[:1], DECODING, num_samples=1, seed=0)
     for server in sampler._running:
         for path in ("/health", "/v1/models", "/metrics", "/collective_rpc", "/docs"):
-            assert httpx.get(server.url + path, trust_env=False).status_code == 401
-        said = httpx.post(f"{server.url}/collective_rpc", headers={"Authorization": "Bearer no"})
+            assert httpx.get(server.address.url + path, trust_env=False).status_code == 401
+        said = httpx.post(
+            f"{server.address.url}/collective_rpc", headers={"Authorization": "Bearer no"}
+        )
         assert said.status_code == 401
-        assert server.url.startswith("http://127.0.0.1:")
+        assert server.address.url.startswith("http://127.0.0.1:")
 
 
 def test_new_weights_reach_both_servers_and_a_stale_one_is_refused(

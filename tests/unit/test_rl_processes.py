@@ -15,8 +15,8 @@ from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recap import processes
 from recap.errors import ParameterError
-from recap.rl import processes
 from recap.rl.batch import dealt
 
 CONFIGS = Path(__file__).parents[2] / "infra/accelerate"

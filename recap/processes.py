@@ -116,6 +116,15 @@ def any_of(flag: bool) -> bool:
     return any(gathered([flag]))
 
 
+def from_main(value: T) -> T:
+    """The main process's value, in every process; it has to be picklable."""
+    if count() == 1:
+        return value
+    box = [value]
+    torch.distributed.broadcast_object_list(box, src=0)
+    return box[0]
+
+
 def together() -> None:
     """Wait until all processes are here."""
     if count() > 1:
