@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from recap import processes
 from recap.params.seeds import derive_seed
 from recap.params.train import Train
 from recap.render import Renderer
-from recap.rl import curriculum, processes
+from recap.rl import curriculum
 from recap.rl.dynamic_sampling import Fate, filter_group
 from recap.rl.prompt_stream import PromptStream
 from recap.rl.self_prefill import SelfPrefills
