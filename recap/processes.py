@@ -22,6 +22,16 @@ LAUNCHER_ID = "TORCHELASTIC_RUN_ID"
 """What torch's launcher, which is accelerate's too, sets beside ``WORLD_SIZE``."""
 
 
+MACHINE_DEVICES = "RECAP_MACHINE_DEVICES"
+"""Environment variable: the GPUs that a stage may use, while each of its processes sees one."""
+
+
+def machine_devices() -> list[str]:
+    """The GPUs of this machine that this stage may use, all of its processes together."""
+    named = os.environ.get(MACHINE_DEVICES) or os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
+
+
 def is_launched() -> bool:
     """Whether a launcher started this process, alone or beside others."""
     return torch.distributed.is_torchelastic_launched()

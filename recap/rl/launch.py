@@ -27,6 +27,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from recap.errors import ParameterError
 from recap.params.train import Launch
+from recap.processes import MACHINE_DEVICES, machine_devices
 
 STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGINT}
 """Exit codes of processes that saved their state because they were asked to stop."""
@@ -53,6 +54,7 @@ def run_ranks(launch: Launch, cell: str, logs: Path) -> None:
             f"Expected a GPU for each of train.launch.processes {launch.processes}, got "
             f"{torch.cuda.device_count()}. Lower it, or train on a machine with more GPUs."
         )
+    os.environ[MACHINE_DEVICES] = ",".join(machine_devices())  # for servers beside the trainers
     logs.mkdir(parents=True, exist_ok=True)
     files = {rank: logs / f"{cell}.rank-{rank}.log" for rank in range(launch.processes)}
     config = LaunchConfig(

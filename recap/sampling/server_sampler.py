@@ -364,8 +364,7 @@ def _devices(servers: Servers, first: int) -> list[tuple[str, ...] | None]:
     """The GPUs of each server, by number; ``None`` where the machine has no GPU."""
     if not torch.cuda.is_available():
         return [None] * servers.count
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
+    visible = processes.machine_devices()
     needed = servers.count * servers.tensor_parallel
     if len(visible) - first < needed:
         raise ParameterError(

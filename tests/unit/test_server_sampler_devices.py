@@ -9,6 +9,7 @@ import torch
 
 from recap.errors import ParameterError
 from recap.params.sampling import Servers
+from recap.processes import MACHINE_DEVICES
 from recap.sampling import server_sampler
 from recap.sampling.vllm_extension import KEY, KeyForEverything
 
@@ -27,12 +28,20 @@ def test_servers_get_the_gpus_after_the_trainers(
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.delenv(MACHINE_DEVICES, raising=False)
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     servers = Servers(count=count, tensor_parallel=tensor_parallel)
     assert server_sampler._devices(servers, first) == expected
+
+
+def test_a_process_that_sees_one_gpu_knows_those_of_its_stage(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    monkeypatch.setenv(MACHINE_DEVICES, "4,5,6")
+    assert server_sampler._devices(Servers(count=2, tensor_parallel=1), 1) == [("5",), ("6",)]
 
 
 def test_too_few_gpus_are_refused_with_the_sum(monkeypatch):
