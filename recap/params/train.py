@@ -226,9 +226,9 @@ class Train(Section):
     def _launch_fits(self) -> Train:
         if self.launch.shard != "none" and self.engine == "vllm":
             raise ValueError(
-                f"launch.shard {self.launch.shard} takes its rollouts from engine torch or server: an "
-                "engine inside each process would hold the whole policy a second time (set engine: "
-                "server, or launch.shard: none)"
+                f"launch.shard {self.launch.shard} takes its rollouts from engine torch or server: "
+                "an engine inside each process would hold the whole policy a second time (set "
+                "engine: server, or launch.shard: none)"
             )
         return self
 

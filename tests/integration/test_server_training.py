@@ -1,0 +1,106 @@
+"""A sharded policy of two processes with rollouts from two real vLLM servers, and what kills it.
+
+The whole stage as DVC starts it: rank 0 starts the servers, every round gives them the weights, the
+canary asks each. A server that is killed is replaced and training goes on; a killed trainer leaves
+no process behind; the next run goes on from its state, in one process with one server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from transformers import AutoModelForCausalLM
+
+from recap.models.weights import save_model
+from recap.runtime.child import environment
+from tests.integration.needs_vllm import NEEDS_VLLM
+from tests.tiny import TOKENIZER, vllm_policy, write_training_inputs
+from tests.waiting import until
+
+pytestmark = [pytest.mark.integration, *NEEDS_VLLM]
+
+ROOT = Path(__file__).parents[2]
+UPDATES = 4
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["train"] |= {"updates": UPDATES, "prompts_per_update": 4, "save_updates": 1}
+    params["train"] |= {"snapshot_updates": 9, "prefill_length": 2, "reward_epsilon": 1e-6}
+    params["train"] |= {"tau": 2.0, "max_refill_rounds": 1, "engine": "server"}
+    params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 12}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    write_training_inputs(tmp_path)
+    save_model(vllm_policy(TOKENIZER), TOKENIZER, tmp_path / "models/policy")
+    return tmp_path
+
+
+def start_stage(project: Path, *, processes: int, shard: str, servers: int) -> psutil.Popen:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["train"]["launch"] = {"processes": processes, "nodes": 1, "shard": shard}
+    params["train"]["servers"] = {"count": servers, "tensor_parallel": 1}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    command = [
+        *(sys.executable, "-m", "recap.stages.train", "--variant", "recap", "--seed", "0"),
+        *("--policy", "models/policy", "--guardian", "models/guardian"),
+        *("--prompts", "data/prompts/train.jsonl", "--prefills", "data/prefills"),
+        *("--out", "out", "--metrics", "metrics.jsonl", "--snapshots", "snapshots"),
+    ]
+    env = environment(PYTHONPATH=str(ROOT))
+    with (project / "stage.log").open("a") as log:
+        return psutil.Popen(command, env=env, stdout=log, stderr=log)
+
+
+def lines() -> int:
+    live = Path(".recap/train/recap-0.live.jsonl")
+    return len(live.read_text().splitlines()) if live.is_file() else 0
+
+
+def api_servers(stage: psutil.Popen) -> list[psutil.Process]:
+    return [p for p in stage.children(recursive=True) if "--served-model-name" in p.cmdline()]
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def test_sharded_training_with_servers_survives_what_kills_its_parts(project: Path) -> None:
+    log = project / "stage.log"
+    stage = start_stage(project, processes=2, shard="fsdp2", servers=2)
+    try:
+        until(lambda: lines() >= 1, unless=lambda: stage.poll() is not None)
+        assert lines() >= 1, log.read_text()
+        first, second = api_servers(stage)
+        os.killpg(second.pid, signal.SIGKILL)
+        until(lambda: lines() >= 3, unless=lambda: stage.poll() is not None)
+        assert lines() >= 3, log.read_text()
+        replaced = {p.pid for p in api_servers(stage)} - {first.pid, second.pid}
+        assert len(replaced) == 1, "the dead server was started anew, the other one was not"
+        assert re.search(r"vLLM server [01] died", log.read_text())
+        everything = stage.children(recursive=True)
+    finally:
+        stage.kill()
+        stage.wait()
+    until(lambda: gone(everything), pause=0.1)
+
+    stage = start_stage(project, processes=1, shard="none", servers=1)
+    assert stage.wait() == 0, log.read_text()
+    assert re.search(r"continuing after update [34]", log.read_text())
+    metrics = [json.loads(line) for line in Path("metrics.jsonl").read_text().splitlines()]
+    assert [line["update"] for line in metrics] == [1, 2, 3, 4]
+    assert all(line["skipped_steps"] == 0 for line in metrics)
+    assert any(line["groups_kept"] for line in metrics)
+    trained = AutoModelForCausalLM.from_pretrained("out").state_dict()
+    before = AutoModelForCausalLM.from_pretrained("models/policy").state_dict()
+    assert any(not trained[name].equal(before[name]) for name in before)
+    assert not list(Path(".recap/servers").glob("*/weights-*"))
