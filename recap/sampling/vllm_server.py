@@ -92,12 +92,10 @@ class VllmServer:
         self.launch = launch
         port = free_port()
         self.address = Address(f"http://127.0.0.1:{port}", secrets.token_urlsafe(32), context=0)
-        # The engine is a process of its own here, which only this setting allows.
-        settings = {k: v for k, v in ENVIRONMENT.items() if k != "VLLM_ENABLE_V1_MULTIPROCESSING"}
+        settings = {**ENVIRONMENT, KEY: self.address.key, DEV_MODE: "1"}
         if launch.devices is not None:
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(launch.devices)
-        env = environment(**settings, **{KEY: self.address.key, DEV_MODE: "1"})
-        env.pop("VLLM_ENABLE_V1_MULTIPROCESSING", None)
+        env = environment(**settings)
         launch.log.parent.mkdir(parents=True, exist_ok=True)
         with launch.log.open("w", encoding="utf-8") as stream:
             self._process = start(

@@ -1,16 +1,14 @@
-"""A sharded policy of two processes with rollouts from two real vLLM servers, and what kills it.
+"""A sharded policy of two processes with rollouts from a real vLLM server, killed and continued.
 
-The whole stage as DVC starts it: rank 0 starts the servers, every round gives them the weights, the
-canary asks each. A server that is killed is replaced and training goes on; a killed trainer leaves
-no process behind; the next run goes on from its state, in one process with one server.
+The whole stage as DVC starts it: rank 0 starts the server, both processes ask it, every round gives
+it the weights, the canary asks it. A killed stage leaves no process behind; the next run goes on
+from its state, in one process. What kills servers is tests/integration/test_server_sampler.py's.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import sys
 from pathlib import Path
 
@@ -66,28 +64,20 @@ def lines() -> int:
     return len(live.read_text().splitlines()) if live.is_file() else 0
 
 
-def api_servers(stage: psutil.Popen) -> list[psutil.Process]:
-    return [p for p in stage.children(recursive=True) if "--served-model-name" in p.cmdline()]
-
-
 def gone(processes: list[psutil.Process]) -> bool:
     return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
 
-def test_sharded_training_with_servers_survives_what_kills_its_parts(project: Path) -> None:
+def test_sharded_training_with_a_server_is_killed_and_goes_on(project: Path) -> None:
     log = project / "stage.log"
-    stage = start_stage(project, processes=2, shard="fsdp2", servers=2)
+    stage = start_stage(project, processes=2, shard="fsdp2", servers=1)
     try:
-        until(lambda: lines() >= 1, unless=lambda: stage.poll() is not None)
-        assert lines() >= 1, log.read_text()
-        first, second = api_servers(stage)
-        os.killpg(second.pid, signal.SIGKILL)
-        until(lambda: lines() >= 3, unless=lambda: stage.poll() is not None)
-        assert lines() >= 3, log.read_text()
-        replaced = {p.pid for p in api_servers(stage)} - {first.pid, second.pid}
-        assert len(replaced) == 1, "the dead server was started anew, the other one was not"
-        assert re.search(r"vLLM server [01] died", log.read_text())
+        until(lambda: lines() >= 2, unless=lambda: stage.poll() is not None)
+        assert lines() >= 2, log.read_text()
         everything = stage.children(recursive=True)
+        served = [p for p in everything if "--served-model-name" in p.cmdline()]
+        assert len(served) == 1, "rank 0 has the server, rank 1 asks it"
+        assert not any("Bearer" in word or "VLLM_API_KEY" in word for word in served[0].cmdline())
     finally:
         stage.kill()
         stage.wait()
@@ -95,7 +85,7 @@ def test_sharded_training_with_servers_survives_what_kills_its_parts(project: Pa
 
     stage = start_stage(project, processes=1, shard="none", servers=1)
     assert stage.wait() == 0, log.read_text()
-    assert re.search(r"continuing after update [34]", log.read_text())
+    assert re.search(r"continuing after update [123]", log.read_text())
     metrics = [json.loads(line) for line in Path("metrics.jsonl").read_text().splitlines()]
     assert [line["update"] for line in metrics] == [1, 2, 3, 4]
     assert all(line["skipped_steps"] == 0 for line in metrics)
