@@ -40,13 +40,15 @@ class Request:
     price: float | None
 
 
-def print_estimate(root: Path, profile: str | None, asked: Request, console: Console) -> None:
-    """Print the estimate of a profile, or of params.yaml.
+def print_estimate(
+    root: Path, profile: str | None, asked: Request, console: Console, *, quick: bool = False
+) -> None:
+    """Print the estimate of a profile, or of params.yaml; ``quick``: of the profile's short run.
 
     Raises ParameterError where a model's sizes or the hardware are unknown, or training does not
     fit.
     """
-    params = _params(root, profile)
+    params = _params(root, profile, quick)
     hardware = read_hardware(root, asked.hardware)
     models = _models(root, params)
     trains = {name: params.for_variant(name) for name in params.matrix.variants}
@@ -64,10 +66,10 @@ def print_estimate(root: Path, profile: str | None, asked: Request, console: Con
         raise ParameterError(_refusal(largest, trained[largest], needs[largest], models, hardware))
 
 
-def _params(root: Path, profile: str | None) -> Params:
+def _params(root: Path, profile: str | None, quick: bool) -> Params:
     if profile is None:
         return read_params(root / "params.yaml")
-    values = profile_values(root, profile)
+    values = profile_values(root, profile, quick=quick)
     return checked(Params, values, PROFILES / f"{profile}.yaml")
 
 

@@ -6,11 +6,11 @@ Loads no model. Leaves out checks of the data, which stages make.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from recap.benchmarks.declared import benchmarks
+from recap.benchmarks.declared import benchmarks, decoding
 from recap.errors import ParameterError
 from recap.models.fingerprints import record_fingerprints
 from recap.models.origins import folder_fault, guardian_fault, origin_fault
@@ -18,8 +18,10 @@ from recap.models.spelling import DATA_FORMS, clone_of, in_hub
 from recap.params.checks import check_pipeline
 from recap.params.whole import Params, read_params
 from recap.runtime.child import start
+from recap.sampling.vllm_sampler import logprobs_mode
 from recap.sweeps.design import sweep_design
 from recap.types.origins import PROVENANCE, RULES
+from recap.types.rollouts import Decoding
 from recap.types.sources import KEPT, SOURCES
 
 WITHOUT_THOUGHTS = ("rubric",)
@@ -33,6 +35,22 @@ def check_run(root: Path) -> Params:
 
     Raises ParameterError for a problem that would stop a run, and for an invalid sweep.
     """
+    params = check_settings(root)
+    missing = [f"  {key}: {fault}." for key, fault in absent(root, params)]
+    if missing:
+        raise ParameterError(
+            "params.yaml names files, models or settings that are missing or do not fit:\n"
+            + "\n".join(missing)
+            + "\nCorrect them, or put the missing files there."
+        )
+    return params
+
+
+def check_settings(root: Path) -> Params:
+    """The parameters of the clone in ``root``, whatever is missing of the files that they name.
+
+    Raises ParameterError for parameters that do not fit.
+    """
     params = read_params(root / "params.yaml")
     check_pipeline(params)
     benchmarks(params.attack)
@@ -40,13 +58,6 @@ def check_run(root: Path) -> Params:
     _check_registered(root)
     if params.sweep:
         sweep_design(params)
-    absent = [f"  {key}: {fault}." for key, fault in _absent(root, params)]
-    if absent:
-        raise ParameterError(
-            "params.yaml names files or models that are missing or do not fit:\n"
-            + "\n".join(absent)
-            + "\nCorrect the paths, or put the missing files there."
-        )
     return params
 
 
@@ -55,6 +66,38 @@ def prepare_run(root: Path) -> Params:
     params = check_run(root)
     record_fingerprints(root, params)
     return params
+
+
+def check_launch(params: Params, stale: Iterable[str]) -> None:
+    """Raise ParameterError if a stage among ``stale`` is a training that a run cannot start."""
+    for name in stale:
+        if not name.startswith("train@"):
+            continue
+        launch = params.for_variant(name.removeprefix("train@").rpartition("-")[0]).launch
+        if launch.nodes > 1:
+            raise ParameterError(
+                f"Expected train.launch.nodes 1, got {launch.nodes} for {name}: `recap run` starts "
+                "processes on this machine alone. infra/slurm/train.slurm and infra/k8s start them "
+                "on several (docs/operations.md, Several nodes)."
+            )
+
+
+def _refused_decodings(params: Params) -> Iterator[tuple[str, str]]:
+    """The decodings that the engine of their stage refuses; one of each section."""
+    if params.sampling.engine != "vllm":
+        return
+    prefill = params.prefill
+    named = {"prefill": [Decoding(prefill.temperature, prefill.top_p, prefill.max_tokens)]}
+    attacking = (*benchmarks(params.attack), *benchmarks(params.dynamics))
+    named["attack"] = [decoding(params.attack, each)[0] for each in attacking]
+    for key, decodings in named.items():
+        for each in decodings:
+            try:
+                logprobs_mode(each)
+            except ParameterError as error:
+                said = str(error)
+                yield key, f"{said[0].lower()}{said[1:].rstrip('.')}"
+                break
 
 
 def _check_registered(root: Path) -> None:
@@ -66,7 +109,8 @@ def _check_registered(root: Path) -> None:
     assert child.returncode == 0, f"recap.cli.names: {said}"
 
 
-def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
+def absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
+    """The keys of files, models and settings that are missing or do not fit, with the fault."""
     origins: dict[str, dict[Any, str]] = {
         "models": dict(params.models.origins),
         "sources": dict(params.sources.origins),
@@ -89,6 +133,7 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
             )
             if fault:
                 yield f"{section}.origins.{name}", fault
+    yield from _refused_decodings(params)
     yield from _kept(root, params)
     warm = params.models.warm_start
     for data, place in warm.data.items() if warm else ():

