@@ -53,10 +53,11 @@ def run(
 ) -> None:
     """Run every stale stage, publish to MLflow, and show the results."""
     if dry_run or hardware is not None:
-        from recap.cli.ahead.page import Asked, print_ahead
+        from recap.cli.ahead.options import Asked, arguments
 
-        asked = Asked(profile, quick, hardware, seed=seed, dry_run=dry_run)
-        print_ahead(ROOT, asked, sys.stdout)
+        run_python(
+            "-m", "recap.cli.ahead", *arguments(Asked(profile, quick, hardware, seed, dry_run))
+        )
         return
     if profile is not None and seed is not None:
         raise ParameterError(

@@ -16,12 +16,11 @@ from recap.models.fingerprints import record_fingerprints
 from recap.models.origins import folder_fault, guardian_fault, origin_fault
 from recap.models.spelling import DATA_FORMS, clone_of, in_hub
 from recap.params.checks import check_pipeline
+from recap.params.sampling import vllm_fault
 from recap.params.whole import Params, read_params
 from recap.runtime.child import start
-from recap.sampling.vllm_sampler import logprobs_mode
 from recap.sweeps.design import sweep_design
 from recap.types.origins import PROVENANCE, RULES
-from recap.types.rollouts import Decoding
 from recap.types.sources import KEPT, SOURCES
 
 WITHOUT_THOUGHTS = ("rubric",)
@@ -83,21 +82,15 @@ def check_launch(params: Params, stale: Iterable[str]) -> None:
 
 
 def _refused_decodings(params: Params) -> Iterator[tuple[str, str]]:
-    """The decodings that the engine of their stage refuses; one of each section."""
+    """The decodings that the engine of their stage refuses."""
     if params.sampling.engine != "vllm":
         return
-    prefill = params.prefill
-    named = {"prefill": [Decoding(prefill.temperature, prefill.top_p, prefill.max_tokens)]}
+    if fault := vllm_fault(params.prefill.temperature, params.prefill.top_p):
+        yield "prefill", fault
     attacking = (*benchmarks(params.attack), *benchmarks(params.dynamics))
-    named["attack"] = [decoding(params.attack, each)[0] for each in attacking]
-    for key, decodings in named.items():
-        for each in decodings:
-            try:
-                logprobs_mode(each)
-            except ParameterError as error:
-                said = str(error)
-                yield key, f"{said[0].lower()}{said[1:].rstrip('.')}"
-                break
+    decodings = [decoding(params.attack, benchmark)[0] for benchmark in attacking]
+    faults = [vllm_fault(each.temperature, each.top_p) for each in decodings]
+    yield from (("attack", fault) for fault in dict.fromkeys(faults) if fault)
 
 
 def _check_registered(root: Path) -> None:

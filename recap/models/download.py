@@ -88,7 +88,8 @@ def size_of(
     try:
         said = HfApi().repo_info(name, repo_type=kind, revision=revision, files_metadata=True)
         sizes = {each.rfilename: each.size for each in said.siblings or ()}
-        taken = list(filter_repo_objects(sizes, allow_patterns=files, ignore_patterns=ignored))
+        patterns = {"allow_patterns": list(files), "ignore_patterns": list(ignored)}
+        taken = list(filter_repo_objects(sizes, **patterns))
         if not taken:
             raise DownloadError(f"it has no {' or '.join(files)}")
         get_hf_file_metadata(hf_hub_url(name, taken[0], repo_type=kind, revision=revision))

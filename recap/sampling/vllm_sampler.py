@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from recap.errors import ModelError, ParameterError
 from recap.models.places import weights_folder
+from recap.params.sampling import vllm_fault
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
@@ -82,7 +83,7 @@ class VllmSampler:
         before top-p: it takes them before both or after both.
         """
         check_decoding(decoding, num_samples)
-        engine = self._open(logprobs_mode(decoding))
+        engine = self._open(_logprobs_mode(decoding))
         from vllm import SamplingParams, TokensPrompt
 
         wanted = range(len(prompts))[part]
@@ -119,7 +120,7 @@ class VllmSampler:
         Returns the precision they are served in. Keys and values computed under the weights before
         are dropped. Dense models only: the policy's parameters must have their checkpoint's names.
         """
-        engine = self._open(logprobs_mode(decoding))
+        engine = self._open(_logprobs_mode(decoding))
         from recap.models.adapter import merged_parameters
 
         weights = merged_parameters(policy)
@@ -194,17 +195,10 @@ def check_installed() -> None:
         )
 
 
-def logprobs_mode(decoding: Decoding) -> str:
-    """The log-probabilities to ask for; raises ParameterError where there are no right ones."""
-    if decoding.temperature == 1.0:
-        return "raw_logprobs"
-    if decoding.top_p == 1.0:
-        return "processed_logprobs"
-    raise ParameterError(
-        "Expected temperature 1 or top_p 1 with the engine vllm, got "
-        f"{decoding.temperature} and {decoding.top_p}. Change one of them or set "
-        "sampling.engine to torch."
-    )
+def _logprobs_mode(decoding: Decoding) -> str:
+    if fault := vllm_fault(decoding.temperature, decoding.top_p):
+        raise ParameterError(f"{fault[0].upper()}{fault[1:]}.")
+    return "raw_logprobs" if decoding.temperature == 1.0 else "processed_logprobs"
 
 
 def _repack_head(model: nn.Module) -> None:

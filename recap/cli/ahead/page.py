@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TextIO
 
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from recap.cli.ahead.materials import Material, data, in_bytes, models
 from recap.cli.ahead.mirror import LOCK, mirrored
+from recap.cli.ahead.options import Asked
 from recap.cli.ahead.space import Space, spaces
 from recap.cli.ahead.stages import File, StageAhead, stages_ahead
 from recap.cli.estimate import Request, print_estimate
@@ -36,24 +36,12 @@ WIDTH = 80
 PREFECT = "PREFECT_API_URL"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The options of the command."""
-
-    profile: str | None
-    quick: bool
-    hardware: str | None
-    seed: int | None
-    dry_run: bool
-
-
 def print_ahead(root: Path, asked: Asked, stream: TextIO) -> None:
     """Print the stages, models, data, servers and disk of a run.
 
     Raises ParameterError where parameters do not fit, something is missing, or, with hardware,
     training does not fit into memory.
     """
-    _check(asked)
     console = Console(file=stream, width=WIDTH)
     with mirrored(root, asked.profile, quick=asked.quick) as here:
         place = here if asked.profile else root  # the clone's own paths begin there
@@ -76,7 +64,9 @@ def print_ahead(root: Path, asked: Asked, stream: TextIO) -> None:
         console.print(str(space), soft_wrap=True, highlight=False)
     missing = [f"{key}: {fault}" for key, fault in faults_of(taken, faults)]
     missing += [*_lacking(params, project, pipeline.stale()), *_full(disk)]
-    if asked.hardware is not None:
+    if asked.hardware is not None and "policy" not in params.models.origins:
+        console.print("memory: the default world's models fit anywhere")
+    elif asked.hardware is not None:
         request = Request(asked.hardware, None, 0.5, None)
         try:
             print_estimate(root, asked.profile, request, console, quick=asked.quick)
@@ -89,19 +79,6 @@ def print_ahead(root: Path, asked: Asked, stream: TextIO) -> None:
             + "\n".join(f"  {number}. {each}" for number, each in enumerate(missing, start=1))
         )
     console.print("Nothing is missing: the run could start.")
-
-
-def _check(asked: Asked) -> None:
-    if not asked.dry_run:
-        raise ParameterError("Expected --dry-run with --hardware, got --hardware alone.")
-    if asked.seed is not None:
-        raise ParameterError(
-            "Expected --dry-run without --seed, which writes params.yaml. Set the seed there."
-        )
-    if asked.profile == "debug":
-        raise ParameterError("Expected --dry-run with a profile of whole stages, got debug.")
-    if asked.quick and asked.profile is None:
-        raise ParameterError("Expected --profile NAME with --quick, got --quick alone.")
 
 
 def faults_of(taken: Sequence[Material], faults: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -140,8 +117,8 @@ def _listed(files: Iterable[File]) -> str:
         names = [PurePath(file.path).stem for file in members]
         name = names[0] if len(names) == 1 else f"{{{','.join(names)}}}"
         size = sum(file.size or 0 for file in members)
-        path = str(PurePath(folder, f"{name}{suffix}"))
-        said.append(f"{path}{f' ({in_bytes(size)})' if size else ''}")
+        whole = PurePath(folder, f"{name}{suffix}")
+        said.append(f"{whole}{f' ({in_bytes(size)})' if size else ''}")
     return ", ".join(said) or "nothing"
 
 
