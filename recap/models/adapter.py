@@ -108,8 +108,13 @@ def without_adapter(model: nn.Module) -> Iterator[None]:
             layer.enable_adapters(True)  # type: ignore[operator]  # untyped in peft
 
 
-def save_adapter(model: PreTrainedModel, folder: Path) -> None:
-    """Write the adapter alone as ``peft.PeftModel.from_pretrained`` reads it."""
+def save_adapter(
+    model: PreTrainedModel, folder: Path, weights: dict[str, Tensor] | None = None
+) -> None:
+    """Write the adapter alone as ``peft.PeftModel.from_pretrained`` reads it.
+
+    ``weights``: its parameters by the model's names, where the model does not hold them whole.
+    """
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
@@ -117,9 +122,9 @@ def save_adapter(model: PreTrainedModel, folder: Path) -> None:
     config = model.peft_config["default"]
     config.inference_mode = True
     config.save_pretrained(folder)
-    weights = get_peft_model_state_dict(model)
+    named = get_peft_model_state_dict(model, state_dict=weights)
     save_file(
-        {f"base_model.model.{name}": value.contiguous() for name, value in weights.items()},
+        {f"base_model.model.{name}": value.contiguous() for name, value in named.items()},
         folder / "adapter_model.safetensors",
         metadata={"format": "pt"},
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,26 +65,43 @@ def _load(directory: Path, dtype: str) -> PreTrainedModel:
     return model.eval()
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    *,
+    weights: dict[str, torch.Tensor] | None = None,
+    adapter: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Write model and tokenizer aside, then put the folder in place in one rename.
 
-    An adapter is merged into the weights and also written alone, to ``adapter``. Raises SpaceError
-    when the disk is full.
+    An adapter is merged into the weights and also written alone, to ``adapter``. ``weights`` (with
+    an adapter, merged) and ``adapter``: the parameters of a model that holds only its share of
+    them. Raises SpaceError when the disk is full.
     """
     from recap.models.adapter import FOLDER, has_adapter, merged_parameters, save_adapter
 
-    with atomic_directory(directory) as part:
-        try:
-            if has_adapter(model):
-                model.save_pretrained(part, state_dict=dict(merged_parameters(model)))
-                save_adapter(model, part / FOLDER)
-            else:
-                model.save_pretrained(part)
-            tokenizer.save_pretrained(part)
-        except Exception as error:  # the libraries in Rust tell the system's error in words alone
-            if said := re.search(r"\(os error (\d+)\)", str(error)):
-                raise OSError(int(said[1]), str(error)) from error
-            raise
+    with atomic_directory(directory) as part, system_errors():
+        if weights is None and has_adapter(model):
+            weights = dict(merged_parameters(model))
+        changes = {} if weights is None else {"state_dict": weights}
+        model.save_pretrained(part, **changes)
+        if has_adapter(model):
+            save_adapter(model, part / FOLDER, adapter)
+        tokenizer.save_pretrained(part)
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Raise the system's error, as OSError, where a library tells of it in its own words."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error.__context__, OSError):  # torch, whose writer then cannot close its file
+            raise error.__context__ from error
+        if said := re.search(r"\(os error (\d+)\)", str(error)):  # libraries in Rust
+            raise OSError(int(said[1]), str(error)) from error
+        raise
 
 
 def snapshot_directory(folder: Path, update: int) -> Path:

@@ -109,9 +109,9 @@ class Train(Section):
     ``refill``: a round of replacements draws as many prompts as are ``missing``, or as many as are
     ``expected`` to fill the batch. A surplus group waits at most ``max_carry_age`` updates.
     ``method: sft`` reads only ``subset``, ``updates``, ``save_updates``, ``snapshot_updates``,
-    ``sft``, ``adapter``, ``checkpointing``, ``precision``, ``launch`` and, for sampling solutions,
-    the rollout options of ``grpo``. ``precision`` is that of training's matrix products
-    (docs/adapters.md).
+    ``sft``, ``adapter``, ``checkpointing``, ``precision`` and, for sampling solutions, the rollout
+    options of ``grpo``: it trains in one process. ``precision`` is that of training's matrix
+    products (docs/adapters.md).
     """
 
     method: Method
@@ -165,6 +165,11 @@ class Train(Section):
         return self.precision if self.adapter else "float32"
 
     @property
+    def processes(self) -> int:
+        """All processes that train the policy."""
+        return self.launch.world if self.method == "rl" else 1
+
+    @property
     def prefill_lengths(self) -> tuple[int, int]:
         """The shortest and the longest prefill, in ``prefill_unit``."""
         if isinstance(self.prefill_length, tuple):
@@ -213,6 +218,16 @@ class Train(Section):
                 f"curriculum adaptive starts at alpha, which has to lie within curriculum_alpha, "
                 f"{low:g} to {high:g} (0 for a domain that is never prefilled, not for both), got "
                 + " and ".join(f"{domain} {alpha:g}" for domain, alpha in self.alphas.items())
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _launch_fits(self) -> Train:
+        if self.launch.shard != "none" and self.engine == "vllm":
+            raise ValueError(
+                f"launch.shard {self.launch.shard} takes its rollouts from engine torch: an engine "
+                "inside each process would hold the whole policy a second time (set engine: torch, "
+                "or launch.shard: none)"
             )
         return self
 

@@ -16,6 +16,7 @@ Leaves out what rewards mean; suffixes: _R rows (groups x G), _P prompt and _C c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -119,14 +120,13 @@ def microbatches(batch: Batch, max_tokens: int) -> Iterator[Batch]:
 def dealt(batch: Batch, max_tokens: int, index: int, count: int) -> list[tuple[Batch, int]]:
     """The micro-batches of process ``index`` of ``count``, each with the weight of its loss.
 
-    The weight is 1, but 0 where there are fewer micro-batches than processes: a process without one
-    passes a row of another's, since gradients are averaged over passes of all processes.
+    The weight is 1, but 0 for a pass that only keeps step: all processes make equally many, since
+    each pass gathers weights and averages gradients of all. It passes a row of the first part.
     """
     parts = list(microbatches(batch, max(max_tokens // count, 1)))
-    mine = parts[index::count]
-    if not mine:
-        return [(_trim(_rows(parts[0], torch.tensor([0]))), 0)]
-    return [(part, 1) for part in mine]
+    mine = [(part, 1) for part in parts[index::count]]
+    idle = (_trim(_rows(parts[0], torch.tensor([0]))), 0)
+    return mine + [idle] * (math.ceil(len(parts) / count) - len(mine))
 
 
 def _rows(batch: Batch, rows: Tensor) -> Batch:

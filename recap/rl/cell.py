@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from recap.models.weights import copy_snapshots, load_model
+from recap.models.weights import copy_snapshots, device, load_model
 from recap.params.models import THINK, Reasoning
 from recap.params.prefill import Prefilling
 from recap.params.seeds import derive_seed
@@ -76,7 +76,7 @@ def train_cell(
         f"Expected to be the only trainer of {cell.name}, but process {{pid}} is at it. "
         "Wait for it, or end it."
     )
-    with processes.joined(), ExitStack() as held:
+    with processes.joined(cell.train.processes), ExitStack() as held:
         if processes.is_main():
             held.enter_context(exclusive(scratch / f"{cell.name}.lock", busy=busy))
         _train(cell, trainer_of, out, metrics, snapshots, scratch)
@@ -107,8 +107,8 @@ def _train(
         save_updates=cell.train.save_updates,
         snapshot_updates=cell.train.snapshot_updates,
     )
+    trainer.save(out)
     if processes.is_main():
-        trainer.save(out)
         copy_snapshots(checkpoints.snapshots, snapshots)
         write_metrics(metrics, lines)
         checkpoints.remove()
@@ -127,13 +127,19 @@ def make_trainer(cell: CellInputs) -> RecapTrainer:
         renderer=renderer,
         seed=cell.seed,
     )
+    sampled, rollout_copy = policy, None
+    if train.launch.shard != "none":
+        rollout_copy = load_model(cell.policy, train.precision).requires_grad_(False).to(device())
+        sampled = rollout_copy
     sampler: Sampler
     if train.engine == "vllm":
         engine = VllmSampler(cell.policy, gpu_memory_share=GPU_MEMORY_SHARE)
         sampler = PolicySampler(policy, engine, train.precision)
     else:
         rollouts = train.prompts_per_update * train.grpo.num_generations
-        sampler = TorchSampler(policy, renderer.turn.stop_ids, renderer.pad_id, batch_size=rollouts)
+        sampler = TorchSampler(
+            sampled, renderer.turn.stop_ids, renderer.pad_id, batch_size=rollouts
+        )
     guardian = load_guardian(cell.guardian)
     collector = Collector(
         stream,
@@ -146,17 +152,19 @@ def make_trainer(cell: CellInputs) -> RecapTrainer:
         if own
         else None,
     )
-    return RecapTrainer(policy, renderer.tokenizer, collector, train, seed=cell.seed)
+    return RecapTrainer(
+        policy, renderer.tokenizer, collector, train, seed=cell.seed, rollout_copy=rollout_copy
+    )
 
 
 def identity(cell: CellInputs) -> dict[str, str]:
     """Every parameter, input, program and library that the result depends on, by name."""
-    parameters = {
-        f"train.{name}": value for name, value in cell.train.model_dump(mode="json").items()
-    }
+    section = cell.train.model_dump(mode="json")
+    del section["launch"]  # a state is whole: any number of processes goes on from it
+    parameters = {f"train.{name}": value for name, value in section.items()}
     if cell.train.prefill_source == "self":
-        section = cell.prefilling.model_dump(mode="json")
-        parameters |= {f"prefill.{name}": value for name, value in section.items()}
+        thoughts = cell.prefilling.model_dump(mode="json")
+        parameters |= {f"prefill.{name}": value for name, value in thoughts.items()}
     prefills = [cell.prefills[name] for name in sorted(cell.prefills)]
     return {
         **{name: json.dumps(value) for name, value in parameters.items()},

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from recap.errors import CheckpointError, SpaceError
+from recap.models.weights import system_errors
 from recap.rl.metrics import Metrics
 from recap.rows import read_rows
 from recap.runtime.scratch import folder_of, remove_finished
@@ -43,8 +43,10 @@ GROUPS = TypeAdapter(list[RolloutGroup], config=ConfigDict(ser_json_inf_nan="con
 class TrainingState:
     """Everything that the rest of a run depends on, between two updates.
 
-    ``model`` holds each parameter once (tied weights under one name). ``progress`` holds plain
-    numbers: the prompt cursor and the counts that end a run early. ``carried`` are the groups that
+    ``model`` holds each parameter once (tied weights under one name). Read back, tensors are pages
+    of the files: whoever keeps one copies it. Of processes that share a policy out, the main one
+    alone has tensors to write. ``progress`` holds plain numbers: the prompt cursor and the counts
+    that end a run early. ``carried`` are the groups that
     were sampled and scored and wait for their turn, ``self_prefills`` the policy's own thoughts in
     use, ``levels`` where a curriculum has moved alpha and the prefill length.
     """
@@ -99,7 +101,7 @@ class CheckpointFolder:
             ) from error
         shutil.rmtree(final, ignore_errors=True)
         part.rename(final)
-        _sync_folder(self.path)
+        _sync(self.path)
         for old in self._complete()[:-KEPT]:
             shutil.rmtree(old)
 
@@ -117,7 +119,9 @@ class CheckpointFolder:
                 folder.rename(aside)
                 continue
             self._refuse_other_run(folder, manifest)
-            saved = torch.load(folder / "state.pt", weights_only=True)
+            saved = torch.load(
+                folder / "state.pt", map_location="cpu", weights_only=True, mmap=True
+            )
             lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
             return TrainingState(
                 update=manifest.update,
@@ -137,32 +141,27 @@ class CheckpointFolder:
         return sorted(p for p in self.path.glob("update-*") if not p.name.endswith(".broken"))
 
     def _write(self, part: Path, state: TrainingState) -> None:
-        saved = io.BytesIO()
-        torch.save(
-            {
-                "optimizer": state.optimizer,
-                "scheduler": state.scheduler,
-                "progress": state.progress,
-                "levels": state.levels,
-            },
-            saved,
-        )
-        contents = {
-            "model.safetensors": safetensors.torch.save(state.model),
-            "state.pt": saved.getvalue(),
-            "metrics.jsonl": "".join(json.dumps(m) + "\n" for m in state.metrics).encode(),
-            "self_prefills.jsonl": "".join(
-                p.model_dump_json() + "\n" for p in state.self_prefills
-            ).encode(),
-            "carried.json": GROUPS.dump_json(state.carried),
+        saved = {
+            "optimizer": state.optimizer,
+            "scheduler": state.scheduler,
+            "progress": state.progress,
+            "levels": state.levels,
         }
-        files = {}
-        for name, content in contents.items():
-            _write_synced(part / name, content)
-            files[name] = (len(content), hashlib.sha256(content).hexdigest())
+        thoughts = "".join(thought.model_dump_json() + "\n" for thought in state.self_prefills)
+        with system_errors():  # tensors go to disk as they are, without a copy in memory
+            safetensors.torch.save_file(state.model, part / "model.safetensors")
+            _sync(part / "model.safetensors")
+            with (part / "state.pt").open("wb") as stream:
+                torch.save(saved, stream)
+            _sync(part / "state.pt")
+        lines = "".join(json.dumps(line) + "\n" for line in state.metrics)
+        _write_synced(part / "metrics.jsonl", lines.encode())
+        _write_synced(part / "self_prefills.jsonl", thoughts.encode())
+        _write_synced(part / "carried.json", GROUPS.dump_json(state.carried))
+        files = {path.name: (path.stat().st_size, _sha256(path)) for path in part.iterdir()}
         manifest = Manifest(update=state.update, run=self._run, files=files)
         _write_synced(part / MANIFEST, manifest.model_dump_json(indent=1).encode())
-        _sync_folder(part)
+        _sync(part)
 
     def _refuse_other_run(self, folder: Path, manifest: Manifest) -> None:
         names = {*manifest.run, *self._run}
@@ -204,14 +203,12 @@ def _sha256(path: Path) -> str:
 
 
 def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    path.write_bytes(content)
+    _sync(path)
 
 
-def _sync_folder(path: Path) -> None:
-    """Flush a folder's entries to disk."""
+def _sync(path: Path) -> None:
+    """Flush a file, or a folder's entries, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,8 +1,8 @@
 """Several processes that train one policy: who does which part, and how the parts come together.
 
 All draw the same prompts and come to the same decisions; each samples, scores and optimises its
-part. Started by ``accelerate launch`` (or torch's own launcher); without it every function is that
-of a single process. Leaves out gradients: accelerate averages them.
+part. Started by torch's launcher (``recap.rl.launch``, torchrun or accelerate's); without it every
+function is that of a single process. Leaves out gradients: accelerate or FSDP averages them.
 """
 
 from __future__ import annotations
@@ -22,28 +22,44 @@ LAUNCHER_ID = "TORCHELASTIC_RUN_ID"
 """What torch's launcher, which is accelerate's too, sets beside ``WORLD_SIZE``."""
 
 
+def is_launched() -> bool:
+    """Whether a launcher started this process, alone or beside others."""
+    return torch.distributed.is_torchelastic_launched()
+
+
+def refuse_leftovers() -> None:
+    """Raise ParameterError for the variables of a launch that no launcher has set."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    if size != "1" and not is_launched():
+        raise ParameterError(
+            f"Expected a launcher to have started this process, got WORLD_SIZE={size} without one "
+            f"({LAUNCHER_ID} is not set): the others would be waited for in vain. Run `unset "
+            "WORLD_SIZE RANK LOCAL_RANK MASTER_ADDR MASTER_PORT`; to train in several processes, "
+            "set train.launch.processes."
+        )
+
+
 @contextmanager
-def joined() -> Iterator[None]:
+def joined(expected: int) -> Iterator[None]:
     """Within, the processes of one launch know each other; without a GPU they talk over gloo.
 
-    Raises ParameterError for a launch that shards the policy: rollouts and the shared-prompt
-    attention read whole weights. (Without a GPU accelerate would ignore FSDP and say nothing.) And
-    for the variables of a launch without a launcher: nobody else would ever come.
+    Raises ParameterError where accelerate was told to shard, which is ``train.launch``'s to say;
+    for leftover variables, since nobody else would ever come; and for another number of processes
+    than ``expected``, which the result would be recorded with.
     """
     for name in ("FSDP", "DEEPSPEED"):
         if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
             raise ParameterError(
-                f"Expected a launch that gives every process the whole policy, got {name}: "
-                "training reads whole weights for its rollouts. "
-                "Launch with --config_file infra/accelerate/data_parallel.yaml."
+                f"Expected a launch that leaves sharding to train.launch.shard, got {name} from "
+                "accelerate. Set train.launch: {processes: …, nodes: 1, shard: fsdp2} and run the "
+                "stage without `accelerate launch`."
             )
+    refuse_leftovers()
     size = os.environ.get("WORLD_SIZE", "1")
-    if size != "1" and not torch.distributed.is_torchelastic_launched():
+    if size != str(expected):
         raise ParameterError(
-            f"Expected a launcher to have started this process, got WORLD_SIZE={size} without one "
-            f"({LAUNCHER_ID} is not set): the others would be waited for in vain. To train in one "
-            "process: `unset WORLD_SIZE RANK LOCAL_RANK MASTER_ADDR MASTER_PORT`. To train in "
-            "several: accelerate launch --config_file infra/accelerate/data_parallel.yaml …"
+            f"Expected {expected} processes in all, as train.launch has it, got {size} from the "
+            "launcher. Launch that many, or change train.launch."
         )
     if size == "1":
         yield
@@ -98,6 +114,12 @@ def summed(values: Mapping[str, float]) -> dict[str, float]:
 def any_of(flag: bool) -> bool:
     """Whether it is true in any process."""
     return any(gathered([flag]))
+
+
+def together() -> None:
+    """Wait until all processes are here."""
+    if count() > 1:
+        torch.distributed.barrier()
 
 
 @contextmanager

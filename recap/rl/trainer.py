@@ -32,7 +32,7 @@ from recap.models.adapter import (
 from recap.models.weights import save_model
 from recap.params.seeds import derive_seed
 from recap.params.train import Train
-from recap.rl import processes
+from recap.rl import processes, sharding
 from recap.rl.batch import Batch, dealt, minibatches, normaliser, to_batch
 from recap.rl.checkpoint import TrainingState
 from recap.rl.collection import Collection, Collector
@@ -61,13 +61,20 @@ class RecapTrainer:
         train: Train,
         *,
         seed: int,
+        rollout_copy: PreTrainedModel | None = None,
     ) -> None:
-        """``seed``: of the replicate, shared by all variants."""
+        """``seed``: of the replicate, shared by all variants.
+
+        ``rollout_copy``: what the collector samples in place of a sharded policy, kept up to date.
+        """
+        self._sharded = train.launch.shard != "none"
+        assert self._sharded == (rollout_copy is not None), "nobody can sample a sharded policy"
+        self._rollout_copy = rollout_copy
         self._tokenizer, self._collector = tokenizer, collector
         self._recap, self._seed = train, seed
         self._config = grpo_config(train, seed)
-        half = train.precision == "bfloat16"
-        self.accelerator = Accelerator(mixed_precision="bf16" if half else "no")
+        autocast = train.precision == "bfloat16" and not self._sharded  # FSDP has its own
+        self.accelerator = Accelerator(mixed_precision="bf16" if autocast else "no")
         copied = train.grpo.beta and not train.adapter
         self.reference = self._frozen_copy(policy) if copied else None
         if train.adapter:
@@ -75,9 +82,12 @@ class RecapTrainer:
         if train.checkpointing:
             checkpoint_activations(policy)
         add_fused_lm_head(policy, train.grpo.temperature, outputs=("log_probs", "entropy"))
-        self._prepared, self.optimizer = self.accelerator.prepare(
-            policy, adamw(policy, self._config)
-        )
+        if self._sharded:
+            sharding.shard(policy, train.precision)
+            self._prepared, self.optimizer = policy, adamw(policy, self._config)
+        else:
+            both = policy, adamw(policy, self._config)
+            self._prepared, self.optimizer = self.accelerator.prepare(*both)
         self.lr_scheduler = get_scheduler(
             self._config.lr_scheduler_type,
             self.optimizer,
@@ -99,6 +109,9 @@ class RecapTrainer:
         """The reference of the KL term: the policy as it is before the first update."""
         reference = copy.deepcopy(policy).requires_grad_(False)
         add_fused_lm_head(reference, self._recap.grpo.temperature)
+        if self._sharded:
+            sharding.shard(reference, self._recap.precision)
+            return reference
         return self.accelerator.prepare_model(reference, evaluation_mode=True)
 
     @property
@@ -146,11 +159,8 @@ class RecapTrainer:
         """One optimizer step on a mini-batch, unless loss or gradient is not finite."""
         self._observed.clear()
         loss = float(self.backward(batch))
-        grad_norm = float(
-            self.accelerator.clip_grad_norm_(
-                self._prepared.parameters(), self._recap.grpo.max_grad_norm
-            )
-        )
+        parameters, longest = self._prepared.parameters(), self._recap.grpo.max_grad_norm
+        grad_norm = float(sharding.whole(self.accelerator.clip_grad_norm_(parameters, longest)))
         applied = math.isfinite(loss) and math.isfinite(grad_norm)
         if applied:
             self.optimizer.step()
@@ -179,16 +189,18 @@ class RecapTrainer:
     # -- stop and go on ---------------------------------------------------------------------------
 
     def snapshot(self, update: int, metrics: list[Metrics]) -> TrainingState:
-        """Everything that the updates after ``update`` depend on."""
+        """Everything that the updates after ``update`` depend on; all processes have to call."""
+        sharding.reshard(self.policy)
         return TrainingState(
             update=update,
-            model={n: p.detach().contiguous() for n, p in trained_parameters(self.policy).items()},
-            optimizer=self.optimizer.state_dict(),
+            model={n: sharding.for_main(p) for n, p in trained_parameters(self.policy).items()},
+            optimizer=sharding.optimizer_state(self.optimizer),
             scheduler=self.lr_scheduler.state_dict(),
             progress={
                 "cursor": self._collector.stream.cursor,
                 "broken": self._broken_in_a_row,
                 "micro_batch_tokens": self._micro_batch_tokens,
+                "processes": processes.count(),
             },
             metrics=metrics,
             levels=levels(self._collector.stream.injection),
@@ -200,8 +212,8 @@ class RecapTrainer:
         """Continue after ``state.update``, as if this process had made all updates itself."""
         with torch.no_grad():
             for name, parameter in trained_parameters(self.policy).items():
-                parameter.copy_(state.model[name])
-        self.optimizer.load_state_dict(state.optimizer)
+                parameter.copy_(sharding.shares_like(state.model[name], parameter))
+        sharding.load_optimizer(self.optimizer, state.optimizer)
         self.lr_scheduler.load_state_dict(state.scheduler)
         stream = self._collector.stream
         stream.cursor = state.progress["cursor"]
@@ -213,13 +225,18 @@ class RecapTrainer:
         self._collector.carried = state.carried
 
     def save(self, directory: Path) -> None:
-        """Write the policy's model directory."""
-        save_model(self.policy, self._tokenizer, directory)
+        """Write the policy's model directory in the main process; all have to call."""
+        if self._sharded:
+            sharding.save_policy(self.policy, self._tokenizer, directory)
+        elif processes.is_main():
+            save_model(self.policy, self._tokenizer, directory)
 
     # -- one step ---------------------------------------------------------------------------------
 
     def collect(self) -> Batch:
         """The informative groups of this update as tensors, ``{}`` if there are none."""
+        if self._rollout_copy is not None:
+            sharding.refresh(self._rollout_copy, self.policy)
         self._collection = self._collector.collect(self._update)
         groups = self._collection.batch
         if not groups:
@@ -249,9 +266,10 @@ class RecapTrainer:
                 parts = dealt(batch, self._micro_batch_tokens, processes.index(), count)
                 for number, (part, weight) in enumerate(parts, start=1):
                     rows = len(part["advantages"])
-                    # Gradients are averaged over the processes once, in the last backward pass.
-                    last = number == len(parts)
-                    with nullcontext() if last else self.accelerator.no_sync(model):
+                    # Whole gradients are averaged over the processes once, in the last backward
+                    # pass; shards in each, or every process would hold whole gradients meanwhile.
+                    averaged = self._sharded or number == len(parts)
+                    with nullcontext() if averaged else self.accelerator.no_sync(model):
                         total += self._micro_step(part, weight)
                 return self._over_processes(total)
             except (RuntimeError, MemoryError) as error:

@@ -44,7 +44,7 @@ class Trainer(Protocol):
         ...
 
     def snapshot(self, update: int, metrics: list[Metrics]) -> TrainingState:
-        """Everything the rest of the run depends on."""
+        """Everything the rest of the run depends on, whole in the main process; all call."""
         ...
 
     def restore(self, state: TrainingState) -> None:
@@ -52,7 +52,7 @@ class Trainer(Protocol):
         ...
 
     def save(self, directory: Path) -> None:
-        """Write the trained policy's model directory."""
+        """Write the trained policy's model directory in the main process; all call."""
         ...
 
 
@@ -82,6 +82,13 @@ def run_updates(
     if main:
         if saved is not None:
             print(f"continuing after update {saved.update}", file=sys.stderr)
+            before = saved.progress.get("processes", 1)  # supervised training has one
+            if before != processes.count():
+                print(
+                    f"the updates before were of {before} processes, these are of "
+                    f"{processes.count()}: the result differs from either's by rounding",
+                    file=sys.stderr,
+                )
         _rewind(live, len(metrics))
     progress = Progress("update", updates, done=len(metrics))
     with _stop_requests() as stop:
@@ -94,12 +101,15 @@ def run_updates(
                 with live.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(fast) + "\n")
                 progress.step(number, _note(fast))
-            if main and number % snapshot_updates == 0 and number < updates:
+            if number % snapshot_updates == 0 and number < updates:
                 # before the state: a run that is killed in between makes the update again
                 trainer.save(snapshot_directory(checkpoints.snapshots, number))
             stopping = processes.any_of(bool(stop))
-            if main and (stopping or number == updates or number % save_updates == 0):
-                checkpoints.save(trainer.snapshot(number, metrics))
+            if stopping or number == updates or number % save_updates == 0:
+                state = trainer.snapshot(number, metrics)
+                if main:
+                    checkpoints.save(state)
+                processes.together()  # none leaves while another writes: a launcher would end it
             if stopping:
                 raise SystemExit(128 + (stop[0] if stop else signal.SIGTERM))
     if main and len(metrics) < updates:

@@ -27,6 +27,7 @@ from recap.models.weights import save_model
 from recap.params.values import Precision
 from recap.rl.checkpoint import TrainingState
 from recap.rl.metrics import Metrics, Speed
+from recap.rl.sharding import load_optimizer
 from recap.rl.shared_prompt import pack, shared_prompt_attention
 from recap.rl.trainer import MAX_BROKEN_STEPS, MICRO_BATCH_TOKENS
 from recap.sft.documents import Document, DocumentStream, split
@@ -142,7 +143,7 @@ class SftTrainer:
         with torch.no_grad():
             for name, parameter in trained_parameters(self.policy).items():
                 parameter.copy_(state.model[name])
-        self._optimizer.load_state_dict(state.optimizer)
+        load_optimizer(self._optimizer, state.optimizer)
         self._scheduler.load_state_dict(state.scheduler)
         self._stream.cursor = state.progress["cursor"]
         self._broken_in_a_row = state.progress["broken"]

@@ -1,8 +1,9 @@
 """Stage ``train``: one cell (variant and replicate) -> trained policy, metrics, snapshots.
 
 Trains by RL or, with ``method: sft``, on verified traces. The base policy is the variant of zero
-updates: the same files, without metrics and snapshots. After a kill, training continues from the
-state in ``.recap/train``.
+updates: the same files, without metrics and snapshots. With ``train.launch.processes`` above 1 the
+stage starts itself that many times, unless a launcher has done so. After a kill, training continues
+from the state in ``.recap/train``.
 """
 
 from __future__ import annotations
@@ -36,11 +37,20 @@ def main(
     """Train one cell of the matrix."""
     params = read_params()
     train = params.for_variant(variant)
+    name = f"{variant}-{seed}"
     if train.updates == 0:
         from recap.rl.untrained import copy_policy
 
         copy_policy(policy, out, metrics, snapshots)
         return
+    if train.processes > 1:
+        from recap.rl.launch import run_ranks
+        from recap.rl.processes import is_launched, refuse_leftovers
+
+        refuse_leftovers()
+        if not is_launched():
+            run_ranks(train.launch, name, SCRATCH)
+            return
     records = training_records(train.subset, read_rows(prompts, PromptRecord))
     supervised = train.method == "sft"
     source = "aligned" if supervised else train.prefill_source
@@ -53,7 +63,7 @@ def main(
     from recap.sft.cell import make_sft_trainer
 
     cell = CellInputs(
-        name=f"{variant}-{seed}",
+        name=name,
         train=train,
         # Without the variant's name: DAPO and RECAP get the same prompts in the same order.
         seed=derive_seed(params.seed, "train", seed),

@@ -144,6 +144,7 @@ class ScriptedCollector:
 def make_trainer(
     policy: LlamaForCausalLM,
     script: Callable[[int], list[RolloutGroup]],
+    rollout_copy: LlamaForCausalLM | None = None,
     **changes: object,
 ) -> RecapTrainer:
     """Our trainer on a scripted collector."""
@@ -153,6 +154,7 @@ def make_trainer(
         ScriptedCollector(script),  # type: ignore[arg-type]  # same two members
         train_section(**changes),
         seed=7,
+        rollout_copy=rollout_copy,
     )
 
 

@@ -1,0 +1,144 @@
+"""Two updates of a tiny policy on the same rollouts, whole or sharded; for tests. Not a test.
+
+``python sharded_cases.py OUT CASE…`` in each process of a launch writes what ``run_case`` gives in
+one: see ``test_rl_sharding.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import torch
+from rl_cases import group, make_trainer, random_ids
+from safetensors.torch import save_file
+from torch.distributed.tensor import DTensor
+
+from recap.rl import processes, sharding
+from recap.rl.checkpoint import CheckpointFolder
+from tests.tiny import tiny_policy
+
+LORA = {"rank": 4, "alpha": 8, "targets": ["q_proj", "v_proj", "down_proj"]}
+CASES = {
+    "dapo": {},
+    "grpo": {"optimizer": "grpo"},
+    "dr_grpo": {"optimizer": "dr_grpo"},
+    "kl": {"grpo": {"beta": 0.04}},
+    "lora": {"adapter": LORA, "grpo": {"learning_rate": 1e-2}},
+    "lora_kl": {"adapter": LORA, "grpo": {"learning_rate": 1e-2, "beta": 0.04}},
+    "checkpointing": {"checkpointing": True},
+    "idle": {},
+    "bfloat16": {"precision": "bfloat16"},
+}
+SMALL = 96
+"""Tokens of a micro-batch: several for each process, and not the same number for all."""
+RUN = {"seed": "7"}
+
+
+def script(update):
+    """Four groups with log-probabilities near the policy's, so that some ratios are clipped."""
+    rng = random.Random(update)
+    policy, groups = tiny_policy(), []
+    for number in range(4):
+        prompt = random_ids(rng, 3 + number)
+        completions = [random_ids(rng, rng.randint(2, 12)) for _ in range(3)]
+        logprobs = []
+        for ids in completions:
+            with torch.no_grad():
+                logits = policy(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+            own = logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
+            logprobs.append([value + rng.gauss(0.0, 0.3) for value in own])
+        rewards = [rng.random() for _ in completions]
+        groups.append(
+            group(
+                number, prompt=prompt, completions=completions, logprobs=logprobs, rewards=rewards
+            )
+        )
+    return groups
+
+
+def make(name):
+    """The trainer of a case: sharded where there are several processes."""
+    count = processes.count()
+    shard = "fsdp2" if count > 1 else "none"
+    made = make_trainer(
+        tiny_policy(),
+        script,
+        rollout_copy=tiny_policy(seed=1) if count > 1 else None,
+        launch={"processes": count, "nodes": 1, "shard": shard},
+        **CASES[name],
+    )
+    if name != "idle":  # else one micro-batch is enough, and all processes but one have none
+        made._micro_batch_tokens = SMALL
+    return made
+
+
+def run_case(name, out):
+    """Two updates; a state after each, the policy, the copy that rollouts are sampled from."""
+    made = make(name)
+    states = CheckpointFolder(out / f"{name}-states", "recap-0", RUN)
+    metrics = []
+    for number in (1, 2):
+        metrics.append(made.update(number)[0])
+        keep(states, made.snapshot(number, metrics))
+    made.save(out / name)
+    write(out, name, metrics)
+    if made._rollout_copy is not None:
+        sharding.refresh(made._rollout_copy, made.policy)
+        copied = {n: p.detach() for n, p in made._rollout_copy.named_parameters()}
+        save_file(copied, out / f"{name}-copy-{processes.index()}.safetensors")
+    shares = {"all": 0, "own": 0, "moments": 0, "whole": []}
+    for n, parameter in [
+        *made.policy.named_parameters(),
+        *(made.reference.named_parameters() if made.reference else ()),
+    ]:
+        sharded = isinstance(parameter, DTensor)
+        shares["all"] += parameter.numel()
+        shares["own"] += (parameter.to_local() if sharded else parameter).numel()
+        shares["whole"] += [] if sharded else [n]
+        moments = made.optimizer.state.get(parameter, {})
+        if moments:
+            shares["moments"] += moments["exp_avg"].to_local().numel() if sharded else 0
+            assert moments["exp_avg"].dtype == parameter.dtype == torch.float32
+    (out / f"{name}-shares-{processes.index()}.json").write_text(json.dumps(shares))
+
+
+def go_on(name, states, out):
+    """The second update after the first one's state, whoever wrote it; its state in ``out``."""
+    for newest in states.rglob("update-000002"):
+        newest.rename(newest.with_name("update-000002.broken"))
+    made = make(name)
+    saved = CheckpointFolder(states, "recap-0", RUN).load()
+    assert saved.update == 1
+    made.restore(saved)
+    metrics = [*saved.metrics, made.update(2)[0]]
+    keep(CheckpointFolder(out / f"{name}-states", "recap-0", RUN), made.snapshot(2, metrics))
+    write(out, name, metrics)
+
+
+def keep(states, state):
+    if processes.is_main():
+        states.save(state)
+    processes.together()
+
+
+def write(out, name, metrics):
+    if processes.is_main():
+        (out / f"{name}.json").write_text(json.dumps(metrics))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    world, out, *names = sys.argv[1:]
+    with processes.joined(int(world)):
+        for name in names:
+            if name.startswith("+"):  # goes on from the states in that folder
+                case, _, states = name[1:].partition("=")
+                with processes.main_first():
+                    for newest in Path(states).rglob("update-000002"):
+                        newest.rename(newest.with_name("update-000002.broken"))
+                go_on(case, Path(states), Path(out))
+            else:
+                run_case(name, Path(out))
