@@ -155,7 +155,7 @@ def test_what_the_hub_has_is_asked_of_the_hub(
         )
         monkeypatch.setenv("HF_ENDPOINT", address)
         (row,) = models(tmp_path, params, {})
-        assert (row.state, row.fault, row.revision) == ("to download", "", REVISION[:12])
+        assert (row.state, row.fault, row.revision) == ("to download, 2 B", "", REVISION[:12])
         (gated,) = models(tmp_path, with_origin(tmp_path, f"{GATED}@{REVISION}"), {})
         assert gated.state == "gated"
         assert gated.fault == (

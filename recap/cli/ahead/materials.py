@@ -171,8 +171,7 @@ def _asked(
             advice = f"check {page} and the connection, or copy it to a folder and name that"
         fault = f"expected {hub.name} on the hub, got: {error}; {advice}"
         return _with(row, "gated" if error.gated else "not to be had", fault=fault)
-    shown = "" if size is None else f", {in_bytes(size)}"
-    return _with(row, f"to download{shown}", fetched=size or 0)
+    return _with(row, f"to download, {in_bytes(size)}", fetched=size)
 
 
 def _with(row: Material, state: str, *, fetched: int = 0, fault: str = "") -> Material:
