@@ -72,10 +72,11 @@ def check_launch(params: Params, stale: Iterable[str]) -> None:
     for name in stale:
         if not name.startswith("train@"):
             continue
-        launch = params.for_variant(name.removeprefix("train@").rpartition("-")[0]).launch
-        if launch.nodes > 1:
+        train = params.for_variant(name.removeprefix("train@").rpartition("-")[0])
+        nodes = train.launch.nodes if train.updates and train.processes > 1 else 1
+        if nodes > 1:
             raise ParameterError(
-                f"Expected train.launch.nodes 1, got {launch.nodes} for {name}: `recap run` starts "
+                f"Expected train.launch.nodes 1, got {nodes} for {name}: `recap run` starts "
                 "processes on this machine alone. infra/slurm/train.slurm and infra/k8s start them "
                 "on several (docs/operations.md, Several nodes)."
             )

@@ -24,6 +24,7 @@ class Known:
 
 R1 = "deepseek-ai/DeepSeek-R1-Distill"
 SAFETY = "fine-tune {} on STAR-1's safety subset (UCSC-VLAA/STAR-1), as the paper does"
+ALIGNED = "fine-tune {} on STAR-1's safe reasoning (UCSC-VLAA/STAR-1)"
 MODELS = {
     "deepseek-r1-distill-llama-8b": Known(f"{R1}-Llama-8B", "mit"),
     "deepseek-r1-distill-qwen-1.5b": Known(f"{R1}-Qwen-1.5B", "mit"),
@@ -33,10 +34,14 @@ MODELS = {
     "granite-guardian-3.1-2b": Known("ibm-granite/granite-guardian-3.1-2b", "apache-2.0"),
     "llama-3.1-8b-instruct": Known("meta-llama/Llama-3.1-8B-Instruct", "llama3.1", gated=True),
     "dsqwen-7b-star1-refusing": Known(f"{R1}-Qwen-7B", "mit", made=SAFETY),
-    "dsqwen-7b-star1-aligned": Known(
-        f"{R1}-Qwen-7B", "mit", made="fine-tune {} on STAR-1's safe reasoning (UCSC-VLAA/STAR-1)"
-    ),
+    "dsqwen-7b-star1-aligned": Known(f"{R1}-Qwen-7B", "mit", made=ALIGNED),
     "dsqwen-1.5b-star1-refusing": Known(f"{R1}-Qwen-1.5B", "mit", made=SAFETY),
+    "dsqwen-1.5b-star1-aligned": Known(f"{R1}-Qwen-1.5B", "mit", made=ALIGNED),
+    "deepscaler-1.5b-preview": Known("agentica-org/DeepScaleR-1.5B-Preview", "mit"),
+    "deepscaler-1.5b-star1-refusing": Known(
+        "agentica-org/DeepScaleR-1.5B-Preview", "mit", made=SAFETY
+    ),
+    "qwen2.5-1.5b-instruct": Known("Qwen/Qwen2.5-1.5B-Instruct", "apache-2.0"),
 }
 """By the last part of an origin, in small letters."""
 DATA = {
