@@ -1,7 +1,8 @@
 """Bytes that training holds in one process, part by part, and the changes that lower them.
 
-Every process holds the whole policy: training does not shard yet. Leaves out the allocator's
-fragments and the libraries' own memory, which ``RESERVE`` stands for.
+Every process holds the whole policy, or with ``train.launch.shard`` its share of it and a whole copy
+that rollouts come from. Leaves out the allocator's fragments and the libraries' own memory, which
+``RESERVE`` stands for.
 """
 
 from __future__ import annotations
@@ -67,16 +68,22 @@ def parts(train: Train, models: Models, device: Device) -> dict[str, int]:
     layer = layer_bytes(shape, train)
     inputs = FP32 * shape.hidden_size
     kept = layers * inputs + layer if train.checkpointing else layers * layer
+    sharded = train.launch.shard != "none"
+    shares = train.processes if sharded else 1
     found = {
-        "weights": (BF16 if short else FP32) * weights + FP32 * adapter,
-        "gradients": FP32 * trained,
-        "optimizer (AdamW's two moments)": 2 * FP32 * trained,
+        "weights": ((BF16 if short else FP32) * weights + FP32 * adapter) // shares,
+        "gradients": FP32 * trained // shares,
+        "optimizer (AdamW's two moments)": 2 * FP32 * trained // shares,
         "activations": tokens * kept,
     }
-    if train.precision == "bfloat16" and not short:
+    products = FP32 if train.precision == "float32" else BF16
+    if sharded:
+        found["rollout copy (unsharded)"] = products * weights
+        found["gathered layers, embedding and head"] = products * shape.gathered
+    elif train.precision == "bfloat16" and not short:
         found["bf16 copies of the weights"] = BF16 * weights  # autocast's
     if train.grpo.beta and not train.adapter:
-        found["reference policy"] = FP32 * weights
+        found["reference policy"] = FP32 * weights // shares
     if device.gpu:
         found["attention scores"] = _scores(train, shape)
         found["guardian and rubric"] = sum(BF16 * each.parameters for each in models.scorers)
