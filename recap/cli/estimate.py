@@ -25,8 +25,8 @@ from recap.types.origins import RULES
 
 GB = 1e9
 NOT_MEASURED = (
-    "Worked out, not measured, and no sharded training has run on a GPU. Preparation, evaluation "
-    "and start-up are not counted."
+    "Worked out, not measured. No sharded training has run on a GPU. Preparation, evaluation and "
+    "start-up are not counted."
 )
 
 

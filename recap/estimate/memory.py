@@ -1,7 +1,7 @@
 """Bytes that training holds in one process, part by part, and the changes that lower them.
 
-Every process holds the whole policy, or with ``train.launch.shard`` its share of it and a whole copy
-that rollouts come from. Leaves out the allocator's fragments and the libraries' own memory, which
+Every process holds the whole policy, or with ``train.launch.shard`` its share and a whole copy that
+rollouts come from. Leaves out the allocator's fragments and the libraries' own memory, which
 ``RESERVE`` stands for.
 """
 
