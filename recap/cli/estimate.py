@@ -34,8 +34,8 @@ from recap.types.origins import RULES
 
 GB = 1e9
 NOT_MEASURED = (
-    "Worked out, not measured. The hours are training's alone. Prefills and attacks are checked "
-    "for memory."
+    "Worked out, not measured; no sharded training has run on a GPU. The hours are training's "
+    "alone. Prefills and attacks are checked for memory."
 )
 
 
@@ -88,7 +88,7 @@ def print_estimate(
 def _check_devices(name: str, train: Train, hardware: Hardware) -> None:
     """Raise ParameterError unless each process of training has a device."""
     launch = train.launch
-    if launch.world > hardware.count:
+    if train.processes > hardware.count:
         raise ParameterError(
             f"Expected a device for each process of {name}, {launch.processes} on each of "
             f"{launch.nodes} nodes, got {hardware.count}x{hardware.name}. Ask with --hardware "
@@ -134,7 +134,7 @@ def _work(
     params: Params, trained: dict[str, Train], policy: Shape, hardware: Hardware, asked: Request
 ) -> Table:
     table = Table()
-    busy = max(train.launch.world for train in trained.values())
+    busy = max(train.processes for train in trained.values())
     idle = f", {hardware.count - busy} idle" if hardware.count > busy else ""
     table.add_column(f"on {hardware.count}x{hardware.name}{idle}")
     columns = ["trainings", "tokens a row", "written", "trained on", "rollouts", "updates", "hours"]
@@ -143,7 +143,7 @@ def _work(
     seeds, hours = len(params.matrix.seeds), 0.0
     for name, train in trained.items():
         length = asked.length or train.grpo.max_completion_length / 2
-        used = Hardware(train.launch.world, hardware.name, hardware.device)
+        used = Hardware(train.processes, hardware.name, hardware.device)
         work = training_work(train, policy, used, Assumed(length, asked.kept))
         hours += seeds * work.seconds / 3600
         table.add_row(name, f"{seeds}", f"{length:.0f}", *_row(work, seeds, hardware, asked.price))

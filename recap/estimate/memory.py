@@ -1,8 +1,8 @@
 """Bytes that training holds in one process, part by part, and the changes that lower them.
 
-With ``launch.shard`` weights, gradients and moments are divided by all processes, and each has a
-whole copy of the policy that it samples from (recap/rl/sharding.py). Leaves out the allocator's
-fragments and the libraries' own memory, which ``RESERVE`` stands for.
+Every process holds the whole policy, or with ``train.launch.shard`` its share and a whole copy that
+rollouts come from. Leaves out the allocator's fragments and the libraries' own memory, which
+``RESERVE`` stands for.
 """
 
 from __future__ import annotations
@@ -66,24 +66,22 @@ def parts(train: Train, models: Models, device: Device) -> dict[str, int]:
     adapter = shape.adapter(train.adapter.rank, train.adapter.targets) if train.adapter else 0
     trained = adapter or weights
     tokens, layers = max(MICRO_BATCH, row), shape.num_hidden_layers
-    launch = train.launch
-    sharded = launch.shard != "none"
-    shares = launch.world if sharded else 1
     layer = layer_bytes(shape, train)
     inputs = FP32 * shape.hidden_size
     kept = layers * inputs + layer if train.checkpointing else layers * layer
+    sharded = train.launch.shard != "none"
+    shares = train.processes if sharded else 1
     found = {
         "weights": ((BF16 if short else FP32) * weights + FP32 * adapter) // shares,
         "gradients": FP32 * trained // shares,
         "optimizer (AdamW's two moments)": 2 * FP32 * trained // shares,
         "activations": tokens * kept,
     }
-    product = BF16 if train.precision == "bfloat16" else FP32
+    products = FP32 if train.precision == "float32" else BF16
     if sharded:
-        found["whole copy for rollouts"] = product * weights
-        # two layers, embedding and head are whole at a time, and their gradients
-        found["gathered layers"] = 2 * product * (2 * shape.layer + shape.embeddings)
-    elif launch.world > 1:
+        found["rollout copy (unsharded)"] = products * weights
+        found["gathered layers, embedding and head"] = products * shape.gathered
+    elif train.processes > 1:
         found["gradient buckets (data parallel)"] = FP32 * trained
     if train.precision == "bfloat16" and not short and not sharded:
         found["bf16 copies of the weights"] = BF16 * weights  # autocast's
@@ -95,7 +93,7 @@ def parts(train: Train, models: Models, device: Device) -> dict[str, int]:
     if train.engine == "vllm":
         found["rollout engine (weights, KV cache)"] = int(ENGINE_SHARE * device.memory)
     else:  # rollouts are over when the policy trains: the larger of the two counts
-        rows = math.ceil(train.prompts_per_update * train.grpo.num_generations / launch.world)
+        rows = math.ceil(train.prompts_per_update * train.grpo.num_generations / train.processes)
         cache = rows * row * layers * 2 * shape.cached * FP32
         found["activations"] = max(found["activations"], cache)
     return found

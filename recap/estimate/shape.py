@@ -42,18 +42,21 @@ class Shape:
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return self.num_hidden_layers * self.layer + self.embeddings + self.hidden_size
+        return self.num_hidden_layers * self._layer + self._outermost
 
     @property
-    def layer(self) -> int:
-        """Number of weights of one layer."""
+    def gathered(self) -> int:
+        """Number of weights that a sharded forward pass has whole: two layers and the outermost."""
+        return 2 * self._layer + self._outermost
+
+    @property
+    def _layer(self) -> int:
         attention = self.hidden_size * (2 * self.queries + 2 * self.cached)
         return attention + 3 * self.hidden_size * self.intermediate_size + 2 * self.hidden_size
 
     @property
-    def embeddings(self) -> int:
-        """Number of weights of embedding and head."""
-        return (1 if self.tied else 2) * self.vocab_size * self.hidden_size
+    def _outermost(self) -> int:
+        return (1 if self.tied else 2) * self.vocab_size * self.hidden_size + self.hidden_size
 
     def adapter(self, rank: int, targets: tuple[str, ...]) -> int:
         """Number of weights of a LoRA adapter; raises ParameterError for an unknown layer."""
