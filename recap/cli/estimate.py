@@ -15,8 +15,17 @@ from rich.table import Table
 from recap.cli.profile import PROFILES, profile_values
 from recap.errors import ParameterError
 from recap.estimate.hardware import Hardware, read_hardware
-from recap.estimate.memory import RESERVE, Models, longest_row, parts, room, smaller
+from recap.estimate.memory import (
+    RESERVE,
+    Models,
+    engine_lacks,
+    longest_row,
+    parts,
+    room,
+    smaller,
+)
 from recap.estimate.reading import checked
+from recap.estimate.sampling import refused, sampled
 from recap.estimate.shape import Shape, shape_of
 from recap.estimate.work import Assumed, Work, training_work
 from recap.params.train import Train
@@ -25,8 +34,8 @@ from recap.types.origins import RULES
 
 GB = 1e9
 NOT_MEASURED = (
-    "Worked out, not measured. Each process holds the whole policy. Preparation, evaluation and "
-    "start-up are not counted."
+    "Worked out, not measured; no sharded training has run on a GPU. The hours are training's "
+    "alone. Prefills and attacks are checked for memory."
 )
 
 
@@ -40,13 +49,15 @@ class Request:
     price: float | None
 
 
-def print_estimate(root: Path, profile: str | None, asked: Request, console: Console) -> None:
-    """Print the estimate of a profile, or of params.yaml.
+def print_estimate(
+    root: Path, profile: str | None, asked: Request, console: Console, *, quick: bool = False
+) -> None:
+    """Print the estimate of a profile, or of params.yaml; ``quick``: of the profile's short run.
 
     Raises ParameterError where a model's sizes or the hardware are unknown, or training does not
     fit.
     """
-    params = _params(root, profile)
+    params = _params(root, profile, quick)
     hardware = read_hardware(root, asked.hardware)
     models = _models(root, params)
     trains = {name: params.for_variant(name) for name in params.matrix.variants}
@@ -55,19 +66,40 @@ def print_estimate(root: Path, profile: str | None, asked: Request, console: Con
         raise ParameterError(
             "Expected a variant with updates in matrix.variants, got none: nothing is trained."
         )
+    for name, train in trained.items():
+        _check_devices(name, train, hardware)
     needs = {name: parts(train, models, hardware.device) for name, train in trained.items()}
     largest = max(needs, key=lambda name: (sum(needs[name].values()), longest_row(trained[name])))
     console.print(_memory(largest, trained[largest], needs[largest], hardware))
     console.print(_work(params, trained, models.policy, hardware, asked))
     console.print(NOT_MEASURED)
+    faults = []
     if sum(needs[largest].values()) > room(hardware.device):
-        raise ParameterError(_refusal(largest, trained[largest], needs[largest], models, hardware))
+        faults.append(_refusal(largest, trained[largest], needs[largest], models, hardware))
+    engine = engine_lacks(trained[largest], models.policy, hardware.device)
+    faults += [f"Training of {largest}: {engine}."] if engine else []
+    sources = {str(name): shape_of(root, origin) for name, origin in params.sources.origins.items()}
+    stages = sampled(params, models.policy, sources, models.scorers)
+    faults += refused(params, stages, hardware.device)
+    if faults:
+        raise ParameterError("\n".join(faults))
 
 
-def _params(root: Path, profile: str | None) -> Params:
+def _check_devices(name: str, train: Train, hardware: Hardware) -> None:
+    """Raise ParameterError unless each process of training has a device."""
+    launch = train.launch
+    if train.processes > hardware.count:
+        raise ParameterError(
+            f"Expected a device for each process of {name}, {launch.processes} on each of "
+            f"{launch.nodes} nodes, got {hardware.count}x{hardware.name}. Ask with --hardware "
+            f"{launch.world}x{hardware.name}, or lower train.launch."
+        )
+
+
+def _params(root: Path, profile: str | None, quick: bool) -> Params:
     if profile is None:
         return read_params(root / "params.yaml")
-    values = profile_values(root, profile)
+    values = profile_values(root, profile, quick=quick)
     return checked(Params, values, PROFILES / f"{profile}.yaml")
 
 
@@ -102,14 +134,17 @@ def _work(
     params: Params, trained: dict[str, Train], policy: Shape, hardware: Hardware, asked: Request
 ) -> Table:
     table = Table()
-    table.add_column(f"on {hardware.count}x{hardware.name}")
+    busy = max(train.processes for train in trained.values())
+    idle = f", {hardware.count - busy} idle" if hardware.count > busy else ""
+    table.add_column(f"on {hardware.count}x{hardware.name}{idle}")
     columns = ["trainings", "tokens a row", "written", "trained on", "rollouts", "updates", "hours"]
     for column in [*columns, *(["cost"] if asked.price is not None else [])]:
         table.add_column(column, justify="right")
     seeds, hours = len(params.matrix.seeds), 0.0
     for name, train in trained.items():
         length = asked.length or train.grpo.max_completion_length / 2
-        work = training_work(train, policy, hardware, Assumed(length, asked.kept))
+        used = Hardware(train.processes, hardware.name, hardware.device)
+        work = training_work(train, policy, used, Assumed(length, asked.kept))
         hours += seeds * work.seconds / 3600
         table.add_row(name, f"{seeds}", f"{length:.0f}", *_row(work, seeds, hardware, asked.price))
     if len(trained) > 1:
@@ -147,11 +182,11 @@ def _refusal(
         f"Expected the training of {name} to fit into {limit / GB:.1f} GB of one {hardware.name}, "
         f"got {total / GB:.1f} GB. "
     )
-    changes = []
+    changes: dict[str, str] = {}  # the last value of each key
     for change, less in smaller(train, models, hardware.device):
-        changes.append(change)
+        changes[change.partition(":")[0]] = change
         if (size := sum(parts(less, models, hardware.device).values())) <= limit:
-            return f"{said}It fits ({size / GB:.1f} GB) with {'; '.join(changes)}."
+            return f"{said}It fits ({size / GB:.1f} GB) with {'; '.join(changes.values())}."
     return (
         f"{said}No change of train makes it fit: take devices with more memory, or a smaller model."
     )

@@ -7,7 +7,6 @@ Commands use DVC, Prefect and MLflow in child processes or import them when they
 from __future__ import annotations
 
 import json
-import re
 import sys
 import webbrowser
 from pathlib import Path
@@ -45,8 +44,21 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Number of stages in parallel.")] = 2,
     profile: ProfileName = None,
     quick: Quick = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the run does and needs; start nothing.")
+    ] = False,
+    hardware: Annotated[
+        str | None, typer.Option(help="With --dry-run: devices, as for `recap estimate`.")
+    ] = None,
 ) -> None:
     """Run every stale stage, publish to MLflow, and show the results."""
+    if dry_run or hardware is not None:
+        from recap.cli.ahead.options import Asked, arguments
+
+        run_python(
+            "-m", "recap.cli.ahead", *arguments(Asked(profile, quick, hardware, seed, dry_run))
+        )
+        return
     if profile is not None and seed is not None:
         raise ParameterError(
             f"Expected --profile {profile} without --seed: it has "
@@ -57,12 +69,13 @@ def run(
         return
     if in_project(profile, quick, "run", f"--workers={workers}"):
         return
-    from recap.cli.preflight import prepare_run
+    from recap.cli.preflight import check_launch, prepare_run
+    from recap.cli.seed import write_seed
     from recap.pipeline.graph import read_pipeline
     from recap.pipeline.lock import read_commit
     from recap.runtime.locks import sole_run
 
-    prepare_run(ROOT)
+    params = prepare_run(ROOT)
     with sole_run(ROOT):  # first, so that no seed is written during another run
         pass
     if missing := read_commit(ROOT).missing:
@@ -70,6 +83,7 @@ def run(
     if seed is not None and write_seed(PARAMS, seed):
         print(f"params.yaml: seed is {seed} now")
     stale = read_pipeline(ROOT).stale()
+    check_launch(params, stale)
     if stale:
         run_python("-m", "flows", "reproduce", "--workers", str(workers))
     else:
@@ -355,24 +369,6 @@ def doctor() -> None:
             console.print(f"      {finding.fix}", highlight=False, markup=False)
         ill = ill or bool(finding.fix)
     raise typer.Exit(int(ill))
-
-
-def write_seed(path: Path, seed: int) -> bool:
-    """Set the top-level ``seed`` in place, comments kept; returns whether it changed."""
-    from recap.rows import atomic_path
-
-    text = path.read_text(encoding="utf-8")
-    changed, found = re.subn(
-        r"^seed:\s*\d+(?P<rest>.*)$", rf"seed: {seed}\g<rest>", text, flags=re.MULTILINE
-    )
-    if found != 1:
-        raise ParameterError(
-            f"Expected one line `seed: <number>` in {path}, got {found}. Set the seed by hand."
-        )
-    if changed != text:
-        with atomic_path(path) as part:
-            part.write_text(changed, encoding="utf-8")
-    return changed != text
 
 
 def _published() -> Receipt | None:

@@ -6,16 +6,17 @@ Loads no model. Leaves out checks of the data, which stages make.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from recap.benchmarks.declared import benchmarks
+from recap.benchmarks.declared import benchmarks, decoding
 from recap.errors import ParameterError
 from recap.models.fingerprints import record_fingerprints
 from recap.models.origins import folder_fault, guardian_fault, origin_fault
 from recap.models.spelling import DATA_FORMS, clone_of, in_hub
 from recap.params.checks import check_pipeline
+from recap.params.sampling import vllm_fault
 from recap.params.whole import Params, read_params
 from recap.runtime.child import start
 from recap.sweeps.design import sweep_design
@@ -33,6 +34,22 @@ def check_run(root: Path) -> Params:
 
     Raises ParameterError for a problem that would stop a run, and for an invalid sweep.
     """
+    params = check_settings(root)
+    missing = [f"  {key}: {fault}." for key, fault in absent(root, params)]
+    if missing:
+        raise ParameterError(
+            "params.yaml names files, models or settings that are missing or do not fit:\n"
+            + "\n".join(missing)
+            + "\nCorrect them, or put the missing files there."
+        )
+    return params
+
+
+def check_settings(root: Path) -> Params:
+    """The parameters of the clone in ``root``, whatever is missing of the files that they name.
+
+    Raises ParameterError for parameters that do not fit.
+    """
     params = read_params(root / "params.yaml")
     check_pipeline(params)
     benchmarks(params.attack)
@@ -40,13 +57,6 @@ def check_run(root: Path) -> Params:
     _check_registered(root)
     if params.sweep:
         sweep_design(params)
-    absent = [f"  {key}: {fault}." for key, fault in _absent(root, params)]
-    if absent:
-        raise ParameterError(
-            "params.yaml names files or models that are missing or do not fit:\n"
-            + "\n".join(absent)
-            + "\nCorrect the paths, or put the missing files there."
-        )
     return params
 
 
@@ -55,6 +65,33 @@ def prepare_run(root: Path) -> Params:
     params = check_run(root)
     record_fingerprints(root, params)
     return params
+
+
+def check_launch(params: Params, stale: Iterable[str]) -> None:
+    """Raise ParameterError if a stage among ``stale`` is a training that a run cannot start."""
+    for name in stale:
+        if not name.startswith("train@"):
+            continue
+        train = params.for_variant(name.removeprefix("train@").rpartition("-")[0])
+        nodes = train.launch.nodes if train.updates and train.processes > 1 else 1
+        if nodes > 1:
+            raise ParameterError(
+                f"Expected train.launch.nodes 1, got {nodes} for {name}: `recap run` starts "
+                "processes on this machine alone. infra/slurm/train.slurm and infra/k8s start them "
+                "on several (docs/operations.md, Several nodes)."
+            )
+
+
+def _refused_decodings(params: Params) -> Iterator[tuple[str, str]]:
+    """The decodings that the engine of their stage refuses."""
+    if params.sampling.engine != "vllm":
+        return
+    if fault := vllm_fault(params.prefill.temperature, params.prefill.top_p):
+        yield "prefill", fault
+    attacking = (*benchmarks(params.attack), *benchmarks(params.dynamics))
+    decodings = [decoding(params.attack, benchmark)[0] for benchmark in attacking]
+    faults = [vllm_fault(each.temperature, each.top_p) for each in decodings]
+    yield from (("attack", fault) for fault in dict.fromkeys(faults) if fault)
 
 
 def _check_registered(root: Path) -> None:
@@ -66,7 +103,8 @@ def _check_registered(root: Path) -> None:
     assert child.returncode == 0, f"recap.cli.names: {said}"
 
 
-def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
+def absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
+    """The keys of files, models and settings that are missing or do not fit, with the fault."""
     origins: dict[str, dict[Any, str]] = {
         "models": dict(params.models.origins),
         "sources": dict(params.sources.origins),
@@ -89,6 +127,7 @@ def _absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
             )
             if fault:
                 yield f"{section}.origins.{name}", fault
+    yield from _refused_decodings(params)
     yield from _kept(root, params)
     warm = params.models.warm_start
     for data, place in warm.data.items() if warm else ():

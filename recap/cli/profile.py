@@ -1,8 +1,9 @@
-"""Profiles: complete parameter files that run in a project of their own: ``.recap/NAME``.
+"""Profiles: complete sets of parameters that run in a project of their own: ``.recap/NAME``.
 
 The project has the clone's code as it is, the profile as params.yaml, and outputs, lock file and
-registry of its own; the clone's cache is shared. ``NAME.quick.yaml`` is laid over it for a short
-run. Leaves out running: `recap` does that in the project's folder.
+registry of its own; the clone's cache is shared. A profile may be laid over another one, which its
+key ``extends`` names. ``NAME.quick.yaml`` is laid over it for a short run. Leaves out running:
+`recap` does that in the project's folder.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ PROFILES = Path("infra/profiles")
 PARTIAL = ("debug",)
 """Files that are laid over params.yaml and are no profiles of their own."""
 QUICK = ".quick"
+EXTENDS = "extends"
+"""The key with the name of the profile that this one is laid over."""
 CODE = ("recap", "flows", PROFILES)
 FILES = (
     "dvc.yaml",
@@ -61,7 +64,7 @@ def profile_values(root: Path, name: str, *, quick: bool = False) -> dict[str, A
             f"Expected a profile among {choices(names)}, got '{name}'. `recap profile list` shows "
             f"them; they are the files in {PROFILES}."
         )
-    values: dict[str, Any] = read_document(root / PROFILES / f"{name}.yaml")
+    values = _whole(root, name)
     if not quick:
         return values
     short = root / PROFILES / f"{name}{QUICK}.yaml"
@@ -71,6 +74,23 @@ def profile_values(root: Path, name: str, *, quick: bool = False) -> dict[str, A
             "such file. Leave --quick out, or write it."
         )
     return overlay(values, read_document(short))
+
+
+def _whole(root: Path, name: str) -> dict[str, Any]:
+    """The profile laid over the one that it extends, which extends none."""
+    values: dict[str, Any] = read_document(root / PROFILES / f"{name}.yaml")
+    if EXTENDS not in values:
+        return values
+    other = values.pop(EXTENDS)
+    names = [each for each in profile_names(root) if each != name]
+    base = read_document(root / PROFILES / f"{other}.yaml") if other in names else {}
+    if not base or EXTENDS in base:
+        raise ParameterError(
+            f"Expected {EXTENDS} in {PROFILES}/{name}.yaml to name a whole profile among "
+            f"{choices(names)}, got '{other}'"
+            f"{', which extends another one' if base else ''}. Correct it."
+        )
+    return overlay(base, values)
 
 
 def resolved(values: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -95,13 +115,18 @@ _HOW_TO_NAME = (
 )
 
 
-def write_profile(root: Path, name: str, *, quick: bool = False) -> Path:
-    """Bring the project of a profile up to the clone's files; returns its folder.
+def profile_folder(root: Path, name: str, *, quick: bool = False) -> Path:
+    """Where the project of a profile is."""
+    return (root / STATE / (f"{name}-quick" if quick else name)).absolute()
+
+
+def write_profile(root: Path, name: str, *, quick: bool = False, into: Path | None = None) -> Path:
+    """Bring the project of a profile, or the folder ``into``, up to the clone's files; returns it.
 
     Outputs of earlier runs stay. Raises ParameterError for parameters that do not fit.
     """
     values = resolved(profile_values(root, name, quick=quick), root)
-    folder = (root / STATE / (f"{name}-quick" if quick else name)).absolute()
+    folder = into or profile_folder(root, name, quick=quick)
     with exclusive(folder.with_name(f"{folder.name}.lock")):
         for code in CODE:
             _copy(root / code, folder / code)
@@ -184,29 +209,37 @@ def _write(path: Path, content: bytes) -> None:
 def use_profile(root: Path, name: str, *, force: bool = False) -> None:
     """Make a profile the clone's params.yaml, with environment variables replaced.
 
-    Raises ParameterError where changes of params.yaml would be lost, or a variable is not set.
+    A profile that extends another one is written whole, without their comments. Raises
+    ParameterError where changes of params.yaml would be lost, or a variable is not set.
     """
     resolved(profile_values(root, name), root)
     place = root / "params.yaml"
-    files = [root / PROFILES / f"{each}.yaml" for each in profile_names(root)]
-    known = [text for file in files for text in (file.read_bytes(), _set_in(file))]
+    texts = [_text(root, each) for each in profile_names(root)]
+    known = [each for text in texts for each in (text.encode(), _set_in(text))]
     if place.is_file() and not force and place.read_bytes() not in [*known, _committed(root)]:
         raise ParameterError(
             "Expected a params.yaml as committed or as in a profile, got one with changes of "
             "yours, which would be lost. Commit or copy them, or add --force."
         )
     with atomic_path(place) as part:
-        part.write_bytes(_set_in(root / PROFILES / f"{name}.yaml"))
+        part.write_bytes(_set_in(_text(root, name)))
 
 
-def _set_in(file: Path) -> bytes:
-    """The file's text with the variables that are set replaced by their folders."""
+def _text(root: Path, name: str) -> str:
+    """A profile's file, or the parameters that it comes to where it extends another one."""
+    text = (root / PROFILES / f"{name}.yaml").read_text(encoding="utf-8")
+    if re.search(rf"^{EXTENDS}:", text, re.MULTILINE) is None:
+        return text
+    return yaml.safe_dump(_whole(root, name), sort_keys=False, width=1000)
+
+
+def _set_in(text: str) -> bytes:
+    """The text with the variables that are set replaced by their folders."""
 
     def folder(found: re.Match[str]) -> str:
         value = os.environ.get(found["name"])
         return f"{Path(value).absolute()}/" if value else found[0]
 
-    text = file.read_text(encoding="utf-8")
     return re.sub(r"\$(?P<name>[A-Z][A-Z0-9_]*)/", folder, text).encode()
 
 

@@ -1,11 +1,13 @@
 """Bytes that training holds in one process, part by part, and the changes that lower them.
 
-Every process holds the whole policy: training does not shard yet. Leaves out the allocator's
-fragments and the libraries' own memory, which ``RESERVE`` stands for.
+Every process holds the whole policy, or with ``train.launch.shard`` its share and a whole copy that
+rollouts come from. Leaves out the allocator's fragments and the libraries' own memory, which
+``RESERVE`` stands for.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -67,26 +69,60 @@ def parts(train: Train, models: Models, device: Device) -> dict[str, int]:
     layer = layer_bytes(shape, train)
     inputs = FP32 * shape.hidden_size
     kept = layers * inputs + layer if train.checkpointing else layers * layer
+    sharded = train.launch.shard != "none"
+    shares = train.processes if sharded else 1
     found = {
-        "weights": (BF16 if short else FP32) * weights + FP32 * adapter,
-        "gradients": FP32 * trained,
-        "optimizer (AdamW's two moments)": 2 * FP32 * trained,
+        "weights": ((BF16 if short else FP32) * weights + FP32 * adapter) // shares,
+        "gradients": FP32 * trained // shares,
+        "optimizer (AdamW's two moments)": 2 * FP32 * trained // shares,
         "activations": tokens * kept,
     }
-    if train.precision == "bfloat16" and not short:
+    products = FP32 if train.precision == "float32" else BF16
+    if sharded:
+        found["rollout copy (unsharded)"] = products * weights
+        found["gathered layers, embedding and head"] = products * shape.gathered
+    elif train.processes > 1:
+        found["gradient buckets (data parallel)"] = FP32 * trained
+    if train.precision == "bfloat16" and not short and not sharded:
         found["bf16 copies of the weights"] = BF16 * weights  # autocast's
     if train.grpo.beta and not train.adapter:
-        found["reference policy"] = FP32 * weights
+        found["reference policy"] = FP32 * weights // shares
     if device.gpu:
         found["attention scores"] = _scores(train, shape)
         found["guardian and rubric"] = sum(BF16 * each.parameters for each in models.scorers)
     if train.engine == "vllm":
         found["rollout engine (weights, KV cache)"] = int(ENGINE_SHARE * device.memory)
     else:  # rollouts are over when the policy trains: the larger of the two counts
-        rows = train.prompts_per_update * train.grpo.num_generations
+        rows = math.ceil(train.prompts_per_update * train.grpo.num_generations / train.processes)
         cache = rows * row * layers * 2 * shape.cached * FP32
         found["activations"] = max(found["activations"], cache)
     return found
+
+
+def engine_lacks(train: Train, shape: Shape, device: Device) -> str | None:
+    """Why vLLM's engine would not start beside the policy, as ``expected …, got …``.
+
+    It keeps its weights and room for one sequence as long as the model's context in its share.
+    """
+    if train.engine != "vllm" or not device.gpu:
+        return None
+    context = shape.context or longest_row(train)
+    share, weights = ENGINE_SHARE * device.memory, BF16 * shape.parameters
+    needed = weights + context * 2 * shape.num_hidden_layers * shape.cached * BF16
+    if needed <= share:
+        return None
+    room_left = (share - weights) / (2 * shape.num_hidden_layers * shape.cached * BF16)
+    change = "set train.engine: torch"
+    if room_left > longest_row(train):
+        change = (
+            f"lower max_position_embeddings in the policy's config.json to {int(room_left)}, or "
+            + change
+        )
+    return (
+        f"expected the rollout engine to start in {share / 1e9:.1f} GB, {ENGINE_SHARE} of the "
+        f"device, got {needed / 1e9:.1f} GB for its weights and one sequence of {context} tokens. "
+        f"To mend it, {change}"
+    )
 
 
 def _scores(train: Train, shape: Shape) -> int:
@@ -121,6 +157,11 @@ def _changes(train: Train) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "train.checkpointing: true", {"checkpointing": True}
     if train.precision == "float32":
         yield "train.precision: bfloat16", {"precision": "bfloat16"}
+    if train.engine == "torch":  # whose cache grows with the rollouts of a process
+        prompts = train.prompts_per_update
+        while prompts > 1:
+            prompts //= 2
+            yield f"train.prompts_per_update: {prompts}", {"prompts_per_update": prompts}
     if train.adapter is None:
         adapter = Adapter(rank=16, alpha=32, targets=LINEAR)
         yield (

@@ -195,12 +195,19 @@ def _asked(kind: Kind, row: Completion, item: str | None = None) -> Asked:
 def open_api(settings: JudgeApi, seed: int, folder: Path = FOLDER) -> ApiJudge:
     """The judge of the settings; raises ParameterError if they may not or cannot be followed."""
     base_url = check_endpoint(settings.base_url, settings.hosts)
+    client = ChatClient(
+        settings, base_url, api_key(settings), seed=derive_seed(seed, "judge", "api")
+    )
+    journal = AnswerJournal(folder / f"{key(settings.model, settings.revision)[:16]}.jsonl")
+    return ApiJudge(settings, client, journal)
+
+
+def api_key(settings: JudgeApi) -> str | None:
+    """The server's key, if it has one; raises ParameterError where the environment has none."""
     secret = None if settings.key is None else os.environ.get(settings.key, "").strip()
     if secret is not None and (not secret or not secret.isascii() or not secret.isprintable()):
         raise ParameterError(
             f"Expected the key of the judge 'api' in the environment variable {settings.key}, got "
             "none (or one with odd characters). Set it, or judge.api.key to null."
         )
-    client = ChatClient(settings, base_url, secret, seed=derive_seed(seed, "judge", "api"))
-    journal = AnswerJournal(folder / f"{key(settings.model, settings.revision)[:16]}.jsonl")
-    return ApiJudge(settings, client, journal)
+    return secret

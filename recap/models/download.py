@@ -5,10 +5,13 @@ Leaves out following a branch: what it points to may change behind DVC's back.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
+
+Kind = Literal["model", "dataset"]
 
 
 class DownloadError(Exception):
@@ -23,15 +26,46 @@ def download(
     name: str,
     revision: str,
     *,
-    kind: Literal["model", "dataset"],
+    kind: Kind,
     files: Sequence[str],
     ignored: Sequence[str] = (),
 ) -> Path:
     """The folder with the files that match ``files``, downloaded unless they are in the cache."""
+    with _told():
+        from huggingface_hub import snapshot_download
+
+        folder = snapshot_download(
+            name,
+            repo_type=kind,
+            revision=revision,
+            allow_patterns=list(files),
+            ignore_patterns=list(ignored),
+        )
+    return Path(folder)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """The hub may be asked within; raises DownloadError in place of its client's errors."""
     os.environ["HF_HUB_OFFLINE"] = "0"  # stages say 1, and the library reads it when imported
     import httpx
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+
+    try:
+        yield
+    except GatedRepoError:
+        raise DownloadError("its terms have to be accepted first", gated=True) from None
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise DownloadError(reason[0]) from error
+
+
+def cached(
+    name: str, revision: str, *, kind: Kind, files: Sequence[str], ignored: Sequence[str] = ()
+) -> Path | None:
+    """The folder with the files that are in the cache; ``None`` where none is."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         folder = snapshot_download(
@@ -40,10 +74,28 @@ def download(
             revision=revision,
             allow_patterns=list(files),
             ignore_patterns=list(ignored),
+            local_files_only=True,
         )
-    except GatedRepoError:
-        raise DownloadError("its terms have to be accepted first", gated=True) from None
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise DownloadError(reason[0]) from error
+    except LocalEntryNotFoundError:
+        return None
     return Path(folder)
+
+
+def size_of(
+    name: str, revision: str, *, kind: Kind, files: Sequence[str], ignored: Sequence[str] = ()
+) -> int:
+    """The bytes that ``download`` would fetch; raises DownloadError where they cannot be had."""
+    with _told():
+        from huggingface_hub import snapshot_download
+
+        found = snapshot_download(
+            name,
+            repo_type=kind,
+            revision=revision,
+            allow_patterns=list(files),
+            ignore_patterns=list(ignored),
+            dry_run=True,
+        )
+    if not found:
+        raise DownloadError(f"it has no {' or '.join(files)}")
+    return sum(file.file_size or 0 for file in found if file.will_download)

@@ -6,8 +6,6 @@ to may change behind DVC's back.
 
 from __future__ import annotations
 
-import importlib.metadata
-import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from recap.errors import ModelError
 from recap.models.digests import sha256_of
 from recap.models.download import DownloadError, download
 from recap.models.gguf_header import read_header
+from recap.models.licences import card_licence, package_licence
 from recap.models.origins import fingerprint, folder_fault, origin_fault, taken
 from recap.models.places import convert
 from recap.models.spelling import (
@@ -77,7 +76,7 @@ def _record(origin: str, found: Hub | Gguf | Folder, folder: Path, clone: Path) 
     if isinstance(found, Gguf):
         sha256 = sha256_of(found.path, clone)
         file = OriginFile(name=found.path.name, size=found.path.stat().st_size, sha256=sha256)
-        licence = read_header(found.path).licence or _package_licence(found.package)
+        licence = read_header(found.path).licence or package_licence(found.package)
         return Provenance(origin=origin, revision=sha256, licence=licence, files=(file,))
     files = tuple(
         OriginFile(
@@ -90,7 +89,7 @@ def _record(origin: str, found: Hub | Gguf | Folder, folder: Path, clone: Path) 
     )
     revision = found.revision if isinstance(found, Hub) else fingerprint(clone, origin)
     assert revision is not None, "a folder has a fingerprint"
-    licence = _card_licence(folder / CARD)
+    licence = card_licence(folder)
     return Provenance(origin=origin, revision=revision, licence=licence, files=files)
 
 
@@ -108,22 +107,3 @@ def _download(hub: Hub) -> Path:
             f"Expected to download {hub.name} at {hub.revision} from the hub, got: {error}. "
             f"{advice}, or copy the model to a folder and name that."
         ) from error
-
-
-def _card_licence(card: Path) -> str | None:
-    """The licence in the head of a model card."""
-    if not card.is_file():
-        return None
-    head = re.match(
-        r"---\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL
-    )
-    said = re.search(r"^license: *[\"']?([^\s\"']+)", head[1], re.MULTILINE) if head else None
-    return said[1] if said else None
-
-
-def _package_licence(package: str | None) -> str | None:
-    if package is None:
-        return None
-    metadata = importlib.metadata.metadata(package)
-    fields = (field for field in ("License-Expression", "License") if field in metadata)
-    return next((metadata[field] for field in fields), None)

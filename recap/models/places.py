@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from recap.errors import ModelError
 from recap.models.digests import folder_digest, sha256_of
+from recap.models.download import cached
 from recap.models.gguf_header import read_header
 from recap.models.spelling import (
     CARD,
@@ -99,24 +100,15 @@ def _view(directory: Path, folder: Path, record: Provenance, clone: Path) -> Pat
 
 def hub_folder(hub: Hub, directory: Path) -> Path:
     """The model in the cache of downloaded models; raises ModelError when it is not whole there."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(
-                hub.name,
-                revision=hub.revision,
-                allow_patterns=[*FILES, CARD],
-                ignore_patterns=list(SECOND_COPIES),
-                local_files_only=True,
-            )
-        )
-    except LocalEntryNotFoundError:
+    folder = cached(
+        hub.name, hub.revision, kind="model", files=(*FILES, CARD), ignored=SECOND_COPIES
+    )
+    if folder is None:
         raise ModelError(
             f"Expected the weights of {directory} in the cache of downloaded models, found none. "
             f"`hf download {hub.name} --revision {hub.revision}` fetches them again."
-        ) from None
+        )
+    return folder
 
 
 def converted_folder(clone: Path, sha256: str) -> Path:

@@ -14,7 +14,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -109,7 +109,8 @@ def _passing_signals_on() -> Iterator[None]:
         if not children:
             raise SystemExit(128 + number)
         for child in children:
-            child.send_signal(number)
+            with suppress(psutil.NoSuchProcess):  # it has just ended by itself
+                child.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

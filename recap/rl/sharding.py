@@ -47,7 +47,9 @@ def shard(model: PreTrainedModel, precision: Precision) -> None:
     inner = MixedPrecisionPolicy(param_dtype=policy.param_dtype, reduce_dtype=torch.float32)
     for layer in layers:
         fully_shard(layer, mesh=mesh, mp_policy=inner)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
+    # The outermost weights stay whole from forward to backward, which a reference does not make.
+    frozen = not trained_parameters(model)
+    fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=frozen)
     check_sharded(model)
 
 

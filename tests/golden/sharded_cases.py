@@ -1,13 +1,14 @@
 """Two updates of a tiny policy on the same rollouts, whole or sharded; for tests. Not a test.
 
-``python sharded_cases.py OUT CASE…`` in each process of a launch writes what ``run_case`` gives in
-one: see ``test_rl_sharding.py``.
+``python sharded_cases.py PROCESSES OUT ONE CASE…`` in each process of a launch writes to OUT what
+``run_case`` gives, and goes on from its own states and from those of one process, in ONE.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ CASES = {
     "idle": {},
     "bfloat16": {"precision": "bfloat16"},
 }
+RESUMED = ["dapo", "lora_kl"]
 SMALL = 96
 """Tokens of a micro-batch: several for each process, and not the same number for all."""
 RUN = {"seed": "7"}
@@ -107,15 +109,19 @@ def run_case(name, out):
 
 
 def go_on(name, states, out):
-    """The second update after the first one's state, whoever wrote it; its state in ``out``."""
-    for newest in states.rglob("update-000002"):
-        newest.rename(newest.with_name("update-000002.broken"))
-    made = make(name)
-    saved = CheckpointFolder(states, "recap-0", RUN).load()
+    """The second update after the first one's state, whoever wrote that; its state in ``out``."""
+    if processes.is_main():
+        shutil.copytree(states, out / f"{name}-states")
+        (newest,) = out.glob(f"{name}-states/*/update-000002")
+        shutil.rmtree(newest)
+    processes.together()
+    folder = CheckpointFolder(out / f"{name}-states", "recap-0", RUN)
+    saved = folder.load()
     assert saved.update == 1
+    made = make(name)
     made.restore(saved)
     metrics = [*saved.metrics, made.update(2)[0]]
-    keep(CheckpointFolder(out / f"{name}-states", "recap-0", RUN), made.snapshot(2, metrics))
+    keep(folder, made.snapshot(2, metrics))
     write(out, name, metrics)
 
 
@@ -132,14 +138,10 @@ def write(out, name, metrics):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    world, out, *names = sys.argv[1:]
+    world, out, one, *names = sys.argv[1:]
     with processes.joined(int(world)):
         for name in names:
-            if name.startswith("+"):  # goes on from the states in that folder
-                case, _, states = name[1:].partition("=")
-                with processes.main_first():
-                    for newest in Path(states).rglob("update-000002"):
-                        newest.rename(newest.with_name("update-000002.broken"))
-                go_on(case, Path(states), Path(out))
-            else:
-                run_case(name, Path(out))
+            run_case(name, Path(out))
+        for name in RESUMED:
+            go_on(name, Path(out, f"{name}-states"), Path(out, "again"))
+            go_on(name, Path(one, f"{name}-states"), Path(out, "from-one"))

@@ -43,11 +43,10 @@ def one(tmp_path_factory):
 
 
 def launched(count, out, one, names):
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count),
-        "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "--local-addr", "localhost",
-        str(ROOT / "tests/golden/sharded_cases.py"), str(count), str(out), str(one), *names,
-    ]  # fmt: skip
+    torchrun = f"-m torch.distributed.run --nproc-per-node {count} --local-addr localhost"
+    rendezvous = "--rdzv-backend c10d --rdzv-endpoint localhost:0"
+    script = [str(ROOT / "tests/golden/sharded_cases.py"), str(count), str(out), str(one)]
+    command = [sys.executable, *torchrun.split(), *rendezvous.split(), *script, *names]
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests/golden")])
     env = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=env)
@@ -168,7 +167,7 @@ def test_what_is_whole_is_refused():
 def test_a_model_without_named_layers_is_refused():
     policy = tiny_policy()
     policy._no_split_modules = None
-    with pytest.raises(ModelError, match="LlamaForCausalLM without .*shard: none"):
+    with pytest.raises(ModelError, match=r"LlamaForCausalLM without .*shard: none"):
         sharding.decoder_layers(policy)
 
 

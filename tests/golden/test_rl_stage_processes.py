@@ -1,10 +1,10 @@
-"""Two processes, stopped and started again, give what one gives; sharding them is refused."""
+"""The stage starts two processes, which stopped and started again give what one gives."""
 
 from __future__ import annotations
 
 import json
 import os
-import socket
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +20,16 @@ from rl_stage_project import (
 from torch.nn.utils import parameters_to_vector
 from transformers import AutoModelForCausalLM
 
-from recap.errors import ParameterError
+from recap.runtime.child import environment
+from recap.runtime.locks import exclusive
 from recap.sampling.torch_sampler import TorchSampler
 from tests.rounding import adam_rounding, relative_gap
 from tests.tiny import tiny_policy
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.integration
 
+OWN = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RECORDED": "recorded.json"}
 LORA = {"rank": 4, "alpha": 8, "targets": ["q_proj", "v_proj", "down_proj"]}
 
 
@@ -47,20 +50,18 @@ def stage_command(out, metrics):
     ]  # fmt: skip
 
 
-def launch(*, out, metrics, **environment):
-    """The stage on recorded rollouts, as two processes that find each other over loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "accelerate.commands.launch",
-        "--config_file", str(ROOT / "infra/accelerate/data_parallel.yaml"),
-        "--num_processes", "2", "--main_process_port", str(port),
-        *stage_command(out, metrics)[1:],
-    ]  # fmt: skip
-    env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RECORDED": "recorded.json"}
-    env = os.environ | env | environment
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
+def launch(*, out, metrics, shard, **environment):
+    """The stage on recorded rollouts, told to train in two processes."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["train"]["launch"] = {"processes": 2, "nodes": 1, "shard": shard}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    return subprocess.Popen(
+        stage_command(out, metrics),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | OWN | environment,
+    )
 
 
 def assert_equal_numbers(one, two, near):
@@ -75,14 +76,13 @@ def assert_equal_numbers(one, two, near):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("optimizer", "interrupted", "adapter"),
-    [("dapo", True, None), ("grpo", False, None), ("dapo", True, LORA)],
-    ids=["dapo", "grpo", "lora"],
+    ("shard", "stopped", "adapter"),
+    [("none", "1", None), ("fsdp2", "stage", None), ("none", "0", LORA)],
+    ids=["whole", "sharded", "lora"],
 )
-def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, interrupted, adapter):
+def test_two_processes_give_what_one_gives(project, monkeypatch, shard, stopped, adapter):
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["train"] |= {"refill": "expected", "prompts_per_update": 4, "save_updates": 100}
-    params["train"] |= {"optimizer": optimizer, "aggregation": "batch_tokens"}
     params["train"] |= {"adapter": adapter}
     if adapter:  # B is 0 at first: a small rate would clip nothing
         params["train"]["grpo"]["learning_rate"] = 3e-2
@@ -97,24 +97,23 @@ def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, inte
     assert sum(line["clip_high"] for line in one) > 0
     live = Path(".recap/train/recap-0.live.jsonl")
     live.unlink()
-    done = 0
-    if interrupted:
-        first = launch(out="two/model", metrics="two/metrics.jsonl", STOPPED="1")
-        try:  # one of them is asked to stop: both finish the update, and its state is saved
-            first.communicate(timeout=300)
-        finally:
-            first.kill()
-        assert first.returncode != 0
-        assert os.listdir("two") == []
-        done = live.read_text().count("\n")
-        assert done == 1
-    second = launch(out="two/model", metrics="two/metrics.jsonl")
+    first = launch(out="two/model", metrics="two/metrics.jsonl", shard=shard, STOPPED=stopped)
+    try:  # one is asked to stop: all finish the update, and its state is saved
+        said = first.communicate(timeout=PATIENCE)[0]
+    finally:
+        first.kill()
+    assert first.returncode == 143, said
+    assert os.listdir("two") == []
+    assert live.read_text().count("\n") == 1
+    second = launch(out="two/model", metrics="two/metrics.jsonl", shard=shard)
     try:
-        said = second.communicate(timeout=300)[0].decode()
+        said = second.communicate(timeout=PATIENCE)[0]
     finally:
         second.kill()
     assert second.returncode == 0, said
-    assert said.count(f"continuing after update {done}\n") == interrupted
+    assert said.count("[rank 0]:continuing after update 1\n") == 1
+    assert "continuing" in Path(".recap/train/recap-0.rank-0.log").read_text()
+    assert Path(".recap/train/recap-0.rank-1.log").is_file()
     two = [json.loads(line) for line in Path("two/metrics.jsonl").read_text().splitlines()]
     near = adam_rounding(tiny_policy(), tokens=4 * 6 * 32)
     assert_equal_numbers(one, two, near)
@@ -132,18 +131,47 @@ def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, inte
 def test_leftover_variables_of_a_launch_do_not_wait_for_nobody(project):
     """The stage as a process of its own, as ``WORLD_SIZE=2 … dvc repro train@recap-0`` has it."""
     left_over = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
-    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RECORDED": "recorded.json"}
     Path("recorded.json").write_text("{}")
     done = subprocess.run(
         stage_command("one/model", "one/metrics.jsonl"),
-        capture_output=True, text=True, timeout=240, env=os.environ | own | left_over,
+        capture_output=True, text=True, timeout=240, env=os.environ | OWN | left_over,
     )  # fmt: skip
     assert done.returncode != 0
     assert "unset WORLD_SIZE RANK" in done.stderr
 
 
-@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
-def test_a_launch_that_shards_the_policy_is_refused(project, monkeypatch, kind):
-    monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
-    with pytest.raises(ParameterError, match=f"got {kind}: .*data_parallel.yaml"):
-        run("recap")
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_others_and_is_named(project):
+    Path("recorded.json").write_text("{}")
+    stage = launch(out="two/model", metrics="two/metrics.jsonl", shard="fsdp2", KILLED="1")
+    try:
+        said = stage.communicate(timeout=PATIENCE)[0]
+    finally:
+        stage.kill()
+    assert stage.returncode == 128 + signal.SIGKILL, said
+    log = ".recap/train/recap-0.rank-1.log"
+    named = "\nRank 1 of 2 processes was ended by SIGKILL; the others were ended. Its log, "
+    assert said.count(f"{named}{log}, ends with:\n") == 1, said
+    assert not Path("two").exists() or os.listdir("two") == []
+    with exclusive(Path(".recap/train/recap-0.lock"), busy="{pid} is left"):
+        pass  # nobody holds the cell any more
+
+
+@pytest.mark.slow
+def test_dvc_runs_the_stage_in_two_processes(project):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["train"] |= {"updates": 1, "launch": {"processes": 2, "nodes": 1, "shard": "fsdp2"}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    arguments = " ".join(stage_command("out/model", "out/m")[2:])
+    command = f"python -m recap.stages.train {arguments}"
+    stage = {"cmd": command, "params": ["train"], "outs": ["out/model", "out/m"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": stage}}))
+    env = environment(PYTHONPATH=str(ROOT))
+    for step in (["init", "--no-scm", "-q"], ["repro", "-q"]):
+        dvc = [sys.executable, "-m", "dvc", *step]
+        done = subprocess.run(dvc, capture_output=True, text=True, timeout=PATIENCE, env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert AutoModelForCausalLM.from_pretrained("out/model").num_parameters() == 34848
+    locked = yaml.safe_load(Path("dvc.lock").read_text())["stages"]["train"]
+    assert locked["params"]["params.yaml"]["train"]["launch"]["processes"] == 2
+    assert Path(".recap/train/recap-0.rank-1.log").is_file()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from recap.cli.main import write_seed
+from recap.cli.seed import write_seed
 from recap.errors import ParameterError
 from recap.rows import write_json
 from recap.runtime.child import start

@@ -40,7 +40,7 @@ from recap.estimate.work import (
     token_flops,
     training_work,
 )
-from recap.params.train import Adapter, Train
+from recap.params.train import Adapter, Launch, Train
 from recap.params.values import strictly
 from recap.params.whole import Params
 from recap.rl.flops import forward_flops
@@ -175,6 +175,21 @@ def test_memory_of_8b_by_hand() -> None:
         "rollout engine (weights, KV cache)": 24_000_000_000,
     }
     assert room(H100) == 73_600_000_000
+
+
+def test_sharding_divides_what_training_holds() -> None:
+    """Over 8 processes; a bf16 copy, two layers, embedding and head stay whole in each."""
+    launch = Launch(processes=8, nodes=1, shard="fsdp2")
+    train = train_of("paper", precision="bfloat16", engine="torch", launch=launch)
+    found = parts(train, Models(LLAMA, ()), H100)
+    weights = 8_030_261_248
+    assert found["weights"] == found["gradients"] == weights // 2
+    assert found["optimizer (AdamW's two moments)"] == weights
+    assert found["rollout copy (unsharded)"] == 2 * weights
+    # a layer: 4096 x (2 x 4096 + 2 x 1024) + 3 x 4096 x 14336 + 2 x 4096
+    gathered = 2 * 218_112_000 + 2 * 128_256 * 4096 + 4096
+    assert found["gathered layers, embedding and head"] == 2 * gathered
+    assert "bf16 copies of the weights" not in found
 
 
 def test_memory_of_an_adapter_with_checkpointing() -> None:

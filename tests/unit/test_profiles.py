@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from recap.cli.main import app
+from recap.cli.preflight import check_launch
 from recap.cli.profile import (
     FILES,
     differences,
@@ -58,6 +59,55 @@ def test_every_profile_fits(name: str, quick: bool, monkeypatch: pytest.MonkeyPa
         pytest.skip("no short run")
     values = resolved(profile_values(ROOT, name, quick=quick), ROOT)
     check_pipeline(strictly(Params, values))
+
+
+def test_a_profile_is_laid_over_the_one_that_it_extends(clone: Path) -> None:
+    paper, node = profile_values(clone, "paper"), profile_values(clone, "node-8b")
+    changed = {key for key, _, _ in differences(paper, node)}
+    assert changed == {
+        "matrix.seeds", "sampling.engine", "sampling.batch_size", "models.origins.rubric",
+        "train.engine", "train.updates", "train.prompts_per_update", "train.save_updates",
+        "train.snapshot_updates", "train.checkpointing", "train.launch.processes",
+        "train.launch.shard", "train.grpo.max_completion_length", "attack.max_tokens",
+        "register.name",
+    }  # fmt: skip
+    assert node["prepare"] == paper["prepare"]
+    folder = write_profile(clone, "node-8b")
+    assert read_params(folder / "params.yaml").train.launch.world == 8
+    use_profile(clone, "node-8b", force=True)
+    assert read_params(clone / "params.yaml").registration.name == "recap-dsllama-8b-node"
+    use_profile(clone, "paper")  # what a profile wrote is nobody's change
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ("none", r"to name a whole profile among .*smollm2, got 'none'\. Correct it"),
+        ("node-8b", r"got 'node-8b', which extends another one\. Correct it"),
+        ("mine", r"got 'mine'\. Correct it"),
+    ],
+)
+def test_a_profile_extends_a_whole_one(other: str, words: str, clone: Path) -> None:
+    (clone / "infra/profiles/mine.yaml").write_text(f"extends: {other}\n")
+    with pytest.raises(ParameterError, match=words):
+        profile_values(clone, "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes"), [("gpu-1.5b-lora", 1), ("node-8b", 1), ("cluster-8b", 4), ("cluster-14b", 8)]
+)
+def test_a_run_refuses_the_nodes_that_it_cannot_start(name: str, nodes: int) -> None:
+    params = strictly(Params, profile_values(ROOT, name))
+    stale = ["prepare", "train@base-0", "train@recap-0"]
+    if nodes == 1:
+        check_launch(params, stale)
+        return
+    said = f"Expected train.launch.nodes 1, got {nodes} for train@recap-0: `recap run` starts"
+    with pytest.raises(ParameterError, match=said):
+        check_launch(params, stale)
+    check_launch(params, ["attack@recap-0"])  # another launcher has trained it
+    head = (ROOT / f"infra/profiles/{name}.yaml").read_text("utf-8").splitlines()[1]
+    assert head.startswith("# `recap run` refuses it")
 
 
 def test_a_project_has_code_and_parameters_of_its_own(
@@ -112,8 +162,8 @@ def test_a_variable_that_is_not_set_is_refused(
 @pytest.mark.parametrize(
     ("name", "quick", "said"),
     [
-        ("smol", False, "Expected a profile among paper or smollm2, got 'smol'"),
-        ("debug", False, "Expected a profile among paper or smollm2, got 'debug'"),
+        ("smol", False, "Expected a profile among .*paper or smollm2, got 'smol'"),
+        ("debug", False, "Expected a profile among .*paper or smollm2, got 'debug'"),
         ("paper", True, "Expected a short run of the profile 'paper' in infra/"),
     ],
 )
@@ -154,7 +204,7 @@ def test_differences_name_both_values() -> None:
     ("arguments", "said"),
     [
         (["run", "--quick"], "Expected --profile NAME with --quick, got --quick alone."),
-        (["plan", "--profile", "nope"], "Expected a profile among paper or smollm2, got 'nope'"),
+        (["plan", "--profile", "nope"], "node-8b, paper or smollm2, got 'nope'"),
         (["run", "--profile", "paper", "--seed", "1"], "Expected --profile paper without --seed"),
     ],
 )

@@ -1,25 +1,21 @@
-"""Who does which part; and the launch configurations, read by accelerate itself."""
+"""Who does which part, which launches are refused, and which process is to blame."""
 
 from __future__ import annotations
 
-import os
 import random
-from pathlib import Path
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
-from accelerate import DeepSpeedPlugin, FullyShardedDataParallelPlugin
-from accelerate.commands.config.config_args import ClusterConfig
-from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap import processes
 from recap.errors import ParameterError
+from recap.params.train import Launch
+from recap.rl import launch
 from recap.rl.batch import dealt
-
-CONFIGS = Path(__file__).parents[2] / "infra/accelerate"
 
 
 @pytest.mark.parametrize(
@@ -47,15 +43,69 @@ def test_a_launchers_variables_without_a_launcher_are_refused_at_once(monkeypatc
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     with (
         pytest.raises(ParameterError, match=f"WORLD_SIZE={size} without one .*unset WORLD_SIZE"),
-        processes.joined(),
+        processes.joined(2),
     ):
         raise AssertionError("went on")
     assert processes.count() == 1
 
 
+@pytest.mark.parametrize(("size", "expected"), [("3", 2), ("1", 2), ("2", 1)])
+def test_a_result_is_not_recorded_with_another_number_of_processes(monkeypatch, size, expected):
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "outer")
+    message = f"Expected {expected} processes in all, as train.launch has it, got {size} from"
+    with pytest.raises(ParameterError, match=message), processes.joined(expected):
+        raise AssertionError("went on")
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_accelerate_is_not_to_shard(monkeypatch, kind):
+    monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
+    refusal = pytest.raises(ParameterError, match=rf"train\.launch\.shard, got {kind} from accel")
+    with refusal, processes.joined(1):
+        raise AssertionError("went on")
+
+
+def test_several_machines_need_an_outer_launcher(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "recap.stages.train", "--seed", "0"])
+    asked = Launch(processes=8, nodes=4, shard="fsdp2")
+    with pytest.raises(ParameterError) as refused:
+        launch.run_ranks(asked, "recap-0", tmp_path / "train")
+    assert (
+        "\n  torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 "
+        "--rdzv-id recap-0 -m recap.stages.train --seed 0\n"
+    ) in str(refused.value)
+    assert not (tmp_path / "train").exists()
+
+
+def test_fewer_gpus_than_processes_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ParameterError, match=r"train\.launch\.processes 2, got 1\. Lower it"):
+        launch.run_ranks(Launch(processes=2, nodes=1, shard="none"), "recap-0", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ended", "rank"),
+    [
+        ([(100, 1), (101, 28)], 0),  # the earlier one
+        ([(100, 1), (100, 28)], 1),  # at the same time: who did not just lose a peer
+        ([(100, -15), (100, -9)], 1),
+        ([(100, -9), (101, 1)], 0),
+        ([(100, 1), (100, 1)], 0),
+    ],
+)
+def test_the_first_to_fail_is_named(ended, rank):
+    failures = {
+        number: SimpleNamespace(timestamp=when, exitcode=code)
+        for number, (when, code) in enumerate(ended)
+    }
+    assert launch.first_failed(failures) == rank
+
+
 def test_a_world_of_one_needs_no_launcher(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
-    with processes.joined():
+    with processes.joined(1):
         assert processes.count() == 1
 
 
@@ -84,57 +134,16 @@ def batch(rows, seed):
 )
 def test_micro_batches_are_dealt_whole_and_once(rows, count, tokens, seed):
     whole = batch(rows, seed)
+    hands = [dealt(whole, tokens, index, count) for index in range(count)]
+    assert {len(hand) for hand in hands} == {len(hands[0])}  # or one would wait for the others
     seen = []
-    for index in range(count):
-        mine = dealt(whole, tokens, index, count)
-        assert mine  # every process makes a backward pass, or the others would wait for it
-        for part, weight in mine:
+    for hand in hands:
+        weights = [weight for _, weight in hand]
+        assert weights[:-1] == [1] * (len(hand) - 1)  # at most the last pass only keeps step
+        for part, weight in hand:
             if weight:
                 seen += part["advantages"].tolist()
             else:
-                assert (len(mine), len(part["advantages"])) == (1, 1)
+                assert len(part["advantages"]) == 1
             assert part["num_tokens"] == whole["num_tokens"]
     assert sorted(seen) == whole["advantages"].tolist()
-
-
-def launch_arguments(name, *more):
-    """What ``accelerate launch`` makes of a configuration file and the command line."""
-    command = ["--config_file", str(CONFIGS / f"{name}.yaml"), *more, "-m", "recap.stages.train"]
-    arguments, defaults, _ = _validate_launch_command(launch_command_parser().parse_args(command))
-    if defaults is not None and name == "zero3":
-        arguments.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
-    return arguments
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_accelerate_knows_every_key(path):
-    config = ClusterConfig.from_yaml_file(str(path))  # raises on one that it does not know
-    assert config.num_machines == 1
-    assert config.main_process_ip == "127.0.0.1"
-    assert launch_arguments(path.stem, "--num_processes", "3").num_processes == 3
-
-
-def test_fsdp2_shards_decoder_layers_in_bf16(monkeypatch):
-    arguments = launch_arguments("fsdp2")
-    assert arguments.mixed_precision == "bf16"
-    environment = prepare_multi_gpu_env(arguments)
-    assert environment["ACCELERATE_USE_FSDP"] == "true"
-    monkeypatch.setattr(os, "environ", environment)
-    plugin = FullyShardedDataParallelPlugin()
-    assert plugin.fsdp_version == 2
-    assert plugin.reshard_after_forward is True
-    assert "transformer_auto_wrap_policy" in str(plugin.auto_wrap_policy)
-    assert not plugin.activation_checkpointing
-    assert not plugin.cpu_ram_efficient_loading
-
-
-def test_zero3_shards_parameters_in_bf16(monkeypatch):
-    arguments = launch_arguments("zero3")
-    assert arguments.mixed_precision == "bf16"
-    _, environment = prepare_deepspeed_cmd_env(arguments)
-    assert environment["ACCELERATE_USE_DEEPSPEED"] == "true"
-    monkeypatch.setattr(os, "environ", environment)
-    plugin = DeepSpeedPlugin()
-    assert plugin.zero_stage == 3
-    assert plugin.deepspeed_config["zero_optimization"]["stage"] == 3
-    assert plugin.deepspeed_config["gradient_accumulation_steps"] == 1
