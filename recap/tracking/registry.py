@@ -25,7 +25,7 @@ from recap.tracking.entries import Moves, follow, read_moves
 from recap.tracking.history import History, Move, champions, move_now
 from recap.tracking.manifest import Content, Manifest, Provenance, check_version
 from recap.tracking.runs import FINGERPRINT, experiment_id, write_again
-from recap.tracking.store import database, store_name
+from recap.tracking.store import LOCAL, database, store_name
 from recap.tracking.targets import find_model, some, versions_of
 from recap.tracking.versions import (
     create_version,
@@ -72,6 +72,39 @@ def ensure_registered(
         _remember(client, kept, manifest.name)
         _settle(client, manifest.name)
     return number
+
+
+def adopt(client: MlflowClient, root: Path, name: str) -> int:
+    """Bring versions and moves of the clone's own store to a server; returns how many moves.
+
+    Contents keep their order and may get other numbers. Raises GateError where the server has moves
+    that the clone's own store has not: two histories are not one; DataError where a move of earlier
+    times names no content.
+    """
+    kept, theirs = History(root, name, LOCAL), History(root, name, store_name(root))
+    known, keys = kept.moves(), {move.key for move in kept.moves()}
+    if nameless := [move for move in known if move.fingerprint is None]:
+        raise DataError(
+            f"Expected moves that name their version's content, got one of {nameless[0].at} with a "
+            "number alone, which is another version's elsewhere. Promote on the server anew."
+        )
+    with exclusive(root / STATE / "registry.lock"):
+        other = [move for move in read_moves(client, name).told if move.key not in keys]
+        if other:
+            raise GateError(
+                f"Expected a store without moves of its own, found {len(other)}, the last on "
+                f"{other[-1].at} by {other[-1].by}. Nothing was brought there: promote there anew."
+            )
+        write_again(partial(_restore, client, root, name, kept))
+        _remember(client, theirs, name)
+        written = {move.key for move in theirs.moves()}
+        numbers = _numbers(client, root, name, kept, set())
+        for move in known:
+            if move.fingerprint in numbers and move.key not in written:
+                number = numbers[move.fingerprint]
+                theirs.append(move.model_copy(update={"version": number}))
+        _settle(client, name)
+    return sum(move.action != "register" for move in known)
 
 
 def aliases_of(client: MlflowClient, name: str, version: str) -> tuple[str, ...]:
