@@ -81,9 +81,11 @@ def stop(place: Place, service: str) -> int:
     processes = found(place, service)
     if not processes:
         return 0
-    # SIGINT: PostgreSQL's fast shutdown; with SIGTERM it would wait for its clients.
-    first, many = processes[0], len(processes)
-    _send(first, signal.SIGINT if service == "postgres" else signal.SIGTERM)
+    # MLflow's first process does not tell its children; PostgreSQL's and the worker's do it in order.
+    # SIGINT is PostgreSQL's fast shutdown; at SIGTERM it would wait for its clients.
+    many, told = len(processes), processes if service == "mlflow" else processes[:1]
+    for process in told:
+        _send(process, signal.SIGINT if service == "postgres" else signal.SIGTERM)
     if not _gone(place, service, PATIENCE):
         for process in found(place, service):
             _send(process, signal.SIGQUIT if service == "postgres" else signal.SIGKILL)

@@ -68,7 +68,7 @@ def follow(client: MlflowClient, name: str, move: Move, last: int) -> bool:
     token = secrets.token_hex(8)  # a repeated request may leave a second, void entry
     client.create_model_version(
         f"{name}{SUFFIX}",
-        source=f"recap:{name}/{move.version}",
+        source=f"recap:/{name}/{move.version}",  # artifacts it has none; a server wants a path
         tags={MOVE: move.model_dump_json(), AFTER: str(last), TOKEN: token},
         description=f"{move.action}: version {move.version} of {name}, by {move.by}",
         await_creation_for=0,
