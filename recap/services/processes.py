@@ -81,7 +81,7 @@ def stop(place: Place, service: str) -> int:
     processes = found(place, service)
     if not processes:
         return 0
-    # MLflow's first process does not tell its children; PostgreSQL's and the worker's do it in order.
+    # MLflow's first process does not tell its children; PostgreSQL's and the worker's do so.
     # SIGINT is PostgreSQL's fast shutdown; at SIGTERM it would wait for its clients.
     many, told = len(processes), processes if service == "mlflow" else processes[:1]
     for process in told:
