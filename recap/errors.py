@@ -14,6 +14,7 @@
     ├── BusyError              another process writes the same output                (exit code 75)
     ├── GateError              promotion of a version that did not pass
     ├── PipelineError          DVC cannot read the project, or a stage of it failed
+    ├── ServiceError           a server of `recap services` does not start, end or answer
     └── TrackingError          the tracking store or the registry cannot be used     (exit code 69)
 
 Every other exception is a bug of ours and shows its traceback.
@@ -84,6 +85,10 @@ class GateError(RecapError):
 
 class PipelineError(RecapError):
     """DVC cannot read the project, or a stage of it failed."""
+
+
+class ServiceError(RecapError):
+    """A server of `recap services` does not start, end or answer."""
 
 
 class TrackingError(RecapError):

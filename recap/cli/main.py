@@ -16,6 +16,7 @@ import typer
 
 from recap.cli.command import ROOT, Follow, Guarded, input_ended, run_python, start_python
 from recap.cli.profiles import ProfileName, Quick, in_project, profile_app
+from recap.cli.services import services_app
 from recap.cli.sweep import sweep_app
 from recap.errors import DataError, ParameterError
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(sweep_app, name="sweep")
 app.add_typer(profile_app, name="profile")
+app.add_typer(services_app, name="services")
 
 
 @app.command()

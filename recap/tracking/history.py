@@ -1,7 +1,7 @@
 """Who was champion when, why, and by whose hand: a file of the clone that outlives every store.
 
 ``records/registry/<name>.jsonl`` has a line for each version that was registered and each move of
-the champion, only ever appended, on the disk before the move is made; beside it lies, by
+the champion, only ever appended, on the disk before the alias moves; beside it lies, by
 fingerprint, what each version is made of. From both a lost store is made anew. Leaves out the
 registry itself (recap/tracking/registry.py).
 """
@@ -12,7 +12,7 @@ import getpass
 import os
 import socket
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,7 @@ from recap.types.row import Row
 RECORDS = Path("records/registry")
 MANIFEST, EVIDENCE, PROVENANCE = "manifest.json", "evidence.json", "provenance.json"
 """A version's artifacts, and its files among the records."""
+MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 class Move(Row):
@@ -118,14 +119,16 @@ def champions(moves: Sequence[Move]) -> list[str]:
     return line
 
 
-def move_now(action: str, version: str, fingerprint: str, previous: str | None) -> Move:
-    """What happens now, by this user."""
+def move_now(
+    action: str, version: str, fingerprint: str, previous: str | None, told: Sequence[Move] = ()
+) -> Move:
+    """What happens now, by this user, and after all that is ``told``, whatever the clocks say."""
     return Move.model_validate(
         {
             "action": action,
             "version": version,
             "previous": previous,
-            "at": now(),
+            "at": max([now(), *(_next(move.at) for move in told)]),
             "by": me(),
             "fingerprint": fingerprint,
         }
@@ -134,7 +137,13 @@ def move_now(action: str, version: str, fingerprint: str, previous: str | None) 
 
 def now() -> str:
     """The present moment, to the microsecond: moves are put in order by it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.now(UTC).strftime(MOMENT)
+
+
+def _next(moment: str) -> str:
+    """A microsecond later."""
+    read = datetime.strptime(moment, MOMENT)
+    return (read + timedelta(microseconds=1)).strftime(MOMENT)
 
 
 def me() -> str:

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recap.params.whole import read_params
+from recap.tracking.entries import read_moves
 from recap.tracking.files import verify
 from recap.tracking.history import History, Move
-from recap.tracking.registry import check_store, history, propose
+from recap.tracking.registry import check_store, propose
 from recap.tracking.runs import open_store
 from recap.tracking.store import store_name
-from recap.tracking.targets import find_model
 
 
 def told(root: Path) -> Iterator[str]:
@@ -25,8 +25,7 @@ def told(root: Path) -> Iterator[str]:
     check_store(root)
     name = read_params(root / "params.yaml").registration.name
     with open_store(root) as client:
-        model = find_model(client, name)
-        theirs = history(model.tags) if model else []
+        theirs = read_moves(client, name).told
     ours = History(root, name, store_name(root)).moves()
     moves = {move.key: move for move in [*ours, *theirs]}
     if not moves:

@@ -4,14 +4,15 @@ A version is an MLflow model without weights: the manifest of its files, which D
 outcomes on the gate's prompts, and its provenance (recap/tracking/versions.py). Equal content is
 one version, on all machines. The alias ``challenger`` goes only to a version that passed its gate;
 ``champion`` moves by promotion alone. MLflow keeps no history of aliases: every move is first
-written down, in a file of the clone (recap/tracking/history.py) and as a tag.
+written down, as a numbered entry of the store, which one of several machines wins
+(recap/tracking/entries.py), and in a file of the clone (recap/tracking/history.py). The alias
+follows the entries.
 """
 
 from __future__ import annotations
 
 import contextlib
-import secrets
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,11 @@ from recap.analysis.promotion import promotion_decision
 from recap.errors import DataError, GateError
 from recap.params.whole import Params
 from recap.runtime.locks import STATE, exclusive
+from recap.tracking.entries import Moves, follow, read_moves
 from recap.tracking.history import History, Move, champions, move_now
 from recap.tracking.manifest import Content, Manifest, Provenance, check_version
 from recap.tracking.runs import FINGERPRINT, experiment_id, write_again
-from recap.tracking.store import database, store_name
+from recap.tracking.store import LOCAL, database, store_name
 from recap.tracking.targets import find_model, some, versions_of
 from recap.tracking.versions import (
     create_version,
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-HISTORY = "history."
-"""Beginning of the model's tags that hold one Move each; what follows puts them in order."""
 FIRST = "`recap run` registers a candidate; it becomes challenger when it passes the gate."
 AS_IT_WAS = "Champion and aliases are as they were."
 
@@ -70,7 +70,41 @@ def ensure_registered(
         if not any(move.fingerprint == manifest.fingerprint for move in kept.moves()):
             kept.append(move_now("register", number, manifest.fingerprint, None))
         _remember(client, kept, manifest.name)
+        _settle(client, manifest.name)
     return number
+
+
+def adopt(client: MlflowClient, root: Path, name: str) -> int:
+    """Bring versions and moves of the clone's own store to a server; returns how many moves.
+
+    Contents keep their order and may get other numbers. Raises GateError where the server has moves
+    that the clone's own store has not: two histories are not one; DataError where a move of earlier
+    times names no content.
+    """
+    kept, theirs = History(root, name, LOCAL), History(root, name, store_name(root))
+    known, keys = kept.moves(), {move.key for move in kept.moves()}
+    if nameless := [move for move in known if move.fingerprint is None]:
+        raise DataError(
+            f"Expected moves that name their version's content, got one of {nameless[0].at} with a "
+            "number alone, which is another version's elsewhere. Promote on the server anew."
+        )
+    with exclusive(root / STATE / "registry.lock"):
+        other = [move for move in read_moves(client, name).told if move.key not in keys]
+        if other:
+            raise GateError(
+                f"Expected a store without moves of its own, found {len(other)}, the last on "
+                f"{other[-1].at} by {other[-1].by}. Nothing was brought there: promote there anew."
+            )
+        write_again(partial(_restore, client, root, name, kept))
+        _remember(client, theirs, name)
+        written = {move.key for move in theirs.moves()}
+        numbers = _numbers(client, root, name, kept, set())
+        for move in known:
+            if move.fingerprint in numbers and move.key not in written:
+                number = numbers[move.fingerprint]
+                theirs.append(move.model_copy(update={"version": number}))
+        _settle(client, name)
+    return sum(move.action != "register" for move in known)
 
 
 def aliases_of(client: MlflowClient, name: str, version: str) -> tuple[str, ...]:
@@ -90,12 +124,21 @@ def propose(
     client: MlflowClient, params: Params, version: str | None, override: str | None
 ) -> Move:
     """What ``promote`` would do now; changes nothing, and raises GateError where it would."""
-    name = params.registration.name
+    return _proposed(
+        client, params, version, override, read_moves(client, params.registration.name)
+    )
+
+
+def _proposed(
+    client: MlflowClient, params: Params, version: str | None, override: str | None, moves: Moves
+) -> Move:
+    """The same against the champion at the end of ``moves``."""
     if override is not None and not override.strip():
         raise GateError("Expected the reason of the override, got none. Say why in some words.")
-    model = _known(client, name)
-    candidate = _candidate(client, model, version)
-    number, champion = str(candidate.version), _champion(model)
+    model = _known(client, params.registration.name)
+    champion = _champion(model, moves)
+    candidate = _candidate(client, model, version, champion)
+    number = str(candidate.version)
     if champion == number:
         raise GateError(f"Version {number} is the champion already; nothing to promote.")
     refused = _refusals(client, params, candidate, champion)
@@ -105,7 +148,7 @@ def propose(
             f"{AS_IT_WAS} Train a better one, or measure both alike; `recap promote --version "
             f'{number} --override "why"` promotes it all the same, and the history says why.'
         )
-    move = move_now("promote", number, candidate.tags[FINGERPRINT], champion)
+    move = move_now("promote", number, candidate.tags[FINGERPRINT], champion, moves.told)
     if refused:
         move = move.model_copy(update={"reason": override, "refused": tuple(refused)})
     return move
@@ -121,36 +164,35 @@ def promote(
 ) -> Move:
     """Make ``version`` (the challenger, when none is named) the champion.
 
+    Where another machine moves the champion meanwhile, it decides again against the new one.
     ``approved``: who said yes to it and why. Raises GateError when there is none or it is champion
     already; when it did not pass its gate, when it lies below the champion, or when the evidence
     for either answer is missing or unequal, unless ``override`` says why it shall be champion all
     the same.
     """
     name = params.registration.name
-    with exclusive(root / STATE / "registry.lock"):
-        move = propose(client, params, version, override)
-        move = move.model_copy(update={"approved": approved})
-        return _make(client, History(root, name, store_name(root)), _known(client, name), move)
+
+    def decide(moves: Moves) -> Move:
+        move = _proposed(client, params, version, override, moves)
+        return move.model_copy(update={"approved": approved})
+
+    return _make(client, root, name, decide)
 
 
 def rollback(client: MlflowClient, root: Path, name: str) -> Move:
     """Bring the champion before the present one back; raises GateError when there was none."""
-    with exclusive(root / STATE / "registry.lock"):
-        model = _known(client, name)
-        line = champions(history(model.tags))
+
+    def decide(moves: Moves) -> Move:
+        line = champions(moves.told)
         if len(line) < 2:
             raise GateError(
                 f"Expected an earlier champion of {name}, found none in its history. Promote first."
             )
         before = client.get_model_version(name, line[-2])
-        move = move_now("rollback", line[-2], before.tags[FINGERPRINT], line[-1])
-        return _make(client, History(root, name, store_name(root)), model, move)
+        return move_now("rollback", line[-2], before.tags[FINGERPRINT], line[-1], moves.told)
 
-
-def history(tags: Mapping[str, str]) -> list[Move]:
-    """All moves of the alias ``champion``, oldest first, from a model's tags."""
-    keys = sorted(key for key in tags if key.startswith(HISTORY))
-    return [Move.model_validate_json(tags[key]) for key in keys]
+    _known(client, name)
+    return _make(client, root, name, decide)
 
 
 def _refusals(
@@ -199,21 +241,20 @@ def _alias(model: RegisteredModel, alias: str) -> str | None:
     return None if number is None else str(number)
 
 
-def _champion(model: RegisteredModel) -> str | None:
-    """By its alias; where somebody took that away, by the history: no champion is compared with
-    nothing.
-    """
-    return _alias(model, CHAMPION) or next(iter(champions(history(model.tags))[-1:]), None)
+def _champion(model: RegisteredModel, moves: Moves) -> str | None:
+    """Where the history ends, for the alias may lag behind it; by the alias where there is none."""
+    return next(iter(champions(moves.told)[-1:]), None) or _alias(model, CHAMPION)
 
 
-def _candidate(client: MlflowClient, model: RegisteredModel, version: str | None) -> ModelVersion:
+def _candidate(
+    client: MlflowClient, model: RegisteredModel, version: str | None, champion: str | None
+) -> ModelVersion:
     known = versions_of(client, model.name)
     number = version or _alias(model, CHALLENGER)
     for found in known:
         if str(found.version) == number:
             return found
     listed = some([f"{v.version} ({v.tags.get('gate', 'no gate')})" for v in reversed(known)])
-    champion = _champion(model)
     if version is None and champion is not None:
         raise GateError(
             f"Version {champion} is the champion already, and no version challenges it: nothing to "
@@ -243,7 +284,7 @@ def _registered(client: MlflowClient, root: Path, content: Content) -> str:
         create_version(client, experiment_id(client, root), content)
     first, *others = versions_of(client, name, fingerprint)
     model = _model(client, name)
-    moved = {move.version for move in history(model.tags)}
+    moved = {move.version for move in read_moves(client, name).told}
     used = moved | {str(number) for number in model.aliases.values()}
     for other in others:
         if str(other.version) not in used:
@@ -255,52 +296,74 @@ def _registered(client: MlflowClient, root: Path, content: Content) -> str:
 
 
 def _restore(client: MlflowClient, root: Path, name: str, kept: History) -> None:
-    """Give the store what it has lost of the clone's history: versions, moves, the champion.
+    """Give the store what it has lost of the clone's history: versions and moves.
 
     Raises DataError when a champion's files are gone from the records.
     """
     known = kept.moves()
     if not known:
         return
-    model = _model(client, name)
-    there = {move.key for move in history(model.tags)}
-    lost = [move for move in known if move.action != "register" and move.key not in there]
-    if not lost and versions_of(client, name):
-        return
+    _model(client, name)
+    while lost := _lost(known, moves := read_moves(client, name)):
+        numbers = _numbers(client, root, name, kept, {move.key for move in lost})
+        move = lost[0]
+        before = [earlier for earlier in moves.told if earlier.at < move.at]
+        more = {
+            "version": numbers.get(move.fingerprint, move.version),
+            "previous": next(iter(champions(before)[-1:]), None),
+        }
+        follow(
+            client, name, move.model_copy(update=more), moves.last
+        )  # or another clone was faster
+    if not versions_of(client, name):
+        _numbers(client, root, name, kept, set())
+
+
+def _lost(known: list[Move], moves: Moves) -> list[Move]:
+    """The moves that the store has no more, oldest first."""
+    there = {move.key for move in moves.told}
+    return [move for move in known if move.action != "register" and move.key not in there]
+
+
+def _numbers(
+    client: MlflowClient,
+    root: Path,
+    name: str,
+    kept: History,
+    needed: set[tuple[str, str, str | None]],
+) -> dict[str | None, str]:
+    """The number of each content that the clone knows; what the store lacks is registered again."""
     numbers = {v.tags.get(FINGERPRINT): str(v.version) for v in versions_of(client, name)}
-    for move in known:
+    for move in kept.moves():
         content = move.fingerprint
-        needed = move in lost
-        if content is None or content in numbers or not (needed or kept.has(content)):
+        if content is None or content in numbers:
             continue
-        numbers[content] = _registered(client, root, kept.kept(content))
-    renumbered = [
-        move.model_copy(update={"version": numbers.get(move.fingerprint, move.version)})
-        for move in lost
-    ]
-    told = sorted([*history(model.tags), *renumbered], key=lambda move: move.at)
-    for place, move in enumerate(told):
-        if move.key not in there:
-            previous = next(iter(champions(told[:place])[-1:]), None)
-            _tell(client, name, move.model_copy(update={"previous": previous}))
-    _settle(client, name)
+        if move.key in needed or kept.has(content):
+            numbers[content] = _registered(client, root, kept.kept(content))
+    return numbers
 
 
 def _settle(client: MlflowClient, name: str) -> None:
-    """Have the alias ``champion`` point where the history ends; who was champion challenges not."""
-    model = _model(client, name)
-    moves = history(model.tags)
-    if line := champions(moves):
-        client.set_registered_model_alias(name, CHAMPION, line[-1])
-    if _alias(model, CHALLENGER) in {move.version for move in moves}:
-        client.delete_registered_model_alias(name, CHALLENGER)
+    """Have the alias ``champion`` point where the history ends; who was champion challenges not.
+
+    Another machine may add an entry meanwhile: whoever sees no more of them has set the last one.
+    """
+    last = -1
+    while (moves := read_moves(client, name)).last != last:
+        last, model = moves.last, _model(client, name)
+        known = {str(version.version) for version in versions_of(client, name)}
+        line = champions(moves.told)
+        if line and _alias(model, CHAMPION) != line[-1] and line[-1] in known:
+            client.set_registered_model_alias(name, CHAMPION, line[-1])
+        if _alias(model, CHALLENGER) in {move.version for move in moves.told}:
+            client.delete_registered_model_alias(name, CHALLENGER)
 
 
 def _remember(client: MlflowClient, kept: History, name: str) -> None:
     """Add to the clone's file the moves that other clones made in this store."""
     known = {move.key for move in kept.moves()}
     versions = {str(version.version): version for version in versions_of(client, name)}
-    for move in history(_model(client, name).tags):
+    for move in read_moves(client, name).told:
         version = versions.get(move.version)
         content = move.fingerprint or (version.tags.get(FINGERPRINT) if version else None)
         told = move.model_copy(update={"fingerprint": content})
@@ -312,17 +375,15 @@ def _remember(client: MlflowClient, kept: History, name: str) -> None:
         kept.append(told)
 
 
-def _make(client: MlflowClient, kept: History, model: RegisteredModel, move: Move) -> Move:
-    """Write the move down, then make it."""
-    kept.append(move)
-    _tell(client, model.name, move)
-    client.set_registered_model_alias(model.name, CHAMPION, move.version)
-    if _alias(model, CHALLENGER) == move.version:
-        client.delete_registered_model_alias(model.name, CHALLENGER)
+def _make(client: MlflowClient, root: Path, name: str, decide: Callable[[Moves], Move]) -> Move:
+    """Write down what ``decide`` makes of the moves so far, then have the alias follow.
+
+    It decides anew each time that another machine was faster; each such time somebody got on.
+    """
+    with exclusive(root / STATE / "registry.lock"):
+        moves = read_moves(client, name)
+        while not follow(client, name, move := decide(moves), moves.last):
+            moves = read_moves(client, name)
+        History(root, name, store_name(root)).append(move)
+        _settle(client, name)
     return move
-
-
-def _tell(client: MlflowClient, name: str, move: Move) -> None:
-    """A tag of the model for the move; two clones that move at once write two."""
-    key = f"{HISTORY}{move.at}.{secrets.token_hex(2)}"
-    client.set_registered_model_tag(name, key, move.model_dump_json())

@@ -17,6 +17,8 @@ from recap.errors import TrackingError
 URI = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
 ARTIFACTS = "mlartifacts"
+LOCAL = "local"
+"""What `store_name` calls the clone's own store."""
 ADDRESSES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -48,7 +50,7 @@ def database(root: Path) -> Path | None:
 def store_name(root: Path) -> str:
     """What tells one store from another: ``local``, or an address without its password."""
     uri = store_uri(root)
-    return "local" if database(root) == local_store(root) else without_password(uri)
+    return LOCAL if database(root) == local_store(root) else without_password(uri)
 
 
 def without_password(uri: str) -> str:

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/architecture.md"
 WINGS = {
     "runs and shows": (
-        "experiments", "flows", "cli", "estimate", "stages", "sweeps", "report", "tracking",
+        "experiments", "flows", "cli", "estimate", "stages", "services", "sweeps", "report",
+        "tracking",
     ),
     "decides": ("analysis",),
     "changes numbers": (

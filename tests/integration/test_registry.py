@@ -26,6 +26,7 @@ from recap.errors import GateError, TrackingError
 from recap.params.whole import read_params
 from recap.runtime.child import environment
 from recap.tracking import registry
+from recap.tracking.entries import read_moves
 from recap.tracking.history import Move, champions
 from recap.tracking.manifest import Provenance
 from recap.tracking.runs import open_store
@@ -173,7 +174,7 @@ def test_promotion_and_rollback(project: Path) -> None:
     with pytest.raises(GateError, match="earlier champion"):
         rollback(project)
     with open_store(project) as client:
-        moves = registry.history(client.get_registered_model(NAME).tags)
+        moves = read_moves(client, NAME).told
     assert [(move.action, move.version, move.previous) for move in moves] == [
         ("promote", "1", None),
         ("promote", "3", "1"),
@@ -230,7 +231,7 @@ def test_what_is_worse_or_measured_otherwise_is_refused(
     moved = promote(project, "2", override="the old one is wrong about medicine")
     assert aliases(project) == {"champion": "2"}
     with open_store(project) as client:
-        told = registry.history(client.get_registered_model(NAME).tags)[-1]
+        told = read_moves(client, NAME).told[-1]
     assert told == moved
     assert moved.reason == "the old one is wrong about medicine"
     assert any(re.search(said, reason) for reason in moved.refused)

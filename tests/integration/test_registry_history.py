@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from recap.cli import publish as publishing
+from recap.errors import DataError, GateError
 from recap.runtime.child import environment
-from recap.tracking import registry
+from recap.tracking import entries, history, registry
+from recap.tracking.entries import read_moves
 from recap.tracking.history import RECORDS, History
 from recap.tracking.runs import open_store
 from tests.integration.flow_project import call
@@ -71,7 +73,7 @@ def project(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def moves(root: Path) -> list[tuple[str, str, str | None]]:
     with open_store(root) as client:
-        told = registry.history(client.get_registered_model(NAME).tags)
+        told = read_moves(client, NAME).told
     return [(move.action, move.version, move.previous) for move in told]
 
 
@@ -130,7 +132,7 @@ def test_a_lost_store_gets_versions_moves_and_champion_back(project: Path) -> No
     assert publishing.publish(project).version == "4"
     assert (aliases(project), moves(project)) == (before, told)
     with open_store(project) as client:
-        last = registry.history(client.get_registered_model(NAME).tags)[2]
+        last = read_moves(client, NAME).told[2]
     assert last.reason == "a trial" and len(last.refused) == 1
     publishing.publish(project)
     assert (aliases(project), moves(project)) == (before, told)
@@ -197,3 +199,112 @@ def test_make_clean_spares_the_history(project: Path) -> None:
     assert [json.loads(line)["move"]["action"] for line in lines] == ["register", "promote"]
     project = make_registry_project(without_store(project))
     assert publishing.publish(project).aliases == ("champion",)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "outcome"),
+    [
+        (0.96, [("promote", "1", None), ("promote", "3", "1"), ("promote", "2", "3")]),
+        (1.0, [("promote", "1", None), ("promote", "3", "1")]),
+    ],
+)
+def test_who_is_overtaken_by_another_clone_decides_again(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    theirs: float,
+    outcome: list[tuple[str, str, str | None]],
+) -> None:
+    """Between decision and entry another clone promotes: against the better one, 2 is too weak."""
+    publish_candidate(project, weights="one", safe=0.96)
+    promote(project)
+    publish_candidate(project, weights="two", safe=0.96)
+    publish_candidate(project, weights="three", safe=theirs)
+    other = tmp_path / "other"
+    shutil.copytree(project, other, ignore=shutil.ignore_patterns("ml*", ".recap"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+    write = entries.follow
+
+    def overtaken(*arguments: object) -> bool:
+        monkeypatch.setattr(registry, "follow", write)
+        assert promote(other, "3").previous == "1"
+        return write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(registry, "follow", overtaken)
+    if len(outcome) == 3:
+        assert promote(project, "2").previous == "3"
+    else:
+        with pytest.raises(GateError, match=r"2 to be fit for champion.* not below version 3"):
+            promote(project, "2")
+    assert moves(project) == outcome
+    assert aliases(project)["champion"] == outcome[-1][1]
+    mine = History(project, NAME, registry.store_name(project)).moves()
+    assert [m.version for m in mine if m.action == "promote"] == ["1", "2"][: len(outcome) - 1]
+
+
+def test_an_alias_that_lags_behind_is_put_right_and_a_deleted_entry_is_noticed(
+    project: Path,
+) -> None:
+    """A process may die between entry and alias; the gate reads the entries."""
+    publish_candidate(project, weights="one")
+    promote(project)
+    publish_candidate(project, weights="two")
+    with open_store(project) as client:
+        last = read_moves(client, NAME)
+        move = last.told[-1].model_copy(update={"version": "2", "at": history.now()})
+        assert entries.follow(client, NAME, move, last.last)
+        assert not entries.follow(client, NAME, move, last.last)  # too late: void
+    assert aliases(project) == {"champion": "1", "challenger": "2"}
+    publish_candidate(project, weights="three")
+    assert aliases(project) == {"champion": "2", "challenger": "3"}
+    assert promote(project).previous == "2"
+    with open_store(project) as client:
+        client.delete_model_version(f"{NAME}.moves", "2")
+    with pytest.raises(DataError, match="without a gap, found no number 2: somebody deleted it"):
+        promote(project, "1")
+
+
+@pytest.mark.slow
+def test_the_own_store_moves_to_a_server_with_history_and_aliases(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions get other numbers there, because somebody else's was first."""
+    publish_candidate(project, weights="one")
+    publish_candidate(project, weights="two")
+    for version in "12":
+        promote(project, version)
+    rollback(project)
+    publish_candidate(project, weights="three")
+    assert aliases(project) == {"champion": "1", "challenger": "3"}
+    with pytest.raises(GateError, match="MLFLOW_TRACKING_URI to name a server, found the clone's"):
+        publishing.adopt(project)
+    other, uri = tmp_path / "other", f"sqlite:///{tmp_path}/server.db"
+    other.mkdir()
+    make_registry_project(other)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    publish_candidate(other, weights="another's")
+    for _ in range(2):  # a second time changes nothing
+        said = call(project, "-m", "recap", "services", "import", MLFLOW_TRACKING_URI=uri)
+        assert said.stdout == "The server holds 3 moves of the champion and 3 runs\n", said.stderr
+        assert aliases(project) == {"champion": "2", "challenger": "4"}
+        assert moves(project) == [
+            ("promote", "2", None),
+            ("promote", "3", "2"),
+            ("rollback", "2", "3"),
+        ]
+        lines = History(project, NAME, registry.store_name(project)).moves()
+        assert sorted(line.version for line in lines if line.action == "register") == [
+            "2",
+            "3",
+            "4",
+        ]
+    assert promote(project).previous == "2"
+    with pytest.raises(GateError, match="without moves of its own, found 1, the last on 20"):
+        publishing.adopt(project)
+
+
+def test_moves_stay_in_order_whatever_the_clocks_say() -> None:
+    ahead = history.move_now("promote", "1", "f", None).model_copy(
+        update={"at": "2999-12-31T23:59:59.999999Z"}
+    )
+    assert history.move_now("promote", "2", "f", "1", [ahead]).at == "3000-01-01T00:00:00.000000Z"

@@ -1,0 +1,118 @@
+"""``recap services``: a team's servers on this machine, up, down, kept and restored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recap.cli.command import ROOT, Guarded
+
+if TYPE_CHECKING:
+    from recap.services.place import Place
+
+services_app = typer.Typer(
+    cls=Guarded,
+    no_args_is_help=True,
+    help="Run PostgreSQL, MLflow, Prefect and a worker on this machine.",
+)
+
+Folder = Annotated[Path, typer.Option(help="Folder of data, secrets and logs.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Default: the last one.")]
+FOLDER = Path("services")
+
+
+@services_app.command("up")
+def services_up(
+    folder: Folder = FOLDER,
+    postgres_port: Port = None,
+    mlflow_port: Port = None,
+    prefect_port: Port = None,
+) -> None:
+    """Start what does not run, wait until all are healthy, and say how to use them."""
+    from recap.services.place import Place, Ports
+    from recap.services.stack import up
+
+    place = Place(folder.resolve())
+    before = place.ports() if place.made else Ports()
+    ports = Ports(
+        postgres=postgres_port or before.postgres,
+        mlflow=mlflow_port or before.mlflow,
+        prefect=prefect_port or before.prefect,
+    )
+    up(place, ports, ROOT.resolve(), _say)
+    print(f"All are healthy. To use them in this shell:\n\n    . {place.exports}\n")
+
+
+@services_app.command("status")
+def services_status(folder: Folder = FOLDER) -> None:
+    """Say of each service whether it is healthy; exit code 1 if one is not."""
+    from recap.services.processes import found, memory
+    from recap.services.servers import SERVICES, address, ailment
+
+    place, ill = _known(folder), False
+    for service in SERVICES:
+        processes = found(place, service)
+        why = ailment(place, service) if processes else "it does not run"
+        ill = ill or why is not None
+        size = f"{len(processes)} processes, {memory(processes) / 1e6:.0f} MB"
+        print(f"{service}: {why or f'healthy at {address(place, service)}, {size}'}")
+    raise typer.Exit(int(ill))
+
+
+@services_app.command("down")
+def services_down(folder: Folder = FOLDER) -> None:
+    """End all services and their children; data stay."""
+    from recap.services.stack import down
+
+    down(_known(folder), _say)
+
+
+@services_app.command("backup")
+def services_backup(
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="New folder (mode 0700).")],
+    folder: Folder = FOLDER,
+) -> None:
+    """Copy databases, artifacts and secrets into a new folder while the services run."""
+    from recap.services.stack import backup
+
+    backup(_known(folder), target.resolve())
+    print(f"{target} holds a copy, secrets included: keep it to yourself.")
+
+
+@services_app.command("restore")
+def services_restore(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a backup.")],
+    folder: Folder = FOLDER,
+) -> None:
+    """Make the services' folder anew from a backup."""
+    from recap.services.place import Place
+    from recap.services.stack import restore
+
+    restore(Place(folder.resolve()), source.resolve(), _say)
+    print(f"{folder} is as {source} was. `recap services up` starts the services.")
+
+
+@services_app.command("import")
+def services_import() -> None:
+    """Bring versions, history and champion of mlflow.db to MLFLOW_TRACKING_URI, then publish."""
+    from recap.cli import publish as publishing
+
+    moves = publishing.adopt(ROOT)
+    runs = publishing.publish(ROOT).runs
+    print(f"The server holds {moves} moves of the champion and {len(runs)} runs")
+
+
+def _known(folder: Path) -> Place:
+    from recap.errors import ServiceError
+    from recap.services.place import Place as Folder
+
+    place = Folder(folder.resolve())
+    if not place.made:
+        raise ServiceError(f"Expected services in {place.root}, found none: `recap services up`.")
+    return place
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,137 @@
+"""The folder of the services: what lies where, ports, secrets, and the file to source.
+
+Secrets are made once, at random, and lie in files of mode 0600 alone. Servers get them through
+their environment or through libpq's password file, so that no command line and no address has one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from recap.rows import atomic_path, read_json, write_json
+from recap.types.row import Row
+
+HOST = "127.0.0.1"
+OWNER, ROLE, ADMIN = "postgres", "recap", "recap"
+"""PostgreSQL's superuser, for set-up and backup; the role of the servers; MLflow's first user."""
+DATABASES = ("mlflow", "mlflow_auth", "prefect")
+
+
+class Ports(Row):
+    """On 127.0.0.1."""
+
+    postgres: int = 5433
+    mlflow: int = 5000
+    prefect: int = 4200
+
+
+class Secrets(Row):
+    """A password each, and the key that signs MLflow's forms."""
+
+    owner: str
+    role: str
+    mlflow: str
+    flask: str
+    prefect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of services, absolute."""
+
+    root: Path
+
+    @property
+    def cluster(self) -> Path:
+        """PostgreSQL's data."""
+        return self.root / "postgres"
+
+    @property
+    def artifacts(self) -> Path:
+        """What MLflow keeps beside its database."""
+        return self.root / "artifacts"
+
+    @property
+    def exports(self) -> Path:
+        """Lines for a shell."""
+        return self.root / "env"
+
+    @property
+    def passwords(self) -> Path:
+        """The password file of libpq."""
+        return self.root / "pgpass"
+
+    @property
+    def auth(self) -> Path:
+        """MLflow's settings of authentication; no secret in them."""
+        return self.root / "mlflow_auth.ini"
+
+    def log(self, service: str) -> Path:
+        """What a service says."""
+        return self.root / "logs" / f"{service}.log"
+
+    @property
+    def made(self) -> bool:
+        """Whether there are services here at all."""
+        return (self.root / "ports.json").is_file()
+
+    def ports(self) -> Ports:
+        """As they were last brought up; raises DataError where they never were."""
+        return read_json(self.root / "ports.json", Ports)
+
+    def secrets(self) -> Secrets:
+        """Raises DataError where there are none."""
+        return read_json(self.root / "secrets.json", Secrets)
+
+    def uri(self, database: str, driver: str) -> str:
+        """A database's address, without the password."""
+        return f"postgresql+{driver}://{ROLE}@{HOST}:{self.ports().postgres}/{database}"
+
+
+def prepare(place: Place, ports: Ports) -> None:
+    """Make the folder, its secrets and its settings; what is there stays, but for the ports."""
+    for folder in (place.root, place.artifacts, place.log("").parent):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # PostgreSQL refuses root and runs as another user, who has to pass through.
+    place.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    write_json(place.root / "ports.json", ports)
+    if not (place.root / "secrets.json").is_file():
+        made = {name: secrets.token_urlsafe(24) for name in Secrets.model_fields}
+        write_private(place.root / "secrets.json", Secrets(**made).model_dump_json())
+    known = place.secrets()
+    lines = (f"{HOST}:*:*:{OWNER}:{known.owner}", f"{HOST}:*:*:{ROLE}:{known.role}")
+    write_private(place.passwords, "".join(f"{line}\n" for line in lines))
+    write_private(place.auth, _AUTH.format(uri=place.uri("mlflow_auth", "psycopg"), admin=ADMIN))
+    exports = (f"export {name}='{value}'" for name, value in client(place).items())
+    write_private(place.exports, "".join(f"{line}\n" for line in exports))
+
+
+def client(place: Place) -> dict[str, str]:
+    """The variables by which recap, MLflow and Prefect find the servers and sign in."""
+    ports, known = place.ports(), place.secrets()
+    return {
+        "MLFLOW_TRACKING_URI": f"http://{HOST}:{ports.mlflow}",
+        "MLFLOW_TRACKING_USERNAME": ADMIN,
+        "MLFLOW_TRACKING_PASSWORD": known.mlflow,
+        "PREFECT_API_URL": f"http://{HOST}:{ports.prefect}/api",
+        "PREFECT_API_AUTH_STRING": f"{ADMIN}:{known.prefect}",
+    }
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, at no moment others."""
+    with atomic_path(path) as part:
+        part.chmod(0o600)
+        part.write_text(text, encoding="utf-8")
+
+
+_AUTH = """[mlflow]
+default_permission = READ
+database_uri = {uri}
+admin_username = {admin}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 10
+"""
