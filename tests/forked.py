@@ -1,10 +1,11 @@
 """Stages as processes that begin with their imports done: forked from one that has done them.
 
 Not a test. A stage spends ten seconds of a core on imports, here that many times more than on its
-work, and a test of kills starts one ten times. A forked stage runs its module as ``python -m`` does
-and is a process of its own, that is killed, stopped and waited for as any. Left out: what another
-interpreter does otherwise, its imports and its order of sets. So each file of tests that forks
-also starts a stage in earnest, whose outputs have to be equal.
+work, and a test of kills starts one ten times. A forked stage imports the project's own modules,
+runs as ``python -m`` runs it, and is a process of its own, that is killed, stopped and waited for
+as any. Left out: what another interpreter does otherwise, other packages' imports and the order of
+sets. So each file of tests that forks also starts a stage in earnest, whose outputs have to be
+equal.
 
 ``python -m tests.forked SOCKET`` is the process that is forked; it lives as long as its starter.
 """
@@ -38,7 +39,7 @@ IMPORTED = (
     "transformers.models.auto.modeling_auto",
     "transformers.models.llama.modeling_llama",
 )
-"""What stages with a model import, but for their own modules, which run anew in each fork."""
+"""Modules that import all that stages with a model need."""
 ROOT = Path(__file__).parents[1]
 
 
@@ -85,7 +86,11 @@ class Forked:
 def fork(arguments: Sequence[str], folder: Path, env: dict[str, str]) -> Forked:
     """Start ``python -m MODULE …`` (``arguments``) in ``folder``."""
     reading, writing = os.pipe()
-    question = {"module": arguments[0], "arguments": arguments[1:], "folder": str(folder)}
+    question = {
+        "module": arguments[0],
+        "arguments": arguments[1:],
+        "folder": str(folder.absolute()),
+    }
     pid = _ask(question | {"env": env}, writing)
     os.close(writing)
     return Forked(pid, reading)
@@ -120,6 +125,9 @@ def serve(line: socket.socket) -> None:
     import_less()
     for name in IMPORTED:
         __import__(name)
+    for name in list(sys.modules):  # a state of training knows what its process had loaded
+        if name.split(".")[0] == "recap":
+            del sys.modules[name]
     while True:
         message, ancillary, _, _ = line.recvmsg(1 << 20, socket.CMSG_LEN(8))
         if not message:

@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM
 
 from recap.errors import ParameterError
 from recap.sampling.torch_sampler import TorchSampler
+from tests.forked import fork
 from tests.rounding import adam_rounding, relative_gap
 from tests.tiny import tiny_policy
 
@@ -37,9 +38,8 @@ def project(tmp_path, monkeypatch):
     return make_stage_project(tmp_path)
 
 
-def stage_command(out, metrics):
+def stage_arguments(out, metrics):
     return [
-        sys.executable, str(ROOT / "tests/golden/replayed_train.py"),
         "--variant", "recap", "--seed", "0", "--policy", "models/policy",
         "--guardian", "models/guardian", "--prompts", "data/prompts/train.jsonl",
         "--prefills", "data/prefills", "--out", out, "--metrics", metrics,
@@ -47,20 +47,49 @@ def stage_command(out, metrics):
     ]  # fmt: skip
 
 
-def launch(*, out, metrics, **environment):
-    """The stage on recorded rollouts, as two processes that find each other over loopback."""
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return str(free.getsockname()[1])
+
+
+def launch(*, out, metrics, **environment):
+    """The stage on recorded rollouts, as two processes that find each other over loopback.
+
+    Their exit code and what they said. Forked, with the variables of torch's launcher.
+    """
+    env = os.environ | {"RECORDED": "recorded.json"} | environment
+    env |= {"TORCHELASTIC_RUN_ID": "forked", "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2"}
+    env |= {"MASTER_PORT": free_port(), "LOCAL_WORLD_SIZE": "2"}
+    arguments = ["tests.golden.replayed_train", *stage_arguments(out, metrics)]
+    both = [fork(arguments, Path(), env | {"RANK": n, "LOCAL_RANK": n}) for n in ("0", "1")]
+    try:
+        said = [stage.communicate(timeout=300)[1] for stage in both]
+    finally:
+        for stage in both:
+            stage.kill()
+    (code,) = {stage.returncode for stage in both}
+    return code, "".join(said)
+
+
+def launch_in_earnest(*, out, metrics):
+    """As a user launches it."""
     command = [
         sys.executable, "-m", "accelerate.commands.launch",
         "--config_file", str(ROOT / "infra/accelerate/data_parallel.yaml"),
-        "--num_processes", "2", "--main_process_port", str(port),
-        *stage_command(out, metrics)[1:],
+        "--num_processes", "2", "--main_process_port", free_port(),
+        str(ROOT / "tests/golden/replayed_train.py"), *stage_arguments(out, metrics),
     ]  # fmt: skip
     env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RECORDED": "recorded.json"}
-    env = os.environ | env | environment
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | env,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout
 
 
 def assert_equal_numbers(one, two, near):
@@ -99,21 +128,15 @@ def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, inte
     live.unlink()
     done = 0
     if interrupted:
-        first = launch(out="two/model", metrics="two/metrics.jsonl", STOPPED="1")
-        try:  # one of them is asked to stop: both finish the update, and its state is saved
-            first.communicate(timeout=300)
-        finally:
-            first.kill()
-        assert first.returncode != 0
+        # one of them is asked to stop: both finish the update, and its state is saved
+        code, said = launch(out="two/model", metrics="two/metrics.jsonl", STOPPED="1")
+        assert code == 143, said
         assert os.listdir("two") == []
         done = live.read_text().count("\n")
         assert done == 1
-    second = launch(out="two/model", metrics="two/metrics.jsonl")
-    try:
-        said = second.communicate(timeout=300)[0].decode()
-    finally:
-        second.kill()
-    assert second.returncode == 0, said
+    again = launch if adapter or optimizer == "grpo" else launch_in_earnest
+    code, said = again(out="two/model", metrics="two/metrics.jsonl")
+    assert code == 0, said
     assert said.count(f"continuing after update {done}\n") == interrupted
     two = [json.loads(line) for line in Path("two/metrics.jsonl").read_text().splitlines()]
     near = adam_rounding(tiny_policy(), tokens=4 * 6 * 32)
@@ -132,14 +155,12 @@ def test_two_processes_give_what_one_gives(project, monkeypatch, optimizer, inte
 def test_leftover_variables_of_a_launch_do_not_wait_for_nobody(project):
     """The stage as a process of its own, as ``WORLD_SIZE=2 … dvc repro train@recap-0`` has it."""
     left_over = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
-    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RECORDED": "recorded.json"}
     Path("recorded.json").write_text("{}")
-    done = subprocess.run(
-        stage_command("one/model", "one/metrics.jsonl"),
-        capture_output=True, text=True, timeout=240, env=os.environ | own | left_over,
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "unset WORLD_SIZE RANK" in done.stderr
+    arguments = ["tests.golden.replayed_train", *stage_arguments("one/model", "one/metrics.jsonl")]
+    stage = fork(arguments, Path(), os.environ | {"RECORDED": "recorded.json"} | left_over)
+    _, said = stage.communicate(timeout=240)
+    assert stage.returncode == 2
+    assert "unset WORLD_SIZE RANK" in said
 
 
 @pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])

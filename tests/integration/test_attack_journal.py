@@ -110,8 +110,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["models"] |= {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "context": 512}
     values["attack"] |= {
         "benchmarks": ["ipr", "search"],
-        "decoding": {"ipr": {"samples": 20}},
-        "max_tokens": 90,
+        "decoding": {"ipr": {"samples": 12}},
+        "max_tokens": 60,
         "search_budgets": [1, 16],
         "ipr_rounds": 3,
         "prefill_words": 7,

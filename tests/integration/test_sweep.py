@@ -62,49 +62,43 @@ def sweep_run(project: Path, api: str, *arguments: str, code: int = 0) -> str:
 
 
 @pytest.mark.slow
-def test_nothing_is_computed_twice(begun, project, api):
-    said = begun[1]
-    assert sorted(log(project)) == sorted([*SHARED, *stages_of("recap-0", "dapo-0")])
-    assert log(project)[: len(SHARED)] == [s for s in log(project) if s in SHARED]  # these first
-    assert recorded(project) == ["dapo-0", "recap-0"]
+def test_nothing_is_computed_twice(begun, finished, tmp_path, api):
+    first, said = begun
+    assert sorted(log(first)) == sorted([*SHARED, *stages_of("recap-0", "dapo-0")])
+    assert log(first)[: len(SHARED)] == [s for s in log(first) if s in SHARED]  # these first
+    assert recorded(first) == ["dapo-0", "recap-0"]
     assert "5 shared stages and 2 cells to run, 2 at a time" in said
     assert re.search(r"0 cells left$", said, re.MULTILINE)
 
-    # a second time, with the driver's own check left out: no stage starts
-    assert "All 2 cells are recorded: nothing to do." in sweep_run(project, api, "--seeds=0")
-
     # other seeds: their cells only
-    before = log(project)
-    sweep_run(project, api)
-    assert sorted(log(project)[len(before) :]) == stages_of("recap-1", "dapo-1")
+    project = copied(finished, tmp_path / "project")
+    whole = log(project)
+    assert whole[: len(log(first))] == log(first)
+    assert sorted(whole[len(log(first)) :]) == stages_of("recap-1", "dapo-1")
     assert recorded(project) == sorted(CELLS)
 
-    # a new value: its cells only
-    set_sweep(project, axes={"alpha": [0.0, 0.25, 0.5]})
-    before = log(project)
-    said = recap(project, "sweep", "plan")
-    assert "4 recorded, 0 computed, 2 to do" in said
-    sweep_run(project, api, "--seeds", "0")
-    assert sorted(log(project)[len(before) :]) == stages_of("alpha_25-0")
+    # a second time, with the driver's own check left out: no stage starts
+    assert "All 4 cells are recorded: nothing to do." in sweep_run(project, api)
 
-    # a removed one: out of the plan; its file may stay
+    # a new value, and a lost file: its cell only, and recorded again from what was computed
+    set_sweep(project, axes={"alpha": [0.0, 0.25, 0.5]})
+    kept = (project / LEDGER / "dapo-0.json").read_bytes()
+    (project / LEDGER / "dapo-0.json").unlink()
+    assert "3 recorded, 1 computed, 2 to do" in recap(project, "sweep", "plan")
+    said = sweep_run(project, api, "--seeds", "0")
+    assert "dapo-0 was computed already: recorded" in said
+    assert sorted(log(project)[len(whole) :]) == stages_of("alpha_25-0")
+    again = json.loads((project / LEDGER / "dapo-0.json").read_bytes())
+    assert again.pop("cost") == {"seconds": {}, "cpu_seconds": None}  # not known any more
+    before = json.loads(kept)
+    assert set(before.pop("cost")["seconds"]) == {"train", "attack", "judge", "evaluate"}
+    assert again == before
+
+    # a removed value: out of the plan; its file may stay
     set_sweep(project)
     said = recap(project, "sweep", "plan")
     assert "alpha_25" not in said and "4 recorded, 0 computed, 0 to do" in said
     assert "alpha_25-0" in recorded(project)
-
-    # a lost file: recorded again from what was computed
-    kept = (project / LEDGER / "dapo-1.json").read_bytes()
-    (project / LEDGER / "dapo-1.json").unlink()
-    assert "3 recorded, 1 computed, 0 to do" in recap(project, "sweep", "plan")
-    before = log(project)
-    assert "dapo-1 was computed already: recorded" in sweep_run(project, api)
-    assert log(project) == before
-    again = json.loads((project / LEDGER / "dapo-1.json").read_bytes())
-    assert again.pop("cost") == {"seconds": {}, "cpu_seconds": None}  # not known any more
-    first = json.loads(kept)
-    assert set(first.pop("cost")["seconds"]) == {"train", "attack", "judge", "evaluate"}
-    assert again == first
 
 
 @pytest.mark.slow
