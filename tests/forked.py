@@ -99,7 +99,9 @@ def fork(arguments: Sequence[str], folder: Path, env: dict[str, str]) -> Forked:
 def _ask(question: dict[str, Any], *files: int) -> int:
     line, _ = _server()
     socket.send_fds(line, [json.dumps(question).encode()], files)
-    return int(line.recv(64))
+    answer = line.recv(64)
+    assert answer, "the process that is forked has ended; its traceback stands above"
+    return int(answer)
 
 
 @functools.cache

@@ -25,7 +25,7 @@ from tests.integration.sweep_project import (
     stages_of,
     start_recap,
 )
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -102,12 +102,23 @@ def test_nothing_is_computed_twice(begun, finished, tmp_path, api):
 
 
 @pytest.mark.slow
-def test_a_cell_that_fails_stops_no_other(project, api):
+def test_a_cell_that_fails_or_is_killed_stops_no_other(project, api):
+    """A killed one is done again at once, a failed one in the next run."""
     (project / "hold/fail-judge@dapo-1").touch()
-    said = sweep_run(project, api, code=2)
+    (project / "hold/attack@recap-1").touch()
+    driver = start_recap(project, "sweep", "run", PREFECT_API_URL=api)
+    until(lambda: attack_of_recap_1(project) != [], unless=lambda: driver.poll() is not None)
+    (killed,) = attack_of_recap_1(project)
+    (project / "hold/attack@recap-1").unlink()
+    os.kill(killed, signal.SIGKILL)
+    said, _ = driver.communicate(timeout=PATIENCE)
+    assert driver.returncode == 2, said
+    # whoever was quicker, the signal or the stage's own end: the cell is there, its training once
     assert recorded(project) == ["dapo-0", "recap-0", "recap-1"]
+    assert log(project).count("train@recap-1") == 1
     error = said[said.index("PipelineError") :]
     assert "dapo-1 failed (exit code 2):\nDataError: Expected a row, got none. Add one." in error
+    assert "recap-1" not in error
     assert "run again to do just these" in error
     assert "Traceback" not in said
     (project / "hold/fail-judge@dapo-1").unlink()
@@ -118,6 +129,13 @@ def test_a_cell_that_fails_stops_no_other(project, api):
     costs = Ledger(project / LEDGER)
     measured = next(m for c in read_cells(project) if (m := costs.read(c)) and c.name == "dapo-1")
     assert measured.cost.cpu_seconds is None  # a part of it was restored
+
+
+def attack_of_recap_1(project: Path) -> list[int]:
+    """Process ids of the attack that waits in the project."""
+    command = "python -P recap/work.py attack recap 1"
+    held = [pid for pid, own in processes(project) if own.startswith(command)]
+    return held if "attack@recap-1" in log(project, "start") else []
 
 
 def read_cells(project: Path):  # type: ignore[no-untyped-def]
@@ -165,31 +183,6 @@ def test_a_driver_that_is_killed_leaves_nothing_behind(project, monkeypatch, api
     assert "0 shared stages and 2 cells to run" in said
     assert sorted(log(project)[len(before) :]) == stages_of("recap-1", "dapo-1")
     assert recorded(project) == sorted(CELLS)
-
-
-@pytest.mark.slow
-def test_a_cell_that_is_killed_is_done_again_at_once(project, api):
-    (project / "hold/attack@dapo-1").touch()
-    driver = start_recap(
-        project, "sweep", "run", "--seeds", "1", "--workers", "1", PREFECT_API_URL=api
-    )
-    until(lambda: work(project) != [], unless=lambda: driver.poll() is not None)
-    (killed,) = work(project)
-    (project / "hold/attack@dapo-1").unlink()
-    os.kill(killed, signal.SIGKILL)
-    said, _ = driver.communicate(timeout=600)
-    # whoever was quicker, the signal or the stage's own end: the cell is there, its training once
-    assert driver.returncode == 0, said
-    assert recorded(project) == sorted(CELLS)
-    assert log(project).count("train@dapo-1") == 1
-
-
-def work(project: Path) -> list[int]:
-    """Process ids of the attack that waits in the project."""
-    held = [
-        pid for pid, command in processes(project) if command.startswith("python -P recap/work.py")
-    ]
-    return held if "attack@dapo-1" in log(project, "start") else []
 
 
 @pytest.mark.parametrize(
