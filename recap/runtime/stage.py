@@ -25,6 +25,7 @@ from recap.errors import DataError, RecapError, SpaceError
 from recap.params.document import read_document
 from recap.rows import FULL
 from recap.runtime.child import ENVIRONMENT, die_with_dvc, die_with_parent
+from recap.runtime.lean import import_less
 from recap.runtime.private import keep_private
 
 PARAMS = Path("params.yaml")
@@ -40,6 +41,7 @@ def run_stage(main: Callable[..., None]) -> None:
         os.environ.setdefault(name, value)
     die_with_parent()
     die_with_dvc()
+    import_less()
     if "DVC_STAGE" in os.environ and PARAMS.is_file():
         keep_private(Path())
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -206,7 +206,7 @@ ADDITIONS = {
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The package, its graph, and what computes the dependencies."""
-    shutil.copytree(ROOT / "recap", tmp_path / "recap", ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copytree(ROOT / "recap", tmp_path / "recap")  # with its bytecode
     (tmp_path / "tests/contract").mkdir(parents=True)
     for name in ("dvc.yaml", "params.yaml", "tests/contract/stage_deps.py"):
         shutil.copy(ROOT / name, tmp_path / name)

@@ -152,12 +152,11 @@ def test_sigterm_under_dvc_and_under_prefect(undisturbed, project, monkeypatch):
     assert second > first
 
     # 3. only the stage is
-    dvc = start_python(project, "-m", "dvc", "repro")
-    until(lambda: live_lines(project) > second, unless=lambda: dvc.poll() is not None)
-    os.kill(holder(project), signal.SIGTERM)
-    said, _ = dvc.communicate(timeout=PATIENCE)
-    assert dvc.returncode != 0
-    assert "exited with 143" in said
+    stage = start_stage(project)
+    until(lambda: live_lines(project) > second, unless=lambda: stage.poll() is not None)
+    stage.send_signal(signal.SIGTERM)
+    _, said = stage.communicate(timeout=PATIENCE)
+    assert stage.returncode == 143
     assert f"continuing after update {second}\n" in said
 
     # 4. nobody is

@@ -5,12 +5,11 @@ Not a test: tiny models, tables of a few rows, and the project's own params.yaml
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 
+from tests.forked import Forked, fork
 from tests.integration.flow_project import ROOT, child_environment
 from tests.waiting import PATIENCE
 
@@ -43,19 +42,11 @@ def stage_command() -> str:
     return command.replace("${item.variant}", "recap").replace("${item.seed}", "0")
 
 
-def start_stage(project: Path) -> subprocess.Popen[str]:
-    """Start the stage; what it says goes to ``stderr``."""
-    python, *arguments = stage_command().split()
-    assert python == "python"
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=project,
-        env=child_environment(project),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start_stage(project: Path) -> Forked:
+    """Start the stage, forked; what it says goes to ``stderr``."""
+    python, m, *arguments = stage_command().split()
+    assert (python, m) == ("python", "-m")
+    return fork(arguments, project, child_environment(project))
 
 
 def finish(project: Path) -> None:

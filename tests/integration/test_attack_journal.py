@@ -8,12 +8,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -26,10 +23,13 @@ from recap.microworld.grammar import World
 from recap.microworld.records import make_records
 from recap.params.whole import read_params
 from recap.rows import write_rows
+from recap.runtime.child import environment
 from recap.stages import attack as stage_attack
 from recap.types.attacks import Completion
 from tests.completions import make_completion
+from tests.forked import fork
 from tests.integration.evaluation_project import thought
+from tests.integration.flow_project import call
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -110,8 +110,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["models"] |= {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "context": 512}
     values["attack"] |= {
         "benchmarks": ["ipr", "search"],
-        "decoding": {"ipr": {"samples": 20}},
-        "max_tokens": 90,
+        "decoding": {"ipr": {"samples": 12}},
+        "max_tokens": 60,
         "search_budgets": [1, 16],
         "ipr_rounds": 3,
         "prefill_words": 7,
@@ -135,15 +135,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _start(project: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "recap.stages.attack", "--out", "out/cell-0.jsonl"]
-    for name in ("policy", "guardian", "prefills", "pools"):
-        command += [f"--{name}", name]
-    command += ["--prompts", "eval.jsonl", "--train", "train.jsonl"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True
-    )
+FILES = {
+    **{name: name for name in ("policy", "guardian", "prefills", "pools")},
+    **{"prompts": "eval.jsonl", "train": "train.jsonl", "out": "out/cell-0.jsonl"},
+}
+STAGE = ["recap.stages.attack", *(f"--{name}={file}" for name, file in FILES.items())]
 
 
 def _lines(scratch: Path) -> int:
@@ -165,7 +161,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     rng = random.Random(0)
     reached = [0]
     for kill in range(2):
-        stage = _start(project)
+        stage = fork(STAGE, project, environment())
         wanted = reached[-1] + rng.randint(1, 2)  # then at any moment of the next block
         until(lambda n=wanted: _lines(scratch) >= n, unless=lambda s=stage: s.poll() is not None)
         time.sleep(rng.random() * 0.2)
@@ -181,9 +177,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     with journal.open("ab") as stream:
         stream.write(json.dumps({"block": "ipr/0", "completions": []}).encode()[:20])
 
-    last = _start(project)
-    _, said = last.communicate()
-    assert last.returncode == 0, said
-    assert f"continuing after {reached[-1]} finished blocks" in said
+    last = call(project, "-m", *STAGE)
+    assert last.returncode == 0, last.stderr
+    assert f"continuing after {reached[-1]} finished blocks" in last.stderr
     assert out.read_bytes() == expected
     assert [path.name for path in scratch.iterdir()] == ["cell-0.lock"]

@@ -190,6 +190,7 @@ CONFLICT = "<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> topic\n
 def test_conflict_markers_are_one_message_everywhere(tmp_path: Path) -> None:
     """And removing the lock, as advised, runs nothing anew."""
     project = make_project(tmp_path)
+    (project / "constraints.txt").write_text("")  # to import what is heavy takes half a minute
     assert call(project, "-m", "dvc", "repro", "-q").returncode == 0
     (project / "dvc.lock").write_text(CONFLICT)
     said = "Expected dvc.lock without conflict markers, got '<<<<<<< HEAD' in line 1."
@@ -215,6 +216,7 @@ stages:
 @pytest.mark.slow
 def test_dvc_at_work_is_said_in_our_words(tmp_path: Path) -> None:
     project = make_project(tmp_path, AT_WORK)
+    (project / "constraints.txt").write_text("")  # to import what is heavy takes half a minute
     dvc = start(["-m", "dvc", "repro", "-q"], cwd=project, env=child_environment(project))
     try:
         until((project / "pid").exists)

@@ -25,7 +25,7 @@ from tests.integration.sweep_project import (
     stages_of,
     start_recap,
 )
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -62,58 +62,63 @@ def sweep_run(project: Path, api: str, *arguments: str, code: int = 0) -> str:
 
 
 @pytest.mark.slow
-def test_nothing_is_computed_twice(begun, project, api):
-    said = begun[1]
-    assert sorted(log(project)) == sorted([*SHARED, *stages_of("recap-0", "dapo-0")])
-    assert log(project)[: len(SHARED)] == [s for s in log(project) if s in SHARED]  # these first
-    assert recorded(project) == ["dapo-0", "recap-0"]
+def test_nothing_is_computed_twice(begun, finished, tmp_path, api):
+    first, said = begun
+    assert sorted(log(first)) == sorted([*SHARED, *stages_of("recap-0", "dapo-0")])
+    assert log(first)[: len(SHARED)] == [s for s in log(first) if s in SHARED]  # these first
+    assert recorded(first) == ["dapo-0", "recap-0"]
     assert "5 shared stages and 2 cells to run, 2 at a time" in said
     assert re.search(r"0 cells left$", said, re.MULTILINE)
 
-    # a second time, with the driver's own check left out: no stage starts
-    assert "All 2 cells are recorded: nothing to do." in sweep_run(project, api, "--seeds=0")
-
     # other seeds: their cells only
-    before = log(project)
-    sweep_run(project, api)
-    assert sorted(log(project)[len(before) :]) == stages_of("recap-1", "dapo-1")
+    project = copied(finished, tmp_path / "project")
+    whole = log(project)
+    assert whole[: len(log(first))] == log(first)
+    assert sorted(whole[len(log(first)) :]) == stages_of("recap-1", "dapo-1")
     assert recorded(project) == sorted(CELLS)
 
-    # a new value: its cells only
-    set_sweep(project, axes={"alpha": [0.0, 0.25, 0.5]})
-    before = log(project)
-    said = recap(project, "sweep", "plan")
-    assert "4 recorded, 0 computed, 2 to do" in said
-    sweep_run(project, api, "--seeds", "0")
-    assert sorted(log(project)[len(before) :]) == stages_of("alpha_25-0")
+    # a second time, with the driver's own check left out: no stage starts
+    assert "All 4 cells are recorded: nothing to do." in sweep_run(project, api)
 
-    # a removed one: out of the plan; its file may stay
+    # a new value, and a lost file: its cell only, and recorded again from what was computed
+    set_sweep(project, axes={"alpha": [0.0, 0.25, 0.5]})
+    kept = (project / LEDGER / "dapo-0.json").read_bytes()
+    (project / LEDGER / "dapo-0.json").unlink()
+    assert "3 recorded, 1 computed, 2 to do" in recap(project, "sweep", "plan")
+    said = sweep_run(project, api, "--seeds", "0")
+    assert "dapo-0 was computed already: recorded" in said
+    assert sorted(log(project)[len(whole) :]) == stages_of("alpha_25-0")
+    again = json.loads((project / LEDGER / "dapo-0.json").read_bytes())
+    assert again.pop("cost") == {"seconds": {}, "cpu_seconds": None}  # not known any more
+    before = json.loads(kept)
+    assert set(before.pop("cost")["seconds"]) == {"train", "attack", "judge", "evaluate"}
+    assert again == before
+
+    # a removed value: out of the plan; its file may stay
     set_sweep(project)
     said = recap(project, "sweep", "plan")
     assert "alpha_25" not in said and "4 recorded, 0 computed, 0 to do" in said
     assert "alpha_25-0" in recorded(project)
 
-    # a lost file: recorded again from what was computed
-    kept = (project / LEDGER / "dapo-1.json").read_bytes()
-    (project / LEDGER / "dapo-1.json").unlink()
-    assert "3 recorded, 1 computed, 0 to do" in recap(project, "sweep", "plan")
-    before = log(project)
-    assert "dapo-1 was computed already: recorded" in sweep_run(project, api)
-    assert log(project) == before
-    again = json.loads((project / LEDGER / "dapo-1.json").read_bytes())
-    assert again.pop("cost") == {"seconds": {}, "cpu_seconds": None}  # not known any more
-    first = json.loads(kept)
-    assert set(first.pop("cost")["seconds"]) == {"train", "attack", "judge", "evaluate"}
-    assert again == first
-
 
 @pytest.mark.slow
-def test_a_cell_that_fails_stops_no_other(project, api):
+def test_a_cell_that_fails_or_is_killed_stops_no_other(project, api):
+    """A killed one is done again at once, a failed one in the next run."""
     (project / "hold/fail-judge@dapo-1").touch()
-    said = sweep_run(project, api, code=2)
+    (project / "hold/attack@recap-1").touch()
+    driver = start_recap(project, "sweep", "run", PREFECT_API_URL=api)
+    until(lambda: attack_of_recap_1(project) != [], unless=lambda: driver.poll() is not None)
+    (killed,) = attack_of_recap_1(project)
+    (project / "hold/attack@recap-1").unlink()
+    os.kill(killed, signal.SIGKILL)
+    said, _ = driver.communicate(timeout=PATIENCE)
+    assert driver.returncode == 2, said
+    # whoever was quicker, the signal or the stage's own end: the cell is there, its training once
     assert recorded(project) == ["dapo-0", "recap-0", "recap-1"]
+    assert log(project).count("train@recap-1") == 1
     error = said[said.index("PipelineError") :]
     assert "dapo-1 failed (exit code 2):\nDataError: Expected a row, got none. Add one." in error
+    assert "recap-1" not in error
     assert "run again to do just these" in error
     assert "Traceback" not in said
     (project / "hold/fail-judge@dapo-1").unlink()
@@ -124,6 +129,13 @@ def test_a_cell_that_fails_stops_no_other(project, api):
     costs = Ledger(project / LEDGER)
     measured = next(m for c in read_cells(project) if (m := costs.read(c)) and c.name == "dapo-1")
     assert measured.cost.cpu_seconds is None  # a part of it was restored
+
+
+def attack_of_recap_1(project: Path) -> list[int]:
+    """Process ids of the attack that waits in the project."""
+    command = "python -P recap/work.py attack recap 1"
+    held = [pid for pid, own in processes(project) if own.startswith(command)]
+    return held if "attack@recap-1" in log(project, "start") else []
 
 
 def read_cells(project: Path):  # type: ignore[no-untyped-def]
@@ -171,31 +183,6 @@ def test_a_driver_that_is_killed_leaves_nothing_behind(project, monkeypatch, api
     assert "0 shared stages and 2 cells to run" in said
     assert sorted(log(project)[len(before) :]) == stages_of("recap-1", "dapo-1")
     assert recorded(project) == sorted(CELLS)
-
-
-@pytest.mark.slow
-def test_a_cell_that_is_killed_is_done_again_at_once(project, api):
-    (project / "hold/attack@dapo-1").touch()
-    driver = start_recap(
-        project, "sweep", "run", "--seeds", "1", "--workers", "1", PREFECT_API_URL=api
-    )
-    until(lambda: work(project) != [], unless=lambda: driver.poll() is not None)
-    (killed,) = work(project)
-    (project / "hold/attack@dapo-1").unlink()
-    os.kill(killed, signal.SIGKILL)
-    said, _ = driver.communicate(timeout=600)
-    # whoever was quicker, the signal or the stage's own end: the cell is there, its training once
-    assert driver.returncode == 0, said
-    assert recorded(project) == sorted(CELLS)
-    assert log(project).count("train@dapo-1") == 1
-
-
-def work(project: Path) -> list[int]:
-    """Process ids of the attack that waits in the project."""
-    held = [
-        pid for pid, command in processes(project) if command.startswith("python -P recap/work.py")
-    ]
-    return held if "attack@dapo-1" in log(project, "start") else []
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ from recap.tracking.runs import experiment_id, log_lines, open_store, start_run
 def write(number):
     with open_store(Path()) as client:
         run = start_run(client, experiment_id(client, Path(), "recap-sweep"), f"recap-{number}", {})
-        for update in range(1, 31):
-            log_lines(client, run, [{"update": update, "reward": update / 30, "kl": 0.5}])
+        for update in range(1, 9):
+            log_lines(client, run, [{"update": update, "reward": update / 8, "kl": 0.5}])
         client.set_terminated(run)
 
 # From 3.12 on Python warns of a fork beside MLflow's threads; the children use none of them.
@@ -248,7 +248,7 @@ def test_eight_processes_write_into_a_fresh_store_without_taking_turns(tmp_path:
     assert names(found) == [f"recap-{n}" for n in range(8)]
     for run in found:
         steps = history(tmp_path, run, "reward")
-        assert steps == [(update, update / 30) for update in range(1, 31)]
+        assert steps == [(update, update / 8) for update in range(1, 9)]
 
 
 def test_a_sweep_that_is_not_there_publishes_nothing(project: Path) -> None:

@@ -6,14 +6,12 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from recap.errors import RecapError
 from recap.params.whole import read_params
-from recap.report.journey.gather import Files, story
-from recap.report.journey.page import tell
-from recap.rows import atomic_path
+from recap.rows import atomic_path, read_rows
+from recap.types.prompts import PromptRecord
 
 
 def main(
@@ -23,8 +21,15 @@ def main(
     results: Annotated[Path, typer.Option(help="Folder of rates.")] = Path("results"),
 ) -> None:
     """Write the journey of three rows through the run in this folder."""
+    params = read_params()
+    read_rows(data / "prompts" / "train.jsonl", PromptRecord)  # no run is told before the imports
+    import torch
+
+    from recap.report.journey.gather import Files, story
+    from recap.report.journey.page import tell
+
     torch.set_num_threads(1)
-    page = tell(story(read_params(), Files(models, data, results)))
+    page = tell(story(params, Files(models, data, results)))
     with atomic_path(out) as part:
         part.write_text(page, encoding="utf-8")
 
