@@ -27,7 +27,7 @@ from recap.estimate.memory import (
 from recap.estimate.reading import checked
 from recap.estimate.sampling import refused, sampled
 from recap.estimate.shape import Shape, shape_of
-from recap.estimate.work import Assumed, Work, training_work
+from recap.estimate.work import Assumed, Work, devices_of, training_work
 from recap.params.train import Train
 from recap.params.whole import Params, read_params
 from recap.types.origins import RULES
@@ -86,13 +86,18 @@ def print_estimate(
 
 
 def _check_devices(name: str, train: Train, hardware: Hardware) -> None:
-    """Raise ParameterError unless each process of training has a device."""
-    launch = train.launch
-    if train.processes > hardware.count:
+    """Raise ParameterError unless each process and each server of training has its devices."""
+    launch, needed, servers = train.launch, devices_of(train), ""
+    if train.engine == "server":
+        servers = (
+            f" and {train.servers.tensor_parallel} for each of {train.servers.count} vLLM servers"
+        )
+    if needed > hardware.count:
         raise ParameterError(
             f"Expected a device for each process of {name}, {launch.processes} on each of "
-            f"{launch.nodes} nodes, got {hardware.count}x{hardware.name}. Ask with --hardware "
-            f"{launch.world}x{hardware.name}, or lower train.launch."
+            f"{launch.nodes} nodes{servers}, got {hardware.count}x{hardware.name}. Ask with "
+            f"--hardware {needed}x{hardware.name}, or lower train.launch"
+            f"{' or train.servers' if servers else ''}."
         )
 
 
@@ -134,7 +139,7 @@ def _work(
     params: Params, trained: dict[str, Train], policy: Shape, hardware: Hardware, asked: Request
 ) -> Table:
     table = Table()
-    busy = max(train.processes for train in trained.values())
+    busy = max(devices_of(train) for train in trained.values())
     idle = f", {hardware.count - busy} idle" if hardware.count > busy else ""
     table.add_column(f"on {hardware.count}x{hardware.name}{idle}")
     columns = ["trainings", "tokens a row", "written", "trained on", "rollouts", "updates", "hours"]

@@ -84,7 +84,7 @@ def check_launch(params: Params, stale: Iterable[str]) -> None:
 
 def _refused_decodings(params: Params) -> Iterator[tuple[str, str]]:
     """The decodings that the engine of their stage refuses."""
-    if params.sampling.engine != "vllm":
+    if params.sampling.engine == "torch":
         return
     if fault := vllm_fault(params.prefill.temperature, params.prefill.top_p):
         yield "prefill", fault

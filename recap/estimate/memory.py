@@ -92,7 +92,7 @@ def parts(train: Train, models: Models, device: Device) -> dict[str, int]:
         found["guardian and rubric"] = sum(BF16 * each.parameters for each in models.scorers)
     if train.engine == "vllm":
         found["rollout engine (weights, KV cache)"] = int(ENGINE_SHARE * device.memory)
-    else:  # rollouts are over when the policy trains: the larger of the two counts
+    elif train.engine == "torch":  # rollouts are over when the policy trains: the larger counts
         rows = math.ceil(train.prompts_per_update * train.grpo.num_generations / train.processes)
         cache = rows * row * layers * 2 * shape.cached * FP32
         found["activations"] = max(found["activations"], cache)

@@ -49,7 +49,7 @@ def refused(params: Params, stages: list[Sampling], device: Device) -> Iterator[
     """The stages that do not fit, each with the least change after which it would."""
     for stage in stages:
         scorers = sum(BF16 * each.parameters for each in stage.scorers)
-        if params.sampling.engine == "vllm":
+        if params.sampling.engine != "torch":
             if device.gpu and (left := (1 - SHARE) * device.memory) < scorers:
                 yield (
                     f"Expected guardian and rubric of {stage.stage} to fit beside vLLM, which "

@@ -61,30 +61,48 @@ def training_work(train: Train, shape: Shape, hardware: Hardware, assumed: Assum
     drawn = drawn_per_wanted(train, assumed.kept)
     written = train.updates * rows * drawn * assumed.length
     trained = train.updates * rows * min(1.0, assumed.kept * drawn) * assumed.length
-    speed = decoding_speed(train, shape, hardware, math.ceil(rows / count), assumed.length)
+    engines, width = engines_of(train, count)
+    speed = decoding_speed(
+        train, shape, hardware, math.ceil(rows / engines), assumed.length, width=width
+    )
     flops = trained * _training_flops(train, shape, assumed.length)
     return Work(
         written,
         trained,
-        written / (count * speed),
+        written / (engines * speed),
         flops / (count * device.peak * device.training),
     )
 
 
+def engines_of(train: Train, processes: int) -> tuple[int, int]:
+    """How many engines generate the rollouts, and how many devices each is spread over."""
+    if train.engine == "server":
+        return train.servers.count, train.servers.tensor_parallel
+    return processes, 1
+
+
+def devices_of(train: Train) -> int:
+    """The devices that training takes: one for each process, and those of its servers."""
+    engines, width = engines_of(train, train.processes)
+    return train.processes + (engines * width if train.engine == "server" else 0)
+
+
 def decoding_speed(
-    train: Train, shape: Shape, hardware: Hardware, rows: int, length: float
+    train: Train, shape: Shape, hardware: Hardware, rows: int, length: float, *, width: int = 1
 ) -> float:
-    """Tokens a second that one device writes for ``rows`` sequences of ``length`` on average.
+    """Tokens a second that one engine writes for ``rows`` sequences of ``length`` on average.
+
+    It is spread over ``width`` devices.
 
     Each step reads all weights and the keys and values so far, and computes each row's token: the
     slower of the two counts (a roofline).
     """
     device = hardware.device
-    width = BF16 if device.gpu else FP32
+    number = BF16 if device.gpu else FP32
     context = longest_row(train) - train.grpo.max_completion_length + length / 2
-    cache = 2 * shape.num_hidden_layers * shape.cached * context * width
-    read = (width * shape.parameters + rows * cache) / device.bandwidth
-    computed = rows * token_flops(shape, context) / device.peak
+    cache = 2 * shape.num_hidden_layers * shape.cached * context * number
+    read = (number * shape.parameters + rows * cache) / (width * device.bandwidth)
+    computed = rows * token_flops(shape, context) / (width * device.peak)
     return device.decoding * rows / max(read, computed)
 
 

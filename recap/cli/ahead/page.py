@@ -147,7 +147,7 @@ def _lacking(params: Params, project: Path, stale: dict[str, tuple[str, ...]]) -
     """What else would stop the run: keys, engines, launchers, another run."""
     checks: list[Callable[[], object]] = [lambda: check_launch(params, stale)]
     trained = [params.for_variant(name) for name in params.matrix.variants]
-    if "vllm" in {params.sampling.engine, *(each.engine for each in trained if each.updates)}:
+    if {"vllm", "server"} & {params.sampling.engine, *(t.engine for t in trained if t.updates)}:
         checks.append(check_installed)
     if "api" in {params.judge.judge, params.judge.second}:
         api = params.judge.api

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recap.params.document import read_document
+from recap.params.sampling import Servers
 from recap.params.train import Train
 from recap.params.whole import Params
 from recap.pipeline.graph import Pipeline
@@ -179,7 +180,17 @@ def _taken(params: Params, section: str, taught: bool) -> str:
 def _engine(params: Params) -> str:
     if params.sampling.engine == "vllm":
         return "vLLM in the stage's process, one GPU"
+    if params.sampling.engine == "server":
+        return f"{_servers(params.sampling.servers)}, from the first GPU on"
     return "torch, one GPU or else the CPU"
+
+
+def _servers(servers: Servers) -> str:
+    spread = (
+        f" of {servers.tensor_parallel} GPUs" if servers.tensor_parallel > 1 else ", a GPU each"
+    )
+    count = f"{servers.count} vLLM server{'s' if servers.count > 1 else ''}"
+    return f"{count} on free ports of 127.0.0.1{spread}"
 
 
 def _guardian(params: Params) -> str:
@@ -203,6 +214,7 @@ def _training(train: Train) -> str:
     where += f", {launch.shard}" if launch.shard != "none" else ""
     size = f"{train.updates} updates"
     if train.method == "rl":
-        size += f" of {train.prompts_per_update} x {train.grpo.num_generations}, {train.engine}"
+        engine = _servers(train.servers) if train.engine == "server" else train.engine
+        size += f" of {train.prompts_per_update} x {train.grpo.num_generations}, {engine}"
     lora = f", LoRA {train.adapter.rank}" if train.adapter else ""
     return f"{train.method}, {size}{lora}, {where}, a GPU each or else the CPU"
