@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM
 from recap.errors import ModelError, TrainingError
 from recap.rl import sharding
 from recap.rl.checkpoint import CheckpointFolder
+from tests.rounding import adam_rounding
 from tests.tiny import tiny_policy
 from tests.waiting import PATIENCE
 
@@ -59,10 +60,12 @@ def two(tmp_path_factory, one):
     return launched(2, tmp_path_factory.mktemp("two"), one, list(CASES))
 
 
-def assert_near(mine, theirs, near=NEAR):
-    """Counts and what is undefined are equal; floats but for rounding."""
+def assert_near(mine, theirs):
+    """Counts and what is undefined are equal, losses to 1e-5, and other floats but for rounding."""
+    near = adam_rounding(tiny_policy(), tokens=4 * 3 * 12)
     for line, other in zip(mine, theirs, strict=True):
         assert line.keys() == other.keys()
+        assert other["loss"] == pytest.approx(line["loss"], rel=0, abs=NEAR)
         for name, value in line.items():
             exact = value is None or isinstance(value, int)
             assert other[name] == (value if exact else pytest.approx(value, rel=near, abs=near))
