@@ -96,7 +96,8 @@ def project(tmp_path: Path) -> Path:
         "matrix": {"variant": "${matrix.variants}", "seed": "${matrix.seeds}"},
         "cmd": "python train.py --variant ${item.variant} --seed ${item.seed} --out 'a b'",
     }
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": stage}}, sort_keys=False))
+    graph = yaml.safe_dump({"stages": {"train": stage}}, sort_keys=False)
+    (tmp_path / "dvc.yaml").write_text(graph)
     (tmp_path / "train.py").write_text(
         "import os, sys; names = ('RANK', 'WORLD_SIZE', 'TORCHELASTIC_RUN_ID')\n"
         "said = ' '.join(os.environ[name] for name in names)\n"
