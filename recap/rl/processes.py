@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
-from accelerate import PartialState
 
 from recap.errors import ParameterError
 
@@ -64,6 +63,8 @@ def joined(expected: int) -> Iterator[None]:
     if size == "1":
         yield
         return
+    from accelerate import PartialState  # here: who only starts the processes does without
+
     on_cpu = not torch.cuda.is_available()
     if on_cpu:  # without it accelerate takes each of the processes for the only one
         os.environ["ACCELERATE_USE_CPU"] = "true"

@@ -16,6 +16,7 @@ from recap.params.whole import read_params
 from tests.parameters import write_params
 
 ROOT = Path(__file__).parents[2]
+SHARDED = {"processes": 2, "nodes": 1, "shard": "fsdp2"}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,10 @@ ROOT = Path(__file__).parents[2]
         (
             {"train.launch.shard": "fsdp2"},
             r"train\.launch: shard fsdp2 divides .* got one process .*2 or more, or shard: none\)",
+        ),
+        (
+            {"train.launch": SHARDED, "train.engine": "vllm"},
+            r"train: launch\.shard fsdp2 takes its rollouts from engine torch: .*shard: none\)",
         ),
         ({"train.self_prefill_updates": 0}, r"train\.self_prefill_updates: .*equal to 1, got 0"),
         ({"train.self_prefill_prompts": 0}, r"train\.self_prefill_prompts: .*equal to 1, got 0"),
