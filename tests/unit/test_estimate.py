@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 from io import StringIO
 from pathlib import Path
@@ -26,12 +28,14 @@ from recap.estimate.memory import (
     ENGINE_SHARE,
     MICRO_BATCH,
     Models,
+    engine_lacks,
     layer_bytes,
     longest_row,
     parts,
     room,
     smaller,
 )
+from recap.estimate.sampling import SHARE, refused, sampled
 from recap.estimate.shape import PUBLISHED, Shape, shape_of
 from recap.estimate.work import (
     Assumed,
@@ -194,6 +198,80 @@ def test_sharding_divides_what_training_holds() -> None:
     assert "bf16 copies of the weights" not in found
 
 
+def test_processes_share_rollouts_and_average_whole_gradients() -> None:
+    """Four processes with the whole policy each: a bucket for every gradient, a quarter of rows."""
+    launch = Launch(processes=2, nodes=2, shard="none")
+    train = train_of("paper", engine="torch", checkpointing=True, launch=launch)
+    found = parts(train, Models(LLAMA, ()), H100)
+    assert found["gradient buckets (data parallel)"] == found["gradients"] == 32_121_044_992
+    # 125 x 16 rows by 4, each of 7931 tokens x 2 x 32 layers x 1024 x 4 bytes
+    assert found["activations"] == 500 * 7931 * 262_144
+
+
+def test_an_engine_needs_room_for_the_models_whole_context() -> None:
+    """0.3 x 80 GB; 16.06 GB of weights, and 131 072 tokens x 131 072 bytes of keys and values."""
+    train = train_of("paper")
+    said = engine_lacks(train, LLAMA, H100)
+    assert said is not None
+    assert "in 24.0 GB, 0.3 of the device, got 33.2 GB" in said
+    assert "config.json to 60573, or set train.engine: torch" in said  # 7.94 GB / 131 072
+    short = dataclasses.replace(LLAMA, context=60_573)
+    assert engine_lacks(train, short, H100) is None
+    assert engine_lacks(train_of("paper", engine="torch"), LLAMA, H100) is None
+
+
+def test_stages_that_sample_are_refused_with_the_batch_that_fits() -> None:
+    """Attack: fp32 weights of 32.1 GB, rows of 256 + 540 + 7000 tokens of 262 144 bytes."""
+    params = strictly(Params, profile_values(ROOT, "paper"))
+    sampling = params.sampling.model_copy(update={"engine": "torch", "batch_size": 64})
+    params = params.model_copy(update={"sampling": sampling})
+    stages = sampled(params, LLAMA, {}, (LLAMA,))
+    assert [(stage.stage, stage.tokens, stage.scorers) for stage in stages] == [
+        ("attack", 7796, ())  # nobody searches, so that no guardian is asked
+    ]
+    (said,) = refused(params, stages, H100)
+    assert said.startswith("Expected attack to fit into 73.6 GB, got 162.9 GB: fp32 weights 32.1")
+    assert said.endswith("64 rows of 7796 tokens. Set sampling.batch_size: 20.")
+    engine = params.sampling.model_copy(update={"engine": "vllm"})
+    params = params.model_copy(update={"sampling": engine})
+    (said,) = refused(params, sampled(params, LLAMA, {"harmful": LLAMA}, (LLAMA,)), H100)
+    assert said.startswith("Expected guardian and rubric of prefill@harmful to fit beside vLLM")
+    assert "into 8.0 GB, got 16.1 GB" in said
+
+
+@pytest.mark.parametrize(
+    ("profile", "hardware", "total"),
+    [
+        ("gpu-1.5b-lora", "RTX4090", "16.9"),
+        ("h100-8b-lora", "H100", "61.7"),
+        ("node-8b", "8xH100", "66.7"),
+        ("cluster-8b", "32xA100", "67.8"),
+        ("cluster-14b", "64xA100", "68.5"),
+    ],
+)
+def test_each_profile_fits_the_hardware_of_its_name(
+    profile: str, hardware: str, total: str
+) -> None:
+    said = printed(profile, hardware)
+    assert f"all                                             │ {total} │" in said
+    assert "ParameterError" not in said
+
+
+def test_each_process_needs_a_device() -> None:
+    said = printed("cluster-8b", "8xA100")
+    assert (
+        "Expected a device for each process of dapo, 8 on each of 4 nodes, got 8xA100. Ask with "
+        "--hardware 32xA100, or lower train.launch."
+    ) in said
+
+
+def test_a_sharded_training_that_does_not_fit_names_the_prompts_that_would() -> None:
+    launch = Launch(processes=8, nodes=1, shard="fsdp2")
+    train = train_of("node-8b", prompts_per_update=64, launch=launch)
+    changes = dict(smaller(train, Models(LLAMA, ()), H100))
+    assert list(changes)[:2] == ["train.prompts_per_update: 32", "train.prompts_per_update: 16"]
+
+
 def test_memory_of_an_adapter_with_checkpointing() -> None:
     """A bf16 base, and an adapter of rank 16 on the queries: 32 x 16 x (4096 + 4096) weights."""
     adapter = Adapter(rank=16, alpha=32, targets=("q_proj",))
@@ -218,8 +296,10 @@ def test_what_the_estimate_takes_from_training_is_what_training_has() -> None:
     """Numbers that are copied, since their modules load torch."""
     from recap.rl.trainer import MICRO_BATCH_TOKENS
     from recap.sampling.policy_sampler import GPU_MEMORY_SHARE
+    from recap.sampling.vllm_sampler import VllmSampler
 
     assert (MICRO_BATCH, ENGINE_SHARE) == (MICRO_BATCH_TOKENS, GPU_MEMORY_SHARE)
+    assert inspect.signature(VllmSampler).parameters["gpu_memory_share"].default == SHARE
 
 
 def test_the_least_changes_come_first() -> None:
@@ -297,7 +377,7 @@ def printed(profile: str | None, hardware: str, **asked: Any) -> str:
 def test_what_does_not_fit_is_refused_with_the_changes_that_help() -> None:
     said = printed("paper", "8xH200", price=3.5, length=2500)
     assert "memory of a process, recap, rows of 7931 tokens" in said
-    assert "Worked out, not measured." in said and " cost " in said
+    assert "Worked out, not measured;" in said and " cost " in said
     assert "Expected the training of recap to fit into 129.7 GB of one H200, got " in said
     assert "with train.checkpointing: true; train.adapter: {rank: 16, alpha: 32, " in said
     said = printed("paper", "8xH100")
@@ -306,9 +386,13 @@ def test_what_does_not_fit_is_refused_with_the_changes_that_help() -> None:
 
 def test_what_fits_is_printed() -> None:
     said = printed("smollm2", "2xcore", length=95.0, price=0.05)
-    assert " 0.04 " in said  # two cores for 22 minutes
+    assert " 0.07 " in said  # two cores for 43 minutes, of which training uses one
     assert "ParameterError" not in said
-    assert "on 2xcore" in said and "room on one core, 8% left for fragments" in said
+    assert (
+        "on 2xcore, " in said
+        and "1 idle" in said
+        and "room on one core, 8% left for fragments" in said
+    )
 
 
 @pytest.mark.parametrize(
