@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from recap.errors import DataError
 from recap.tracking.history import Move
-from recap.tracking.targets import find_model, versions_of
+from recap.tracking.targets import versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,8 +40,8 @@ class Moves:
 
 def read_moves(client: MlflowClient, name: str) -> Moves:
     """What happened to the champion of ``name``; raises DataError where an entry was deleted."""
-    model = find_model(client, name)
-    tags = model.tags if model else {}
+    model = client.search_registered_models(f"name = '{name}'", max_results=1)
+    tags = model[0].tags if model else {}
     told = [Move.model_validate_json(tags[key]) for key in tags if key.startswith(EARLIER)]
     last, tokens = 0, set[str]()
     for number, entry in enumerate(versions_of(client, f"{name}{SUFFIX}"), start=1):
@@ -64,7 +64,8 @@ def follow(client: MlflowClient, name: str, move: Move, last: int) -> bool:
 
     Whoever gets False has to read again before deciding anything.
     """
-    _ensure_model(client, f"{name}{SUFFIX}")
+    if last == 0:
+        _ensure_model(client, f"{name}{SUFFIX}")
     token = secrets.token_hex(8)  # a repeated request may leave a second, void entry
     client.create_model_version(
         f"{name}{SUFFIX}",
@@ -79,8 +80,6 @@ def follow(client: MlflowClient, name: str, move: Move, last: int) -> bool:
 def _ensure_model(client: MlflowClient, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
-    if find_model(client, name) is not None:
-        return
     try:
         client.create_registered_model(
             name, description="Entries of `recap history`, one for each move; delete none."
