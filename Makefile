@@ -84,7 +84,8 @@ brief:
 unit: $(STAMP)  ## run the tests that need no finished run (ARGS= goes to pytest)
 	@pytest -n 2 --dist worksteal --ignore tests/acceptance $(ARGS)
 
-test: lint types imports  ## run all checks and tests; after a finished run also the acceptance tests (ARGS= goes to pytest)
+test: $(STAMP)  ## run all checks and tests; after a finished run also the acceptance tests (ARGS= goes to pytest)
+	@$(MAKE) --no-print-directory --jobs 3 lint types imports
 	@pytest -n 2 --dist worksteal --durations=30 --durations-min=10 $(ARGS)
 
 portable: $(STAMP)  ## run a small pipeline with other CPU instruction sets, and install with another Python

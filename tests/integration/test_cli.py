@@ -114,14 +114,14 @@ def test_a_model_that_is_not_there_stops_before_dvc_is_asked(command: str, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [("recap", "run"), ("recap", "plan"), ("flows", "reproduce")])
 def test_what_would_stop_the_gate_stops_before_training(
-    command: tuple[str, str], tmp_path: Path
+    command: tuple[str, str], tmp_path: Path, api: str
 ) -> None:
     project = make_project(tmp_path)
     params = project / "params.yaml"
     text = params.read_text()
     assert text.count("\n  candidate: recap\n") == 1
     params.write_text(text.replace("  candidate: recap\n", "  candidate: aligned\n"))
-    ran = call(project, "-m", *command)
+    ran = call(project, "-m", *command, PREFECT_API_URL=api)
     assert ran.returncode == 2
     assert "ParameterError: Expected gate.candidate among matrix.variants (base, dapo or" in (
         ran.stderr

@@ -5,7 +5,7 @@ The policy's output head shares its weights with the embedding, which is the cas
 the CPU's KV cache, so that stale keys and values would be found and used.
 
 1. all rollouts of a round are one engine call; the first step of each update is on-policy
-2. after an optimizer step the engine's log-probabilities are the policy's
+2. after an optimizer step the engine's log-probabilities are the policy's, at its temperature
 3. an engine not synced, synced by reload_weights alone, or that keeps its prefix cache is refused
 4. a canary that fails in mid-training leaves the states whole; the run goes on from them
 """
