@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from recap.benchmarks.declared import benchmarks, decoding
+from recap.benchmarks.declared import benchmarks
 from recap.errors import ParameterError
 from recap.models.fingerprints import record_fingerprints
 from recap.models.origins import folder_fault, guardian_fault, origin_fault
 from recap.models.spelling import DATA_FORMS, clone_of, in_hub
 from recap.params.checks import check_pipeline
-from recap.params.sampling import vllm_fault
 from recap.params.whole import Params, read_params
 from recap.runtime.child import start
 from recap.sweeps.design import sweep_design
@@ -82,18 +81,6 @@ def check_launch(params: Params, stale: Iterable[str]) -> None:
             )
 
 
-def _refused_decodings(params: Params) -> Iterator[tuple[str, str]]:
-    """The decodings that the engine of their stage refuses."""
-    if params.sampling.engine == "torch":
-        return
-    if fault := vllm_fault(params.prefill.temperature, params.prefill.top_p):
-        yield "prefill", fault
-    attacking = (*benchmarks(params.attack), *benchmarks(params.dynamics))
-    decodings = [decoding(params.attack, benchmark)[0] for benchmark in attacking]
-    faults = [vllm_fault(each.temperature, each.top_p) for each in decodings]
-    yield from (("attack", fault) for fault in dict.fromkeys(faults) if fault)
-
-
 def _check_registered(root: Path) -> None:
     """Raise ParameterError for a judge, a loader or a reward that is not registered."""
     child = start(["-m", "recap.cli.names"], cwd=root, stderr=subprocess.PIPE)
@@ -127,7 +114,6 @@ def absent(root: Path, params: Params) -> Iterator[tuple[str, str]]:
             )
             if fault:
                 yield f"{section}.origins.{name}", fault
-    yield from _refused_decodings(params)
     yield from _kept(root, params)
     warm = params.models.warm_start
     for data, place in warm.data.items() if warm else ():

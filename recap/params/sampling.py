@@ -25,16 +25,3 @@ class Sampling(Section):
     engine: Engine
     servers: Servers
     batch_size: Count
-
-
-def vllm_fault(temperature: float, top_p: float) -> str | None:
-    """Why vLLM refuses a decoding, as ``expected …, got …``; ``None`` if it does not.
-
-    It gives log-probabilities either before the temperature or after top-p, never between.
-    """
-    if temperature == 1.0 or top_p == 1.0:
-        return None
-    return (
-        f"expected temperature 1 or top_p 1 with vLLM, got {temperature} and {top_p}. "
-        "Change one of them or set sampling.engine to torch"
-    )

@@ -49,7 +49,7 @@ class Engine(Sampler, Protocol):
         """How many copies of the weights serve a call: prompt i goes to number i % replicas."""
         ...
 
-    def sync(self, policy: PreTrainedModel, decoding: Decoding) -> torch.dtype:
+    def sync(self, policy: PreTrainedModel) -> torch.dtype:
         """Serve these weights, in every copy; returns the precision they are served in."""
         ...
 
@@ -80,7 +80,7 @@ class PolicySampler:
 
         Raises SyncError when the engine does not serve the policy's weights.
         """
-        precision = self._engine.sync(self._policy, decoding)
+        precision = self._engine.sync(self._policy)
         if not self._canaries:
             context = self._policy.config.max_position_embeddings
             distinct = dict.fromkeys(p for p in prompts if len(p.token_ids) < context)
@@ -90,16 +90,16 @@ class PolicySampler:
             self._canaries = list(islice(cycle(distinct), count))
         if self._canaries:  # else nothing fits the model, and nothing is generated
             exact = precision == torch.float32 and self._precision == "float32"
-            self._check(decoding, TOLERANCE if exact else HALF_TOLERANCE)
+            self._check(decoding.temperature, TOLERANCE if exact else HALF_TOLERANCE)
         return self._engine.sample(prompts, decoding, num_samples=num_samples, seed=seed, part=part)
 
-    def _check(self, decoding: Decoding, tolerance: float) -> None:
+    def _check(self, temperature: float, tolerance: float) -> None:
         """Compare engine and policy on the canary's continuations, token by token."""
-        short = Decoding(decoding.temperature, decoding.top_p, CANARY_TOKENS)
+        short = Decoding(temperature, 1.0, CANARY_TOKENS)
         groups = self._engine.sample(self._canaries, short, num_samples=1, seed=0)
         gaps: list[list[float]] = [[] for _ in range(self._engine.replicas)]
         for number, (prompt, (sample,)) in enumerate(zip(self._canaries, groups, strict=True)):
-            own = self._logprobs(prompt.token_ids, sample.token_ids, decoding.temperature)
+            own = self._logprobs(prompt.token_ids, sample.token_ids, temperature)
             gaps[number % len(gaps)] += [
                 abs(a - b) for a, b in zip(sample.sampling_logprobs, own, strict=True)
             ]

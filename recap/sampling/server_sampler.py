@@ -36,7 +36,7 @@ from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.runtime.locks import STATE
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
-from recap.sampling.vllm_sampler import check_installed, logprobs_mode
+from recap.sampling.vllm_sampler import check_installed, check_place, logprobs_of
 from recap.sampling.vllm_server import NAME, Address, Broken, Launch, VllmServer
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, Sample
@@ -76,6 +76,7 @@ class ServerSampler:
                 "Run the stage that makes it, or correct the path."
             )
         check_installed()
+        check_place()
         config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
         self._context = int(config["max_position_embeddings"])
         self._stop_ids = Renderer.from_dir(model_dir).turn.stop_ids
@@ -87,7 +88,6 @@ class ServerSampler:
         self._folder = FOLDER / str(os.getpid())
         self._running: list[VllmServer] = []
         self._addresses: list[Address] = []
-        self._mode: str | None = None
         self._weights: Path | None = None
         self._syncs = self._restarts = 0
         self._failed = False
@@ -108,11 +108,11 @@ class ServerSampler:
     ) -> list[list[Sample]]:
         """``num_samples`` samples for each prompt in ``prompts[part]``, in the prompts' order.
 
-        Raises ParameterError as ``VllmSampler`` does, and ModelError when a server's memory holds
+        Below top-p 1 they have no log-probabilities. Raises ModelError when a server's memory holds
         less than a prompt with its samples, or servers die too often.
         """
         check_decoding(decoding, num_samples)
-        self._open(logprobs_mode(decoding))
+        self._open()
         wanted = range(len(prompts))[part]
         requests = {
             i: self._request(
@@ -140,15 +140,15 @@ class ServerSampler:
         """
         return self
 
-    def sync(self, policy: PreTrainedModel, decoding: Decoding) -> torch.dtype:
-        """Serve the policy's weights as they are now, in every server, for this decoding.
+    def sync(self, policy: PreTrainedModel) -> torch.dtype:
+        """Serve the policy's weights as they are now, in every server.
 
         Returns the precision they are served in. Dense models only: the policy's parameters must
         have their checkpoint's names.
         """
         from recap.models.adapter import merged_parameters
 
-        self._open(logprobs_mode(decoding))
+        self._open()
         self._syncs += 1
         before, self._weights = self._weights, self._folder / f"weights-{self._syncs:06d}"
         broken: list[Broken] = []
@@ -175,20 +175,14 @@ class ServerSampler:
 
     # -- servers ----------------------------------------------------------------------------------
 
-    def _open(self, mode: str) -> None:
+    def _open(self) -> None:
         if self._addresses:
-            if mode != self._mode:
-                raise ParameterError(
-                    f"Expected one kind of decoding per engine, got {mode} after {self._mode} "
-                    "log-probabilities. Open another sampler for the other temperature."
-                )
             return
-        self._mode = mode
         if processes.is_main():
-            self._start(mode)
+            self._start()
         self._share()
 
-    def _start(self, mode: str) -> None:
+    def _start(self) -> None:
         print(f"starting {self.replicas} vLLM servers ({self._folder}) ...", file=sys.stderr)
         _remove_left()
         atexit.register(self.close)
@@ -197,7 +191,6 @@ class ServerSampler:
             launch = Launch(
                 model_dir=folder,
                 dtype=str(self.dtype).removeprefix("torch."),
-                logprobs_mode=mode,
                 batch_size=self._batch_size,
                 tensor_parallel=self._tensor_parallel,
                 devices=devices,
@@ -270,7 +263,7 @@ class ServerSampler:
             "temperature": decoding.temperature,
             "top_p": decoding.top_p,
             "max_tokens": min(decoding.max_tokens, self._context - len(token_ids)),
-            "logprobs": 0,
+            "logprobs": logprobs_of(decoding),
             "stop_token_ids": list(self._stop_ids),
             "seed": seed,
             "return_token_ids": True,
@@ -331,8 +324,9 @@ def _samples(answer: Any, max_tokens: int) -> list[Sample]:
     samples = []
     for choice in sorted(answer["choices"], key=lambda choice: choice["index"]):
         token_ids = tuple(choice["token_ids"])
-        logprobs = tuple(choice["logprobs"]["token_logprobs"])
-        assert len(logprobs) == len(token_ids)
+        told = choice["logprobs"]
+        logprobs = tuple(told["token_logprobs"]) if told else ()
+        assert told is None or len(logprobs) == len(token_ids)
         assert all(map(math.isfinite, logprobs))
         reason = finish_reason(choice["finish_reason"] == "stop", len(token_ids), max_tokens)
         samples.append(Sample(token_ids, logprobs, reason))
@@ -367,7 +361,7 @@ def _devices(servers: Servers, first: int) -> list[tuple[str, ...] | None]:
             f"for each of {servers.count} vLLM servers, got {len(visible)}. Lower servers.count or "
             "servers.tensor_parallel, or set the engine to vllm, which shares the trainer's GPU."
         )
-    own = visible[first : first + needed]
+    own = visible[-needed:]  # a guardian in this process lies on the first
     size = servers.tensor_parallel
     return [tuple(own[n * size : (n + 1) * size]) for n in range(servers.count)]
 

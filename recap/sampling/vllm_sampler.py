@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from recap.errors import ModelError, ParameterError
 from recap.models.places import weights_folder
-from recap.params.sampling import vllm_fault
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
@@ -41,6 +40,8 @@ ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_CPU_KVCACHE_SPACE": "1",
 }
+LOGPROBS_MODE = "processed_logprobs"
+"""Log-probabilities at the temperature; they are after top-p too, and so not asked for below 1."""
 RELOAD_LOGGER = "vllm.model_executor.model_loader.reload.layerwise"
 """Warns at each sync that rotary embeddings, which have no weights, were not loaded."""
 
@@ -66,7 +67,6 @@ class VllmSampler:
         self._model_dir, self._batch_size = model_dir, batch_size
         self._gpu_memory_share = gpu_memory_share
         self._engine: LLM | None = None
-        self._mode: str | None = None
 
     @property
     def replicas(self) -> int:
@@ -84,11 +84,10 @@ class VllmSampler:
     ) -> list[list[Sample]]:
         """``num_samples`` samples for each prompt in ``prompts[part]``, in the prompts' order.
 
-        Raises ParameterError where vLLM cannot say the log-probabilities at the temperature and
-        before top-p: it takes them before both or after both.
+        Below top-p 1 they have no log-probabilities.
         """
         check_decoding(decoding, num_samples)
-        engine = self._open(logprobs_mode(decoding))
+        engine = self._open()
         from vllm import SamplingParams, TokensPrompt
 
         wanted = range(len(prompts))[part]
@@ -101,7 +100,7 @@ class VllmSampler:
                     temperature=decoding.temperature,
                     top_p=decoding.top_p,
                     max_tokens=min(decoding.max_tokens, self._context - len(prompts[i].token_ids)),
-                    logprobs=0,
+                    logprobs=logprobs_of(decoding),
                     stop_token_ids=list(self._stop_ids),
                     detokenize=False,
                     seed=derive_seed(seed, "row", i),
@@ -119,13 +118,13 @@ class VllmSampler:
         """The engine keeps what it has read by itself (``enable_prefix_caching``)."""
         return self
 
-    def sync(self, policy: PreTrainedModel, decoding: Decoding) -> dtype:
-        """Serve the policy's weights as they are now, for samples with this decoding.
+    def sync(self, policy: PreTrainedModel) -> dtype:
+        """Serve the policy's weights as they are now.
 
         Returns the precision they are served in. Keys and values computed under the weights before
         are dropped. Dense models only: the policy's parameters must have their checkpoint's names.
         """
-        engine = self._open(logprobs_mode(decoding))
+        engine = self._open()
         from recap.models.adapter import merged_parameters
 
         weights = merged_parameters(policy)
@@ -136,30 +135,19 @@ class VllmSampler:
         served: dtype = engine.llm_engine.model_config.dtype
         return served
 
-    def _open(self, mode: str) -> LLM:
+    def _open(self) -> LLM:
         if self._engine is not None:
-            if mode != self._mode:
-                raise ParameterError(
-                    f"Expected one kind of decoding per engine, got {mode} after {self._mode} "
-                    "log-probabilities. Open another sampler for the other temperature."
-                )
             return self._engine
         check_installed()
+        check_place()
         import torch
 
         on_gpu = torch.cuda.is_available()
-        if not on_gpu and len((place := torch.__file__).split()) > 1:
-            raise ParameterError(
-                f"Expected a path without a blank for the engine vllm on a CPU, got {place}: it "
-                "compiles against torch by commands that cannot name such a path. Move the clone "
-                "(`make` installs anew), or set the engine to torch."
-            )
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         from vllm import LLM
 
         logging.getLogger(RELOAD_LOGGER).setLevel(logging.ERROR)
-        self._mode = mode
         # vLLM seeds this process's generators when it starts; whoever trains here has seeded them.
         with torch.random.fork_rng():
             self._engine = LLM(
@@ -172,7 +160,7 @@ class VllmSampler:
                 # Half a prompt asks a seeded request's generator to step back; CPU ones cannot.
                 enable_chunked_prefill=on_gpu,
                 enable_prefix_caching=True,
-                logprobs_mode=mode,
+                logprobs_mode=LOGPROBS_MODE,
                 generation_config="vllm",
                 trust_remote_code=False,
                 load_format="safetensors",
@@ -200,14 +188,21 @@ def check_installed() -> None:
         )
 
 
-def logprobs_mode(decoding: Decoding) -> str:
-    """Which log-probabilities an engine gives for this decoding, as vLLM names them.
+def check_place() -> None:
+    """Raise ParameterError where the CPU build cannot compile: torch lies below a blank."""
+    import torch
 
-    Raises ParameterError where it can give none at the temperature and before top-p.
-    """
-    if fault := vllm_fault(decoding.temperature, decoding.top_p):
-        raise ParameterError(f"{fault[0].upper()}{fault[1:]}.")
-    return "raw_logprobs" if decoding.temperature == 1.0 else "processed_logprobs"
+    if not torch.cuda.is_available() and len((place := torch.__file__).split()) > 1:
+        raise ParameterError(
+            f"Expected a path without a blank for vLLM on a CPU, got {place}: it compiles against "
+            "torch by commands that cannot name such a path. Move the clone (`make` installs "
+            "anew), or set the engine to torch."
+        )
+
+
+def logprobs_of(decoding: Decoding) -> int | None:
+    """What vLLM is asked for: the drawn tokens' log-probabilities, or none below top-p 1."""
+    return 0 if decoding.top_p == 1.0 else None
 
 
 def repack_head(model: nn.Module) -> None:
@@ -228,10 +223,10 @@ def _samples(output: RequestOutput, max_tokens: int) -> list[Sample]:
     samples = []
     for completion in sorted(output.outputs, key=lambda completion: completion.index):
         token_ids = tuple(completion.token_ids)
-        logprobs = tuple(
-            entry[token].logprob
-            for token, entry in zip(token_ids, completion.logprobs or (), strict=True)
-        )
+        logprobs: tuple[float, ...] = ()
+        if completion.logprobs is not None:
+            steps = zip(token_ids, completion.logprobs, strict=True)
+            logprobs = tuple(entry[token].logprob for token, entry in steps)
         assert all(map(math.isfinite, logprobs))
         reason = finish_reason(completion.finish_reason == "stop", len(token_ids), max_tokens)
         samples.append(Sample(token_ids, logprobs, reason))

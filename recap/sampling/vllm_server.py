@@ -23,7 +23,7 @@ from recap.errors import ModelError
 from recap.runtime.child import environment, start
 from recap.runtime.ports import free_port
 from recap.sampling.vllm_extension import KEY, KeyForEverything, TakesPolicies
-from recap.sampling.vllm_sampler import ENVIRONMENT
+from recap.sampling.vllm_sampler import ENVIRONMENT, LOGPROBS_MODE
 
 NAME = "policy"
 """The served model's name in requests."""
@@ -45,7 +45,6 @@ class Launch:
 
     model_dir: Path
     dtype: str
-    logprobs_mode: str
     batch_size: int
     tensor_parallel: int
     devices: tuple[str, ...] | None
@@ -58,7 +57,7 @@ class Launch:
         return [
             *("-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model_dir)),
             *("--served-model-name", NAME, "--host", "127.0.0.1"),
-            *("--dtype", self.dtype, "--logprobs-mode", self.logprobs_mode),
+            *("--dtype", self.dtype, "--logprobs-mode", LOGPROBS_MODE),
             *("--max-num-seqs", str(self.batch_size), "--max-model-len", "auto"),
             *("--tensor-parallel-size", str(self.tensor_parallel)),
             *("--generation-config", "vllm", "--load-format", "safetensors"),

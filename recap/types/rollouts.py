@@ -31,7 +31,8 @@ class Sample:
     """A sampler's result for one prompt: generated ids (with the final EOS, if any).
 
     ``sampling_logprobs[t]`` is the log-probability of ``token_ids[t]`` under the sampling policy at
-    the sampling temperature, before top-p truncation.
+    the sampling temperature, before top-p truncation. vLLM cannot tell them below top-p 1: then
+    there are none.
     """
 
     token_ids: tuple[int, ...]

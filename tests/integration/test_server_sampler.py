@@ -140,7 +140,7 @@ def test_a_server_that_dies_in_a_call_is_replaced_and_nothing_is_lost(
     sampler: ServerSampler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     policy = stepped()
-    sampler.sync(policy, DECODING)
+    sampler.sync(policy)
     expected = sampler.sample(PROMPTS, DECODING, num_samples=3, seed=2)
     victim = sampler._running[1]
     asked = threading.Event()

@@ -80,7 +80,7 @@ def test_logprobs_equal_torchs_on_64_prefilled_prompts(
     directory, model = policy
     renderer = Renderer.from_dir(directory)
     prompts = prefilled(renderer)
-    groups = sampler.sample(prompts, Decoding(1.0, 0.9, 24), num_samples=2, seed=7)
+    groups = sampler.sample(prompts, Decoding(1.0, 1.0, 24), num_samples=2, seed=7)
     assert [len(group) for group in groups] == [2] * 64
     for prompt, group in zip(prompts, groups, strict=True):
         for sample in group:
@@ -92,7 +92,7 @@ def test_logprobs_equal_torchs_on_64_prefilled_prompts(
             assert stopped or len(sample.token_ids) == 24
     drawn = {sample.token_ids for group in groups for sample in group}
     assert len(drawn) > 100  # prompts and samples have random numbers of their own
-    assert sampler.sample(prompts, Decoding(1.0, 0.9, 24), num_samples=2, seed=7) == groups
+    assert sampler.sample(prompts, Decoding(1.0, 1.0, 24), num_samples=2, seed=7) == groups
 
 
 def test_the_context_bounds_generation(
@@ -110,9 +110,13 @@ def test_the_context_bounds_generation(
             assert stopped or len(sample.token_ids) == most
 
 
-def test_a_decoding_whose_logprobs_vllm_cannot_give_is_refused(sampler: Sampler) -> None:
-    with pytest.raises(ParameterError, match="Expected temperature 1 or top_p 1"):
-        sampler.sample([RenderedPrompt((20,), 0)], Decoding(0.7, 0.9, 4), num_samples=1, seed=0)
+def test_below_top_p_1_there_are_no_logprobs(sampler: Sampler) -> None:
+    """Prefills and attacks are drawn as their authors recommend, in the engine of all others."""
+    ((sample,),) = sampler.sample(
+        [RenderedPrompt((20,), 0)], Decoding(0.6, 0.95, 4), num_samples=1, seed=0
+    )
+    assert sample.token_ids
+    assert sample.sampling_logprobs == ()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU nothing is compiled by g++")

@@ -216,11 +216,11 @@ def test_after_a_step_the_engine_serves_the_new_weights(stepped):
         assert sample.sampling_logprobs != pytest.approx(logprobs(old, sample.token_ids), abs=1e-2)
 
 
-def not_synced(engine, policy, decoding):
+def not_synced(engine, policy):
     return torch.float32
 
 
-def reloaded_only(engine, policy, decoding):
+def reloaded_only(engine, policy):
     """What vLLM offers: the new weights are on disk, and it is told to reload them."""
     stepped = engine._model_dir.with_name("stepped")
     save_model(policy, TOKENIZER, stepped)
@@ -229,10 +229,10 @@ def reloaded_only(engine, policy, decoding):
     return torch.float32
 
 
-def prefix_cache_kept(engine, policy, decoding):
+def prefix_cache_kept(engine, policy):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(engine._engine), "reset_prefix_cache", lambda _: True)
-        return SYNC(engine, policy, decoding)
+        return SYNC(engine, policy)
 
 
 SYNC = VllmSampler.sync

@@ -17,15 +17,13 @@ from recap.sampling.vllm_extension import KEY, KeyForEverything
 @pytest.mark.parametrize(
     ("visible", "count", "tensor_parallel", "first", "expected"),
     [
-        (None, 2, 1, 0, [("0",), ("1",)]),
+        (None, 2, 1, 0, [("6",), ("7",)]),
         (None, 2, 2, 4, [("4", "5"), ("6", "7")]),
         ("3,5,6,9", 3, 1, 1, [("5",), ("6",), ("9",)]),
         ("GPU-a,GPU-b", 1, 2, 0, [("GPU-a", "GPU-b")]),
     ],
 )
-def test_servers_get_the_gpus_after_the_trainers(
-    monkeypatch, visible, count, tensor_parallel, first, expected
-):
+def test_servers_get_the_last_gpus(monkeypatch, visible, count, tensor_parallel, first, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     monkeypatch.delenv(MACHINE_DEVICES, raising=False)
