@@ -80,7 +80,7 @@ def print_estimate(
     faults += [f"Training of {largest}: {engine}."] if engine else []
     sources = {str(name): shape_of(root, origin) for name, origin in params.sources.origins.items()}
     stages = sampled(params, models.policy, sources, models.scorers)
-    faults += refused(params, stages, hardware.device)
+    faults += refused(params, stages, hardware)
     if faults:
         raise ParameterError("\n".join(faults))
 

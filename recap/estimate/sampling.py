@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from recap.estimate.hardware import Device
+from recap.estimate.hardware import Hardware
 from recap.estimate.memory import BF16, FP32, PROMPT_TOKENS, TOKENS_PER_WORD, room
 from recap.estimate.shape import Shape
+from recap.params.sampling import Sampling as Section
 from recap.params.whole import Params
 
 SHARE = 0.9
@@ -45,17 +46,13 @@ def sampled(
     ]
 
 
-def refused(params: Params, stages: list[Sampling], device: Device) -> Iterator[str]:
+def refused(params: Params, stages: list[Sampling], hardware: Hardware) -> Iterator[str]:
     """The stages that do not fit, each with the least change after which it would."""
+    device = hardware.device
     for stage in stages:
         scorers = sum(BF16 * each.parameters for each in stage.scorers)
         if params.sampling.engine != "torch":
-            if device.gpu and (left := (1 - SHARE) * device.memory) < scorers:
-                yield (
-                    f"Expected guardian and rubric of {stage.stage} to fit beside vLLM, which "
-                    f"takes {SHARE} of the device, into {left / 1e9:.1f} GB, got "
-                    f"{scorers / 1e9:.1f} GB. Set sampling.engine: torch, or take smaller ones."
-                )
+            yield from _beside_vllm(params.sampling, stage, scorers, hardware)
             continue
         weights = FP32 * stage.model.parameters
         row = stage.tokens * 2 * stage.model.num_hidden_layers * stage.model.cached * FP32
@@ -74,3 +71,30 @@ def refused(params: Params, stages: list[Sampling], device: Device) -> Iterator[
             f"{scorers / 1e9:.1f}, keys and values of {params.sampling.batch_size} rows of "
             f"{stage.tokens} tokens. {change}."
         )
+
+
+def _beside_vllm(
+    sampling: Section, stage: Sampling, scorers: int, hardware: Hardware
+) -> Iterator[str]:
+    """Why vLLM's engine or servers and the stage's other models do not fit."""
+    device, servers = hardware.device, sampling.servers
+    taken = servers.count * servers.tensor_parallel if sampling.engine == "server" else 0
+    if taken > hardware.count:
+        yield (
+            f"Expected {taken} devices for the vLLM servers of {stage.stage}, got "
+            f"{hardware.count}. Lower sampling.servers.count or tensor_parallel."
+        )
+    elif device.gpu:
+        alone = 0 < taken < hardware.count  # servers take the last devices, scorers the first
+        left = room(device) if alone else (1 - SHARE) * device.memory
+        if left < scorers:
+            change = "Set sampling.engine: torch, or take smaller ones"
+            if hardware.count > 1 and not alone:
+                change = (
+                    f"Set sampling.engine: server with {hardware.count - 1} servers or fewer, "
+                    "which leaves them the first device"
+                )
+            yield (
+                f"Expected guardian and rubric of {stage.stage} to fit beside vLLM into "
+                f"{left / 1e9:.1f} GB, got {scorers / 1e9:.1f} GB. {change}."
+            )

@@ -81,7 +81,8 @@ def test_the_state_of_a_stage(reasons: dict[str, tuple[str, ...]], said: str) ->
     [
         ("paper", "prefill", "vLLM in the stage's process, one GPU, then guardian and rubric by"),
         ("paper", "judge", "judges: gpt-4o-2024-08-06 at https://api.openai.com/v1 and guardian"),
-        ("node-8b", "train", "rl, 200 updates of 4 x 16, torch, 8 processes, fsdp2, a GPU each"),
+        ("node-8b", "train", "125 x 16, 2 vLLM servers on free ports of 127.0.0.1, a GPU each, 6 "),
+        ("node-8b", "attack", "7 vLLM servers on free ports of 127.0.0.1, a GPU each, the last"),
         ("cluster-8b", "train", "8 processes on each of 4 nodes, fsdp2, a GPU each"),
         ("h100-8b-lora", "train", "4 x 8, torch, LoRA 16, 1 process, a GPU each or else the CPU"),
         ("smollm2", "models", "takes the origins below; teaches the policy to think"),

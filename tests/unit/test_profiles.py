@@ -65,15 +65,14 @@ def test_a_profile_is_laid_over_the_one_that_it_extends(clone: Path) -> None:
     paper, node = profile_values(clone, "paper"), profile_values(clone, "node-8b")
     changed = {key for key, _, _ in differences(paper, node)}
     assert changed == {
-        "matrix.seeds", "sampling.engine", "sampling.batch_size", "models.origins.rubric",
-        "train.engine", "train.updates", "train.prompts_per_update", "train.save_updates",
-        "train.snapshot_updates", "train.checkpointing", "train.launch.processes",
-        "train.launch.shard", "train.grpo.max_completion_length", "attack.max_tokens",
-        "register.name",
+        "matrix.seeds", "sampling.engine", "sampling.servers.count", "models.origins.rubric",
+        "train.engine", "train.servers.count", "train.save_updates", "train.snapshot_updates",
+        "train.checkpointing", "train.launch.processes", "train.launch.shard",
+        "train.grpo.max_completion_length", "attack.max_tokens", "register.name",
     }  # fmt: skip
     assert node["prepare"] == paper["prepare"]
     folder = write_profile(clone, "node-8b")
-    assert read_params(folder / "params.yaml").train.launch.world == 8
+    assert read_params(folder / "params.yaml").train.launch.world == 6
     use_profile(clone, "node-8b", force=True)
     assert read_params(clone / "params.yaml").registration.name == "recap-dsllama-8b-node"
     use_profile(clone, "paper")  # what a profile wrote is nobody's change

@@ -181,7 +181,7 @@ def _engine(params: Params) -> str:
     if params.sampling.engine == "vllm":
         return "vLLM in the stage's process, one GPU"
     if params.sampling.engine == "server":
-        return f"{_servers(params.sampling.servers)}, from the first GPU on"
+        return f"{_servers(params.sampling.servers)}, the last GPUs"
     return "torch, one GPU or else the CPU"
 
 
