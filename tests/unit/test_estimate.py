@@ -235,10 +235,10 @@ def test_stages_that_sample_are_refused_with_the_batch_that_fits() -> None:
     engine = params.sampling.model_copy(update={"engine": "vllm"})
     params = params.model_copy(update={"sampling": engine})
     stages = sampled(params, LLAMA, {"harmful": LLAMA}, (LLAMA,))
-    (said,) = refused(params, stages, Hardware(1, "H100", Hardware(1, "H100", H100)))
+    (said,) = refused(params, stages, Hardware(1, "H100", H100))
     assert said.startswith("Expected guardian and rubric of prefill@harmful to fit beside vLLM")
     assert "into 8.0 GB, got 16.1 GB. Set sampling.engine: torch, or" in said
-    (said,) = refused(params, stages, Hardware(8, "H100", Hardware(1, "H100", H100)))
+    (said,) = refused(params, stages, Hardware(8, "H100", H100))
     assert "server with 7 servers or fewer, which leaves them the first device." in said
 
 
@@ -256,7 +256,7 @@ def test_servers_leave_the_guardian_a_device(count: int, devices: int, said: str
     sampling = params.sampling.model_copy(update=served)
     params = params.model_copy(update={"sampling": sampling})
     stages = sampled(params, LLAMA, {"harmful": LLAMA}, (LLAMA,))[:1]
-    found = list(refused(params, stages, Hardware(devices, "H100", Hardware(1, "H100", H100))))
+    found = list(refused(params, stages, Hardware(devices, "H100", H100)))
     assert (said is None) == (not found)
     assert all(said in fault for fault in found)
 
