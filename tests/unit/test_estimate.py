@@ -35,7 +35,7 @@ from recap.estimate.memory import (
     room,
     smaller,
 )
-from recap.estimate.sampling import SHARE, refused, sampled
+from recap.estimate.sampling import SHARE
 from recap.estimate.shape import PUBLISHED, Shape, shape_of
 from recap.estimate.work import (
     Assumed,
@@ -216,43 +216,6 @@ def test_an_engine_needs_room_for_the_models_whole_context() -> None:
     short = dataclasses.replace(LLAMA, context=60_573)
     assert engine_lacks(train, short, H100) is None
     assert engine_lacks(train_of("paper", engine="torch"), LLAMA, H100) is None
-
-
-def test_stages_that_sample_are_refused_with_the_batch_that_fits() -> None:
-    """Attack: fp32 weights of 32.1 GB, rows of 256 + 540 + 7000 tokens of 262 144 bytes."""
-    params = strictly(Params, profile_values(ROOT, "paper"))
-    sampling = params.sampling.model_copy(update={"engine": "torch", "batch_size": 64})
-    params = params.model_copy(update={"sampling": sampling})
-    stages = sampled(params, LLAMA, {}, (LLAMA,))
-    assert [(stage.stage, stage.tokens, stage.scorers) for stage in stages] == [
-        ("attack", 7796, ())  # nobody searches, so that no guardian is asked
-    ]
-    (said,) = refused(params, stages, H100)
-    assert said.startswith("Expected attack to fit into 73.6 GB, got 162.9 GB: fp32 weights 32.1")
-    assert said.endswith("64 rows of 7796 tokens. Set sampling.batch_size: 20.")
-    engine = params.sampling.model_copy(update={"engine": "vllm"})
-    params = params.model_copy(update={"sampling": engine})
-    (said,) = refused(params, sampled(params, LLAMA, {"harmful": LLAMA}, (LLAMA,)), H100)
-    assert said.startswith("Expected guardian and rubric of prefill@harmful to fit beside vLLM")
-    assert "into 8.0 GB, got 16.1 GB" in said
-
-
-@pytest.mark.parametrize(
-    ("profile", "hardware", "total"),
-    [
-        ("gpu-1.5b-lora", "RTX4090", "16.9"),
-        ("h100-8b-lora", "H100", "61.7"),
-        ("node-8b", "8xH100", "66.7"),
-        ("cluster-8b", "32xA100", "67.8"),
-        ("cluster-14b", "64xA100", "68.5"),
-    ],
-)
-def test_each_profile_fits_the_hardware_of_its_name(
-    profile: str, hardware: str, total: str
-) -> None:
-    said = printed(profile, hardware)
-    assert f"all                                             │ {total} │" in said
-    assert "ParameterError" not in said
 
 
 def test_each_process_needs_a_device() -> None:

@@ -342,17 +342,6 @@ def test_what_is_there_passes(changes: dict[str, Any], here: Path) -> None:
         ),
         ({"dynamics.benchmarks": ["maths"]}, "dynamics.benchmarks: expected a benchmark among "),
         ({"gate.candidate": "aligned"}, "Expected gate.candidate among matrix.variants"),
-        (
-            {"sampling.engine": "vllm", "prefill.temperature": 0.6, "prefill.top_p": 0.95},
-            "prefill: expected temperature 1 or top_p 1 with the engine vllm, got 0.6 and 0.95.",
-        ),
-        (
-            {
-                "sampling.engine": "vllm",
-                "attack.decoding": {"math": {"temperature": 0.5, "top_p": 0.9}},
-            },
-            "attack: expected temperature 1 or top_p 1 with the engine vllm, got 0.5 and 0.9.",
-        ),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_refused(changes: dict[str, Any], said: str, here: Path) -> None:
