@@ -25,7 +25,7 @@ from recap.estimate.memory import (
     smaller,
 )
 from recap.estimate.reading import checked
-from recap.estimate.sampling import refused, sampled
+from recap.estimate.sampling import Sampling, refused, sampled, written
 from recap.estimate.shape import Shape, shape_of
 from recap.estimate.work import Assumed, Work, devices_of, training_work
 from recap.params.train import Train
@@ -34,8 +34,8 @@ from recap.types.origins import RULES
 
 GB = 1e9
 NOT_MEASURED = (
-    "Worked out, not measured; no sharded training has run on a GPU. The hours are training's "
-    "alone. Prefills and attacks are checked for memory."
+    "Worked out, not measured; no sharded training has run on a GPU. Start-up, scoring, judges and "
+    "dynamics are not counted."
 )
 
 
@@ -72,6 +72,9 @@ def print_estimate(
     largest = max(needs, key=lambda name: (sum(needs[name].values()), longest_row(trained[name])))
     console.print(_memory(largest, trained[largest], needs[largest], hardware))
     console.print(_work(params, trained, models.policy, hardware, asked))
+    sources = {str(name): shape_of(root, origin) for name, origin in params.sources.origins.items()}
+    stages = sampled(params, models.policy, sources, models.scorers)
+    console.print(_sampling(params, stages, hardware))
     console.print(NOT_MEASURED)
     faults = []
     if sum(needs[largest].values()) > room(hardware.device):
@@ -83,6 +86,18 @@ def print_estimate(
     faults += refused(params, stages, hardware)
     if faults:
         raise ParameterError("\n".join(faults))
+
+
+def _sampling(params: Params, stages: list[Sampling], hardware: Hardware) -> Table:
+    table = Table()
+    table.add_column(f"on one {hardware.name}, {params.sampling.engine}")
+    for column in ("runs", "written", "hours"):
+        table.add_column(column, justify="right")
+    policies = len(params.matrix.variants) * len(params.matrix.seeds)
+    for each in written(params, stages, hardware.device, policies):
+        hours = each.times * each.seconds / 3600
+        table.add_row(each.stage, f"{each.times}", _count(each.times * each.tokens), f"{hours:.1f}")
+    return table
 
 
 def _check_devices(name: str, train: Train, hardware: Hardware) -> None:

@@ -1,21 +1,38 @@
-"""Bytes of the stages that sample and do not train: prefills and attacks, one process each.
+"""Bytes and tokens of the stages that sample and do not train: prefills and attacks, one process.
 
 A torch sampler loads fp32 weights and keeps a batch's keys and values; vLLM takes a fixed share of
 the device. The guardian and the rubric model lie beside either. Leaves out the judge's stage, which
-holds these two alone.
+holds these two alone, dynamics, scoring, and second attempts at a thought.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from recap.estimate.hardware import Hardware
+from recap.benchmarks.declared import PROMPT_SETS, benchmarks, decoding
+from recap.data.mixture import quotas
+from recap.estimate.hardware import Device, Hardware
 from recap.estimate.memory import BF16, FP32, PROMPT_TOKENS, TOKENS_PER_WORD, room
 from recap.estimate.shape import Shape
+from recap.estimate.work import token_flops
 from recap.params.sampling import Sampling as Section
 from recap.params.whole import Params
+from recap.types.sources import SOURCES, Source
 
+SIZES = {
+    "aime2024": 30,
+    "fortress": 500,
+    "fortress_or": 500,
+    "gsm8k": 1319,
+    "math500": 500,
+    "strongreject": 313,
+    "wildjailbreak": 2000,
+    "wildjailbreak-benign": 210,
+    "xstest": 250,
+}
+"""Evaluation prompts of each source as published; ``prepare.eval_prompts`` bounds each."""
 SHARE = 0.9
 """Of a GPU's memory, vLLM's where nothing trains (recap/sampling/vllm_sampler.py)."""
 
@@ -52,7 +69,9 @@ def refused(params: Params, stages: list[Sampling], hardware: Hardware) -> Itera
     for stage in stages:
         scorers = sum(BF16 * each.parameters for each in stage.scorers)
         if params.sampling.engine != "torch":
-            yield from _beside_vllm(params.sampling, stage, scorers, hardware)
+            if faults := list(_beside_vllm(params.sampling, stage, scorers, hardware)):
+                yield from faults
+                return  # the others have the same two
             continue
         weights = FP32 * stage.model.parameters
         row = stage.tokens * 2 * stage.model.num_hidden_layers * stage.model.cached * FP32
@@ -98,3 +117,92 @@ def _beside_vllm(
                 f"Expected guardian and rubric of {stage.stage} to fit beside vLLM into "
                 f"{left / 1e9:.1f} GB, got {scorers / 1e9:.1f} GB. {change}."
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A stage's tokens and seconds, of each of its ``times`` runs, on one device."""
+
+    stage: str
+    times: int
+    tokens: float
+    seconds: float
+
+
+def written(
+    params: Params, stages: Sequence[Sampling], device: Device, policies: int
+) -> Iterator[Written]:
+    """What each stage writes where a text has half of the longest length, and how long it takes."""
+    for stage in stages:
+        name = stage.stage.removeprefix("prefill@")
+        attacks = name == stage.stage
+        most = params.attack.max_tokens if attacks else params.prefill.max_tokens
+        texts = _attacked(params) if attacks else _thoughts(params, name)
+        tokens = texts * most / 2
+        sampling = params.sampling
+        served = sampling.engine == "server"
+        engines, width = (
+            (sampling.servers.count, sampling.servers.tensor_parallel) if served else (1, 1)
+        )
+        rows = min(sampling.batch_size, max(1, math.ceil(texts / engines)))
+        context = stage.tokens - most + most / 4
+        speed = engines * _speed(
+            stage.model, device, rows, context, vllm=sampling.engine != "torch", width=width
+        )
+        yield Written(stage.stage, policies if attacks else 1, tokens, tokens / speed)
+
+
+def _thoughts(params: Params, source: str) -> int:
+    role = SOURCES[source]
+    if role.split == "train":
+        drawn = quotas(params.prepare.mixture, params.prepare.train_prompts)
+        return sum(drawn[domain] for domain in role.domains)
+    sets = {each.prompts for each in benchmarks(params.attack) if each.domain in role.domains}
+    return sum(_prompts(params, name) for name in sets)
+
+
+def _attacked(params: Params) -> int:
+    """Texts that an attack stage writes, each of a sample and round counted."""
+    attack, count = params.attack, 0
+    times = {
+        "ipr": attack.ipr_rounds,
+        "grid": len(attack.grid_words),
+        "search": max(attack.search_budgets),
+        "self": attack.self_samples + 1,
+        "replay": 0,
+    }
+    for each in benchmarks(attack):
+        prompts = _prompts(params, each.prompts)
+        if each.secondary:
+            prompts = min(prompts, attack.secondary_prompts)
+        if each.attack == "search":
+            prompts = min(prompts, attack.search_prompts)
+        rounds = times.get(each.attack, 1)
+        if each.attack == "transfer":
+            by_domain: dict[str, tuple[Source, ...]] = dict(attack.transfer_sources.items())
+            rounds = len(by_domain[each.domain])
+        count += prompts * rounds * decoding(attack, each)[1]
+    return count
+
+
+def _prompts(params: Params, prompt_set: str) -> int:
+    """Prompts of a set, from the sources that are read."""
+    taken = {name: name for name in params.prepare.sources}
+    if "wildjailbreak" in taken:
+        taken["wildjailbreak-benign"] = "wildjailbreak"
+    sizes = [SIZES.get(name, 0) for name in PROMPT_SETS[prompt_set] if name in taken]
+    return sum(min(params.prepare.eval_prompts, size) for size in sizes)
+
+
+def _speed(
+    shape: Shape, device: Device, rows: int, context: float, *, vllm: bool, width: int = 1
+) -> float:
+    """Tokens a second of an engine on ``width`` devices, by the roofline of rollouts.
+
+    Torch reads fp32 weights.
+    """
+    number = BF16 if vllm and device.gpu else FP32
+    cache = 2 * shape.num_hidden_layers * shape.cached * context * number
+    read = (number * shape.parameters + rows * cache) / (width * device.bandwidth)
+    computed = rows * token_flops(shape, context) / (width * device.peak)
+    return device.decoding * rows / max(read, computed)

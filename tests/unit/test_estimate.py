@@ -35,7 +35,7 @@ from recap.estimate.memory import (
     room,
     smaller,
 )
-from recap.estimate.sampling import SHARE, refused, sampled
+from recap.estimate.sampling import SHARE
 from recap.estimate.shape import PUBLISHED, Shape, shape_of
 from recap.estimate.work import (
     Assumed,
@@ -218,65 +218,6 @@ def test_an_engine_needs_room_for_the_models_whole_context() -> None:
     short = dataclasses.replace(LLAMA, context=60_573)
     assert engine_lacks(train, short, H100) is None
     assert engine_lacks(train_of("paper", engine="torch"), LLAMA, H100) is None
-
-
-def test_stages_that_sample_are_refused_with_the_batch_that_fits() -> None:
-    """Attack: fp32 weights of 32.1 GB, rows of 256 + 540 + 7000 tokens of 262 144 bytes."""
-    params = strictly(Params, profile_values(ROOT, "paper"))
-    sampling = params.sampling.model_copy(update={"engine": "torch", "batch_size": 64})
-    params = params.model_copy(update={"sampling": sampling})
-    stages = sampled(params, LLAMA, {}, (LLAMA,))
-    assert [(stage.stage, stage.tokens, stage.scorers) for stage in stages] == [
-        ("attack", 7796, ())  # nobody searches, so that no guardian is asked
-    ]
-    (said,) = refused(params, stages, Hardware(1, "H100", H100))
-    assert said.startswith("Expected attack to fit into 73.6 GB, got 162.9 GB: fp32 weights 32.1")
-    assert said.endswith("64 rows of 7796 tokens. Set sampling.batch_size: 20.")
-    engine = params.sampling.model_copy(update={"engine": "vllm"})
-    params = params.model_copy(update={"sampling": engine})
-    stages = sampled(params, LLAMA, {"harmful": LLAMA}, (LLAMA,))
-    (said,) = refused(params, stages, Hardware(1, "H100", H100))
-    assert said.startswith("Expected guardian and rubric of prefill@harmful to fit beside vLLM")
-    assert "into 8.0 GB, got 16.1 GB. Set sampling.engine: torch, or" in said
-    (said,) = refused(params, stages, Hardware(8, "H100", H100))
-    assert "server with 7 servers or fewer, which leaves them the first device." in said
-
-
-@pytest.mark.parametrize(
-    ("count", "devices", "said"),
-    [
-        (7, 8, None),
-        (8, 8, "into 8.0 GB, got 16.1 GB. Set sampling.engine: server with 7 servers or fewer"),
-        (4, 2, "Expected 4 devices for the vLLM servers of prefill@harmful, got 2."),
-    ],
-)
-def test_servers_leave_the_guardian_a_device(count: int, devices: int, said: str | None) -> None:
-    params = strictly(Params, profile_values(ROOT, "paper"))
-    served = {"engine": "server", "servers": Servers(count=count, tensor_parallel=1)}
-    sampling = params.sampling.model_copy(update=served)
-    params = params.model_copy(update={"sampling": sampling})
-    stages = sampled(params, LLAMA, {"harmful": LLAMA}, (LLAMA,))[:1]
-    found = list(refused(params, stages, Hardware(devices, "H100", H100)))
-    assert (said is None) == (not found)
-    assert all(said in fault for fault in found)
-
-
-@pytest.mark.parametrize(
-    ("profile", "hardware", "total"),
-    [
-        ("gpu-1.5b-lora", "RTX4090", "16.9"),
-        ("h100-8b-lora", "H100", "61.7"),
-        ("node-8b", "8xH100", "65.4"),
-        ("cluster-8b", "32xA100", "67.8"),
-        ("cluster-14b", "64xA100", "68.5"),
-    ],
-)
-def test_each_profile_fits_the_hardware_of_its_name(
-    profile: str, hardware: str, total: str
-) -> None:
-    said = printed(profile, hardware)
-    assert f"all                                             │ {total} │" in said
-    assert "ParameterError" not in said
 
 
 def test_each_process_needs_a_device() -> None:
