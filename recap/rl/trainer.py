@@ -381,8 +381,7 @@ class RecapTrainer:
     def _count(self, packing: Packing) -> None:
         """Add a micro-batch's operations: forward, and what a backward pass takes if one follows.
 
-        That is two forwards; with frozen weights about one, and one more to compute activations
-        again.
+        That is two forwards; with frozen weights about one, and one more with checkpointing.
         """
         if self._gemm_peak:
             backward = (1 if self._recap.adapter else 2) + self._recap.checkpointing

@@ -25,7 +25,8 @@ WINGS = {
         "microworld", "sampling", "scoring",
     ),
     "foundations": (
-        "models", "render", "turn", "pipeline", "runtime", "params", "rows", "types", "errors",
+        "models", "processes", "render", "turn", "pipeline", "runtime", "params", "rows", "types",
+        "errors",
     ),
 }  # fmt: skip
 PACKAGES = ("recap", "flows", "experiments")

@@ -40,12 +40,10 @@ from recap.estimate.shape import PUBLISHED, Shape, shape_of
 from recap.estimate.work import (
     Assumed,
     decoding_speed,
-    devices_of,
     drawn_per_wanted,
     token_flops,
     training_work,
 )
-from recap.params.sampling import Servers
 from recap.params.train import Adapter, Launch, Train
 from recap.params.values import strictly
 from recap.params.whole import Params
@@ -389,18 +387,3 @@ def test_every_device_is_complete() -> None:
 
     for name in read_document(ROOT / "infra/hardware.yaml"):
         assert read_hardware(ROOT, f"2x{name.upper()}").count == 2
-
-
-def test_servers_write_beside_the_trainers() -> None:
-    """Two servers of two GPUs each write twice as fast as two engines of one GPU each."""
-    served = {"engine": "server", "servers": Servers(count=2, tensor_parallel=2)}
-    train = train_of("paper", launch=Launch(processes=2, nodes=1, shard="fsdp2"), **served)
-    alone = train.model_copy(update={"engine": "torch"})
-    hardware = Hardware(2, "H100", H100)
-    assert devices_of(train) == 6
-    assert devices_of(alone) == 2
-    assumed = Assumed(100, 0.5)
-    ours, theirs = (training_work(each, LLAMA, hardware, assumed) for each in (train, alone))
-    assert ours.rollout_seconds == pytest.approx(theirs.rollout_seconds / 2)
-    assert ours.training_seconds == theirs.training_seconds
-    assert "rollout engine (weights, KV cache)" not in parts(train, Models(LLAMA, ()), H100)

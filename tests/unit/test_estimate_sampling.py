@@ -11,12 +11,15 @@ import pytest
 
 from recap.cli.profile import profile_values
 from recap.estimate.hardware import Hardware, read_hardware
+from recap.estimate.memory import Models, parts
 from recap.estimate.sampling import refused, sampled, written
 from recap.estimate.shape import PUBLISHED
+from recap.estimate.work import Assumed, devices_of, training_work
 from recap.params.sampling import Servers
+from recap.params.train import Launch
 from recap.params.values import strictly
 from recap.params.whole import Params
-from tests.unit.test_estimate import H100, LLAMA, ROOT, printed
+from tests.unit.test_estimate import H100, LLAMA, ROOT, printed, train_of
 
 
 def test_stages_that_sample_are_refused_with_the_batch_that_fits() -> None:
@@ -104,3 +107,18 @@ def test_attacks_on_a_core_take_longer_than_worked_out() -> None:
     (attack,) = written(params, sampled(params, shape, {}, ()), core.device, 3)
     assert attack.tokens == 500 * 112
     assert attack.seconds / (21.5 * 60) == pytest.approx(0.67, abs=0.07)
+
+
+def test_servers_write_beside_the_trainers() -> None:
+    """Two servers of two GPUs each write twice as fast as two engines of one GPU each."""
+    served = {"engine": "server", "servers": Servers(count=2, tensor_parallel=2)}
+    train = train_of("paper", launch=Launch(processes=2, nodes=1, shard="fsdp2"), **served)
+    alone = train.model_copy(update={"engine": "torch"})
+    hardware = Hardware(2, "H100", H100)
+    assert devices_of(train) == 6
+    assert devices_of(alone) == 2
+    assumed = Assumed(100, 0.5)
+    ours, theirs = (training_work(each, LLAMA, hardware, assumed) for each in (train, alone))
+    assert ours.rollout_seconds == pytest.approx(theirs.rollout_seconds / 2)
+    assert ours.training_seconds == theirs.training_seconds
+    assert "rollout engine (weights, KV cache)" not in parts(train, Models(LLAMA, ()), H100)
