@@ -127,13 +127,18 @@ def short_prefills(records: list[PromptRecord]) -> dict[str, Prefill]:
     }
 
 
+def ends_now_and_then(model: LlamaForCausalLM) -> LlamaForCausalLM:
+    """The same random policy, whose thoughts and answers end now and then."""
+    with torch.no_grad():
+        for token in ("</think>", "<eos>"):
+            model.lm_head.weight[TOKENIZER.convert_tokens_to_ids(token)] *= 4
+    return model
+
+
 def write_training_inputs(folder: Path) -> None:
     """What the stage ``train`` reads beside its parameters: two models, prompts and prefills."""
     for seed, name in ((2, "policy"), (3, "guardian")):
-        model = tiny_policy(seed)
-        with torch.no_grad():  # a random policy that ends its thoughts and answers now and then
-            for token in ("</think>", "<eos>"):
-                model.lm_head.weight[TOKENIZER.convert_tokens_to_ids(token)] *= 4
+        model = ends_now_and_then(tiny_policy(seed))
         model.save_pretrained(folder / "models" / name)
         TOKENIZER.save_pretrained(folder / "models" / name)
     write_rows(folder / "data/prompts/train.jsonl", records())

@@ -164,7 +164,8 @@ def make_trainer(cell: CellInputs) -> RecapTrainer:
 def identity(cell: CellInputs) -> dict[str, str]:
     """Every parameter, input, program and library that the result depends on, by name."""
     section = cell.train.model_dump(mode="json")
-    del section["launch"]  # a state is whole: any number of processes goes on from it
+    # A state is whole: any number of processes goes on from it, with any number of servers.
+    del section["launch"], section["servers"]
     parameters = {f"train.{name}": value for name, value in section.items()}
     if cell.train.prefill_source == "self":
         thoughts = cell.prefilling.model_dump(mode="json")

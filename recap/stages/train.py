@@ -45,10 +45,12 @@ def main(
         return
     if train.processes > 1:
         from recap.processes import is_launched, refuse_leftovers
-        from recap.rl.launch import run_ranks
 
         refuse_leftovers()
         if not is_launched():
+            # Only here: a state knows the modules that its processes had loaded, one or several.
+            from recap.rl.launch import run_ranks
+
             run_ranks(train.launch, name, SCRATCH)
             return
     records = training_records(train.subset, read_rows(prompts, PromptRecord))

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM
 from recap.models.weights import save_model
 from recap.runtime.child import environment
 from tests.integration.needs_vllm import NEEDS_VLLM
-from tests.tiny import TOKENIZER, vllm_policy, write_training_inputs
+from tests.tiny import TOKENIZER, ends_now_and_then, vllm_policy, write_training_inputs
 from tests.waiting import until
 
 pytestmark = [pytest.mark.integration, *NEEDS_VLLM]
@@ -33,13 +33,18 @@ UPDATES = 4
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["train"] |= {"updates": UPDATES, "prompts_per_update": 4, "save_updates": 1}
+    params["train"] |= {
+        "updates": UPDATES,
+        "prompts_per_update": 3,
+        "save_updates": 1,
+        "alpha": 0.5,
+    }
     params["train"] |= {"snapshot_updates": 9, "prefill_length": 2, "reward_epsilon": 1e-6}
     params["train"] |= {"tau": 2.0, "max_refill_rounds": 1, "engine": "server"}
-    params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 12}
+    params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 16}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     write_training_inputs(tmp_path)
-    save_model(vllm_policy(TOKENIZER), TOKENIZER, tmp_path / "models/policy")
+    save_model(ends_now_and_then(vllm_policy(TOKENIZER)), TOKENIZER, tmp_path / "models/policy")
     return tmp_path
 
 

@@ -25,8 +25,8 @@ import httpx
 import psutil
 import pytest
 
-from flows.server import _free_port
 from recap.runtime.child import environment
+from recap.runtime.ports import free_port
 from recap.services.place import Place, client
 from recap.services.processes import found
 from recap.services.servers import SERVICES
@@ -150,7 +150,7 @@ def stack() -> Iterator[Stack]:
     made = Stack(Place(folder / "services"), make_registry_project(project), [])
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("bootstrap: 2000", "bootstrap: 100"))  # for speed
-    ports = [f"--{name}-port={_free_port()}" for name in SERVICES[:3]]
+    ports = [f"--{name}-port={free_port()}" for name in SERVICES[:3]]
     try:
         made.recap("up", f"--folder={made.place.root}", *ports)
         yield made
@@ -220,7 +220,7 @@ def test_up_again_starts_nothing_and_a_taken_port_is_named(stack: Stack, folder:
         said = stack.recap("up", other, f"--mlflow-port={port}", code=2)
     assert f"Expected port {port} of 127.0.0.1 for mlflow, got: Address already in use." in said
     assert "with --mlflow-port" in said
-    said = stack.recap("up", folder, f"--prefect-port={_free_port()}", code=2)
+    said = stack.recap("up", folder, f"--prefect-port={free_port()}", code=2)
     assert "Run `recap services down` first" in said
 
 
