@@ -62,19 +62,19 @@ def tiny_policy(seed: int = 0) -> LlamaForCausalLM:
     )
 
 
-def vllm_policy(tokenizer: PreTrainedTokenizerBase, **config: Any) -> LlamaForCausalLM:
+def vllm_policy(
+    tokenizer: PreTrainedTokenizerBase, seed: int = 5, **config: Any
+) -> LlamaForCausalLM:
     """A policy with a head size that vLLM has kernels for, and logits far from uniform."""
-    return tiny_llama(
-        tokenizer,
-        seed=5,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_key_value_heads=1,
-        initializer_range=0.15,
-        max_position_embeddings=tokenizer.model_max_length,
-        **config,
-    )
+    sizes: dict[str, Any] = {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_key_value_heads": 1,
+        "initializer_range": 0.15,
+        "max_position_embeddings": tokenizer.model_max_length,
+    }
+    return tiny_llama(tokenizer, seed, **(sizes | config))
 
 
 def records() -> list[PromptRecord]:

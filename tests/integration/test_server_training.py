@@ -41,10 +41,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     params["train"] |= {"snapshot_updates": 9, "prefill_length": 2, "reward_epsilon": 1e-6}
     params["train"] |= {"tau": 2.0, "max_refill_rounds": 1, "engine": "server"}
-    params["train"]["grpo"] |= {"num_generations": 4, "max_completion_length": 16}
+    params["train"]["grpo"] |= {"num_generations": 8, "max_completion_length": 24}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     write_training_inputs(tmp_path)
-    save_model(ends_now_and_then(vllm_policy(TOKENIZER)), TOKENIZER, tmp_path / "models/policy")
+    policy = vllm_policy(TOKENIZER, seed=2, intermediate_size=64, tie_word_embeddings=True)
+    save_model(ends_now_and_then(policy), TOKENIZER, tmp_path / "models/policy")
     return tmp_path
 
 
