@@ -6,12 +6,16 @@ settings beyond the package's: whoever needs them has a server of their own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
+
+import psutil
 
 from recap.errors import ServiceError
 from recap.services.place import DATABASES, HOST, OWNER, ROLE, Place, write_private
@@ -20,6 +24,8 @@ from recap.services.processes import start
 PACKAGE_USER = "postgres"
 DEBIAN = Path("/usr/lib/postgresql")
 """Where Debian keeps each version's programs; not in PATH."""
+REAPING = 60.0
+"""Seconds to wait for a killed server to leave the table of processes; init may take a while."""
 
 
 def program(name: str) -> str:
@@ -81,10 +87,26 @@ def start_server(place: Place) -> None:
         "port": place.ports().postgres,
         "unix_socket_directories": "",
     }
+    _await_reaping(place)
     command = [program("postgres"), "-D", str(place.cluster)]
     for name, value in options.items():
         command += ["-c", f"{name}={value}"]
     start(place, "postgres", command, env={}, folder=place.cluster, user=server_user())
+
+
+def _await_reaping(place: Place) -> None:
+    """Wait for the end of a killed server that its parent has not yet taken note of.
+
+    Until then PostgreSQL takes it for another server on the same data.
+    """
+    file, deadline = place.cluster / "postmaster.pid", time.monotonic() + REAPING
+    if not file.is_file():
+        return
+    pid = int(file.read_text(encoding="utf-8").split()[0])
+    with contextlib.suppress(psutil.NoSuchProcess):
+        killed = psutil.Process(pid)
+        while killed.status() == psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+            time.sleep(0.1)
 
 
 def make_databases(place: Place) -> None:
