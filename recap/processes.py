@@ -31,6 +31,15 @@ def machine_devices() -> list[str]:
     return named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
 
 
+LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_", "GROUP_", "LOCAL_", "ROLE_", "TORCHELASTIC_")
+"""Beginnings of the variables that a launcher gives each of its processes."""
+
+
+def without_launch(env: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a child that is none of the launch's processes."""
+    return {name: value for name, value in env.items() if not name.startswith(LAUNCHED)}
+
+
 def is_launched() -> bool:
     """Whether a launcher started this process, alone or beside others."""
     return torch.distributed.is_torchelastic_launched()

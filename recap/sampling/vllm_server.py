@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 
 from recap.errors import ModelError
+from recap.processes import without_launch
 from recap.runtime.child import environment, start
 from recap.runtime.ports import free_port
 from recap.sampling.vllm_extension import KEY, KeyForEverything, TakesPolicies
@@ -94,7 +95,7 @@ class VllmServer:
         settings = {**ENVIRONMENT, KEY: self.address.key, DEV_MODE: "1"}
         if launch.devices is not None:
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(launch.devices)
-        env = environment(**settings)
+        env = without_launch(environment(**settings))  # vLLM reads such variables as its own
         launch.log.parent.mkdir(parents=True, exist_ok=True)
         with launch.log.open("w", encoding="utf-8") as stream:
             self._process = start(

@@ -9,7 +9,7 @@ import torch
 
 from recap.errors import ParameterError
 from recap.params.sampling import Servers
-from recap.processes import MACHINE_DEVICES
+from recap.processes import MACHINE_DEVICES, without_launch
 from recap.sampling import server_sampler
 from recap.sampling.vllm_extension import KEY, KeyForEverything
 
@@ -97,3 +97,9 @@ def test_a_guard_without_a_key_does_not_start(monkeypatch):
     monkeypatch.delenv(KEY, raising=False)
     with pytest.raises(KeyError):
         KeyForEverything(None)
+
+
+def test_a_server_is_none_of_the_trainers_processes():
+    launched = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x"}
+    launched |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "ROLE_NAME": "r"}
+    assert without_launch(launched | {"PATH": "/bin", "HOME": "/"}) == {"PATH": "/bin", "HOME": "/"}
