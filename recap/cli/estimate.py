@@ -90,7 +90,10 @@ def print_estimate(
 
 def _sampling(params: Params, stages: list[Sampling], hardware: Hardware) -> Table:
     table = Table()
-    table.add_column(f"on one {hardware.name}, {params.sampling.engine}")
+    sampling, many = params.sampling, "one "
+    if sampling.engine == "server":
+        many = f"{sampling.servers.count * sampling.servers.tensor_parallel}x"
+    table.add_column(f"on {many}{hardware.name}, {sampling.engine}")
     for column in ("runs", "written", "hours"):
         table.add_column(column, justify="right")
     policies = len(params.matrix.variants) * len(params.matrix.seeds)

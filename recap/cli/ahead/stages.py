@@ -197,7 +197,7 @@ def _guardian(params: Params) -> str:
     if params.models.origins.get("guardian") == RULES:
         return "rules as guardian"
     rubric = " and rubric" if "rubric" in params.models.origins else ""
-    return f"guardian{rubric} by transformers, the same device"
+    return f"guardian{rubric} by transformers, the first device"
 
 
 def _judges(params: Params) -> str:
