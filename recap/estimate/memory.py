@@ -100,28 +100,20 @@ def parts(train: Train, models: Models, device: Device) -> dict[str, int]:
 
 
 def engine_lacks(train: Train, shape: Shape, device: Device) -> str | None:
-    """Why vLLM's engine would not start beside the policy, as ``expected …, got …``.
+    """Why vLLM's engine has no room beside the policy, as ``expected …, got …``.
 
-    It keeps its weights and room for one sequence as long as the model's context in its share.
+    Its share holds its weights and the keys and values of one longest row.
     """
     if train.engine != "vllm" or not device.gpu:
         return None
-    context = shape.context or longest_row(train)
-    share, weights = ENGINE_SHARE * device.memory, BF16 * shape.parameters
-    needed = weights + context * 2 * shape.num_hidden_layers * shape.cached * BF16
+    row, share, weights = longest_row(train), ENGINE_SHARE * device.memory, BF16 * shape.parameters
+    needed = weights + row * 2 * shape.num_hidden_layers * shape.cached * BF16
     if needed <= share:
         return None
-    room_left = (share - weights) / (2 * shape.num_hidden_layers * shape.cached * BF16)
-    change = "set train.engine: torch"
-    if room_left > longest_row(train):
-        change = (
-            f"lower max_position_embeddings in the policy's config.json to {int(room_left)}, or "
-            + change
-        )
     return (
-        f"expected the rollout engine to start in {share / 1e9:.1f} GB, {ENGINE_SHARE} of the "
-        f"device, got {needed / 1e9:.1f} GB for its weights and one sequence of {context} tokens. "
-        f"To mend it, {change}"
+        f"expected the rollout engine to fit into {share / 1e9:.1f} GB, {ENGINE_SHARE} of the "
+        f"device, got {needed / 1e9:.1f} GB for its weights and one row of {row} tokens. To mend "
+        "it, set train.engine: torch, or server on other devices"
     )
 
 

@@ -36,7 +36,7 @@ from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.runtime.locks import STATE
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
-from recap.sampling.vllm_sampler import check_installed, check_place, logprobs_of
+from recap.sampling.vllm_sampler import check_installed, check_place, check_room, logprobs_of
 from recap.sampling.vllm_server import NAME, Address, Broken, Launch, VllmServer
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, Sample
@@ -121,7 +121,8 @@ class ServerSampler:
             for i in wanted
             if len(prompts[i].token_ids) < self._context
         }
-        self._check_room(requests.values())
+        longest = max((len(r["prompt"]) + r["max_tokens"] for r in requests.values()), default=0)
+        check_room(longest, min(address.context for address in self._addresses))
         groups = {i: [Sample((), (), "overflow")] * num_samples for i in wanted}
         while True:
             answers = asyncio.run(self._ask(requests))
@@ -269,16 +270,6 @@ class ServerSampler:
             "return_token_ids": True,
             "return_tokens_as_token_ids": True,
         }
-
-    def _check_room(self, requests: Any) -> None:
-        needed = max((len(r["prompt"]) + r["max_tokens"] for r in requests), default=0)
-        room = min(address.context for address in self._addresses)
-        if needed > room:
-            raise ModelError(
-                f"Expected room for {needed} tokens of a prompt and its sample in each vLLM "
-                f"server's memory, got {room}. Spread each server over more GPUs (tensor_parallel),"
-                " or sample fewer tokens."
-            )
 
     async def _ask(self, requests: dict[int, dict[str, Any]]) -> dict[int, Any]:
         """The answers to all requests but those whose server broke."""

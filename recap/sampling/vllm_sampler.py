@@ -42,6 +42,8 @@ ENVIRONMENT = {
 }
 LOGPROBS_MODE = "processed_logprobs"
 """Log-probabilities at the temperature; they are after top-p too, and so not asked for below 1."""
+LONGEST = -1
+"""``max_model_len``: as much of the model's context as one sequence finds memory for."""
 RELOAD_LOGGER = "vllm.model_executor.model_loader.reload.layerwise"
 """Warns at each sync that rotary embeddings, which have no weights, were not loaded."""
 
@@ -84,7 +86,8 @@ class VllmSampler:
     ) -> list[list[Sample]]:
         """``num_samples`` samples for each prompt in ``prompts[part]``, in the prompts' order.
 
-        Below top-p 1 they have no log-probabilities.
+        Below top-p 1 they have no log-probabilities. Raises ModelError when the engine's memory
+        holds less than a prompt with its sample.
         """
         check_decoding(decoding, num_samples)
         engine = self._open()
@@ -92,6 +95,11 @@ class VllmSampler:
 
         wanted = range(len(prompts))[part]
         fitting = [i for i in wanted if len(prompts[i].token_ids) < self._context]
+        most = {
+            i: min(decoding.max_tokens, self._context - len(prompts[i].token_ids)) for i in fitting
+        }
+        longest = max((len(prompts[i].token_ids) + most[i] for i in fitting), default=0)
+        check_room(longest, engine.llm_engine.model_config.max_model_len)
         outputs = engine.generate(
             [TokensPrompt(prompt_token_ids=list(prompts[i].token_ids)) for i in fitting],
             [
@@ -99,7 +107,7 @@ class VllmSampler:
                     n=num_samples,
                     temperature=decoding.temperature,
                     top_p=decoding.top_p,
-                    max_tokens=min(decoding.max_tokens, self._context - len(prompts[i].token_ids)),
+                    max_tokens=most[i],
                     logprobs=logprobs_of(decoding),
                     stop_token_ids=list(self._stop_ids),
                     detokenize=False,
@@ -153,7 +161,7 @@ class VllmSampler:
             self._engine = LLM(
                 model=str(weights_folder(self._model_dir)),
                 dtype="auto" if on_gpu else "float32",
-                max_model_len=self._context,
+                max_model_len=LONGEST,
                 max_num_seqs=self._batch_size,
                 gpu_memory_utilization=self._gpu_memory_share,
                 enforce_eager=not on_gpu,
@@ -203,6 +211,16 @@ def check_place() -> None:
 def logprobs_of(decoding: Decoding) -> int | None:
     """What vLLM is asked for: the drawn tokens' log-probabilities, or none below top-p 1."""
     return 0 if decoding.top_p == 1.0 else None
+
+
+def check_room(needed: int, room: int) -> None:
+    """Raise ModelError unless an engine holds so many tokens of one sequence."""
+    if needed > room:
+        raise ModelError(
+            f"Expected room for {needed} tokens of a prompt and its sample in vLLM's memory, got "
+            f"{room}. Sample fewer tokens, set the engine to server, which has GPUs of its own, or "
+            "spread each server over more GPUs (servers.tensor_parallel)."
+        )
 
 
 def repack_head(model: nn.Module) -> None:

@@ -7,11 +7,12 @@ import asyncio
 import pytest
 import torch
 
-from recap.errors import ParameterError
+from recap.errors import ModelError, ParameterError
 from recap.params.sampling import Servers
 from recap.processes import MACHINE_DEVICES, without_launch
 from recap.sampling import server_sampler
 from recap.sampling.vllm_extension import KEY, KeyForEverything
+from recap.sampling.vllm_sampler import check_room
 
 
 @pytest.mark.parametrize(
@@ -103,3 +104,9 @@ def test_a_server_is_none_of_the_trainers_processes():
     launched = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x"}
     launched |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "ROLE_NAME": "r"}
     assert without_launch(launched | {"PATH": "/bin", "HOME": "/"}) == {"PATH": "/bin", "HOME": "/"}
+
+
+def test_a_row_that_the_memory_does_not_hold_is_refused():
+    check_room(7931, 7931)
+    with pytest.raises(ModelError, match=r"Expected room for 7931 tokens .*, got 7930\."):
+        check_room(7931, 7930)
