@@ -128,7 +128,7 @@ def test_vllm_is_given_merged_weights(monkeypatch):
 
     sampler = object.__new__(VllmSampler)
     monkeypatch.setattr(VllmSampler, "_open", lambda *_: Engine())
-    sampler.sync(policy, Decoding(1.0, 1.0, 4))
+    sampler.sync(policy)
     start = dict(tiny_policy().named_parameters())
     assert given.keys() == start.keys()
     layer = policy.model.layers[1].self_attn.q_proj

@@ -135,7 +135,9 @@ def test_a_killed_run_ends_bit_equal(tmp_path, base, lora, beta):
 class ExactEngine(TorchSampler):
     """An engine that serves the same weights in float32."""
 
-    def sync(self, policy, decoding):
+    replicas = 1
+
+    def sync(self, policy):
         return torch.float32
 
 

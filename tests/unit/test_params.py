@@ -66,7 +66,7 @@ SHARDED = {"processes": 2, "nodes": 1, "shard": "fsdp2"}
         ),
         (
             {"train.launch": SHARDED, "train.engine": "vllm"},
-            r"train: launch\.shard fsdp2 takes its rollouts from engine torch: .*shard: none\)",
+            r"train: launch\.shard fsdp2 takes its rollouts from engine torch or server: .*none\)",
         ),
         ({"train.self_prefill_updates": 0}, r"train\.self_prefill_updates: .*equal to 1, got 0"),
         ({"train.self_prefill_prompts": 0}, r"train\.self_prefill_prompts: .*equal to 1, got 0"),

@@ -69,6 +69,8 @@ def test_vllm_stops_at_each_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     asked: list[SimpleNamespace] = []
 
     class Engine:
+        llm_engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=64))
+
         def generate(self, prompts: list[Any], params: list[Any], **_: object) -> list[Any]:
             asked.extend(params)
             said = SimpleNamespace(index=0, token_ids=[], logprobs=[], finish_reason="stop")
@@ -76,7 +78,7 @@ def test_vllm_stops_at_each_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     fake = SimpleNamespace(SamplingParams=SimpleNamespace, TokensPrompt=dict)
     monkeypatch.setitem(sys.modules, "vllm", fake)
-    monkeypatch.setattr(VllmSampler, "_open", lambda self, mode: Engine())
+    monkeypatch.setattr(VllmSampler, "_open", lambda self: Engine())
     VllmSampler(tmp_path).sample(
         [RenderedPrompt((5, 6), 0)], Decoding(1.0, 1.0, 4), num_samples=1, seed=0
     )
