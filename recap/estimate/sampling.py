@@ -16,7 +16,7 @@ from recap.data.mixture import quotas
 from recap.estimate.hardware import Device, Hardware
 from recap.estimate.memory import BF16, FP32, PROMPT_TOKENS, TOKENS_PER_WORD, room
 from recap.estimate.shape import Shape
-from recap.estimate.work import token_flops
+from recap.estimate.work import engines_of, roofline
 from recap.params.sampling import Sampling as Section
 from recap.params.whole import Params
 from recap.types.sources import SOURCES, Source
@@ -121,7 +121,7 @@ def _beside_vllm(
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A stage's tokens and seconds, of each of its ``times`` runs, on one device."""
+    """A stage's tokens and seconds, of each of its ``times`` runs, on its engine's devices."""
 
     stage: str
     times: int
@@ -140,16 +140,14 @@ def written(
         texts = _attacked(params) if attacks else _thoughts(params, name)
         tokens = texts * most / 2
         sampling = params.sampling
-        served = sampling.engine == "server"
-        engines, width = (
-            (sampling.servers.count, sampling.servers.tensor_parallel) if served else (1, 1)
-        )
+        engines, width = engines_of(sampling, processes=1)
+        short = sampling.engine != "torch" and device.gpu  # torch reads fp32 weights
         rows = min(sampling.batch_size, max(1, math.ceil(texts / engines)))
         context = stage.tokens - most + most / 4
-        speed = engines * _speed(
-            stage.model, device, rows, context, vllm=sampling.engine != "torch", width=width
-        )
-        yield Written(stage.stage, policies if attacks else 1, tokens, tokens / speed)
+        number = BF16 if short else FP32
+        speed = roofline(stage.model, device, rows, context, number=number, width=width)
+        seconds = tokens / (engines * speed)
+        yield Written(stage.stage, policies if attacks else 1, tokens, seconds)
 
 
 def _thoughts(params: Params, source: str) -> int:
@@ -192,17 +190,3 @@ def _prompts(params: Params, prompt_set: str) -> int:
         taken["wildjailbreak-benign"] = "wildjailbreak"
     sizes = [SIZES.get(name, 0) for name in PROMPT_SETS[prompt_set] if name in taken]
     return sum(min(params.prepare.eval_prompts, size) for size in sizes)
-
-
-def _speed(
-    shape: Shape, device: Device, rows: int, context: float, *, vllm: bool, width: int = 1
-) -> float:
-    """Tokens a second of an engine on ``width`` devices, by the roofline of rollouts.
-
-    Torch reads fp32 weights.
-    """
-    number = BF16 if vllm and device.gpu else FP32
-    cache = 2 * shape.num_hidden_layers * shape.cached * context * number
-    read = (number * shape.parameters + rows * cache) / (width * device.bandwidth)
-    computed = rows * token_flops(shape, context) / (width * device.peak)
-    return device.decoding * rows / max(read, computed)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from recap.estimate.hardware import Hardware
+from recap.estimate.hardware import Device, Hardware
 from recap.estimate.memory import BF16, FP32, PROMPT_TOKENS, longest_row
 from recap.estimate.shape import Shape
+from recap.params.sampling import Sampling
 from recap.params.train import Train
 
 
@@ -74,10 +75,10 @@ def training_work(train: Train, shape: Shape, hardware: Hardware, assumed: Assum
     )
 
 
-def engines_of(train: Train, processes: int) -> tuple[int, int]:
-    """How many engines generate the rollouts, and how many devices each is spread over."""
-    if train.engine == "server":
-        return train.servers.count, train.servers.tensor_parallel
+def engines_of(section: Train | Sampling, processes: int) -> tuple[int, int]:
+    """How many engines ``processes`` generate with, and how many devices each is spread over."""
+    if section.engine == "server":
+        return section.servers.count, section.servers.tensor_parallel
     return processes, 1
 
 
@@ -93,13 +94,21 @@ def decoding_speed(
     """Tokens a second that one engine writes for ``rows`` sequences of ``length`` on average.
 
     It is spread over ``width`` devices.
-
-    Each step reads all weights and the keys and values so far, and computes each row's token: the
-    slower of the two counts (a roofline).
     """
-    device = hardware.device
-    number = BF16 if device.gpu else FP32
+    number = BF16 if hardware.device.gpu else FP32
     context = longest_row(train) - train.grpo.max_completion_length + length / 2
+    return roofline(shape, hardware.device, rows, context, number=number, width=width)
+
+
+def roofline(
+    shape: Shape, device: Device, rows: int, context: float, *, number: int, width: int
+) -> float:
+    """Tokens a second of an engine on ``width`` devices that writes ``rows`` sequences.
+
+    ``context``: of a sequence, on average, in tokens; ``number``: bytes of a weight. Each step
+    reads all weights and the keys and values so far, and computes each row's token: the slower of
+    the two counts.
+    """
     cache = 2 * shape.num_hidden_layers * shape.cached * context * number
     read = (number * shape.parameters + rows * cache) / (width * device.bandwidth)
     computed = rows * token_flops(shape, context) / (width * device.peak)

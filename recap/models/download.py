@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["model", "dataset"]
 
@@ -34,14 +34,20 @@ def download(
     with _told():
         from huggingface_hub import snapshot_download
 
-        folder = snapshot_download(
-            name,
-            repo_type=kind,
-            revision=revision,
-            allow_patterns=list(files),
-            ignore_patterns=list(ignored),
-        )
-    return Path(folder)
+        return Path(snapshot_download(**_selection(name, revision, kind, files, ignored)))
+
+
+def _selection(
+    name: str, revision: str, kind: Kind, files: Sequence[str], ignored: Sequence[str]
+) -> dict[str, Any]:
+    """The arguments of the hub's client for one selection of files."""
+    return {
+        "repo_id": name,
+        "repo_type": kind,
+        "revision": revision,
+        "allow_patterns": list(files),
+        "ignore_patterns": list(ignored),
+    }
 
 
 @contextlib.contextmanager
@@ -67,18 +73,11 @@ def cached(
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    asked = _selection(name, revision, kind, files, ignored)
     try:
-        folder = snapshot_download(
-            name,
-            repo_type=kind,
-            revision=revision,
-            allow_patterns=list(files),
-            ignore_patterns=list(ignored),
-            local_files_only=True,
-        )
+        return Path(snapshot_download(**asked, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
-    return Path(folder)
 
 
 def size_of(
@@ -88,14 +87,8 @@ def size_of(
     with _told():
         from huggingface_hub import snapshot_download
 
-        found = snapshot_download(
-            name,
-            repo_type=kind,
-            revision=revision,
-            allow_patterns=list(files),
-            ignore_patterns=list(ignored),
-            dry_run=True,
-        )
+        asked = _selection(name, revision, kind, files, ignored)
+        found = snapshot_download(**asked, dry_run=True)
     if not found:
         raise DownloadError(f"it has no {' or '.join(files)}")
     return sum(file.file_size or 0 for file in found if file.will_download)

@@ -6,7 +6,8 @@ log-probabilities are those of the tokens drawn, at the sampling temperature, be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -75,19 +76,27 @@ def finish_reason(stopped: bool, num_tokens: int, max_tokens: int) -> FinishReas
     return "length" if num_tokens == max_tokens else "overflow"
 
 
-def open_sampler(sampling: Sampling, model_dir: Path) -> ConversingSampler:
+@contextmanager
+def open_sampler(sampling: Sampling, model_dir: Path) -> Iterator[ConversingSampler]:
     """The sampler that ``sampling.engine`` names, with the model of ``model_dir`` loaded.
 
-    Raises ModelError when the directory holds no model.
+    Its engine ends with the block, so that a stage may open one after another. Raises ModelError
+    when the directory holds no model.
     """
+    if sampling.engine == "torch":
+        from recap.sampling.torch_sampler import load_torch_sampler
+
+        yield load_torch_sampler(model_dir, sampling.batch_size)
+        return
     if sampling.engine == "vllm":
         from recap.sampling.vllm_sampler import VllmSampler
 
-        return VllmSampler(model_dir, sampling.batch_size)
-    if sampling.engine == "server":
-        from recap.sampling.server_sampler import ServerSampler
+        with closing(VllmSampler(model_dir, sampling.batch_size)) as engine:
+            yield engine
+        return
+    from recap.sampling.server_sampler import ServerSampler
 
-        return ServerSampler(model_dir, sampling.servers, batch_size=sampling.batch_size)
-    from recap.sampling.torch_sampler import load_torch_sampler
-
-    return load_torch_sampler(model_dir, sampling.batch_size)
+    with closing(
+        ServerSampler(model_dir, sampling.servers, batch_size=sampling.batch_size)
+    ) as servers:
+        yield servers

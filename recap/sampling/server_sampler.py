@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import json
+import itertools
 import math
 import os
 import shutil
@@ -36,7 +36,13 @@ from recap.params.seeds import derive_seed
 from recap.render import Renderer
 from recap.runtime.locks import STATE
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
-from recap.sampling.vllm_sampler import check_installed, check_place, check_room, logprobs_of
+from recap.sampling.vllm_sampler import (
+    check_installed,
+    check_place,
+    check_room,
+    logprobs_of,
+    read_config,
+)
 from recap.sampling.vllm_server import NAME, Address, Broken, Launch, VllmServer
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, Sample
@@ -45,7 +51,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FOLDER = STATE / "servers"
-"""Logs and weights of the servers, in a folder of the process that started them."""
+"""Logs and weights of the servers, in a folder by the process that started them and a number."""
+OPENED = itertools.count()
+"""Samplers of this process."""
 MAX_RESTARTS = 3
 """Restarts of dead servers in one stage, all together, after which it ends."""
 CONNECTIONS = 256
@@ -70,14 +78,9 @@ class ServerSampler:
         ``first_device``: how many of this machine's GPUs belong to others (the trainers). Raises
         ModelError without a model there, ParameterError without vLLM or with too few GPUs.
         """
-        if not (model_dir / "config.json").is_file():
-            raise ModelError(
-                f"Expected a model directory with config.json at {model_dir}, found none. "
-                "Run the stage that makes it, or correct the path."
-            )
         check_installed()
         check_place()
-        config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
+        config = read_config(model_dir)
         self._context = int(config["max_position_embeddings"])
         self._stop_ids = Renderer.from_dir(model_dir).turn.stop_ids
         self._model_dir, self._batch_size = model_dir, batch_size
@@ -85,7 +88,7 @@ class ServerSampler:
         self._tensor_parallel = servers.tensor_parallel
         self.dtype = _dtype(config, on_gpu=self._devices[0] is not None)
         """The precision of the served weights."""
-        self._folder = FOLDER / str(os.getpid())
+        self._folder = FOLDER / f"{os.getpid()}-{next(OPENED)}"
         self._running: list[VllmServer] = []
         self._addresses: list[Address] = []
         self._weights: Path | None = None
@@ -169,6 +172,7 @@ class ServerSampler:
         for server in self._running:
             server.stop()
         self._running.clear()
+        self._addresses = []
         for weights in self._folder.glob("weights-*"):
             shutil.rmtree(weights)
         if not self._failed:
@@ -336,7 +340,7 @@ def _give(weights: Path, server: VllmServer) -> Broken | None:
 def _remove_left() -> None:
     """Remove what killed processes left: weights are large."""
     for folder in FOLDER.glob("*"):
-        if not psutil.pid_exists(int(folder.name)):
+        if not psutil.pid_exists(int(folder.name.partition("-")[0])):
             shutil.rmtree(folder)
 
 

@@ -15,7 +15,7 @@ import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recap.errors import ModelError, ParameterError
 from recap.models.places import weights_folder
@@ -42,7 +42,7 @@ ENVIRONMENT = {
 }
 LOGPROBS_MODE = "processed_logprobs"
 """Log-probabilities at the temperature; they are after top-p too, and so not asked for below 1."""
-LONGEST = -1
+AS_FITS = -1
 """``max_model_len``: as much of the model's context as one sequence finds memory for."""
 RELOAD_LOGGER = "vllm.model_executor.model_loader.reload.layerwise"
 """Warns at each sync that rotary embeddings, which have no weights, were not loaded."""
@@ -58,13 +58,7 @@ class VllmSampler:
 
         ``gpu_memory_share`` of a GPU's memory is the engine's, weights and KV cache together.
         """
-        if not (model_dir / "config.json").is_file():
-            raise ModelError(
-                f"Expected a model directory with config.json at {model_dir}, found none. "
-                "Run the stage that makes it, or correct the path."
-            )
-        config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
-        self._context = int(config["max_position_embeddings"])
+        self._context = int(read_config(model_dir)["max_position_embeddings"])
         self._stop_ids = Renderer.from_dir(model_dir).turn.stop_ids
         self._model_dir, self._batch_size = model_dir, batch_size
         self._gpu_memory_share = gpu_memory_share
@@ -143,6 +137,16 @@ class VllmSampler:
         served: dtype = engine.llm_engine.model_config.dtype
         return served
 
+    def close(self) -> None:
+        """Give back the engine's memory; another one may then be built in this process."""
+        if self._engine is None:
+            return
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self._engine.llm_engine.engine_core.shutdown()
+        self._engine = None
+        cleanup_dist_env_and_memory()
+
     def _open(self) -> LLM:
         if self._engine is not None:
             return self._engine
@@ -161,7 +165,7 @@ class VllmSampler:
             self._engine = LLM(
                 model=str(weights_folder(self._model_dir)),
                 dtype="auto" if on_gpu else "float32",
-                max_model_len=LONGEST,
+                max_model_len=AS_FITS,
                 max_num_seqs=self._batch_size,
                 gpu_memory_utilization=self._gpu_memory_share,
                 enforce_eager=not on_gpu,
@@ -175,6 +179,17 @@ class VllmSampler:
                 disable_log_stats=True,
             )
         return self._engine
+
+
+def read_config(model_dir: Path) -> dict[str, Any]:
+    """A model's configuration, which its engine reads as well; raises ModelError without one."""
+    if not (model_dir / "config.json").is_file():
+        raise ModelError(
+            f"Expected a model directory with config.json at {model_dir}, found none. "
+            "Run the stage that makes it, or correct the path."
+        )
+    config: dict[str, Any] = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
+    return config
 
 
 def vllm_version() -> str:

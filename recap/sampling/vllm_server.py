@@ -24,7 +24,7 @@ from recap.processes import without_launch
 from recap.runtime.child import environment, start
 from recap.runtime.ports import free_port
 from recap.sampling.vllm_extension import KEY, KeyForEverything, TakesPolicies
-from recap.sampling.vllm_sampler import ENVIRONMENT, LOGPROBS_MODE, LONGEST
+from recap.sampling.vllm_sampler import AS_FITS, ENVIRONMENT, LOGPROBS_MODE
 
 NAME = "policy"
 """The served model's name in requests."""
@@ -59,7 +59,7 @@ class Launch:
             *("-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model_dir)),
             *("--served-model-name", NAME, "--host", "127.0.0.1"),
             *("--dtype", self.dtype, "--logprobs-mode", LOGPROBS_MODE),
-            *("--max-num-seqs", str(self.batch_size), "--max-model-len", str(LONGEST)),
+            *("--max-num-seqs", str(self.batch_size), "--max-model-len", str(AS_FITS)),
             *("--tensor-parallel-size", str(self.tensor_parallel)),
             *("--generation-config", "vllm", "--load-format", "safetensors"),
             *("--enable-prefix-caching", "--disable-log-stats", "--disable-uvicorn-access-log"),

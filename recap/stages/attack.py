@@ -52,34 +52,34 @@ def main(
     selects = any(attack_of(each).selects for each in chosen)
     selector = open_selector(params.attack, guardian) if selects else None
     renderer = Renderer.from_dir(policy, params.models.reasoning)
-    sampler = open_sampler(params.sampling, policy)
     cases = [case for each in selections for case in each.cases]
-    run = {
-        "seed": str(seed),
-        "sampling": params.sampling.model_dump_json(),
-        "attack": params.attack.model_dump_json(),
-        "reasoning": params.models.reasoning.model_dump_json(),
-        "cases": rows_hash(row for case in cases for row in case.rows),
-        "policy": directory_hash(policy),
-        "guardian": directory_hash(guardian) if selector else "",
-        "code": code_hash(),
-        **{name: version(name) for name in ("torch", "transformers")},
-        "vllm": vllm_version() if params.sampling.engine != "torch" else "",
-    }
-    with journal_of(SCRATCH, out.stem, run) as journal:
-        completions = run_attacks(
-            selections,
-            renderer,
-            sampler,
-            params.attack,
-            seed=seed,
-            selector=selector,
-            journal=journal,
-        )
-        if selector is not None and selector.unweighed:
-            said = f"{selector.unweighed} responses got no score from the selector: ranked last"
-            print(said, file=sys.stderr)
-        write_rows(out, completions)
+    with open_sampler(params.sampling, policy) as sampler:  # loads the code that is hashed
+        run = {
+            "seed": str(seed),
+            "sampling": params.sampling.model_dump_json(),
+            "attack": params.attack.model_dump_json(),
+            "reasoning": params.models.reasoning.model_dump_json(),
+            "cases": rows_hash(row for case in cases for row in case.rows),
+            "policy": directory_hash(policy),
+            "guardian": directory_hash(guardian) if selector else "",
+            "code": code_hash(),
+            **{name: version(name) for name in ("torch", "transformers")},
+            "vllm": vllm_version() if params.sampling.engine != "torch" else "",
+        }
+        with journal_of(SCRATCH, out.stem, run) as journal:
+            completions = run_attacks(
+                selections,
+                renderer,
+                sampler,
+                params.attack,
+                seed=seed,
+                selector=selector,
+                journal=journal,
+            )
+            if selector is not None and selector.unweighed:
+                said = f"{selector.unweighed} responses got no score from the selector: ranked last"
+                print(said, file=sys.stderr)
+            write_rows(out, completions)
 
 
 if __name__ == "__main__":

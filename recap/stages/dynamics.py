@@ -65,14 +65,15 @@ def main(
     found = []
     for update, directory in policies.items():
         print(f"update {update}: {directory}", file=sys.stderr)
-        completions = run_attacks(
-            selections,
-            Renderer.from_dir(directory, params.models.reasoning),
-            open_sampler(params.sampling, directory),
-            params.attack,
-            seed=params.seed,
-            selector=selector,
-        )
+        with open_sampler(params.sampling, directory) as sampler:
+            completions = run_attacks(
+                selections,
+                Renderer.from_dir(directory, params.models.reasoning),
+                sampler,
+                params.attack,
+                seed=params.seed,
+                selector=selector,
+            )
         verdicts = judge.judge(completions)
         refuse_unscored(completions, verdicts, params.evaluate)
         cell = cell_result(

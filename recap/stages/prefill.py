@@ -39,26 +39,27 @@ def main(
     find_source(source)
     files = {"train": train, "eval": eval_}
     records = {split: read_rows(path, PromptRecord) for split, path in files.items()}
-    with_it = (
-        open_sampler(params.sampling, model),
-        Renderer.from_dir(model, params.models.reasoning),
-        load_guardian(guardian),
-        params.prefill,
-        params.seed,
-    )
     asked = records[find_source(source).split]
-    prefills = with_families(sample_prefills(source, asked, *with_it), asked)
-    write_rows(out, prefills)  # first, to be looked at
-    check_verified(source, prefills, params.validation.min_verified_prefills)
     attacked_with = (*params.attack.benchmarks, *params.dynamics.benchmarks)
-    further = sample_pool(
-        source,
-        records["eval"],
-        *with_it,
-        domains=pool_domains(source, attacked_with, params.attack.transfer_sources),
-        prompts=params.attack.search_prompts,
-        thoughts=max(params.attack.search_budgets),
-    )
+    with open_sampler(params.sampling, model) as sampler:
+        with_it = (
+            sampler,
+            Renderer.from_dir(model, params.models.reasoning),
+            load_guardian(guardian),
+            params.prefill,
+            params.seed,
+        )
+        prefills = with_families(sample_prefills(source, asked, *with_it), asked)
+        write_rows(out, prefills)  # first, to be looked at
+        check_verified(source, prefills, params.validation.min_verified_prefills)
+        further = sample_pool(
+            source,
+            records["eval"],
+            *with_it,
+            domains=pool_domains(source, attacked_with, params.attack.transfer_sources),
+            prompts=params.attack.search_prompts,
+            thoughts=max(params.attack.search_budgets),
+        )
     write_rows(pool, with_families(further, records["eval"]))
 
 

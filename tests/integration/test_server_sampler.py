@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import torch
 from transformers import LlamaForCausalLM
@@ -31,6 +32,7 @@ from recap.types.rollouts import Decoding
 from tests.integration.needs_vllm import NEEDS_VLLM
 from tests.rounding import logprob_rounding
 from tests.tiny import vllm_policy
+from tests.waiting import until
 
 pytestmark = NEEDS_VLLM
 
@@ -178,3 +180,20 @@ def test_too_many_deaths_end_the_stage(
     os.killpg(sampler._running[0]._process.pid, signal.SIGKILL)
     with pytest.raises(ModelError, match=r"Expected vLLM servers that live, .* See .*server-0"):
         sampler.sample(PROMPTS, DECODING, num_samples=1, seed=0)
+
+
+def test_closing_leaves_no_process_and_keeps_the_log_of_a_failure(sampler: ServerSampler) -> None:
+    processes = [
+        process
+        for server in sampler._running
+        if psutil.pid_exists(server._process.pid)
+        for process in (
+            psutil.Process(server._process.pid),
+            *psutil.Process(server._process.pid).children(recursive=True),
+        )
+    ]
+    assert processes, "one of the two servers lives"
+    sampler.close()
+    until(lambda: not any(p.is_running() and p.status() != "zombie" for p in processes))
+    assert not list(sampler._folder.glob("weights-*"))
+    assert list(sampler._folder.glob("server-0.*.log")), "the stage ended by a server's death"

@@ -5,6 +5,7 @@ Left out: other temperatures than 1, at which test_vllm_training.py compares the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,9 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LlamaForCaus
 
 
 @pytest.fixture(scope="module")
-def sampler(policy: tuple[Path, LlamaForCausalLM]) -> Sampler:
-    return open_sampler(sampling("vllm", 64), policy[0])
+def sampler(policy: tuple[Path, LlamaForCausalLM]) -> Iterator[Sampler]:
+    with open_sampler(sampling("vllm", 64), policy[0]) as engine:
+        yield engine
 
 
 def forward_logprobs(
@@ -124,6 +126,22 @@ def test_a_path_that_the_compiler_cannot_name_is_refused(
     policy: tuple[Path, LlamaForCausalLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "__file__", "/home/my models/torch/__init__.py")
-    fresh = open_sampler(sampling("vllm", 8), policy[0])
-    with pytest.raises(ParameterError, match=r"without a blank .* got /home/my models/torch"):
+    with (
+        open_sampler(sampling("vllm", 8), policy[0]) as fresh,
+        pytest.raises(ParameterError, match=r"without a blank .* got /home/my models/torch"),
+    ):
         fresh.sample([RenderedPrompt((20,), 0)], Decoding(1.0, 1.0, 4), num_samples=1, seed=0)
+
+
+def test_an_engine_follows_another_in_one_process(policy: tuple[Path, LlamaForCausalLM]) -> None:
+    """As the stage `dynamics` has it: one policy after another, each with an engine of its own."""
+    drawn = []
+    for _ in range(2):
+        with open_sampler(sampling("vllm", 8), policy[0]) as engine:
+            drawn.append(
+                engine.sample(
+                    [RenderedPrompt((20,), 0)], Decoding(1.0, 1.0, 4), num_samples=2, seed=0
+                )
+            )
+        assert engine._engine is None  # type: ignore[attr-defined]  # a VllmSampler
+    assert drawn[0] == drawn[1]

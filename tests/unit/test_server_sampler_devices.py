@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from recap.errors import ModelError, ParameterError
-from recap.params.sampling import Servers
+from recap.params.sampling import Sampling, Servers
 from recap.processes import MACHINE_DEVICES, without_launch
 from recap.sampling import server_sampler
+from recap.sampling.sampler import open_sampler
 from recap.sampling.vllm_extension import KEY, KeyForEverything
 from recap.sampling.vllm_sampler import check_room
 
@@ -110,3 +112,19 @@ def test_a_row_that_the_memory_does_not_hold_is_refused():
     check_room(7931, 7931)
     with pytest.raises(ModelError, match=r"Expected room for 7931 tokens .*, got 7930\."):
         check_room(7931, 7930)
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [("vllm", "vllm_sampler.VllmSampler"), ("server", "server_sampler.ServerSampler")],
+)
+def test_an_engine_ends_with_its_block_even_by_an_error(monkeypatch, tmp_path, engine, name):
+    ended = []
+    opened = SimpleNamespace(close=lambda: ended.append(engine))
+    monkeypatch.setattr(f"recap.sampling.{name}", lambda *_, **__: opened)
+    servers = Servers(count=1, tensor_parallel=1)
+    section = Sampling(engine=engine, servers=servers, batch_size=1)
+    with pytest.raises(ZeroDivisionError), open_sampler(section, tmp_path) as sampler:
+        assert (sampler, ended) == (opened, [])
+        raise ZeroDivisionError
+    assert ended == [engine]
