@@ -81,8 +81,6 @@ def print_estimate(
         faults.append(_refusal(largest, trained[largest], needs[largest], models, hardware))
     engine = engine_lacks(trained[largest], models.policy, hardware.device)
     faults += [f"Training of {largest}: {engine}."] if engine else []
-    sources = {str(name): shape_of(root, origin) for name, origin in params.sources.origins.items()}
-    stages = sampled(params, models.policy, sources, models.scorers)
     faults += refused(params, stages, hardware)
     if faults:
         raise ParameterError("\n".join(faults))
@@ -106,14 +104,15 @@ def _sampling(params: Params, stages: list[Sampling], hardware: Hardware) -> Tab
 def _check_devices(name: str, train: Train, hardware: Hardware) -> None:
     """Raise ParameterError unless each process and each server of training has its devices."""
     launch, needed, servers = train.launch, devices_of(train), ""
+    where = f" on each of {launch.nodes} nodes" if launch.nodes > 1 else ""
     if train.engine == "server":
         servers = (
             f" and {train.servers.tensor_parallel} for each of {train.servers.count} vLLM servers"
         )
     if needed > hardware.count:
         raise ParameterError(
-            f"Expected a device for each process of {name}, {launch.processes} on each of "
-            f"{launch.nodes} nodes{servers}, got {hardware.count}x{hardware.name}. Ask with "
+            f"Expected a device for each process of {name}, {launch.processes}{where}"
+            f"{servers}, got {hardware.count}x{hardware.name}. Ask with "
             f"--hardware {needed}x{hardware.name}, or lower train.launch"
             f"{' or train.servers' if servers else ''}."
         )
