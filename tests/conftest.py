@@ -31,17 +31,23 @@ LONGEST = tuple(
     TESTS / name
     for name in (
         "integration/test_sweep_pool.py",
-        "faults/test_train_stage.py",
-        "integration/test_sweep.py",
+        "integration/test_services.py",
         "golden/test_rl_stage_processes.py",
-        "integration/test_flow_worker.py",
-        "integration/test_debug_profile.py",
-        "integration/test_sweep_mirror.py",
-        "integration/test_serve.py",
+        "integration/test_sweep.py",
         "integration/test_flows.py",
-        "integration/test_vllm_sampler.py",
+        "integration/test_server_training.py",
+        "faults/test_train_stage.py",
+        "integration/test_flow_worker.py",
+        "integration/test_serve.py",
         "integration/test_attack_journal.py",
-        "integration/test_vllm_training.py",  # in the process that has loaded vLLM
+        "integration/test_sweep_mirror.py",
+        "integration/test_debug_profile.py",
+        "integration/test_vllm_sampler.py",
+        "integration/test_sweep_tracking.py",
+        "integration/test_dvc_commands.py",
+        "integration/test_vllm_training.py",  # on two cores, in the process that has loaded vLLM
+        "golden/test_rl_sharding.py",
+        "integration/test_server_sampler.py",
     )
 )
 """Files of tests that take a minute or more on two slow cores, the slowest first."""

@@ -9,9 +9,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +21,9 @@ from transformers import AutoModelForCausalLM
 from recap.errors import ModelError, TrainingError
 from recap.rl import sharding
 from recap.rl.checkpoint import CheckpointFolder
+from recap.runtime.child import environment
+from recap.runtime.ports import free_port
+from tests.forked import fork
 from tests.rounding import adam_rounding
 from tests.tiny import tiny_policy
 from tests.waiting import PATIENCE
@@ -44,14 +44,21 @@ def one(tmp_path_factory):
 
 
 def launched(count, out, one, names):
-    torchrun = f"-m torch.distributed.run --nproc-per-node {count} --local-addr localhost"
-    rendezvous = "--rdzv-backend c10d --rdzv-endpoint localhost:0"
-    script = [str(ROOT / "tests/golden/sharded_cases.py"), str(count), str(out), str(one)]
-    command = [sys.executable, *torchrun.split(), *rendezvous.split(), *script, *names]
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests/golden")])
-    env = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=env)
-    assert done.returncode == 0, done.stderr
+    """The cases in ``count`` processes that find each other as torchrun's do."""
+    command = ["sharded_cases", str(count), str(out), str(one), *names]
+    world = {"WORLD_SIZE": str(count), "TORCHELASTIC_RUN_ID": "test"}
+    world |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
+    ranks = [
+        fork(command, ROOT / "tests/golden", environment(**world, RANK=str(n), LOCAL_RANK=str(n)))
+        for n in range(count)
+    ]
+    try:
+        for rank in ranks:
+            _, said = rank.communicate(timeout=PATIENCE)
+            assert rank.returncode == 0, said
+    finally:
+        for rank in ranks:  # one that failed leaves the others waiting for it
+            rank.kill()
     return out
 
 
