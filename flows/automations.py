@@ -1,9 +1,9 @@
 """``python -m flows.automations [TYPE/NAME]``: what the server does by itself about our runs.
 
-``make deploy`` calls it. Automations of the server see what a killed process cannot tell: a run that
-ended badly is told to a notification block, and a run of which nothing is heard is closed, so that
-its deployment has its one place again. Leaves out the block, which holds a secret address and is
-made in Prefect's UI.
+``make deploy`` calls it. Automations of the server see what a killed process cannot tell: a run
+that ended badly is told to a notification block, and a run of which nothing is heard is closed, so
+that its deployment has its one place again. Leaves out the block, which holds a secret address and
+is made in Prefect's UI.
 """
 
 from __future__ import annotations
