@@ -82,22 +82,24 @@ def test_scheduled_cancelled_and_killed_runs(tmp_path: Path) -> None:
             subprocess.run(command, cwd=project, env=env, check=True, timeout=300)
         deployment = answer(f"{api}/deployments/name/reproduce/nightly")["id"]
         with working(project, env) as worker:
-            due = scheduled_and_alone(api, deployment, project, worker)
+            due = scheduled_and_alone(api, deployment, project)
+            family = descendants(worker.pid)
             post(f"{api}/flow_runs/{due}/set_state", {"state": {"type": "CANCELLING"}})  # the UI
-            nothing_is_left(api, due, worker)
+            nothing_is_left(api, due, family)
             until(lambda: states(api, due) == ["CANCELLED", "CANCELLED"], pause=0.2)
             lines = [entry["message"] for entry in found(api, "logs", flow_run(due))]
             assert "[1/1] long starts" in lines and "long | step 3 of 9" in lines
 
             by_hand = begun(api, deployment, project)
+            family = descendants(worker.pid)
             subprocess.run(
                 [*PREFECT, "flow-run", "cancel", by_hand], env=env, cwd=project, check=True
             )
-            nothing_is_left(api, by_hand, worker)
+            nothing_is_left(api, by_hand, family)
+            assert alive(worker.pid)
 
             orphan = begun(api, deployment, project)
             family = descendants(worker.pid)
-            assert len(family) >= 3  # Prefect's engine, DVC, the stage
             worker.kill()
             until(lambda: not any(map(alive, family)), seconds=60)
             until(lambda: states(api, orphan) == ["CRASHED", "CANCELLED"], pause=0.2)
@@ -132,9 +134,7 @@ def working(project: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[byt
         worker.wait()
 
 
-def scheduled_and_alone(
-    api: str, deployment: str, project: Path, worker: subprocess.Popen[bytes]
-) -> str:
+def scheduled_and_alone(api: str, deployment: str, project: Path) -> str:
     """The run that the cron began, after the next one was refused, which ends the schedule here."""
 
     def runs(state: str) -> list[dict[str, Any]]:
@@ -163,13 +163,11 @@ def begun(api: str, deployment: str, project: Path) -> str:
     return run
 
 
-def nothing_is_left(api: str, run: str, worker: subprocess.Popen[bytes]) -> None:
+def nothing_is_left(api: str, run: str, family: list[int]) -> None:
     """Once the run is cancelled, no process of it is there for longer than LEFT."""
-    family = descendants(worker.pid)
-    assert len(family) >= 3
+    assert len(family) >= 3  # Prefect's engine, DVC, the stage
     until(lambda: states(api, run)[0] == "CANCELLED", seconds=PATIENCE, pause=0.2)
     until(lambda: not any(map(alive, family)), seconds=LEFT)
-    assert alive(worker.pid)
 
 
 def hears(api: str, run: str) -> None:
