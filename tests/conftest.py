@@ -31,10 +31,10 @@ LONGEST = tuple(
     TESTS / name
     for name in (
         "integration/test_sweep_pool.py",
+        "integration/test_flow_worker.py",
         "faults/test_train_stage.py",
         "integration/test_sweep.py",
         "golden/test_rl_stage_processes.py",
-        "integration/test_flow_worker.py",
         "integration/test_debug_profile.py",
         "integration/test_sweep_mirror.py",
         "integration/test_serve.py",
