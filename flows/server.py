@@ -1,4 +1,4 @@
-"""A Prefect API for as long as one command lives, on 127.0.0.1, when none is configured.
+"""A Prefect API for as long as one command lives, on 127.0.0.1 and for it alone, if none is named.
 
 Prefect could start one by itself; here it starts before Prefect's client is imported (both take
 seconds), dies with its parent even by SIGKILL, and two commands at once make one database
@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import secrets
 import subprocess
 import time
 import urllib.request
@@ -52,6 +53,8 @@ def start_api() -> Callable[[], None]:
     alone.enter_context(exclusive(home / "start.lock"))
     port = free_port()
     os.environ["PREFECT_API_URL"] = url = f"http://127.0.0.1:{port}/api"
+    # Whoever may reach the port is no friend yet: the word is this command's and its children's.
+    os.environ["PREFECT_API_AUTH_STRING"] = word = f"recap:{secrets.token_urlsafe(32)}"
     with (home / "server.log").open("w", encoding="utf-8") as log:
         server = child.start(
             [
@@ -60,6 +63,7 @@ def start_api() -> Callable[[], None]:
                 *("--timeout-graceful-shutdown", "3"),  # a killed client leaves sockets open
             ],
             env=child.environment(
+                PREFECT_SERVER_API_AUTH_STRING=word,
                 PREFECT_UI_ENABLED="0",
                 PREFECT__SERVER_EPHEMERAL="1",
                 PREFECT__SERVER_FINAL="1",

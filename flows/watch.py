@@ -1,7 +1,7 @@
 """Flow ``watch``: the champion is attacked anew, and an alarm fails the run, which notifies.
 
 The work is ``python -m recap.cli.watch``, a child like every stage. Leaves out what an alarm is
-(recap/analysis/watch.py) and who hears of it (flows/notify.py).
+(recap/analysis/watch.py) and who hears of it (flows/automations.py).
 """
 
 from __future__ import annotations

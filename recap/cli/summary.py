@@ -16,6 +16,7 @@ from recap.cli.publish import DECISION, REGISTERED, TABLES, Receipt
 from recap.errors import DataError
 from recap.rows import read_json
 from recap.runtime.locks import STATE
+from recap.tracking import watch
 from recap.tracking.registry import CHALLENGER, CHAMPION
 from recap.types.decisions import GateDecision
 
@@ -56,6 +57,8 @@ def show_summary(root: Path, receipt: Receipt | None, console: Console) -> None:
             f"Not in MLflow yet; the manifest is {REGISTERED}. `recap publish` registers it."
         )
     console.print(f"Report:     {root.resolve() / PAGE}", soft_wrap=True)
+    if (root / watch.PAGE).is_file():
+        console.print(f"Watching:   {root.resolve() / watch.PAGE}", soft_wrap=True)
     profile = _profile(root)
     if profile is not None:
         store = root.resolve() / "mlflow.db"

@@ -16,12 +16,14 @@ from typing import Annotated
 
 import typer
 
+from recap.analysis.axes import attack_axes
 from recap.analysis.promotion import ATTACK, unequal, version_evidence
-from recap.analysis.watch import alarms
+from recap.analysis.watch import watch_gated
 from recap.errors import DataError, GateError, TrackingError
 from recap.params.whole import Params, read_params
 from recap.pipeline.lock import digest, file_md5
-from recap.rows import read_json, read_rows
+from recap.report.watch import watch_page
+from recap.rows import atomic_path, read_json, read_rows
 from recap.runtime.locks import STATE, sole_run
 from recap.runtime.private import keep_private
 from recap.runtime.stage import run_stage
@@ -29,10 +31,11 @@ from recap.tracking.history import me, now
 from recap.tracking.manifest import wordless
 from recap.tracking.pull import Registered, pull, registered
 from recap.tracking.runs import open_store
-from recap.tracking.watch import Watched, draw_curve, remember, watched
+from recap.tracking.watch import PAGE, draw_curve, remember, watched
 from recap.types.decisions import VersionEvidence
 from recap.types.results import BenchmarkResult, CellResult
 from recap.types.verdicts import Outcome, Verdict
+from recap.types.watch import Gated, Watched
 
 FOLDER = STATE / "watch"
 DAY = 86400
@@ -55,10 +58,11 @@ def main(
     settings = digest(params.model_dump(mode="json"))
     with sole_run(root):
         keep_private(root)
-        lines = [line for line in watched(root, name) if line.fingerprint == fingerprint]
-        line = next((x for x in lines if (x.number, x.settings) == (number, settings)), None)
+        every = watched(root, name)
+        asked = (fingerprint, number, settings)
+        line = next((x for x in every if (x.fingerprint, x.number, x.settings) == asked), None)
         if line is None:
-            results, found = _attacked(root, params, version, number)
+            results, gated = _attacked(root, params, version, number)
             line = Watched(
                 at=now(),
                 by=me(),
@@ -67,28 +71,35 @@ def main(
                 number=number,
                 settings=settings,
                 results=results,
-                alarms=found,
+                gated=gated,
+                alarms=tuple(alarm for each in gated for alarm in each.alarms),
             )
             remember(root, name, line)
-            lines.append(line)
+            every.append(line)
+        with atomic_path(root / PAGE) as part:
+            part.write_text(watch_page(every, attack_axes(params.attack)), encoding="utf-8")
     try:
         with open_store(root) as client:
-            draw_curve(client, root, name, lines)
+            own = [each for each in every if each.fingerprint == fingerprint]
+            draw_curve(client, root, name, own)
     except TrackingError as error:
         print(f"The rates are in the file, but not in MLflow. {error}", file=sys.stderr)
     if line.alarms:
         raise GateError(
             f"Expected version {version.number} to be as it was registered, got in attack "
-            f"{number}:\n" + "\n".join(f"  {alarm}." for alarm in line.alarms) + "\nLook at judge, "
-            "engine and data first, then `recap rollback`."
+            f"{number}:\n"
+            + "\n".join(f"  {alarm}." for alarm in line.alarms)
+            + f"\nLook at {PAGE}, "
+            "at judge, engine and data first, then `recap rollback`."
         )
+    print(f"page: {(root / PAGE).resolve()}")
     print(f"attack {number} on version {version.number}: {len(line.results)} rates, no alarm")
 
 
 def _attacked(
     root: Path, params: Params, version: Registered, number: int
-) -> tuple[tuple[BenchmarkResult, ...], tuple[str, ...]]:
-    """What attack, judge and evaluate find of the version, and the alarms."""
+) -> tuple[tuple[BenchmarkResult, ...], tuple[Gated, ...]]:
+    """What attack, judge and evaluate find of the version, and its gated benchmarks."""
     from recap.stages import attack, evaluate, judge
 
     then = VersionEvidence.model_validate_json(version.evidence)
@@ -134,8 +145,10 @@ def _attacked(
         )
     )
     _check_comparable(found, then, version.number)
-    said = alarms(found, then, params.gate, resamples=params.evaluate.bootstrap, seed=params.seed)
-    measured = tuple(read_json(rates, CellResult).results), tuple(said)
+    gated = watch_gated(
+        found, then, params.gate, resamples=params.evaluate.bootstrap, seed=params.seed
+    )
+    measured = tuple(read_json(rates, CellResult).results), tuple(gated)
     shutil.rmtree(folder)  # harmful text, and weights that DVC has
     return measured
 

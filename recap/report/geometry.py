@@ -16,8 +16,9 @@ WIDTH, HEIGHT = 360, 216
 LEFT, RIGHT, TOP, BOTTOM = 40, 58, 12, 34
 INSET = 8
 """Space between the axis and the first and last point."""
-Scale = Literal["whole", "share", "unit", "number"]
-"""Shares from 0 to 100 %, shares on a fitted axis, values from 0 to 1, or plain numbers."""
+Scale = Literal["whole", "share", "near", "unit", "number"]
+"""Shares from 0 to 100 %, from 0 to their highest, or near them alone; values from 0 to 1; numbers.
+"""
 Map = Callable[[float], float]
 LABEL_GAP = 13.0
 """Smallest distance between two labels at the ends of lines."""
@@ -119,10 +120,12 @@ def panel(
         return None
     lows = [value for point in values for value in (point.low, point.y) if value is not None]
     highs = [value for point in values for value in (point.high, point.y) if value is not None]
-    share = scale in ("whole", "share")
+    share = scale in ("whole", "share", "near")
     y_ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     if scale in ("share", "number"):
         y_ticks = nice_ticks(min(0.0, *lows), max(highs))
+    elif scale == "near":
+        y_ticks = nice_ticks(min(lows), max(highs))
     ticks = list(x_ticks or nice_ticks(min(p.x for p in values), max(p.x for p in values)))
     texts = x_labels or [_number(x, x_share) for x in ticks]
     to_x = linear(min(ticks), max(ticks), LEFT + INSET, WIDTH - RIGHT - INSET)

@@ -1,8 +1,8 @@
 """The page: one self-contained HTML file, the same bytes for the same inputs.
 
-jinja2's autoescape escapes all model text. A content security policy allows only the page's own
-script (by its hash) and no requests. Leaves out times, commits and registry versions, so that the
-page is a function of the run's files and parameters.
+All model text is escaped (``recap.report.html``). A content security policy allows only the page's
+own script (by its hash) and no requests. Leaves out times, commits and registry versions, so that
+the page is a function of the run's files and parameters.
 """
 
 from __future__ import annotations
@@ -12,18 +12,14 @@ import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 import yaml
 
 from recap.analysis.axes import (
     Axes,
     exempt,
     lower_first,
-    source_label,
-    variant_label,
 )
 from recap.analysis.claim_words import claim_words
 from recap.analysis.curves import WorldPoint
@@ -34,7 +30,7 @@ from recap.analysis.paper import MODELS
 from recap.analysis.settings import Settings
 from recap.analysis.tables import DASH, percent, signed
 from recap.analysis.verdicts import trainings
-from recap.benchmarks.words import ATTACKS, COSTS, family_label
+from recap.benchmarks.words import ATTACKS, COSTS
 from recap.report.adversaries import grid_panels, reset_panels, search_panels
 from recap.report.beta import betas
 from recap.report.brittleness import matrices
@@ -50,6 +46,7 @@ from recap.report.figures import (
     shown,
     table_rows,
 )
+from recap.report.html import environment, part
 from recap.report.judges import judges
 from recap.report.materials import Materials
 from recap.report.pareto import pareto
@@ -59,8 +56,6 @@ from recap.report.seeds import seed_rows
 from recap.report.sweeps import sweep_panels
 from recap.types.decisions import GateDecision
 from recap.types.results import CellAgreement, CellResult, DynamicsResult
-
-LABELS = {"variant": variant_label, "family": family_label, "source": source_label}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,30 +96,23 @@ class Run:
 
 def render(run: Run) -> str:
     """The page as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_part),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        **LABELS,
+    templates = environment()
+    templates.filters |= {
         "percent": percent,
         "signed": signed,
         "trainings": trainings,
         "lower_first": lower_first,
     }
-    script = _part("page.js")
+    script = part("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     settings, axes = run.settings, run.axes
     colours = roles(run.cells, settings.candidate, settings.baseline, run.untrained)
     cells = shown(run.cells, run.untrained)
     figures = itertools.count(1)
-    environment.globals |= {"dash": DASH, "colours": colours, "figure": lambda: next(figures)}
-    return environment.get_template("page.html.j2").render(
+    templates.globals |= {"dash": DASH, "colours": colours, "figure": lambda: next(figures)}
+    return templates.get_template("page.html.j2").render(
         run=run,
-        style=_part("page.css"),
+        style=part("page.css"),
         script=script,
         script_hash=f"sha256-{digest}",
         headline=run.findings.headline,
@@ -165,7 +153,3 @@ def _line(key: str, value: object) -> str:
     """One parameter, written as in ``params.yaml``."""
     listed = yaml.safe_dump([value], sort_keys=False, default_flow_style=True, width=4096)
     return f"{key}: {listed.strip()[1:-1]}\n"
-
-
-def _part(name: str) -> str:
-    return (files("recap.report") / "template" / name).read_text(encoding="utf-8")

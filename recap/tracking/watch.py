@@ -15,30 +15,15 @@ from recap.tracking.lines import append_line, read_lines
 from recap.tracking.live import STEP
 from recap.tracking.measures import named_rates
 from recap.tracking.runs import FINGERPRINT, experiment_id, log_lines, run_name
-from recap.types.results import BenchmarkResult
-from recap.types.row import Row
+from recap.types.watch import Watched
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "recap-watch"
 RECORDS = Path("records/watch")
-
-
-class Watched(Row):
-    """One attack: when, by whom, on which version, what was measured and alarmed.
-
-    ``number`` is the seed of the draws. ``settings`` is a digest of the parameters.
-    """
-
-    at: str
-    by: str
-    version: str
-    fingerprint: str
-    number: int
-    settings: str
-    results: tuple[BenchmarkResult, ...]
-    alarms: tuple[str, ...]
+PAGE = Path("reports/watch.html")
+"""There is none before the first attack."""
 
 
 def watched(root: Path, name: str) -> list[Watched]:

@@ -23,7 +23,7 @@ SECTION_FILES = {"seed": None, "variants": "train"}
 """Keys of params.yaml whose file has another name than they, or none."""
 DATA = {
     "recap.analysis.paper": ("recap/analysis/paper_numbers.json",),
-    "recap.report.page": ("recap/report/template/**/*.*",),
+    "recap.report.html": ("recap/report/template/**/*.*",),
 }
 """Files that a module reads beside its code, as patterns."""
 

@@ -6,6 +6,7 @@ import ast
 
 import pytest
 
+from recap.runtime.child import environment
 from tests.contract.stage_deps import ROOT
 
 FILES = sorted(
@@ -14,6 +15,8 @@ FILES = sorted(
 UNPICKLERS = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 ALLOWED = {"torch.load": ("weights_only", True), "numpy.load": ("allow_pickle", False)}
 """Calls that unpickle unless an argument says no."""
+REMOTE_CODE = "--trust-remote-code"
+"""A server's option to run code that comes with a model."""
 
 
 def faults(source: str) -> list[str]:
@@ -31,6 +34,8 @@ def faults(source: str) -> list[str]:
                 found.append(name)
             if name.rpartition(".")[2] == "read_pickle" or ("trust_remote_code", True) in said:
                 found.append(name)
+        elif isinstance(node, ast.Constant) and str(node.value).startswith(REMOTE_CODE):
+            found.append(str(node.value))
     return found
 
 
@@ -46,10 +51,39 @@ def faults(source: str) -> list[str]:
         ("pd.read_pickle(path)", ["pd.read_pickle"]),
         ("load(path, trust_remote_code=True)", ["load"]),
         ("load(path, trust_remote_code=False)", []),
+        ("start('--trust-remote-code')", ["--trust-remote-code"]),
     ],
 )
 def test_a_fault_is_seen(source: str, expected: list[str]) -> None:
     assert faults(source) == expected
+
+
+def test_children_may_not_unpickle_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", raising=False)
+    assert environment()["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+
+
+def test_prefect_keeps_no_result_and_would_write_json() -> None:
+    """All flows and tasks take their decorator from one file, whose calls say both."""
+    declared = ROOT / "flows/declared.py"
+    calls = {
+        node.func.id: {word.arg: ast.unparse(word.value) for word in node.keywords}
+        for node in ast.walk(ast.parse(declared.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert 'SERIALIZER = "json"' in declared.read_text("utf-8")
+    for name in ("flow", "task"):
+        assert calls[name]["persist_result"] == "False"
+        assert calls[name]["result_serializer"] == "SERIALIZER"
+    others = [
+        path.name
+        for path in (ROOT / "flows").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == "prefect" and path != declared
+        for name in node.names
+        if name.name in ("flow", "task")
+    ]
+    assert others == []
 
 
 def test_no_code_unpickles() -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 import yaml
 
 from recap.runtime.child import environment, start
-from tests.waiting import PATIENCE
+from recap.runtime.ports import free_port
+from tests.waiting import PATIENCE, until_served
 
 ROOT = Path(__file__).parents[2]
 CHAIN = """\
@@ -89,17 +90,30 @@ def child_environment(folder: Path, **variables: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def prefect_api(folder: Path) -> Iterator[str]:
-    """One Prefect API for many flows, which then start none of their own: its address."""
-    code = (
-        "import os, time; from flows.server import start_api; start_api()();"
-        "print(os.environ['PREFECT_API_URL'], flush=True); time.sleep(3000)"
-    )
-    server = start(["-c", code], cwd=folder, env=child_environment(folder), stdout=subprocess.PIPE)
-    assert server.stdout is not None
-    yield server.stdout.readline().strip()
-    server.terminate()  # not SIGINT, which a shell's background jobs ignore
-    server.wait(60)
+def prefect_api(folder: Path, *, whole: bool = False) -> Iterator[str]:
+    """One Prefect API for many flows, which then start none of their own: its address.
+
+    It asks for no password. ``whole``: it also starts what is due by a schedule.
+    """
+    port = free_port()
+    url, log = f"http://127.0.0.1:{port}/api", folder / "server.log"
+    uvicorn = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--port", str(port)]
+    ephemeral = {} if whole else {"PREFECT__SERVER_EPHEMERAL": "1"}
+    with log.open("w", encoding="utf-8") as stream:
+        server = start(
+            ["-m", *uvicorn, "--host", "127.0.0.1", "--timeout-graceful-shutdown", "3"],
+            env=child_environment(
+                folder, PREFECT_HOME=str(folder), PREFECT_UI_ENABLED="0", **ephemeral
+            ),
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until_served(f"{url}/health", server, log)
+        yield url
+    finally:
+        server.terminate()  # not SIGINT, which a shell's background jobs ignore
+        server.wait(60)
 
 
 def lock_of(folder: Path) -> dict[str, object]:

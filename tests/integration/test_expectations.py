@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
+from recap.data import suites
+from recap.data.expectations import validate as run_suites
+from recap.data.tables import Table
 from recap.data.validation import Validation
 from recap.errors import DataError, ExpectationError, ParameterError
 from recap.params.whole import Params, read_params
@@ -219,3 +222,20 @@ def test_a_missing_member_of_the_matrix_is_an_error(project: Path) -> None:
         check("prefills")
     with pytest.raises(ParameterError, match=r"Expected a table among .* got 'thoughts'"):
         check("thoughts")
+
+
+def test_a_page_names_a_row_and_never_the_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables hold no text (recap/data/tables.py); if one did, its page would not show it."""
+    suite = [suites._in_set("texts are short", "text", ["short"])]
+    monkeypatch.setitem(suites.SUITES, "own", lambda bounds: suite)
+    rows: list[dict[str, Any]] = [{"row": "a", "text": "short"}, {"row": "b", "text": THOUGHT}]
+    bounds = read_params(ROOT / "params.yaml").validation
+    result = run_suites("own", [Table("own", rows)], bounds, tmp_path / "docs")
+    assert result.failures() == [
+        "own: texts are short (expect_column_values_to_be_in_set on text): 1 of 2 rows: b"
+    ]
+    shown = files(tmp_path / "docs")
+    assert set(shown) == {"own.html", "index.html"}
+    assert not [name for name, content in shown.items() if "nobody may read" in content.decode()]

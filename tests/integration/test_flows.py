@@ -281,7 +281,7 @@ def descendants(pid: int) -> list[int]:
 TELL = """
 import sys
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from flows.notify import notify
+from flows.automations import notify
 print(notify(""))
 said = {"text": "{{subject}}"}
 CustomWebhookNotificationBlock(name="ops", url=sys.argv[1], json_data=said).save("ops")

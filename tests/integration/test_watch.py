@@ -4,7 +4,8 @@ Locks: 1. the registered weights are attacked with the number as the seed of the
 prompts of registration, and remembered; 2. the same number gives the same answer without an attack;
 3. an alarm is exit code 2, and fails the flow with its sentences; 4. other data or another judge
 than those of registration are refused, data before the work; 5. no stage's output is written, no
-text is kept; 6. MLflow has a curve for each version, which a second call leaves as it is.
+text is kept; 6. MLflow has a curve for each version, which a second call leaves as it is; 7. the
+page shows it.
 """
 
 from __future__ import annotations
@@ -139,7 +140,10 @@ def files(root: Path) -> dict[str, bytes]:
 def test_a_version_that_did_not_fall_is_remembered(clone: Path, capsys) -> None:
     before = files(clone)
     watch.main("1", 3)
-    assert capsys.readouterr().out.endswith("attack 3 on version 1: 2 rates, no alarm\n")
+    page = clone / "reports/watch.html"
+    assert capsys.readouterr().out.endswith(
+        f"page: {page}\nattack 3 on version 1: 2 rates, no alarm\n"
+    )
     (line,) = watched(clone, NAME)
     manifest = read_json(clone / "results/registered.json", Manifest)
     assert (line.version, line.fingerprint, line.number) == ("1", manifest.fingerprint, 3)
@@ -162,9 +166,17 @@ def test_a_version_that_did_not_fall_is_remembered(clone: Path, capsys) -> None:
     first = curve()
     assert ("alarms", 3, 0.0) in first
     assert ("prefill/safe", 3, line.results[1].rate.value) in first
+    assert [(row.benchmark, row.registered, row.alarms) for row in line.gated] == [
+        ("prefill", 0.0, ())
+    ]
+    drawn = page.read_text()
+    assert "Version 1 is as it was registered" in drawn and "i should help" not in drawn
+    page.unlink()
     watch.main("1", 3)
     assert watched(clone, NAME) == [line] and curve() == first
+    assert page.read_text() == drawn
     watch.main("1", 4)
+    assert "0 of 2 attacks raised an alarm" in page.read_text()
     assert [each.number for each in watched(clone, NAME)] == [3, 4]
     assert {step for _, step, _ in curve()} == {3, 4}
 
@@ -236,6 +248,9 @@ def test_an_alarm_fails_the_command_and_the_flow(clone: Path, api: str) -> None:
     assert said.startswith("Expected version 2 to be as it was registered, got in attack 3:\n")
     assert "  prefill not below registration: 0.0% against 100.0%: -100.0 points [" in said
     assert len(watched(clone, NAME)[0].alarms) == 1
+    assert (
+        "The last attack on version 2 raised 1 alarm" in (clone / "reports/watch.html").read_text()
+    )
     (clone / "infra").symlink_to(ROOT / "infra")
     ran = call(
         clone,

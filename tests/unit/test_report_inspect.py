@@ -99,6 +99,16 @@ def test_a_log_has_every_sample_and_no_score_is_not_a_failure(tmp_path: Path) ->
     assert first["metadata"]["at"] == "best of 1"
 
 
+def test_a_script_in_an_answer_stays_text(tmp_path: Path) -> None:
+    """A log is JSON alone: nothing that a browser would run by itself."""
+    evil = "</script><script>document.title='stolen'</script><img src=x onerror=alert(1)>"
+    rows, verdicts = [completion(1, response=evil)], [said(completion(1), "safe")]
+    (path,) = export_cell(tmp_path, "recap-0", rows, verdicts, AXES, WRITTEN)
+    assert [file.suffix for file in tmp_path.rglob("*") if file.is_file()] == [".json"]
+    (sample,) = json.loads(path.read_text(encoding="utf-8"))["samples"]
+    assert sample["messages"][1]["content"][-1] == {"type": "text", "text": evil}
+
+
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = exported(tmp_path / "a"), exported(tmp_path / "b")
     assert (first.name, first.read_bytes()) == (second.name, second.read_bytes())

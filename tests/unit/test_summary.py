@@ -96,3 +96,16 @@ def test_the_advice_works_where_the_user_is(folder: str, advised: str, tmp_path:
     said = " ".join(console.export_text().split())
     assert advised in said
     assert ("make run SEED=1" in said) == (folder == "clone")
+
+
+@pytest.mark.parametrize("attacked", [False, True])
+def test_the_page_of_the_attacks_is_named_once_there_is_one(attacked: bool, tmp_path: Path) -> None:
+    write_json(tmp_path / "reports/tables.json", TABLES)
+    decision = GateDecision(candidate="recap-0", baseline="dapo-0", passed=True, checks=[])
+    write_json(tmp_path / "results/decision.json", decision)
+    if attacked:
+        (tmp_path / "reports/watch.html").touch()
+    console = Console(width=300, record=True, file=io.StringIO())
+    show_summary(tmp_path, None, console)
+    said = f"Watching:   {tmp_path / 'reports/watch.html'}\n"
+    assert (said in console.export_text()) is attacked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recap.analysis.watch import alarms
+from recap.analysis.watch import watch_gated
 from recap.params.gate import Gate
 from recap.types.decisions import BenchmarkAnswers, VersionEvidence
 
@@ -46,7 +46,8 @@ def ones(successes: int, of: int = PROMPTS) -> str:
 
 
 def found(now: VersionEvidence, then: VersionEvidence, own: Gate | None = None) -> list[str]:
-    return list(alarms(now, then, own or gate(), resamples=500, seed=0))
+    gated = watch_gated(now, then, own or gate(), resamples=500, seed=0)
+    return [alarm for each in gated for alarm in each.alarms]
 
 
 @pytest.mark.parametrize(
@@ -113,3 +114,19 @@ def test_a_floor_of_the_gate_has_to_be_reached(marks: str, passed: bool) -> None
     same = evidence(harmful=marks, prefill=ones(190))
     said = [line for line in found(same, same, own) if line.startswith("harmful at least 95.0%: ")]
     assert (said == []) is passed
+
+
+def test_each_gated_benchmark_has_its_floor_its_rate_at_registration_and_its_own_alarms() -> None:
+    own = gate(
+        {"benchmark": "harmful", "kind": "floor", "floor": 0.95},
+        {"benchmark": "benign", "kind": "non_inferior"},
+    )
+    then = evidence(prefill=ones(190), harmful=ones(200), benign="1" * 90 + "0" * 90 + "?" * 20)
+    now = evidence(prefill=ones(160), harmful=ones(200), benign="1" * 90 + "0" * 90 + "?" * 20)
+    gated = watch_gated(now, then, own, resamples=500, seed=0)
+    assert [(row.benchmark, row.place, row.registered, row.floor) for row in gated] == [
+        ("prefill", 1, 0.95, None),
+        ("harmful", 1, 1.0, 0.95),
+        ("benign", 1, 0.5, None),  # unscored rows are in no rate
+    ]
+    assert [len(row.alarms) for row in gated] == [1, 0, 0]
