@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -42,11 +43,12 @@ class Stack:
     project: Path
     said: list[str] = field(default_factory=list)
     user: str | None = None
+    interpreter: str = sys.executable
 
     def recap(self, *arguments: str, code: int = 0) -> str:
         """What `recap services` says."""
         done = subprocess.run(
-            [sys.executable, "-m", "recap", "services", *arguments],
+            [self.interpreter, "-m", "recap", "services", *arguments],
             cwd=self.project,
             env=environment(PYTHONPATH=str(ROOT), HOME=str(self.project)),
             capture_output=True,
@@ -71,11 +73,18 @@ class Stack:
     def processes(self) -> list[psutil.Process]:
         return [process for service in SERVICES for process in found(self.place, service)]
 
-    def give_to(self, user: str) -> None:
-        """From now on all commands are another user's, and so are all files."""
-        self.user, top = user, self.place.root.parent
+    def give_away(self) -> bool:
+        """From now on all files and commands are somebody else's, where the tests are root's.
+
+        False where they are not, or where nobody else can reach a Python.
+        """
+        top, owner = self.place.root.parent, pwd.getpwnam(NOBODY)
+        if os.geteuid() != 0 or (found := _reachable_python(top)) is None:
+            return False
         for path in (top, *top.rglob("*")):
-            shutil.chown(path, user)
+            os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+        self.user, self.interpreter = NOBODY, found
+        return True
 
 
 @contextmanager
@@ -120,14 +129,23 @@ def free_row() -> int:
     raise AssertionError("no row of free ports")
 
 
-def other_user() -> str | None:
-    """Somebody without rights, where the tests have the right to be somebody else."""
-    if os.geteuid() != 0:
-        return None
-    reach = [sys.executable, "-c", "import recap"]
+def _reachable_python(top: Path) -> str | None:
+    """One with our packages: ours, or one of the system's in an environment at ``top``."""
+    within = [sys.executable, "-c", "import recap"]
     env = environment(PYTHONPATH=str(ROOT))
-    asked = subprocess.run(reach, env=env, check=False, **become(NOBODY))
-    return NOBODY if asked.returncode == 0 else None
+    try:
+        subprocess.run(within, env=env, check=True, **become(NOBODY))
+        return sys.executable
+    except (PermissionError, subprocess.CalledProcessError):
+        system = Path(f"/usr/bin/python3.{sys.version_info.minor}")
+    if not system.is_file():
+        return None
+    made = top / "venv"
+    subprocess.run([system, "-m", "venv", "--without-pip", made], check=True)
+    packages = made / f"lib/python3.{sys.version_info.minor}/site-packages/ours.pth"
+    packages.write_text(sysconfig.get_path("purelib"))
+    (made / "bin/weed").symlink_to(Path(sys.executable).with_name("weed"))
+    return str(made / "bin/python")
 
 
 def become(user: str | None) -> dict[str, Any]:

@@ -39,7 +39,6 @@ from tests.integration.services_stack import (
     Stack,
     content,
     objects,
-    other_user,
     put,
     running_stack,
 )
@@ -352,13 +351,12 @@ def test_backup_then_wipe_then_restore_as_another_user(stack: Stack, folder: str
     said = stack.recap("restore", str(copy), folder, code=2)
     assert "but store/recap/kept/a/b of 1 files differ" in said
     dump.write_bytes(b"kept" * 10)
-    if user := other_user():
-        stack.give_to(user)
+    elsewhere = stack.give_away()
     stack.recap("restore", str(copy), folder)
     assert stack.processes() == []
     stack.recap("up", folder)
     assert content(stack) == before
     assert stack.recap("status", folder).count(": healthy at ") == 5
-    if user:
-        assert {process.username() for process in stack.processes()} == {user}
+    if elsewhere:
+        assert {process.username() for process in stack.processes()} == {"nobody"}
         assert stack.place.root.stat().st_mode & 0o777 == 0o700
