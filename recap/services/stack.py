@@ -106,8 +106,15 @@ def _await(place: Place, service: str, ails: Callable[[], str | None] | None = N
 def down(place: Place, say: Say) -> None:
     """End all services, the last first."""
     for service in reversed(SERVICES):
-        many = stop(place, service)
+        many = _end(place, service)
         say(f"{service} ended ({many} processes)" if many else f"{service} did not run")
+
+
+def _end(place: Place, service: str) -> int:
+    many = stop(place, service)
+    if service == "store":
+        store.remove_sockets(place)
+    return many
 
 
 def backup(place: Place, target: Path) -> None:
@@ -158,7 +165,7 @@ def restore(place: Place, source: Path, say: Say) -> None:
         store.load(part, source / "store")
     finally:
         for service in ("store", "postgres"):
-            stop(part, service)
+            _end(part, service)
     shutil.copytree(source / "artifacts", part.artifacts, dirs_exist_ok=True)
     part.root.rename(place.root)
 

@@ -49,6 +49,7 @@ def start_server(place: Place) -> None:
             "extra `services`."
         )
     configure(place)
+    remove_sockets(place)
     command = [str(weed), "-logtostderr=true", "server", "-filer", "-s3", "-dir=data"]
     command += [f"-ip={HOST}", f"-ip.bind={HOST}", "-master.peers=none", "-master.telemetry=false"]
     command += [f"-master.volumeSizeLimitMB={VOLUME_MB}", "-volume.max=0"]  # as the disk allows
@@ -85,20 +86,39 @@ def configure(place: Place) -> None:
     write_private(place.store / "filer.toml", '[leveldb2]\nenabled = true\ndir = "./names"\n')
 
 
+def remove_sockets(place: Place) -> None:
+    """Delete the sockets of a store that has ended: SeaweedFS puts them into /tmp, by port.
+
+    Raises ServiceError where another user's is in the way.
+    """
+    first = place.ports().store
+    for number, name in enumerate(STORE_PORTS):
+        part, _, kind = name.partition(".port.")
+        if kind != "grpc":
+            continue
+        path = Path(f"/tmp/seaweedfs-{part}-grpc-{first + number}.sock")
+        try:
+            path.unlink(missing_ok=True)
+        except PermissionError as error:
+            raise ServiceError(
+                f"Expected no file {path}, but another user left one, without which SeaweedFS does "
+                "not start on these ports. Have it removed, or choose another --store-port."
+            ) from error
+
+
 def unready(place: Place) -> str | None:
     """Why it does not serve who signs in, or that it serves who does not.
 
     ``None`` where it is as it should be, but perhaps without its bucket.
     """
     try:
-        with _answering():
-            connect(place).list_buckets()
         with httpx.Client(trust_env=False, timeout=20) as stranger:
             answer = stranger.get(f"{client(place)['AWS_ENDPOINT_URL']}/{BUCKET}")
+        if answer.status_code != httpx.codes.FORBIDDEN:
+            return f"it answers {answer.status_code} to a request without a signature"
+        _buckets(connect(place))
     except (ServiceError, httpx.HTTPError) as error:
         return str(error)
-    if answer.status_code != httpx.codes.FORBIDDEN:
-        return f"it answers {answer.status_code} to a request without a signature"
     return next((why for port in place.ports().of("store")[1:] if (why := ajar(place, port))), None)
 
 

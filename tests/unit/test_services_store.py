@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from recap.errors import DataError
+from recap.errors import DataError, ServiceError
 from recap.services import store
 from recap.services.place import Place, Ports, prepare
 
@@ -138,3 +138,23 @@ def test_secrets_that_exist_stay(place: Place) -> None:
     }
     assert len(after["store_key"]) == 32 and after["store_key"] != before["store_key"]
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_socket_of_another_user_in_the_way_is_named(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[str] = []
+
+    def unlink(path: Path, missing_ok: bool) -> None:
+        removed.append(str(path))
+        if "volume" in path.name:
+            raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(ServiceError, match=r"seaweedfs-volume-grpc-8338.sock, but another user"):
+        store.remove_sockets(place)
+    assert removed == [
+        "/tmp/seaweedfs-s3-grpc-8334.sock",
+        "/tmp/seaweedfs-filer-grpc-8336.sock",
+        "/tmp/seaweedfs-volume-grpc-8338.sock",
+    ]
