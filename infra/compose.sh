@@ -103,7 +103,7 @@ worker)
     exec python -m prefect worker start --pool recap --type process --name compose \
         --install-policy never
     ;;
-healthy) # URL SECRET: whether a server answers who signs in
+healthy) # URL SECRET: whether a server answers a client that signs in
     SECRET=$(secret "$3")
     export SECRET
     exec python -c '

@@ -28,8 +28,8 @@ ENDING = {"postgres": signal.SIGINT, "store": signal.SIGKILL}
 """The signal that ends a service, where it is not SIGTERM.
 
 SIGINT is PostgreSQL's fast shutdown; at SIGTERM it would wait for its clients. At SIGTERM the store
-stops its volumes and then waits for ever to write a log to them; what it has acknowledged is in
-files at any moment.
+stops its volumes and then tries without end to write a log to them. All that it has acknowledged is
+in files at any moment.
 """
 FOREIGN = ("MLFLOW_", "PREFECT_", "PG", "AWS_", "S3_", "WEED_", MARK)
 """Beginnings of variables of the caller's shell that would make servers of other settings."""

@@ -107,7 +107,7 @@ def remove_sockets(place: Place) -> None:
 
 
 def unready(place: Place) -> str | None:
-    """Why it does not serve who signs in, or that it serves who does not.
+    """Why it does not serve a client that signs in, or that it serves a stranger.
 
     ``None`` where it is as it should be, but perhaps without its bucket.
     """
@@ -123,7 +123,7 @@ def unready(place: Place) -> str | None:
 
 
 def ailment(place: Place) -> str | None:
-    """Why it is not healthy; ``None`` where it serves its bucket, and only to who signs in."""
+    """Why it is not healthy; ``None`` where it serves its bucket, and no stranger."""
     if why := unready(place):
         return why
     found = _buckets(connect(place))
@@ -145,7 +145,7 @@ def ajar(place: Place, port: int) -> str | None:
         return None if refused else f"port {port} is not of this store: {error}"
     except OSError as error:
         return f"port {port}: {error}"
-    return f"port {port} serves who shows no certificate"
+    return f"port {port} serves a client without a certificate"
 
 
 def make_bucket(place: Place) -> None:

@@ -115,6 +115,14 @@ def test_secrets_are_files_and_nothing_else(
     assert not any(mark == ":-" for _, mark in required)
 
 
+def test_no_secret_gets_into_git_dvc_or_the_image() -> None:
+    names = {"services", "services.part", "services.compose"}
+    for file in (".gitignore", ".dvcignore", ".dockerignore"):
+        ignored = {line.strip("/") for line in (ROOT / file).read_text().splitlines()}
+        assert names <= ignored, file
+    assert ".dvc/config.local" in ignored
+
+
 def test_the_script_makes_secrets_once_and_for_the_owner_alone(secrets: Path) -> None:
     assert secrets.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in secrets.iterdir()} == {0o600}

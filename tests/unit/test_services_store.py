@@ -66,7 +66,7 @@ def test_a_port_that_asks_for_the_certificate_is_closed(place: Place) -> None:
 
 def test_a_port_that_asks_for_none_is_open(place: Place) -> None:
     with server(tls(place)) as port:
-        assert store.ajar(place, port) == f"port {port} serves who shows no certificate"
+        assert store.ajar(place, port) == f"port {port} serves a client without a certificate"
 
 
 def test_a_port_of_somebody_else_is_not_the_stores(place: Place, tmp_path: Path) -> None:
