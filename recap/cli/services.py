@@ -15,18 +15,25 @@ if TYPE_CHECKING:
 services_app = typer.Typer(
     cls=Guarded,
     no_args_is_help=True,
-    help="Run PostgreSQL, MLflow, Prefect and a worker on this machine.",
+    help="Run PostgreSQL, an S3 store, MLflow, Prefect and a worker on this machine.",
 )
 
 Folder = Annotated[Path, typer.Option(help="Folder of data, secrets and logs.")]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Default: the last one.")]
+StorePort = Annotated[
+    int | None,
+    typer.Option(min=1, max=65528, help="The first of eight in a row. Default: the last one."),
+]
 FOLDER = Path("services")
+REMOTE = "dvc remote add --local --default store s3://recap/dvc"
+"""Name and key come from the environment: no file of DVC has them."""
 
 
 @services_app.command("up")
 def services_up(
     folder: Folder = FOLDER,
     postgres_port: Port = None,
+    store_port: StorePort = None,
     mlflow_port: Port = None,
     prefect_port: Port = None,
 ) -> None:
@@ -38,11 +45,13 @@ def services_up(
     before = place.ports() if place.made else Ports()
     ports = Ports(
         postgres=postgres_port or before.postgres,
+        store=store_port or before.store,
         mlflow=mlflow_port or before.mlflow,
         prefect=prefect_port or before.prefect,
     )
     up(place, ports, ROOT.resolve(), _say)
     print(f"All are healthy. To use them in this shell:\n\n    . {place.exports}\n")
+    print(f"Once in each clone that keeps its results in the store:\n\n    {REMOTE}\n")
 
 
 @services_app.command("status")
@@ -74,7 +83,7 @@ def services_backup(
     target: Annotated[Path, typer.Argument(metavar="DIR", help="New folder (mode 0700).")],
     folder: Folder = FOLDER,
 ) -> None:
-    """Copy databases, artifacts and secrets into a new folder while the services run."""
+    """Copy databases, objects, artifacts and secrets into a new folder while the services run."""
     from recap.services.stack import backup
 
     backup(_known(folder), target.resolve())

@@ -1,1 +1,1 @@
-"""A team's servers on one machine: PostgreSQL, MLflow, Prefect and a worker, on 127.0.0.1 alone."""
+"""A team's servers on one machine: PostgreSQL, a store, MLflow, Prefect, a worker, on 127.0.0.1."""

@@ -6,6 +6,7 @@ their environment or through libpq's password file, so that no command line and 
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from dataclasses import dataclass
@@ -18,21 +19,36 @@ HOST = "127.0.0.1"
 OWNER, ROLE, ADMIN = "postgres", "recap", "recap"
 """PostgreSQL's superuser, for set-up and backup; the role of the servers; MLflow's first user."""
 DATABASES = ("mlflow", "mlflow_auth", "prefect")
+BUCKET = "recap"
+"""Of the store: DVC's remote lies in it."""
+STORE_PORTS = (
+    *("s3.port", "s3.port.grpc", "filer.port", "filer.port.grpc"),
+    *("volume.port", "volume.port.grpc", "master.port", "master.port.grpc"),
+)
+"""What SeaweedFS calls its ports; they follow each other, and only the first is for clients."""
 
 
 class Ports(Row):
     """On 127.0.0.1."""
 
     postgres: int = 5433
+    store: int = 8333
     mlflow: int = 5000
     prefect: int = 4200
 
+    def of(self, service: str) -> range:
+        """All ports of a service that listens."""
+        first = int(getattr(self, service))
+        return range(first, first + (len(STORE_PORTS) if service == "store" else 1))
+
 
 class Secrets(Row):
-    """A password each, and the key that signs MLflow's forms."""
+    """A password each, the store's name and key, and the key that signs MLflow's forms."""
 
     owner: str
     role: str
+    store_id: str
+    store_key: str
     mlflow: str
     flask: str
     prefect: str
@@ -48,6 +64,11 @@ class Place:
     def cluster(self) -> Path:
         """PostgreSQL's data."""
         return self.root / "postgres"
+
+    @property
+    def store(self) -> Path:
+        """The store's objects, settings and certificate."""
+        return self.root / "store"
 
     @property
     def artifacts(self) -> Path:
@@ -98,9 +119,11 @@ def prepare(place: Place, ports: Ports) -> None:
     # PostgreSQL refuses root and runs as another user, who has to pass through.
     place.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
     write_json(place.root / "ports.json", ports)
-    if not (place.root / "secrets.json").is_file():
-        made = {name: secrets.token_urlsafe(24) for name in Secrets.model_fields}
-        write_private(place.root / "secrets.json", Secrets(**made).model_dump_json())
+    file = place.root / "secrets.json"
+    kept = json.loads(file.read_bytes()) if file.is_file() else {}
+    made = {name: secrets.token_urlsafe(24) for name in Secrets.model_fields if name not in kept}
+    if made:  # all at the first `up`; later those of a service that came with a new version
+        write_private(file, json.dumps(kept | made))
     known = place.secrets()
     lines = (f"{HOST}:*:*:{OWNER}:{known.owner}", f"{HOST}:*:*:{ROLE}:{known.role}")
     write_private(place.passwords, "".join(f"{line}\n" for line in lines))
@@ -110,7 +133,7 @@ def prepare(place: Place, ports: Ports) -> None:
 
 
 def client(place: Place) -> dict[str, str]:
-    """The variables by which recap, MLflow and Prefect find the servers and sign in."""
+    """The variables by which recap, MLflow, Prefect and DVC find the servers and sign in."""
     ports, known = place.ports(), place.secrets()
     return {
         "MLFLOW_TRACKING_URI": f"http://{HOST}:{ports.mlflow}",
@@ -118,6 +141,10 @@ def client(place: Place) -> dict[str, str]:
         "MLFLOW_TRACKING_PASSWORD": known.mlflow,
         "PREFECT_API_URL": f"http://{HOST}:{ports.prefect}/api",
         "PREFECT_API_AUTH_STRING": f"{ADMIN}:{known.prefect}",
+        "AWS_ENDPOINT_URL": f"http://{HOST}:{ports.store}",
+        "AWS_ACCESS_KEY_ID": known.store_id,
+        "AWS_SECRET_ACCESS_KEY": known.store_key,
+        "AWS_SESSION_TOKEN": "",  # one of the caller's own account would go along
     }
 
 

@@ -24,7 +24,14 @@ MARK = "RECAP_SERVICE"
 """Environment variable of every process of a service; its children inherit it."""
 PATIENCE = 30.0
 """Seconds for a service to end by itself; a worker's runs save their state in that time."""
-FOREIGN = ("MLFLOW_", "PREFECT_", "PG", MARK)
+ENDING = {"postgres": signal.SIGINT, "store": signal.SIGKILL}
+"""The signal that ends a service, where it is not SIGTERM.
+
+SIGINT is PostgreSQL's fast shutdown; at SIGTERM it would wait for its clients. At SIGTERM the store
+stops its volumes and then tries without end to write a log to them. All that it has acknowledged is
+in files at any moment.
+"""
+FOREIGN = ("MLFLOW_", "PREFECT_", "PG", "AWS_", "S3_", "WEED_", MARK)
 """Beginnings of variables of the caller's shell that would make servers of other settings."""
 
 
@@ -82,10 +89,9 @@ def stop(place: Place, service: str) -> int:
     if not processes:
         return 0
     # MLflow's first process does not tell its children; PostgreSQL's and the worker's do so.
-    # SIGINT is PostgreSQL's fast shutdown; at SIGTERM it would wait for its clients.
     many, told = len(processes), processes if service == "mlflow" else processes[:1]
     for process in told:
-        _send(process, signal.SIGINT if service == "postgres" else signal.SIGTERM)
+        _send(process, ENDING.get(service, signal.SIGTERM))
     if not _gone(place, service, PATIENCE):
         for process in found(place, service):
             _send(process, signal.SIGQUIT if service == "postgres" else signal.SIGKILL)

@@ -1,6 +1,7 @@
 """MLflow's server, Prefect's server and a worker: how each starts, and how each proves its health.
 
-Leaves out PostgreSQL (recap/services/postgres.py) and the deployments (`make deploy`).
+Leaves out PostgreSQL (recap/services/postgres.py), the store (recap/services/store.py) and the
+deployments (`make deploy`).
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 import httpx
 
 from recap.errors import ServiceError
+from recap.services import postgres, store
 from recap.services.place import ADMIN, HOST, ROLE, Place, client
-from recap.services.postgres import run_sql, start_server
 from recap.services.processes import start
 
-SERVICES = ("postgres", "mlflow", "prefect", "worker")
+SERVICES = ("postgres", "store", "mlflow", "prefect", "worker")
 """In the order in which they start: the later ones need the earlier ones."""
-LISTENING = SERVICES[:3]
+LISTENING = SERVICES[:4]
 """Those with a port."""
 POOL = "recap"
 """The work pool of infra/prefect.yaml."""
@@ -29,7 +30,10 @@ WORKERS = 2
 def launch(place: Place, service: str, clone: Path) -> None:
     """Start a service; ``clone`` is where the worker works."""
     if service == "postgres":
-        start_server(place)
+        postgres.start_server(place)
+        return
+    if service == "store":
+        store.start_server(place)
         return
     command, env = {"mlflow": _mlflow, "prefect": _prefect, "worker": _worker}[service](place)
     folder = clone if service == "worker" else place.root
@@ -48,11 +52,9 @@ def ailment(place: Place, service: str) -> str | None:
     """Why a service is not healthy; ``None`` where it did what it is there for."""
     try:
         if service == "postgres":
-            run_sql(place, ROLE, "mlflow", "SELECT 1")
+            postgres.run_sql(place, ROLE, "mlflow", "SELECT 1")
             return None
-        return {"mlflow": _mlflow_ails, "prefect": _prefect_ails, "worker": _worker_ails}[service](
-            place
-        )
+        return _AILMENTS[service](place)
     except (ServiceError, httpx.HTTPError) as error:
         return " ".join(str(error).split()) or type(error).__name__
 
@@ -139,3 +141,11 @@ def _asked(method: str, url: str, who: tuple[str, str], **more: Any) -> httpx.Re
 
 def _refused(answer: httpx.Response) -> str | None:
     return None if answer.is_success else f"it answers {answer.status_code}: {answer.text[:200]}"
+
+
+_AILMENTS = {
+    "store": store.ailment,
+    "mlflow": _mlflow_ails,
+    "prefect": _prefect_ails,
+    "worker": _worker_ails,
+}

@@ -14,7 +14,7 @@ from pathlib import Path
 from recap.errors import DataError, ServiceError
 from recap.rows import read_json, write_json
 from recap.runtime.locks import exclusive
-from recap.services import postgres
+from recap.services import postgres, store
 from recap.services.place import DATABASES, OWNER, Place, Ports, prepare
 from recap.services.processes import check_port, found, last_words, stop
 from recap.services.servers import LISTENING, SERVICES, address, ailment, launch
@@ -45,15 +45,18 @@ def up(place: Place, ports: Ports, clone: Path, say: Say) -> None:
             )
         for service in LISTENING:
             if service not in running:
-                check_port(service, getattr(ports, service))
+                for port in ports.of(service):
+                    check_port(service, port)
         prepare(place, ports)
         _up_database(place, say)
-        # MLflow and Prefect start at the same time; the worker needs Prefect.
-        for together in (("mlflow", "prefect"), ("worker",)):
-            for service in together:
-                _begin(place, service, clone, say)
-            for service in together:
-                _await(place, service)
+        # These start at the same time; the worker needs Prefect.
+        for service in ("mlflow", "prefect"):
+            _begin(place, service, clone, say)
+        _up_store(place, say)
+        for service in ("mlflow", "prefect"):
+            _await(place, service)
+        _begin(place, "worker", clone, say)
+        _await(place, "worker")
 
 
 def _up_database(place: Place, say: Say) -> None:
@@ -62,6 +65,13 @@ def _up_database(place: Place, say: Say) -> None:
     _await(place, "postgres", lambda: _no_database(place))
     postgres.make_databases(place)
     _await(place, "postgres")
+
+
+def _up_store(place: Place, say: Say) -> None:
+    _begin(place, "store", place.root, say)
+    _await(place, "store", lambda: store.unready(place))
+    store.make_bucket(place)
+    _await(place, "store")
 
 
 def _no_database(place: Place) -> str | None:
@@ -96,20 +106,29 @@ def _await(place: Place, service: str, ails: Callable[[], str | None] | None = N
 def down(place: Place, say: Say) -> None:
     """End all services, the last first."""
     for service in reversed(SERVICES):
-        many = stop(place, service)
+        many = _end(place, service)
         say(f"{service} ended ({many} processes)" if many else f"{service} did not run")
 
 
-def backup(place: Place, target: Path) -> None:
-    """Copy databases, artifacts, ports and secrets into a new folder, while the services run.
+def _end(place: Place, service: str) -> int:
+    many = stop(place, service)
+    if service == "store":
+        store.remove_sockets(place)
+    return many
 
-    Artifacts come last: they are there before a database names them.
+
+def backup(place: Place, target: Path) -> None:
+    """Copy databases, objects, artifacts, ports and secrets into a new folder, while the services
+    run.
+
+    Objects and artifacts come last: they are there before a database names them.
     """
     part = _new(target)
     for database in DATABASES:
         postgres.dump(place, database, part / f"{database}.dump")
     for name in ("ports.json", "secrets.json"):
         shutil.copy2(place.root / name, part / name)
+    store.dump(place, part / "store")
     shutil.copytree(place.artifacts, part / "artifacts")
     write_json(part / "copy.json", Copy(files=_digests(part)))
     part.rename(target)
@@ -128,19 +147,25 @@ def restore(place: Place, source: Path, say: Say) -> None:
         )
     _check(source)
     part = Place(place.root.with_name(f"{place.root.name}.part"))
-    stop(part, "postgres")  # of a restore that was killed
+    for service in ("store", "postgres"):  # of a restore that was killed
+        stop(part, service)
     shutil.rmtree(part.root, ignore_errors=True)
     part.root.mkdir(parents=True, mode=0o700)
     shutil.copy2(source / "secrets.json", part.root / "secrets.json")
     ports = read_json(source / "ports.json", Ports)
-    check_port("postgres", ports.postgres)
+    for service in ("postgres", "store"):
+        for port in ports.of(service):
+            check_port(service, port)
     prepare(part, ports)
     try:
         _up_database(part, say)
         for database in DATABASES:
             postgres.load(part, database, source / f"{database}.dump")
+        _up_store(part, say)
+        store.load(part, source / "store")
     finally:
-        stop(part, "postgres")
+        for service in ("store", "postgres"):
+            _end(part, service)
     shutil.copytree(source / "artifacts", part.artifacts, dirs_exist_ok=True)
     part.root.rename(place.root)
 

@@ -105,7 +105,9 @@ def test_the_image_has_a_target_for_each_device() -> None:
             here = stage
         elif words[:2] == ["make", "install"]:
             assert words[2] == f"DEVICE={here}"
-    assert stages == {"base": "python:3.11-slim-bookworm", "gpu": "base", "cpu": "base"}
+    python, _, digest = stages.pop("base").partition("@sha256:")
+    assert python == "python:3.11.16-slim-bookworm" and re.fullmatch("[0-9a-f]{64}", digest)
+    assert stages == {"gpu": "base", "cpu": "base"}
     assert sum(words[:2] == ["make", "install"] for _, words in instructions()) == 2
 
 

@@ -1,9 +1,10 @@
-"""A team's servers, real ones: PostgreSQL, MLflow, Prefect, a worker, by `recap services`.
+"""A team's servers, real ones: PostgreSQL, a store, MLflow, Prefect, a worker.
 
 Locks: 1. of promotions at once from several machines each is won by one, and none is lost; 2. who
 does not sign in is refused, and no secret is in a log or on a command line; 3. writers at once, and
 a kill of the servers in the middle, lose nothing; 4. what a backup holds comes back; 5. `up` twice
-starts nothing twice, a taken port is named, `down` leaves no process.
+starts nothing twice, a taken port is named, `down` leaves no process; 6. DVC and `recap pull` find
+in the store what was pushed; 7. all of it works for a user without rights.
 """
 
 from __future__ import annotations
@@ -12,29 +13,36 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from contextlib import suppress
 
 import httpx
 import psutil
 import pytest
 
+from recap.cli.services import REMOTE
 from recap.runtime.child import environment
 from recap.runtime.ports import free_port
+from recap.services import store
 from recap.services.place import Place, client
 from recap.services.processes import found
 from recap.services.servers import SERVICES
 from recap.tracking.entries import read_moves
 from recap.tracking.history import RECORDS
 from recap.tracking.runs import open_store
-from tests.integration.registry_project import NAME, ROOT, make_registry_project
-from tests.integration.test_registry import aliases, publish_candidate
+from tests.integration.registry_project import NAME, ROOT
+from tests.integration.services_stack import (
+    Stack,
+    content,
+    objects,
+    put,
+    running_stack,
+)
+from tests.integration.test_registry import aliases, promote, publish_candidate
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -97,66 +105,11 @@ while step < 40:
 """
 
 
-@dataclass(frozen=True)
-class Stack:
-    """Services under test, and all that their commands said."""
-
-    place: Place
-    project: Path
-    said: list[str]
-
-    def recap(self, *arguments: str, code: int = 0) -> str:
-        """What `recap services` says."""
-        done = subprocess.run(
-            [sys.executable, "-m", "recap", "services", *arguments],
-            cwd=self.project,
-            env=environment(PYTHONPATH=str(ROOT)),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.said.append(done.stdout + done.stderr)
-        assert done.returncode == code, self.said[-1]
-        return self.said[-1]
-
-    def python(self, script: str, *arguments: str) -> subprocess.Popen[str]:
-        """A script that signs in."""
-        return subprocess.Popen(
-            [sys.executable, "-c", script, *arguments],
-            cwd=self.project,
-            env=environment(PYTHONPATH=str(ROOT), **client(self.place)),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def processes(self) -> list[psutil.Process]:
-        return [process for service in SERVICES for process in found(self.place, service)]
-
-
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """All services, in a folder that PostgreSQL's own user can reach (pytest's are closed)."""
-    if shutil.which("postgres") is None and not list(Path("/usr/lib/postgresql").glob("*/bin")):
-        if os.environ.get("CI"):
-            pytest.fail("CI has no PostgreSQL")
-        pytest.skip("PostgreSQL is not installed")
-    if "CI" not in os.environ:
-        pytest.importorskip("psycopg", reason="the extra `services` is not installed")
-        pytest.importorskip("flask_wtf", reason="the extra `services` is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="recap-services-", dir="/tmp"))
-    folder.chmod(0o711)
-    project = folder / "clone-0"
-    project.mkdir()
-    made = Stack(Place(folder / "services"), make_registry_project(project), [])
-    params = project / "params.yaml"
-    params.write_text(params.read_text().replace("bootstrap: 2000", "bootstrap: 100"))  # for speed
-    ports = [f"--{name}-port={free_port()}" for name in SERVICES[:3]]
-    try:
-        made.recap("up", f"--folder={made.place.root}", *ports)
+    with running_stack() as made:
         yield made
-    finally:
-        made.recap("down", f"--folder={made.place.root}")
-        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -187,9 +140,9 @@ def test_fifty_promotions_at_once_from_four_clones(stack: Stack, folder: str) ->
     )
     print(f"50 promotions in {time.monotonic() - begun:.1f} s")
     assert promoters.returncode == 0, promoters.stderr
-    with open_store(stack.project) as store:
-        moves = read_moves(store, NAME)
-        entries = store.search_model_versions(f"name = '{NAME}.moves'")
+    with open_store(stack.project) as tracked:
+        moves = read_moves(tracked, NAME)
+        entries = tracked.search_model_versions(f"name = '{NAME}.moves'")
     print(f"{len(entries)} entries, {len(entries) - 50} of them void")
     assert len(moves.told) == 50
     replaced = [None, *(move.version for move in moves.told)]
@@ -210,16 +163,19 @@ def test_fifty_promotions_at_once_from_four_clones(stack: Stack, folder: str) ->
 def test_up_again_starts_nothing_and_a_taken_port_is_named(stack: Stack, folder: str) -> None:
     before = {p.pid for service in SERVICES[1:] for p in found(stack.place, service)}
     said = stack.recap("up", folder)
-    assert said.count("runs already") == 4 and "starts" not in said
-    assert f". {stack.place.root}/env" in said
+    assert said.count("runs already") == 5 and "starts" not in said
+    assert f". {stack.place.root}/env" in said and REMOTE in said
     assert before <= {p.pid for p in stack.processes()}
-    assert stack.recap("status", folder).count(": healthy at ") == 4
+    assert stack.recap("status", folder).count(": healthy at ") == 5
     other = f"--folder={stack.place.root.with_name('other')}"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = stack.recap("up", other, f"--mlflow-port={port}", code=2)
     assert f"Expected port {port} of 127.0.0.1 for mlflow, got: Address already in use." in said
     assert "with --mlflow-port" in said
+    last = stack.place.ports().of("store")[-1]
+    said = stack.recap("up", other, f"--store-port={last - 3}", code=2)
+    assert f"Expected port {last - 3} of 127.0.0.1 for store" in said
     said = stack.recap("up", folder, f"--prefect-port={free_port()}", code=2)
     assert "Run `recap services down` first" in said
 
@@ -233,6 +189,16 @@ def test_who_does_not_sign_in_is_refused(stack: Stack, folder: str) -> None:
         for method, url in (("GET", search), ("GET", artifacts), ("POST", flows)):
             answer = httpx.request(method, url, auth=who, json={}, trust_env=False, timeout=60)
             assert answer.status_code == 401, (method, url, who)
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/recap"),
+        ("GET", "/recap/key"),
+        ("PUT", "/recap/key"),
+    ):
+        answer = httpx.request(method, known["AWS_ENDPOINT_URL"] + path, trust_env=False)
+        assert answer.status_code == 403, (method, path)
+    for number in stack.place.ports().of("store")[1:]:
+        assert strangers_are_refused(stack.place, number), number
     address = f"postgresql://recap@127.0.0.1:{stack.place.ports().postgres}/mlflow"
     nameless = subprocess.run(
         ["psql", "-w", "-d", address, "-c", "SELECT 1"],
@@ -251,28 +217,76 @@ def test_who_does_not_sign_in_is_refused(stack: Stack, folder: str) -> None:
     assert listening == {"127.0.0.1"}
 
 
+def strangers_are_refused(place: Place, port: int) -> bool:
+    """Whether a port takes neither plain text nor TLS without the certificate."""
+    with suppress(httpx.RemoteProtocolError):
+        answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+        assert (answer.status_code, "HTTPS server" in answer.text) == (400, True)
+    context = ssl.create_default_context(cafile=str(place.store / store.CERTIFICATE))
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as door,
+        pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"),
+    ):
+        door.recv(1)
+    return True
+
+
+def test_dvc_pushes_and_pulls_and_recap_pulls(stack: Stack, folder: str) -> None:
+    project, policy = stack.project, "models/trained/recap-0"
+    version = publish_candidate(project, weights="in the store")
+    promote(project, version, override="a test of pull")
+
+    def dvc(*arguments: str) -> None:
+        done = stack.python("-m", "dvc", *arguments)
+        said, _ = done.communicate()
+        assert done.returncode == 0, said
+
+    config = "[core]\n    no_scm = True\n"
+    (project / ".dvc/config").write_text(config)
+    dvc(*REMOTE.split()[1:])
+    dvc("add", policy)
+    dvc("push")
+    for kept in (project / ".dvc/cache", project / policy):
+        shutil.rmtree(kept)
+    dvc("pull")
+    assert (project / policy / "model.safetensors").read_text() == "in the store"
+    shutil.rmtree(project / ".dvc/cache")
+    pulled = stack.python("-m", "recap", "pull", "champion", "pulled")
+    said, _ = pulled.communicate()
+    assert said.startswith(f"version {version}: ")
+    assert (project / "pulled/model.safetensors").read_text() == "in the store"
+    assert (project / ".dvc/config").read_text() == config
+    local = (project / ".dvc/config.local").read_text()
+    assert local == "[core]\n    remote = store\n['remote \"store\"']\n    url = s3://recap/dvc\n"
+
+
 def test_eight_writers_at_once(stack: Stack, folder: str) -> None:
-    with open_store(stack.project) as store:
-        experiment = store.create_experiment("eight writers")
+    with open_store(stack.project) as tracked:
+        experiment = tracked.create_experiment("eight writers")
     begun = time.monotonic()
-    assert stack.python(WRITE, experiment).wait() == 0
+    assert stack.python("-c", WRITE, experiment).wait() == 0
     print(f"8 writers, 40 runs, 4000 metrics in {time.monotonic() - begun:.1f} s")
-    with open_store(stack.project) as store:
-        runs = store.search_runs([experiment])
-        curves = [store.get_metric_history(run.info.run_id, "loss") for run in runs]
+    with open_store(stack.project) as tracked:
+        runs = tracked.search_runs([experiment])
+        curves = [tracked.get_metric_history(run.info.run_id, "loss") for run in runs]
     assert len({run.info.run_name for run in runs}) == len(runs) == 40
     assert all(run.data.tags["whole"] == "yes" for run in runs)
     assert [[point.step for point in curve] for curve in curves] == [list(range(100))] * 40
 
 
 def test_what_was_agreed_on_outlives_a_kill_of_the_servers(stack: Stack, folder: str) -> None:
-    with open_store(stack.project) as store:
-        run = store.create_run(store.create_experiment("killed")).info.run_id
-    writer = stack.python(GO_ON, run)
+    with open_store(stack.project) as tracked:
+        run = tracked.create_run(tracked.create_experiment("killed")).info.run_id
+    writer = stack.python("-c", GO_ON, run)
     assert writer.stdout is not None
     for step in range(5):
         assert writer.stdout.readline() == f"{step}\n"
-    for service in ("mlflow", "postgres"):
+    kept = {f"killed/{number}": bytes([number]) * 1000 * 7**number for number in range(6)}
+    for key, body in kept.items():
+        put(stack, key, body)
+    for service in ("mlflow", "store", "postgres"):
         for process in found(stack.place, service):
             os.kill(process.pid, signal.SIGKILL)
     until(lambda: not found(stack.place, "postgres"), seconds=60)
@@ -289,19 +303,22 @@ def test_what_was_agreed_on_outlives_a_kill_of_the_servers(stack: Stack, folder:
         assert said == ["postgres starts", "mlflow starts", "prefect runs already"]
         up.kill()
     assert "mlflow runs already" in stack.recap("up", folder)
+    assert {key: objects(stack)[key] for key in kept} == kept
     rest, _ = writer.communicate()
     assert rest.splitlines()[-1] == "39" and writer.returncode == 0
-    with open_store(stack.project) as store:
-        kept = [(point.step, point.value) for point in store.get_metric_history(run, "kept")]
-    assert sorted(set(kept)) == [(step, float(step)) for step in range(40)]
+    with open_store(stack.project) as tracked:
+        points = [(point.step, point.value) for point in tracked.get_metric_history(run, "kept")]
+    assert sorted(set(points)) == [(step, float(step)) for step in range(40)]
 
 
 def test_no_secret_is_in_a_log_or_on_a_command_line(stack: Stack, folder: str) -> None:
     secrets = [value.encode() for value in stack.place.secrets().model_dump().values()]
-    assert len(set(secrets)) == 5 and min(map(len, secrets)) >= 32
-    private = {"secrets.json", "pgpass", "env"}
-    for name in private:
-        assert (stack.place.root / name).stat().st_mode & 0o777 == 0o600
+    assert len(set(secrets)) == 7 and min(map(len, secrets)) >= 32
+    private = [stack.place.root / name for name in ("secrets.json", "pgpass", "env")]
+    private += [stack.place.store / name for name in ("s3.json", "key.pem")]
+    assert (stack.place.store).stat().st_mode & 0o777 == 0o700
+    for path in private:
+        assert path.stat().st_mode & 0o777 == 0o600
     assert stack.place.cluster.stat().st_mode & 0o777 == 0o700
     lines = [
         " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])
@@ -309,16 +326,17 @@ def test_no_secret_is_in_a_log_or_on_a_command_line(stack: Stack, folder: str) -
     assert sum("mlflow" in line for line in lines) >= 3
     texts = [*(line.encode() for line in lines), *(said.encode() for said in stack.said)]
     for path in stack.place.root.rglob("*"):
-        if path.is_file() and path.name not in private and stack.place.cluster not in path.parents:
+        if path.is_file() and path not in private and stack.place.cluster not in path.parents:
             texts.append(path.read_bytes())
     assert len(texts) > 20
     assert [text[:200] for text in texts for secret in secrets if secret in text] == []
 
 
-def test_backup_then_wipe_then_restore(stack: Stack, folder: str) -> None:
-    with open_store(stack.project) as store:
-        if store.get_experiment_by_name("recap") is None:
+def test_backup_then_wipe_then_restore_as_another_user(stack: Stack, folder: str) -> None:
+    with open_store(stack.project) as tracked:
+        if tracked.get_experiment_by_name("recap") is None:
             publish_candidate(stack.project, weights="kept")
+    put(stack, "kept/a/b", b"kept" * 10)
     before, copy = content(stack), stack.place.root.with_name("copy")
     stack.recap("backup", str(copy), folder)
     assert copy.stat().st_mode & 0o777 == 0o700
@@ -326,44 +344,19 @@ def test_backup_then_wipe_then_restore(stack: Stack, folder: str) -> None:
     assert "found some" in stack.recap("restore", str(copy), folder, code=2)
     stack.recap("down", folder)
     assert stack.processes() == []
-    assert stack.recap("status", folder, code=1).count("it does not run") == 4
+    assert stack.recap("status", folder, code=1).count("it does not run") == 5
     shutil.rmtree(stack.place.root)
-    dump = copy / "mlflow.dump"
-    whole = dump.read_bytes()
-    dump.write_bytes(whole[:-1])
-    assert "but mlflow.dump of 1 files differ" in stack.recap("restore", str(copy), folder, code=2)
-    dump.write_bytes(whole)
+    dump = copy / "store/recap/kept/a/b"
+    dump.write_bytes(b"kept" * 9)
+    said = stack.recap("restore", str(copy), folder, code=2)
+    assert "but store/recap/kept/a/b of 1 files differ" in said
+    dump.write_bytes(b"kept" * 10)
+    elsewhere = stack.give_away()
     stack.recap("restore", str(copy), folder)
     assert stack.processes() == []
     stack.recap("up", folder)
     assert content(stack) == before
-
-
-def content(stack: Stack) -> dict[str, Any]:
-    """What users would miss: runs with curves, versions, aliases, moves, artifacts, work pools."""
-    known = client(stack.place)
-    with open_store(stack.project) as store:
-        experiments = store.search_experiments()
-        runs = store.search_runs([found.experiment_id for found in experiments])
-        versions = store.search_model_versions()
-        told = {
-            "experiments": sorted(found.name for found in experiments),
-            "runs": sorted((run.info.run_id, str(run.data.to_dictionary())) for run in runs),
-            "versions": sorted((v.name, v.version, v.source, str(v.tags)) for v in versions),
-            "aliases": aliases(stack.project),
-            "moves": read_moves(store, NAME).told,
-        }
-    answer = httpx.post(
-        f"{known['PREFECT_API_URL']}/work_pools/filter",
-        auth=("recap", stack.place.secrets().prefect),
-        json={},
-        trust_env=False,
-        timeout=60,
-    )
-    files = [path for path in stack.place.artifacts.rglob("*") if path.is_file()]
-    assert told["runs"] and told["versions"] and files
-    return {
-        **told,
-        "pools": [(pool["id"], pool["name"]) for pool in answer.json()],
-        "files": sorted((str(p.relative_to(stack.place.root)), p.read_bytes()) for p in files),
-    }
+    assert stack.recap("status", folder).count(": healthy at ") == 5
+    if elsewhere:
+        assert {process.username() for process in stack.processes()} == {"nobody"}
+        assert stack.place.root.stat().st_mode & 0o777 == 0o700

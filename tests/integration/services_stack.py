@@ -1,0 +1,199 @@
+"""All services of `recap services` for one module of tests, and what is in them. Not a test."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from recap.runtime.child import environment
+from recap.runtime.ports import free_port
+from recap.services import store
+from recap.services.place import BUCKET, STORE_PORTS, Place, client
+from recap.services.processes import found
+from recap.services.servers import SERVICES
+from recap.tracking.entries import read_moves
+from recap.tracking.runs import open_store
+from tests.integration.registry_project import NAME, ROOT, make_registry_project
+from tests.integration.test_registry import aliases
+
+NOBODY = "nobody"
+
+
+@dataclass
+class Stack:
+    """Services under test, all that their commands said, and whose they are, if not the tests'."""
+
+    place: Place
+    project: Path
+    said: list[str] = field(default_factory=list)
+    user: str | None = None
+    interpreter: str = sys.executable
+
+    def recap(self, *arguments: str, code: int = 0) -> str:
+        """What `recap services` says."""
+        done = subprocess.run(
+            [self.interpreter, "-m", "recap", "services", *arguments],
+            cwd=self.project,
+            env=environment(PYTHONPATH=str(ROOT), HOME=str(self.project)),
+            capture_output=True,
+            text=True,
+            check=False,
+            **become(self.user),
+        )
+        self.said.append(done.stdout + done.stderr)
+        assert done.returncode == code, self.said[-1]
+        return self.said[-1]
+
+    def python(self, *arguments: str) -> subprocess.Popen[str]:
+        """A script or module that signs in."""
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.project,
+            env=environment(PYTHONPATH=str(ROOT), **client(self.place)),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def processes(self) -> list[psutil.Process]:
+        return [process for service in SERVICES for process in found(self.place, service)]
+
+    def give_away(self) -> bool:
+        """From now on all files and commands are somebody else's, where the tests are root's.
+
+        False where they are not, or where nobody else can reach a Python.
+        """
+        top, owner = self.place.root.parent, pwd.getpwnam(NOBODY)
+        if os.geteuid() != 0 or (found := _reachable_python(top)) is None:
+            return False
+        for path in (top, *top.rglob("*")):
+            os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+        self.user, self.interpreter = NOBODY, found
+        return True
+
+
+@contextmanager
+def running_stack() -> Iterator[Stack]:
+    """All services, in a folder that other users can reach (pytest's are closed)."""
+    if shutil.which("postgres") is None and not list(Path("/usr/lib/postgresql").glob("*/bin")):
+        if os.environ.get("CI"):
+            pytest.fail("CI has no PostgreSQL")
+        pytest.skip("PostgreSQL is not installed")
+    if "CI" not in os.environ:
+        pytest.importorskip("psycopg", reason="the extra `services` is not installed")
+        pytest.importorskip("flask_wtf", reason="the extra `services` is not installed")
+        if not Path(sys.executable).with_name("weed").is_file():
+            pytest.skip("the extra `services` is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="recap-services-", dir="/tmp"))
+    folder.chmod(0o711)
+    project = folder / "clone-0"
+    project.mkdir()
+    made = Stack(Place(folder / "services"), make_registry_project(project))
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("bootstrap: 2000", "bootstrap: 100"))  # for speed
+    ports = [f"--{name}-port={free_port()}" for name in ("postgres", "mlflow", "prefect")]
+    try:
+        made.recap("up", f"--folder={made.place.root}", f"--store-port={free_row()}", *ports)
+        yield made
+    finally:
+        made.recap("down", f"--folder={made.place.root}")
+        shutil.rmtree(folder)
+
+
+def free_row() -> int:
+    """The first of as many free ports in a row as the store takes, below those of connections."""
+    for _ in range(100):
+        first = random.randrange(10_000, 32_000)
+        with ExitStack() as probes:
+            try:
+                for number in range(len(STORE_PORTS)):
+                    probes.enter_context(socket.create_server(("127.0.0.1", first + number)))
+            except OSError:
+                continue
+            return first
+    raise AssertionError("no row of free ports")
+
+
+def _reachable_python(top: Path) -> str | None:
+    """One with our packages: ours, or one of the system's in an environment at ``top``."""
+    within = [sys.executable, "-c", "import recap"]
+    env = environment(PYTHONPATH=str(ROOT))
+    try:
+        subprocess.run(within, env=env, check=True, **become(NOBODY))
+        return sys.executable
+    except (PermissionError, subprocess.CalledProcessError):
+        system = Path(f"/usr/bin/python3.{sys.version_info.minor}")
+    if not system.is_file():
+        return None
+    made = top / "venv"
+    subprocess.run([system, "-m", "venv", "--without-pip", made], check=True)
+    packages = made / f"lib/python3.{sys.version_info.minor}/site-packages/ours.pth"
+    packages.write_text(sysconfig.get_path("purelib"))
+    (made / "bin/weed").symlink_to(Path(sys.executable).with_name("weed"))
+    return str(made / "bin/python")
+
+
+def become(user: str | None) -> dict[str, Any]:
+    """Options of a process that is another user's, with no right of ours left."""
+    if user is None:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
+def put(stack: Stack, key: str, body: bytes) -> None:
+    """An object in the store's bucket."""
+    store.connect(stack.place).put_object(Bucket=BUCKET, Key=key, Body=body)
+
+
+def objects(stack: Stack) -> dict[str, bytes]:
+    """All objects of the store's bucket, by their keys."""
+    s3 = store.connect(stack.place)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+    return {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+
+
+def content(stack: Stack) -> dict[str, Any]:
+    """What users would miss: runs, curves, versions, aliases, moves, artifacts, objects, pools."""
+    known = client(stack.place)
+    with open_store(stack.project) as store:
+        experiments = store.search_experiments()
+        runs = store.search_runs([found.experiment_id for found in experiments])
+        versions = store.search_model_versions()
+        told = {
+            "experiments": sorted(found.name for found in experiments),
+            "runs": sorted((run.info.run_id, str(run.data.to_dictionary())) for run in runs),
+            "versions": sorted((v.name, v.version, v.source, str(v.tags)) for v in versions),
+            "aliases": aliases(stack.project),
+            "moves": read_moves(store, NAME).told,
+        }
+    answer = httpx.post(
+        f"{known['PREFECT_API_URL']}/work_pools/filter",
+        auth=("recap", stack.place.secrets().prefect),
+        json={},
+        trust_env=False,
+        timeout=60,
+    )
+    files = [path for path in stack.place.artifacts.rglob("*") if path.is_file()]
+    assert told["runs"] and told["versions"] and files
+    return {
+        **told,
+        "objects": objects(stack),
+        "pools": [(pool["id"], pool["name"]) for pool in answer.json()],
+        "files": sorted((str(p.relative_to(stack.place.root)), p.read_bytes()) for p in files),
+    }
