@@ -230,6 +230,12 @@ class Train(Section):
                 "an engine inside each process would hold the whole policy a second time (set "
                 "engine: server, or launch.shard: none)"
             )
+        if self.launch.nodes > 1 and self.engine == "server" and not self.servers.elsewhere:
+            raise ValueError(
+                f"launch.nodes {self.launch.nodes} needs servers that every node reaches, and a "
+                "stage's own listen on one machine alone (set servers.elsewhere: true and start "
+                "them as docs/operations.md says, Servers)"
+            )
         return self
 
     @model_validator(mode="after")

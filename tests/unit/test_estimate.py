@@ -219,8 +219,8 @@ def test_an_engine_needs_room_for_its_weights_and_a_row() -> None:
 def test_each_process_needs_a_device() -> None:
     said = printed("cluster-8b", "8xA100")
     assert (
-        "Expected a device for each process of dapo, 8 on each of 4 nodes, got 8xA100. Ask with "
-        "--hardware 32xA100, or lower train.launch."
+        "Expected a device for each process of dapo, 8 on each of 4 nodes and 1 for each of 8 vLLM "
+        "servers, got 8xA100. Ask with --hardware 40xA100, or lower train.launch or train.servers."
     ) in said
 
 

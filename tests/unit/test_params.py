@@ -68,6 +68,13 @@ SHARDED = {"processes": 2, "nodes": 1, "shard": "fsdp2"}
             {"train.launch": SHARDED, "train.engine": "vllm"},
             r"train: launch\.shard fsdp2 takes its rollouts from engine torch or server: .*none\)",
         ),
+        (
+            {
+                "train.launch": {"processes": 2, "nodes": 2, "shard": "fsdp2"},
+                "train.engine": "server",
+            },
+            r"train: launch\.nodes 2 needs servers that every node reaches, .*elsewhere: true",
+        ),
         ({"train.self_prefill_updates": 0}, r"train\.self_prefill_updates: .*equal to 1, got 0"),
         ({"train.self_prefill_prompts": 0}, r"train\.self_prefill_prompts: .*equal to 1, got 0"),
         (
