@@ -195,12 +195,13 @@ def test_sharding_divides_what_training_holds() -> None:
     assert "bf16 copies of the weights" not in found
 
 
-def test_processes_share_rollouts_and_average_whole_gradients() -> None:
-    """Four processes with the whole policy each: a bucket for every gradient, a quarter of rows."""
+def test_processes_share_rollouts_and_average_gradients_in_place() -> None:
+    """Four processes with the whole policy each: its gradients once, a quarter of the rows."""
     launch = Launch(processes=2, nodes=2, shard="none")
     train = train_of("paper", engine="torch", checkpointing=True, launch=launch)
     found = parts(train, Models(LLAMA, ()), H100)
-    assert found["gradient buckets (data parallel)"] == found["gradients"] == 32_121_044_992
+    assert found["gradients"] == found["weights"] == 32_121_044_992
+    assert not any("bucket" in name or "copy" in name for name in found)
     # 125 x 16 rows by 4, each of 7931 tokens x 2 x 32 layers x 1024 x 4 bytes
     assert found["activations"] == 500 * 7931 * 262_144
 
