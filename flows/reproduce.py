@@ -15,13 +15,15 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 
 from flows.declared import Workers, recap_flow, stage_task, unless_stopped
+from flows.devices import taken, visible
 from flows.engine import end_with_worker, show
 from flows.graph import read_graph
 from flows.mirror import Mirror
-from flows.schedule import Future, Schedule, Unit, duration
+from flows.schedule import Devices, Future, Schedule, Unit, duration
 from flows.stage_run import StageFailed, StageRun, run_stage
 from recap.cli.preflight import prepare_run
 from recap.errors import PipelineError
+from recap.params.whole import read_params
 from recap.pipeline.graph import Pipeline
 from recap.rows import write_json
 from recap.runtime.locks import sole_run
@@ -31,10 +33,12 @@ TIMINGS = Path(".recap/timings.json")
 
 
 @stage_task("stage", "{stage}")
-def reproduce_stage(stage: str, place: str) -> StageRun | State[StageRun]:
+def reproduce_stage(stage: str, place: str, devices: Devices) -> StageRun | State[StageRun]:
     """Run one stage; its lines go to the console and to Prefect's log."""
     show(f"{place} {stage} starts")
-    run = unless_stopped(lambda: run_stage(stage, lambda line: show(f"{stage} | {line}")))
+    run = unless_stopped(
+        lambda: run_stage(stage, lambda line: show(f"{stage} | {line}"), devices=devices)
+    )
     if not isinstance(run, StageRun):
         return run
     took = "nothing to do" if run.cached else f"done in {duration(run.seconds)}"
@@ -70,12 +74,20 @@ def _run_all(
     """All stale stages, the most urgent first."""
     urgency = pipeline.urgency(last_seconds())
     waits = {node.name: frozenset(node.upstream) & set(stale) for node in pipeline.nodes}
-    units = [Unit(name, (name,), waits[name], urgency[name]) for name in stale]
-    schedule = Schedule(units, workers)
+    params = read_params()
 
-    def start(unit: Unit, place: str, upstream: list[Future]) -> Future:
+    def gpus(name: str) -> int:
+        stage, _, member = name.partition("@")
+        return taken(params, stage, member.rpartition("-")[0])
+
+    units = [Unit(name, (name,), waits[name], urgency[name], gpus(name)) for name in stale]
+    schedule = Schedule(units, workers, devices=visible())
+
+    def start(unit: Unit, place: str, upstream: list[Future], devices: Devices) -> Future:
         mirror.before(unit.name)
-        return reproduce_stage.submit(unit.name, place, return_state=False, wait_for=upstream)
+        return reproduce_stage.submit(
+            unit.name, place, devices, return_state=False, wait_for=upstream
+        )
 
     try:
         schedule.run(start)

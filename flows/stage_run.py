@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from flows.devices import environment
 from recap.errors import SpaceError
 from recap.runtime import child
 
@@ -85,11 +86,13 @@ def run_stage(
     stages: Sequence[str] = (),
     folder: Path = Path(),
     pull: bool = False,
+    devices: Sequence[str] | None = None,
 ) -> StageRun:
     """Reproduce the stage ``name``, or several under that name, and hand on lines as they come.
 
     ``folder`` is the DVC project. What a stage needs is not reproduced; with ``pull`` it is, and
-    what the project's remote has is restored from there.
+    what the project's remote has is restored from there. ``devices``: the GPUs that it may see
+    (``None``: as this process does).
 
     From the line that names an error on, lines are kept back: they are the message of the
     StageFailed that follows, so that it is shown once. Should the stage go on after all, they are
@@ -100,6 +103,7 @@ def run_stage(
     process = start(
         ["-m", "dvc", "--wait-for-lock", "repro", "--pull" if pull else "-s", *(stages or [name])],
         folder,
+        **environment(devices),
     )
     _running.add(process)
     kept: list[str] = []
@@ -188,7 +192,7 @@ def follow(
     return code, kept or said or ["no message"]
 
 
-def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
+def start(arguments: Sequence[str], folder: Path, **variables: str) -> subprocess.Popen[str]:
     """As ``child.start``, with all lines in one stream; what it starts dies with this *thread*.
 
     A process that is killed may still be seen when its threads have ended, and DVC with them: a
@@ -198,7 +202,7 @@ def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "recap.runtime.child", sys.executable, *arguments],
         cwd=folder,
-        env=child.environment(**{child.STARTER: thread}),
+        env=child.environment(**{child.STARTER: thread}, **variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,

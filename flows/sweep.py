@@ -15,13 +15,15 @@ from prefect.client.schemas.objects import State
 
 from flows.book import Book, cost
 from flows.declared import Axes, Seeds, Workers, recap_flow, stage_task, unless_stopped
+from flows.devices import taken, visible
 from flows.engine import end_with_worker, show
 from flows.graph import read_graph
 from flows.mirror import Mirror
-from flows.schedule import Future, Schedule, Unit, duration
+from flows.schedule import Devices, Future, Schedule, Unit, duration
 from flows.stage_run import StageRun, run_stage
 from recap.cli.preflight import prepare_run
 from recap.errors import PipelineError
+from recap.params.whole import Params
 from recap.pipeline.graph import Pipeline
 from recap.runtime.locks import sole_run
 from recap.sweeps.design import Cell
@@ -35,13 +37,17 @@ SHARED = 1e9
 
 @stage_task("cell", "{name}")
 def run_unit(
-    name: str, stages: tuple[str, ...], folder: str, place: str
+    name: str, stages: tuple[str, ...], folder: str, place: str, devices: Devices
 ) -> StageRun | State[StageRun]:
     """Run a cell's stages, or a shared stage, in the sweep's project."""
 
     def run() -> StageRun:
         return run_stage(
-            name, lambda line: show(f"{name} | {line}"), stages=stages, folder=Path(folder)
+            name,
+            lambda line: show(f"{name} | {line}"),
+            stages=stages,
+            folder=Path(folder),
+            devices=devices,
         )
 
     show(f"{place} {name} starts")
@@ -96,12 +102,12 @@ def _run_cells(
     about = f", about {duration(estimate)}" if estimate else ""
     if left:
         show(f"{shared} shared stages and {len(left)} cells to run, {workers} at a time{about}")
-    schedule = Schedule(units, workers, keep_going=True)
+    schedule = Schedule(units, workers, devices=visible(), keep_going=True)
 
-    def start(unit: Unit, place: str, upstream: list[Future]) -> Future:
+    def start(unit: Unit, place: str, upstream: list[Future], devices: Devices) -> Future:
         mirror.before(unit.stages[0].rpartition(":")[2])
         return run_unit.submit(
-            unit.name, unit.stages, str(project.folder), place, return_state=False,
+            unit.name, unit.stages, str(project.folder), place, devices, return_state=False,
             wait_for=upstream,
         )  # fmt: skip
 
@@ -142,14 +148,21 @@ def _units(project: Project, pipeline: Pipeline, cells: Sequence[Cell]) -> list[
             needed for stage in stages for needed in nodes[stage].upstream if needed in shared
         )
 
+    params = Params.model_validate(dict(project.params))
+
+    def gpus(stages: Sequence[str], variant: str = "") -> int:
+        kinds = [stage.rpartition(":")[2].partition("@")[0] for stage in stages]
+        return max(taken(params, kind, variant) for kind in kinds)
+
     urgency = pipeline.urgency({})
-    return [
-        *(Unit(name, (name,), needs([name]), SHARED + urgency[name]) for name in shared),
-        *(
-            Unit(cell.name, tuple(project.stages(cell)), needs(project.stages(cell)), -float(place))
-            for place, cell in enumerate(cells)
-        ),
+    units = [
+        Unit(name, (name,), needs([name]), SHARED + urgency[name], gpus([name])) for name in shared
     ]
+    for place, cell in enumerate(cells):
+        own_stages = tuple(project.stages(cell))
+        devices = gpus(own_stages, cell.variant)
+        units.append(Unit(cell.name, own_stages, needs(own_stages), -float(place), devices))
+    return units
 
 
 def _failure(schedule: Schedule) -> PipelineError:

@@ -2,17 +2,19 @@
 
 All draw the same prompts and come to the same decisions; each samples, scores and optimises its
 part. Started by torch's launcher (``recap.rl.launch``, torchrun or accelerate's); without it every
-function is that of a single process. Leaves out gradients: accelerate or FSDP averages them.
+function is that of a single process. Leaves out the gradients of a sharded policy: FSDP averages
+them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
+from torch.nn import Parameter
 
 from recap.errors import ParameterError
 
@@ -134,6 +136,19 @@ def summed(values: Mapping[str, float]) -> dict[str, float]:
 def any_of(flag: bool) -> bool:
     """Whether it is true in any process."""
     return any(gathered([flag]))
+
+
+def average_gradients(parameters: Iterable[Parameter]) -> None:
+    """Give each trained parameter the mean of its gradients over all processes, in place."""
+    if count() == 1:
+        return
+    for parameter in parameters:
+        if not parameter.requires_grad:
+            continue
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        torch.distributed.all_reduce(parameter.grad)
+        parameter.grad /= count()
 
 
 def from_main(value: T) -> T:

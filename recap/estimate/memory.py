@@ -81,8 +81,6 @@ def parts(train: Train, models: Models, device: Device) -> dict[str, int]:
     if sharded:
         found["rollout copy (unsharded)"] = products * weights
         found["gathered layers, embedding and head"] = products * shape.gathered
-    elif train.processes > 1:
-        found["gradient buckets (data parallel)"] = FP32 * trained
     if train.precision == "bfloat16" and not short and not sharded:
         found["bf16 copies of the weights"] = BF16 * weights  # autocast's
     if train.grpo.beta and not train.adapter:

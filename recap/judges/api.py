@@ -10,7 +10,6 @@ them.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -21,12 +20,12 @@ from typing import Literal, NamedTuple
 from recap.errors import ParameterError
 from recap.judges.chat import ChatClient, Unanswered, why_withheld
 from recap.judges.correctness import correctness
-from recap.judges.endpoint import check_endpoint
 from recap.judges.journal import Answer, AnswerJournal, key
 from recap.judges.judge import Judge, Means, Opinion, by_domain, of_items
 from recap.params.judge import JudgeApi
 from recap.params.seeds import derive_seed
 from recap.rows import write_json
+from recap.runtime.endpoint import check_endpoint, key_of
 from recap.runtime.locks import STATE
 from recap.scoring.questions import (
     ITEM,
@@ -204,10 +203,6 @@ def open_api(settings: JudgeApi, seed: int, folder: Path = FOLDER) -> ApiJudge:
 
 def api_key(settings: JudgeApi) -> str | None:
     """The server's key, if it has one; raises ParameterError where the environment has none."""
-    secret = None if settings.key is None else os.environ.get(settings.key, "").strip()
-    if secret is not None and (not secret or not secret.isascii() or not secret.isprintable()):
-        raise ParameterError(
-            f"Expected the key of the judge 'api' in the environment variable {settings.key}, got "
-            "none (or one with odd characters). Set it, or judge.api.key to null."
-        )
-    return secret
+    if settings.key is None:
+        return None
+    return key_of(settings.key, "the judge 'api'", ", or judge.api.key to null")

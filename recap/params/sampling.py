@@ -12,11 +12,13 @@ Engine = Literal["torch", "vllm", "server"]
 class Servers(Section):
     """vLLM servers of the engine ``server``: their number, and the GPUs that each is spread over.
 
-    A stage starts its servers on this machine and ends them with itself.
+    A stage starts its servers on this machine and ends them with itself. ``elsewhere``: it finds
+    them instead, where the environment variable RECAP_SERVERS says (docs/operations.md, Servers).
     """
 
     count: Count
     tensor_parallel: Count
+    elsewhere: bool = False
 
 
 class Sampling(Section):

@@ -110,8 +110,8 @@ class Train(Section):
     ``expected`` to fill the batch. A surplus group waits at most ``max_carry_age`` updates.
     ``method: sft`` reads only ``subset``, ``updates``, ``save_updates``, ``snapshot_updates``,
     ``sft``, ``adapter``, ``checkpointing``, ``precision`` and, for sampling solutions, the rollout
-    options of ``grpo``: it trains in one process. ``precision`` is that of training's matrix
-    products (docs/adapters.md).
+    options of ``grpo``; ``launch`` has to be one process. ``precision`` is that of training's
+    matrix products (docs/adapters.md).
     """
 
     method: Method
@@ -168,7 +168,7 @@ class Train(Section):
     @property
     def processes(self) -> int:
         """All processes that train the policy."""
-        return self.launch.world if self.method == "rl" else 1
+        return self.launch.world
 
     @property
     def prefill_lengths(self) -> tuple[int, int]:
@@ -224,11 +224,23 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _launch_fits(self) -> Train:
+        if self.method == "sft" and self.launch.world > 1:
+            raise ValueError(
+                f"method sft trains in one process, got {self.launch.world} in launch (set "
+                "launch: {processes: 1, nodes: 1, shard: none}, for this variant alone if others "
+                "need more)"
+            )
         if self.launch.shard != "none" and self.engine == "vllm":
             raise ValueError(
                 f"launch.shard {self.launch.shard} takes its rollouts from engine torch or server: "
                 "an engine inside each process would hold the whole policy a second time (set "
                 "engine: server, or launch.shard: none)"
+            )
+        if self.launch.nodes > 1 and self.engine == "server" and not self.servers.elsewhere:
+            raise ValueError(
+                f"launch.nodes {self.launch.nodes} needs servers that every node reaches, and a "
+                "stage's own listen on one machine alone (set servers.elsewhere: true and start "
+                "them as docs/operations.md says, Servers)"
             )
         return self
 

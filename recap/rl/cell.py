@@ -27,8 +27,9 @@ from recap.rl.collection import Collector
 from recap.rl.metrics import Metrics
 from recap.rl.prompt_stream import PromptStream
 from recap.rl.self_prefill import SelfPrefills
+from recap.rl.space import check_space
 from recap.rl.trainer import RecapTrainer
-from recap.rl.training import Trainer, check_space, run_updates
+from recap.rl.training import Trainer, run_updates
 from recap.rows import atomic_path
 from recap.runtime.locks import exclusive
 from recap.runtime.scratch import code_hash, directory_hash, rows_hash
@@ -95,9 +96,7 @@ def _train(
 
     (One that outlives its process group ends it with Python's lock held, and gloo may wait for it.)
     """
-    kept = (cell.train.updates - 1) // cell.train.snapshot_updates
-    adapter = cell.train.adapter is not None
-    check_space(cell.policy, [scratch, out.parent], snapshots=kept, adapter=adapter)
+    check_space(cell.policy, cell.train, [scratch, out.parent])
     checkpoints = CheckpointFolder(scratch, cell.name, identity(cell))
     trainer = trainer_of(cell)
     lines = run_updates(

@@ -13,7 +13,6 @@ import math
 import sys
 import time
 from collections import defaultdict
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -41,6 +40,7 @@ from recap.rl.curriculum import at_levels, levels
 from recap.rl.flops import forward_flops, gemm_peak, generation_flops, is_counted
 from recap.rl.grpo import adamw, grpo_config
 from recap.rl.loss import masked_mean, policy_loss
+from recap.rl.memory import out_of_memory, too_little
 from recap.rl.metrics import Metrics, Speed, StepResult, update_metrics
 from recap.rl.shared_prompt import Packing, pack, shared_prompt_attention, unpack
 
@@ -87,8 +87,9 @@ class RecapTrainer:
             sharding.shard(policy, train.precision)
             self._prepared, self.optimizer = policy, adamw(policy, self._config)
         else:
-            both = policy, adamw(policy, self._config)
-            self._prepared, self.optimizer = self.accelerator.prepare(*both)
+            # Not wrapped: who averages gradients in a pass cannot start it anew.
+            self._prepared = self.accelerator.prepare_model(policy, evaluation_mode=True)
+            self.optimizer = self.accelerator.prepare_optimizer(adamw(policy, self._config))
         self.lr_scheduler = get_scheduler(
             self._config.lr_scheduler_type,
             self.optimizer,
@@ -253,37 +254,33 @@ class RecapTrainer:
     def backward(self, batch: Batch) -> Tensor:
         """Forward and backward over a mini-batch in micro-batches; their losses add up.
 
-        Without the memory for one, all is done again with half the tokens in each. Of several
-        processes each takes a part of them; its loss carries their number as a factor, which the
-        mean over processes takes out. Raises TrainingError when there is not enough memory for a
-        single row.
+        Without the memory for one, all is done again with half the tokens in each, in every process
+        if one lacks it. Of several processes each takes a part of them; its loss carries their
+        number as a factor, which the mean over processes takes out. Raises TrainingError without
+        the memory for a single row, or for a pass of a sharded policy.
         """
-        model = self._prepared
-        model.train()
-        count = processes.count()
+        self._prepared.train()
+        place = processes.index(), processes.count()
         while True:
-            total, rows = torch.zeros(()), 0
+            total, rows, lack = torch.zeros(()), 0, ""
             try:
-                parts = dealt(batch, self._micro_batch_tokens, processes.index(), count)
-                for number, (part, weight) in enumerate(parts, start=1):
+                for part, weight in dealt(batch, self._micro_batch_tokens, *place):
                     rows = len(part["advantages"])
-                    # Whole gradients are averaged over the processes once, in the last backward
-                    # pass; shards in each, or every process would hold whole gradients meanwhile.
-                    averaged = self._sharded or number == len(parts)
-                    with nullcontext() if averaged else self.accelerator.no_sync(model):
-                        total += self._micro_step(part, weight)
-                return self._over_processes(total)
+                    total += self._micro_step(part, weight)
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
-                # Processes that share a step must cut it alike, which one alone cannot bring about.
-                if rows <= 1 or count > 1:
-                    raise TrainingError(
-                        f"Expected memory for one forward and backward pass of {rows} rollouts "
-                        f"(update {self._update}), got: {str(error).splitlines()[0]} Lower "
-                        "train.grpo.max_completion_length, or train on a device with more memory."
-                    ) from error
+                lack = f"{type(error).__name__} {error}".splitlines()[0]
+                if self._sharded:  # its peers wait in the pass for its weights: none can start anew
+                    raise TrainingError(too_little(rows, lack, self._update)) from error
             # Only now: until the error is forgotten it holds on to the pass's activations.
+            lacking = sorted(each for each in processes.gathered([(rows, lack)]) if each[1])
+            if not lacking:
+                if not self._sharded:  # whose passes average shards
+                    processes.average_gradients(self._prepared.parameters())
+                return self._over_processes(total)
+            if lacking[0][0] <= 1:
+                raise TrainingError(too_little(*lacking[0], self._update))
             self._start_smaller()
 
     def _micro_step(self, part: Batch, weight: int) -> Tensor:
@@ -392,9 +389,3 @@ class RecapTrainer:
                 keys=int((packing.position_ids + 1).sum()),
                 predictions=int((packing.labels >= 0).sum()),
             )
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; torch's allocator for CPUs says so in words alone."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "DefaultCPUAllocator: can't allocate memory" in str(error)

@@ -8,7 +8,6 @@ undisturbed run. SIGTERM lets the update finish, saves and exits with 143; Ctrl-
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,8 +17,6 @@ from types import FrameType
 from typing import Protocol
 
 from recap import processes
-from recap.errors import SpaceError
-from recap.models.places import weights_folder
 from recap.models.weights import snapshot_directory
 from recap.rl.checkpoint import CheckpointFolder, TrainingState
 from recap.rl.metrics import Metrics, Speed, with_speed
@@ -28,12 +25,6 @@ from recap.runtime.progress import Progress
 
 MAX_EMPTY_UPDATES = 10
 """Updates in a row without one informative group after which there is nothing left to learn."""
-STATES_ON_DISK = 8
-"""Free space asked for before training, in sizes of the weights: two states, one more being
-written, each with two optimizer moments, and the result. Snapshots, twice each, come on top."""
-
-STATES_WITH_ADAPTER = 2
-"""The same with an adapter: the result, and as much again for the states, which hold it alone."""
 
 
 class Trainer(Protocol):
@@ -119,24 +110,6 @@ def run_updates(
             file=sys.stderr,
         )
     return metrics
-
-
-def check_space(
-    weights: Path, places: list[Path], *, snapshots: int, adapter: bool = False
-) -> None:
-    """Raise SpaceError unless every place has room for states, snapshots and the result."""
-    states = STATES_WITH_ADAPTER if adapter else STATES_ON_DISK
-    copies = states + 2 * snapshots
-    files = weights_folder(weights).glob("*.safetensors")
-    needed = copies * sum(path.stat().st_size for path in files)
-    for place in places:
-        place.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(place).free
-        if free < needed:
-            raise SpaceError(
-                f"Expected {needed / 1e6:.0f} MB free in {place} for training, got "
-                f"{free / 1e6:.0f} MB. Free some space and run again."
-            )
 
 
 @contextmanager

@@ -15,12 +15,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from transformers import PreTrainedModel
 
 from recap.errors import SyncError
+from recap.models.weights import load_scorer
 from recap.params.values import Precision
 from recap.sampling.sampler import WHOLE, Sampler
 from recap.sampling.torch_sampler import evaluating
@@ -54,6 +56,42 @@ class Engine(Sampler, Protocol):
         ...
 
 
+class FixedSampler:
+    """Samples of one model from an engine that somebody else started, so that it serves any.
+
+    At the first call the engine gets the model's weights and is checked as in training; the model
+    is then let go.
+    """
+
+    def __init__(self, model_dir: Path, engine: Engine) -> None:
+        self._model_dir, self._engine = model_dir, engine
+        self._proven = False
+
+    def sample(
+        self,
+        prompts: Sequence[RenderedPrompt],
+        decoding: Decoding,
+        *,
+        num_samples: int,
+        seed: int,
+        part: slice = WHOLE,
+    ) -> list[list[Sample]]:
+        """``num_samples`` samples for each prompt in ``prompts[part]``, in the prompts' order.
+
+        Raises SyncError when the engine does not serve the model.
+        """
+        if not self._proven:
+            model = load_scorer(self._model_dir)
+            precision: Precision = "float32" if model.dtype == torch.float32 else "bfloat16"
+            own = PolicySampler(model, self._engine, precision)
+            self._proven = own.prove(prompts, decoding.temperature)
+        return self._engine.sample(prompts, decoding, num_samples=num_samples, seed=seed, part=part)
+
+    def conversation(self) -> FixedSampler:
+        """The engine keeps what it has read by itself."""
+        return self
+
+
 class PolicySampler:
     """Samples from the policy as it is at each call."""
 
@@ -80,6 +118,14 @@ class PolicySampler:
 
         Raises SyncError when the engine does not serve the policy's weights.
         """
+        self.prove(prompts, decoding.temperature)
+        return self._engine.sample(prompts, decoding, num_samples=num_samples, seed=seed, part=part)
+
+    def prove(self, prompts: Sequence[RenderedPrompt], temperature: float) -> bool:
+        """Give the engine the policy's weights; raise SyncError when it does not serve them.
+
+        Whether that was checked: not where no prompt fits the model, and nothing is generated.
+        """
         precision = self._engine.sync(self._policy)
         if not self._canaries:
             context = self._policy.config.max_position_embeddings
@@ -88,10 +134,11 @@ class PolicySampler:
             # Each replica is asked, with one prompt more than once where they are too few.
             count = max(count, self._engine.replicas) if distinct else 0
             self._canaries = list(islice(cycle(distinct), count))
-        if self._canaries:  # else nothing fits the model, and nothing is generated
-            exact = precision == torch.float32 and self._precision == "float32"
-            self._check(decoding.temperature, TOLERANCE if exact else HALF_TOLERANCE)
-        return self._engine.sample(prompts, decoding, num_samples=num_samples, seed=seed, part=part)
+        if not self._canaries:
+            return False
+        exact = precision == torch.float32 and self._precision == "float32"
+        self._check(temperature, TOLERANCE if exact else HALF_TOLERANCE)
+        return True
 
     def _check(self, temperature: float, tolerance: float) -> None:
         """Compare engine and policy on the canary's continuations, token by token."""

@@ -1,7 +1,7 @@
 """The one door to generation: prompts in, samples out, whichever engine makes them.
 
-Leaves out serving over a network. What comes back is tied to the sampling policy: the
-log-probabilities are those of the tokens drawn, at the sampling temperature, before top-p.
+What comes back is tied to the sampling policy: the log-probabilities are those of the tokens drawn,
+at the sampling temperature, before top-p.
 """
 
 from __future__ import annotations
@@ -99,4 +99,9 @@ def open_sampler(sampling: Sampling, model_dir: Path) -> Iterator[ConversingSamp
     with closing(
         ServerSampler(model_dir, sampling.servers, batch_size=sampling.batch_size)
     ) as servers:
-        yield servers
+        if not sampling.servers.elsewhere:
+            yield servers
+            return
+        from recap.sampling.policy_sampler import FixedSampler
+
+        yield FixedSampler(model_dir, servers)

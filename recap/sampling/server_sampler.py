@@ -1,20 +1,20 @@
-"""Sampling through vLLM servers on this machine: several GPUs side by side, each with its engine.
+"""Sampling through vLLM servers: several GPUs side by side, each with its engine.
 
-The servers start at the first call and end with this process. A server that dies is started anew,
-gets the weights that the others serve, and only what it had not answered is asked again. Samples
-depend on a prompt's place in the call, not on the server that draws them. New weights go through
-files, which every build of vLLM reads, whatever its devices. Where several processes train one
-policy, the main one has the servers, all ask them, and every call is made by all. Leaves out
-servers on other machines.
+They start at the first call on this machine and end with this process, or somebody else started
+them elsewhere (recap/sampling/given_servers.py). A server that dies is started anew, or waited for
+where it is not ours, gets the weights that the others serve, and only what it had not answered is
+asked again. Samples depend on a prompt's place in the call, not on the server that draws them. New
+weights go through files, which every build of vLLM reads, whatever its devices. Where several
+processes train one policy, the main one has the servers, all ask them, and every call is made by
+all. Leaves out whether servers serve the weights that they were given
+(recap/sampling/policy_sampler.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import itertools
 import math
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -24,18 +24,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import psutil
 import torch
 
 from recap import processes
-from recap.errors import ModelError, ParameterError
+from recap.errors import ModelError
 from recap.models.places import weights_folder
 from recap.models.weights import save_parameters
 from recap.params.sampling import Servers
 from recap.params.seeds import derive_seed
 from recap.render import Renderer
-from recap.runtime.locks import STATE
+from recap.sampling.given_servers import GivenServer, addresses
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
+from recap.sampling.vllm_extension import TAKEN
 from recap.sampling.vllm_sampler import (
     check_installed,
     check_place,
@@ -43,19 +43,27 @@ from recap.sampling.vllm_sampler import (
     logprobs_of,
     read_config,
 )
-from recap.sampling.vllm_server import NAME, Address, Broken, Launch, VllmServer
+from recap.sampling.vllm_server import (
+    NAME,
+    Address,
+    Broken,
+    Launch,
+    Server,
+    VllmServer,
+    new_folder,
+    remove_left,
+    served_precision,
+    server_devices,
+    taken,
+)
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding, Sample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FOLDER = STATE / "servers"
-"""Logs and weights of the servers, in a folder by the process that started them and a number."""
-OPENED = itertools.count()
-"""Samplers of this process."""
 MAX_RESTARTS = 3
-"""Restarts of dead servers in one stage, all together, after which it ends."""
+"""Deaths of servers in one stage, all together, after which it ends."""
 CONNECTIONS = 256
 """Requests under way at one server; each is a prompt with all of its samples."""
 LONGEST = 3600.0
@@ -73,23 +81,30 @@ class ServerSampler:
         batch_size: int = 256,
         first_device: int = 0,
     ) -> None:
-        """``batch_size`` bounds the sequences side by side in each server.
+        """``batch_size`` bounds the sequences side by side in each server that is started here.
 
         ``first_device``: how many of this machine's GPUs belong to others (the trainers). Raises
-        ModelError without a model there, ParameterError without vLLM or with too few GPUs.
+        ModelError without a model there, ParameterError without vLLM, with too few GPUs, or where
+        the environment does not name the servers that are elsewhere.
         """
-        check_installed()
-        check_place()
         config = read_config(model_dir)
+        self.dtype = torch.float32
+        """The precision of the served weights, known once servers run that are elsewhere."""
+        self._given: list[Address] = []
+        self._devices: list[tuple[str, ...] | None] = []
+        if servers.elsewhere:
+            self._given = addresses(servers) if processes.is_main() else []
+        else:
+            check_installed()
+            check_place()
+            self._devices = server_devices(servers, first_device)
+            self.dtype = served_precision(config, on_gpu=self._devices[0] is not None)
         self._context = int(config["max_position_embeddings"])
         self._stop_ids = Renderer.from_dir(model_dir).turn.stop_ids
         self._model_dir, self._batch_size = model_dir, batch_size
-        self._devices = _devices(servers, first_device)
-        self._tensor_parallel = servers.tensor_parallel
-        self.dtype = _dtype(config, on_gpu=self._devices[0] is not None)
-        """The precision of the served weights."""
-        self._folder = FOLDER / f"{os.getpid()}-{next(OPENED)}"
-        self._running: list[VllmServer] = []
+        self._servers = servers
+        self._folder = new_folder()
+        self._running: list[Server] = []
         self._addresses: list[Address] = []
         self._weights: Path | None = None
         self._syncs = self._restarts = 0
@@ -98,7 +113,7 @@ class ServerSampler:
     @property
     def replicas(self) -> int:
         """How many servers share a call: prompt i of it goes to number i % replicas."""
-        return len(self._devices)
+        return self._servers.count
 
     def sample(
         self,
@@ -168,9 +183,10 @@ class ServerSampler:
         return self.dtype
 
     def close(self) -> None:
-        """End the servers and remove their weights; their logs too, unless a server failed."""
+        """End this stage's servers and remove their weights; logs too, unless a server failed."""
         for server in self._running:
-            server.stop()
+            if isinstance(server, VllmServer):
+                server.stop()
         self._running.clear()
         self._addresses = []
         for weights in self._folder.glob("weights-*"):
@@ -188,32 +204,45 @@ class ServerSampler:
         self._share()
 
     def _start(self) -> None:
-        print(f"starting {self.replicas} vLLM servers ({self._folder}) ...", file=sys.stderr)
-        _remove_left()
+        remove_left()
         atexit.register(self.close)
-        folder = weights_folder(self._model_dir)
+        if self._given:
+            urls = ", ".join(address.url for address in self._given)
+            print(f"asking the vLLM servers {urls} ...", file=sys.stderr)
+            self._running += map(GivenServer, self._given)
+        else:
+            print(f"starting {self.replicas} vLLM servers ({self._folder}) ...", file=sys.stderr)
         for number, devices in enumerate(self._devices):
             launch = Launch(
-                model_dir=folder,
+                model_dir=weights_folder(self._model_dir),
                 dtype=str(self.dtype).removeprefix("torch."),
                 batch_size=self._batch_size,
-                tensor_parallel=self._tensor_parallel,
+                tensor_parallel=self._servers.tensor_parallel,
                 devices=devices,
                 log=self._folder / f"server-{number}.log",
             )
             self._running.append(VllmServer(launch))
         for server in self._running:
             self._wait(server)
+        if given := [server for server in self._running if isinstance(server, GivenServer)]:
+            precisions = {server.precision for server in given}
+            if len(precisions) > 1:
+                raise ModelError(
+                    "Expected vLLM servers that serve in one precision, got "
+                    f"{' and '.join(sorted(map(str, precisions)))}. Start them alike."
+                )
+            self.dtype = precisions.pop()
 
     def _share(self) -> None:
-        """Tell all processes where the main one's servers are."""
-        self._addresses = processes.from_main([server.address for server in self._running])
+        """Tell all processes where the main one's servers are, and in which precision."""
+        here = [server.address for server in self._running], self.dtype
+        self._addresses, self.dtype = processes.from_main(here)
 
     def _revive(self, why: str) -> None:
-        """Start dead servers anew, with the weights that the others serve.
+        """Start dead servers anew, or wait for them, and give them the weights of the others.
 
-        Raises ModelError after too many. Servers that live although one failed are started anew
-        too, if none is dead: nothing says what they serve.
+        Raises ModelError after too many deaths. Servers that live although one failed are treated
+        likewise, if none is dead: nothing says what they serve.
         """
         if processes.is_main():
             dead = [n for n, server in enumerate(self._running) if not server.healthy()]
@@ -227,33 +256,38 @@ class ServerSampler:
 
     def _restart(self, number: int, why: str) -> None:
         server = self._running[number]
-        server.stop()
         self._restarts += 1
-        log = server.launch.log
-        kept = log.replace(log.with_suffix(f".{self._restarts}.log"))
+        place = f"`python -m recap.sampling.serve` of {server.address.url} for its logs"
+        if isinstance(server, VllmServer):
+            server.stop()
+            log = server.launch.log
+            place = str(log.replace(log.with_suffix(f".{self._restarts}.log")))
         if self._restarts > MAX_RESTARTS:
             self._failed = True
             raise ModelError(
                 f"Expected vLLM servers that live, got {self._restarts} that died ({why}). "
-                f"See {kept}."
+                f"See {place}."
             )
-        print(f"vLLM server {number} died ({why}): started anew", file=sys.stderr)
-        self._running[number] = VllmServer(server.launch)
+        if isinstance(server, VllmServer):
+            print(f"vLLM server {number} died ({why}): started anew", file=sys.stderr)
+            self._running[number] = VllmServer(server.launch)
+        else:
+            print(f"{server.address.url} did not answer ({why}): waited for", file=sys.stderr)
 
-    def _wait(self, server: VllmServer) -> None:
+    def _wait(self, server: Server) -> None:
         try:
             server.wait()
         except ModelError:
             self._failed = True
             raise
 
-    def _give_again(self, server: VllmServer) -> None:
+    def _give_again(self, server: Server) -> None:
         """Have a new server take the weights that the others serve, if any were given."""
         if self._weights is not None and (failure := _give(self._weights, server)):
             self._failed = True
             raise ModelError(
                 f"Expected a vLLM server that takes the policy's weights, got {failure}. "
-                f"See {server.launch.log}."
+                f"See the logs of {server.address.url}."
             )
 
     # -- requests ---------------------------------------------------------------------------------
@@ -307,6 +341,8 @@ async def _answer(client: httpx.AsyncClient, body: dict[str, Any]) -> Any:
         return None
     if answer.is_server_error:
         return None
+    if answer.status_code == TAKEN:
+        raise ModelError(taken(str(client.base_url), answer.text))
     if not answer.is_success:
         raise ModelError(
             f"Expected samples of {len(body['prompt'])} + {body['max_tokens']} tokens from vLLM, "
@@ -328,42 +364,10 @@ def _samples(answer: Any, max_tokens: int) -> list[Sample]:
     return samples
 
 
-def _give(weights: Path, server: VllmServer) -> Broken | None:
+def _give(weights: Path, server: Server) -> Broken | None:
     """Have a server take a folder of weights; what broke is returned."""
     try:
         server.take(weights)
     except Broken as broken:
         return broken
     return None
-
-
-def _remove_left() -> None:
-    """Remove what killed processes left: weights are large."""
-    for folder in FOLDER.glob("*"):
-        if not psutil.pid_exists(int(folder.name.partition("-")[0])):
-            shutil.rmtree(folder)
-
-
-def _devices(servers: Servers, first: int) -> list[tuple[str, ...] | None]:
-    """The GPUs of each server, by number; ``None`` where the machine has no GPU."""
-    if not torch.cuda.is_available():
-        return [None] * servers.count
-    visible = processes.machine_devices()
-    needed = servers.count * servers.tensor_parallel
-    if len(visible) - first < needed:
-        raise ParameterError(
-            f"Expected {first + needed} GPUs, {first} for training and {servers.tensor_parallel} "
-            f"for each of {servers.count} vLLM servers, got {len(visible)}. Lower servers.count or "
-            "servers.tensor_parallel, or set the engine to vllm, which shares the trainer's GPU."
-        )
-    own = visible[-needed:]  # a guardian in this process lies on the first
-    size = servers.tensor_parallel
-    return [tuple(own[n * size : (n + 1) * size]) for n in range(servers.count)]
-
-
-def _dtype(config: dict[str, Any], *, on_gpu: bool) -> torch.dtype:
-    """fp32 on a CPU; on a GPU the precision of the model's files, bf16 in place of fp32."""
-    if not on_gpu:
-        return torch.float32
-    named = config.get("dtype") or config.get("torch_dtype")
-    return torch.float16 if named == "float16" else torch.bfloat16

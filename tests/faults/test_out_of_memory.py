@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from recap.errors import TrainingError
+from recap.rl.memory import out_of_memory
 from recap.rl.metrics import with_speed
-from recap.rl.trainer import MICRO_BATCH_TOKENS, _out_of_memory
+from recap.rl.trainer import MICRO_BATCH_TOKENS
 from tests.golden.rl_cases import group, make_trainer
 from tests.rounding import adam_rounding, relative_gap
 from tests.tiny import tiny_policy
@@ -157,4 +158,4 @@ def test_torch_says_so_in_these_words():
             torch.empty(4 << 40, dtype=torch.uint8)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    assert _out_of_memory(refused.value)
+    assert out_of_memory(refused.value)

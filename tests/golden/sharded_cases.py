@@ -1,7 +1,8 @@
 """Two updates of a tiny policy on the same rollouts, whole or sharded; for tests. Not a test.
 
 ``python sharded_cases.py PROCESSES OUT ONE CASE…`` in each process of a launch writes to OUT what
-``run_case`` gives, and goes on from its own states and from those of one process, in ONE.
+``run_case`` gives, and two processes what ``run_short`` does; then it goes on from its own states
+and from those of one process, in ONE.
 """
 
 from __future__ import annotations
@@ -113,6 +114,49 @@ def run_case(name, out):
     (out / f"{name}-shares-{processes.index()}.json").write_text(json.dumps(shares))
 
 
+SHORT = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
+
+
+def run_short(out):
+    """An update of the whole policy, then the same one where one process lacks memory.
+
+    The first has from the start the size that the second comes to.
+    """
+    for name, size in (("enough", SMALL // 2), ("short", SMALL)):
+        launch = {"processes": processes.count(), "nodes": 1, "shard": "none"}
+        made = make_trainer(tiny_policy(), script, launch=launch)
+        made._micro_batch_tokens = size
+        if name == "short" and processes.index() == 0:  # the other one has rows left over
+            lack_once(made.accelerator)
+        gradients = []
+        clip = made.accelerator.clip_grad_norm_
+
+        def spy(parameters, longest, made=made, gradients=gradients, clip=clip):
+            gradients.append({n: p.grad.clone() for n, p in made.policy.named_parameters()})
+            return clip(parameters, longest)
+
+        made.accelerator.clip_grad_norm_ = spy
+        metrics, speed = made.update(1)
+        told = {"metrics": metrics, "retries": speed.memory_retries}
+        place = f"{name}-{processes.index()}"
+        (out / f"{place}.json").write_text(json.dumps(told))
+        for step, found in enumerate(gradients):
+            save_file(found, out / f"{place}-{step}.safetensors")
+
+
+def lack_once(accelerator):
+    """Memory runs out in the first pass, whose peer's leaves a gradient."""
+    whole, calls = accelerator.backward, []
+
+    def backward(loss):
+        calls.append(loss)
+        if len(calls) == 1:
+            raise SHORT
+        whole(loss)
+
+    accelerator.backward = backward
+
+
 def go_on(name, states, out):
     """The second update after the first one's state, whoever wrote that; its state in ``out``."""
     if processes.is_main():
@@ -147,6 +191,8 @@ if __name__ == "__main__":
     with processes.joined(int(world)):
         for name in names:
             run_case(name, Path(out))
+        if world == "2":
+            run_short(Path(out))
         for name in RESUMED:
             go_on(name, Path(out, f"{name}-states"), Path(out, "again"))
             go_on(name, Path(one, f"{name}-states"), Path(out, "from-one"))

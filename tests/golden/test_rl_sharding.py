@@ -4,6 +4,7 @@
 2. each process holds its part of parameters, moments and reference, and no parameter whole
 3. the policy's folder and every process's rollout copy have the same bits
 4. a state continues to the bit in as many processes, and but for rounding in another number
+5. of processes with the whole policy each, one that lacks memory makes all repeat the step smaller
 """
 
 from __future__ import annotations
@@ -166,6 +167,24 @@ def test_a_state_continues_to_the_bit_and_in_any_number_of_processes(one, two, n
     assert_near(metrics(one, name), metrics(two / "from-one", name))
     go_on(name, two / f"{name}-states", tmp_path)
     assert_near(metrics(one, name), metrics(tmp_path, name))
+
+
+def test_one_process_short_of_memory_makes_all_of_them_start_the_step_smaller(two):
+    for rank in range(2):
+        enough, short = (
+            json.loads((two / f"{name}-{rank}.json").read_text()) for name in ("enough", "short")
+        )
+        assert (enough["retries"], short["retries"]) == (0, 1)
+        assert short["metrics"] == enough["metrics"]
+        assert short["metrics"]["skipped_steps"] == 0
+        for step in range(2):
+            mine, other = (
+                load_file(two / f"{name}-{place}-{step}.safetensors")
+                for name, place in (("short", rank), ("enough", 0))
+            )
+            assert mine.keys() == other.keys()
+            assert all(torch.equal(value, other[key]) for key, value in mine.items())
+            assert any(value.any() for value in mine.values())
 
 
 def test_what_is_whole_is_refused():

@@ -28,7 +28,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from recap.errors import BusyError, DataError, ModelError, ParameterError, SpaceError
-from recap.rl import cell, training
+from recap.rl import cell, space
 from recap.rows import write_rows
 from recap.runtime.locks import exclusive
 from recap.stages import train as stage
@@ -228,7 +228,7 @@ def test_a_second_trainer_leaves(project):
 
 def test_too_little_space_is_found_before_training(project, monkeypatch):
     usage = shutil.disk_usage(".")._replace(free=1000)
-    monkeypatch.setattr(training.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(SpaceError, match="free in"):
         run("recap")
 

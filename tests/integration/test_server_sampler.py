@@ -3,7 +3,9 @@
 Locks: 1. samples are those of the policy and repeat, whichever server drew them; 2. new weights
 reach both; 3. a server that dies in the middle of a call is replaced, serves the current weights,
 and nothing is lost or drawn twice; 4. no path answers without the key; 5. a stale server is refused
-although the other one is right. That nothing outlives a killed stage: test_server_training.py.
+although the other one is right; 6. a server of somebody else serves the asked model, whatever it
+had, to one run at a time, and outlives it. That nothing outlives a killed stage:
+test_server_training.py.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from transformers import LlamaForCausalLM
 from recap.errors import ModelError, SyncError
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models.weights import save_model
-from recap.params.sampling import Servers
+from recap.params.sampling import Sampling, Servers
 from recap.sampling.policy_sampler import PolicySampler
+from recap.sampling.sampler import open_sampler
 from recap.sampling.server_sampler import ServerSampler
-from recap.sampling.vllm_server import VllmServer
+from recap.sampling.vllm_server import FOLDER, VllmServer
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding
 from tests.integration.needs_vllm import NEEDS_VLLM
@@ -143,6 +146,31 @@ def test_new_weights_reach_both_servers_and_a_stale_one_is_refused(
         stale.sample(PROMPTS, DECODING, num_samples=3, seed=1)
     monkeypatch.undo()
     assert_of(untrained(), stale.sample(PROMPTS, DECODING, num_samples=3, seed=1))
+
+
+def test_a_server_of_somebody_else_serves_the_asked_model_to_one_run_at_a_time(
+    sampler: ServerSampler, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler.sync(stepped())  # what it had
+    theirs = sampler._running[0]
+    monkeypatch.setenv("RECAP_SERVERS", theirs.address.url)
+    monkeypatch.setenv("RECAP_SERVERS_KEY", theirs.address.key)
+    save_model(stepped(), TOKENIZER, tmp_path / "other")
+    section = Sampling(
+        engine="server",
+        servers=Servers(count=1, tensor_parallel=1, elsewhere=True),
+        batch_size=1,
+    )
+    refused = r"for this stage alone, got: another run has given"
+    with open_sampler(section, model_dir) as one, open_sampler(section, tmp_path / "other") as two:
+        assert_of(untrained(), one.sample(PROMPTS, DECODING, num_samples=3, seed=1))
+        with pytest.raises(ModelError, match=refused):
+            sampler.sample(PROMPTS[:1], DECODING, num_samples=1, seed=0)
+        assert_of(stepped(), two.sample(PROMPTS, DECODING, num_samples=3, seed=1))
+        with pytest.raises(ModelError, match=refused):
+            one.sample(PROMPTS[:1], DECODING, num_samples=1, seed=0)
+    assert theirs.healthy()
+    assert [folder.name for folder in FOLDER.glob("*/weights-*")] == [sampler._weights.name]
 
 
 def test_a_server_that_dies_in_a_call_is_replaced_and_nothing_is_lost(

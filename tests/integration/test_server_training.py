@@ -2,13 +2,15 @@
 
 The whole stage as DVC starts it: rank 0 starts the server, both processes ask it, every round gives
 it the weights, the canary asks it. A killed stage leaves no process behind; the next run goes on
-from its state, in one process. What kills servers is tests/integration/test_server_sampler.py's.
+from its state, in one process, with a server that ``recap.sampling.serve`` has started. What kills
+servers is tests/integration/test_server_sampler.py's.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from transformers import AutoModelForCausalLM
 
 from recap.models.weights import save_model
 from recap.runtime.child import environment
+from recap.runtime.ports import free_port
 from tests.integration.needs_vllm import NEEDS_VLLM
 from tests.tiny import TOKENIZER, ends_now_and_then, vllm_policy, write_training_inputs
 from tests.waiting import until
@@ -49,10 +52,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def start_stage(project: Path, *, processes: int, shard: str, servers: int) -> psutil.Popen:
+def start_stage(
+    project: Path, *, processes: int, shard: str, elsewhere: bool, **variables: str
+) -> psutil.Popen:
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["train"]["launch"] = {"processes": processes, "nodes": 1, "shard": shard}
-    params["train"]["servers"] = {"count": servers, "tensor_parallel": 1}
+    params["train"]["servers"] = {"count": 1, "tensor_parallel": 1, "elsewhere": elsewhere}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     command = [
         *(sys.executable, "-m", "recap.stages.train", "--variant", "recap", "--seed", "0"),
@@ -60,7 +65,7 @@ def start_stage(project: Path, *, processes: int, shard: str, servers: int) -> p
         *("--prompts", "data/prompts/train.jsonl", "--prefills", "data/prefills"),
         *("--out", "out", "--metrics", "metrics.jsonl", "--snapshots", "snapshots"),
     ]
-    env = environment(PYTHONPATH=str(ROOT))
+    env = environment(PYTHONPATH=str(ROOT), **variables)
     with (project / "stage.log").open("a") as log:
         return psutil.Popen(command, env=env, stdout=log, stderr=log)
 
@@ -76,7 +81,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 def test_sharded_training_with_a_server_is_killed_and_goes_on(project: Path) -> None:
     log = project / "stage.log"
-    stage = start_stage(project, processes=2, shard="fsdp2", servers=1)
+    stage = start_stage(project, processes=2, shard="fsdp2", elsewhere=False)
     try:
         until(lambda: lines() >= 2, unless=lambda: stage.poll() is not None)
         assert lines() >= 2, log.read_text()
@@ -89,8 +94,28 @@ def test_sharded_training_with_a_server_is_killed_and_goes_on(project: Path) -> 
         stage.wait()
     until(lambda: gone(everything), pause=0.1)
 
-    stage = start_stage(project, processes=1, shard="none", servers=1)
-    assert stage.wait() == 0, log.read_text()
+    key = {"RECAP_SERVERS_KEY": "a-long-random-word"}
+    serving = [*("-m", "recap.sampling.serve", "models/policy", "--host", "127.0.0.1")]
+    with log.open("a") as errors:
+        server = psutil.Popen(
+            [sys.executable, *serving, "--port", str(free_port())],
+            env=environment(PYTHONPATH=str(ROOT), **key),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    try:
+        given, _, urls = server.stdout.readline().strip().partition("=")
+        assert given == "export RECAP_SERVERS", log.read_text()
+        variables = key | {"RECAP_SERVERS": urls}
+        stage = start_stage(project, processes=1, shard="none", elsewhere=True, **variables)
+        assert stage.wait() == 0, log.read_text()
+        everything = server.children(recursive=True)
+    finally:
+        server.terminate()
+        assert server.wait() == 143
+    assert everything and gone(everything)
+    assert f"asking the vLLM servers {urls}" in log.read_text()
     assert re.search(r"continuing after update [123]", log.read_text())
     metrics = [json.loads(line) for line in Path("metrics.jsonl").read_text().splitlines()]
     assert [line["update"] for line in metrics] == [1, 2, 3, 4]

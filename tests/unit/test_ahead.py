@@ -84,6 +84,7 @@ def test_the_state_of_a_stage(reasons: dict[str, tuple[str, ...]], said: str) ->
         ("node-8b", "train", "125 x 16, 2 vLLM servers on free ports of 127.0.0.1, a GPU each, 6 "),
         ("node-8b", "attack", "7 vLLM servers on free ports of 127.0.0.1, a GPU each, the last"),
         ("cluster-8b", "train", "8 processes on each of 4 nodes, fsdp2, a GPU each"),
+        ("cluster-8b", "train", "8 vLLM servers at RECAP_SERVERS, which is not set, 8 processes"),
         ("h100-8b-lora", "train", "4 x 8, torch, LoRA 16, 1 process, a GPU each or else the CPU"),
         ("smollm2", "models", "takes the origins below; teaches the policy to think"),
         ("paper", "gate", "no model, on the CPU"),

@@ -195,12 +195,13 @@ def test_sharding_divides_what_training_holds() -> None:
     assert "bf16 copies of the weights" not in found
 
 
-def test_processes_share_rollouts_and_average_whole_gradients() -> None:
-    """Four processes with the whole policy each: a bucket for every gradient, a quarter of rows."""
+def test_processes_share_rollouts_and_average_gradients_in_place() -> None:
+    """Four processes with the whole policy each: its gradients once, a quarter of the rows."""
     launch = Launch(processes=2, nodes=2, shard="none")
     train = train_of("paper", engine="torch", checkpointing=True, launch=launch)
     found = parts(train, Models(LLAMA, ()), H100)
-    assert found["gradient buckets (data parallel)"] == found["gradients"] == 32_121_044_992
+    assert found["gradients"] == found["weights"] == 32_121_044_992
+    assert not any("bucket" in name or "copy" in name for name in found)
     # 125 x 16 rows by 4, each of 7931 tokens x 2 x 32 layers x 1024 x 4 bytes
     assert found["activations"] == 500 * 7931 * 262_144
 
@@ -219,8 +220,8 @@ def test_an_engine_needs_room_for_its_weights_and_a_row() -> None:
 def test_each_process_needs_a_device() -> None:
     said = printed("cluster-8b", "8xA100")
     assert (
-        "Expected a device for each process of dapo, 8 on each of 4 nodes, got 8xA100. Ask with "
-        "--hardware 32xA100, or lower train.launch."
+        "Expected a device for each process of dapo, 8 on each of 4 nodes and 1 for each of 8 vLLM "
+        "servers, got 8xA100. Ask with --hardware 40xA100, or lower train.launch or train.servers."
     ) in said
 
 

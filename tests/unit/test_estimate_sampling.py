@@ -67,8 +67,8 @@ def test_servers_leave_the_guardian_a_device(count: int, devices: int, said: str
         ("gpu-1.5b-lora", "RTX4090", "16.9"),
         ("h100-8b-lora", "H100", "61.7"),
         ("node-8b", "8xH100", "65.4"),
-        ("cluster-8b", "32xA100", "67.8"),
-        ("cluster-14b", "64xA100", "68.5"),
+        ("cluster-8b", "40xA100", "65.6"),
+        ("cluster-14b", "72xA100", "68.5"),
     ],
 )
 def test_each_profile_fits_the_hardware_of_its_name(

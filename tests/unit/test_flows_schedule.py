@@ -40,15 +40,16 @@ def machine(work: Callable[[str], StageRun]) -> Iterator[tuple[list[str], Any]]:
     started: list[str] = []
     with ThreadPoolExecutor(8) as pool:
 
-        def start(unit: Unit, place: str, upstream: list[Any]) -> Any:
-            started.append(unit.name)
+        def start(unit: Unit, place: str, upstream: list[Any], devices: list[str] | None) -> Any:
+            gpus = "" if devices is None else f" on {','.join(devices)}"
+            started.append(f"{unit.name}{gpus}")
             return Later(pool.submit(work, unit.name))
 
         yield started, start
 
 
-def unit(name: str, *needs: str, urgency: float = 0.0) -> Unit:
-    return Unit(name, (name,), frozenset(needs), urgency)
+def unit(name: str, *needs: str, urgency: float = 0.0, devices: int = 0) -> Unit:
+    return Unit(name, (name,), frozenset(needs), urgency, devices)
 
 
 def test_what_is_needed_goes_first_then_the_urgent_then_by_name() -> None:
@@ -79,6 +80,36 @@ def test_workers_run_side_by_side_and_no_more_of_them() -> None:
         Schedule([unit(name) for name in "abcdef"], 2).run(start)
     assert sorted(started) == list("abcdef")
     assert most == [2]
+
+
+def test_units_side_by_side_have_gpus_of_their_own() -> None:
+    three, last = threading.Barrier(3), threading.Event()
+
+    def work(name: str) -> StageRun:
+        if name == "c":
+            last.set()
+            return RUN
+        three.wait(PATIENCE)  # a, b and d run at once
+        if name != "a":
+            last.wait(PATIENCE)
+        return RUN
+
+    units = [unit("a", devices=2), unit("b", devices=1), unit("c", devices=1), unit("d")]
+    with machine(work) as (started, start):
+        Schedule(units, 4, devices=["3", "5", "7"]).run(start)
+    assert started == ["a on 3,5", "b on 7", "d on ", "c on 3"]
+
+
+def test_a_unit_that_waits_for_gpus_is_not_passed_by_others() -> None:
+    units = [
+        unit("small", urgency=3, devices=1),
+        unit("large", urgency=2, devices=2),
+        unit("later", urgency=1, devices=1),
+        unit("all", devices=8),
+    ]
+    with machine(lambda _: RUN) as (started, start):
+        Schedule(units, 4, devices=["0", "1"]).run(start)
+    assert started == ["small on 0", "large on 0,1", "later on 0", "all on 0,1"]
 
 
 @pytest.mark.parametrize(
@@ -141,9 +172,9 @@ def test_nothing_runs_twice_or_before_what_it_needs(
 
     with machine(work) as (started, start):
 
-        def checked(one: Unit, place: str, upstream: list[Any]) -> Any:
+        def checked(one: Unit, place: str, upstream: list[Any], devices: list[str] | None) -> Any:
             assert one.needs <= over and len(upstream) == len(one.needs)
-            return start(one, place, upstream)
+            return start(one, place, upstream, devices)
 
         schedule = Schedule(units, workers, keep_going=True)
         schedule.run(checked, lambda done, _: over.add(done.name))

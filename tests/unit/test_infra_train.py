@@ -1,6 +1,7 @@
 """What infra/ has for training on several nodes: run with stubs, and read.
 
 1. The SLURM script prepares on one node, starts each training on all nodes, and ends on one.
+   Where rollouts come from servers elsewhere, the last node runs them while the others train.
 2. Two machines' processes find each other, add up, and train (torchrun over loopback).
 3. The Kubernetes files name the profile's own numbers of nodes and GPUs.
 """
@@ -12,12 +13,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pytest
 import yaml
 
-from recap.cli.cells import launch_line
+from recap.cli.cells import launch_line, serving_lines
 from recap.cli.profile import profile_values
 from recap.errors import ParameterError
 from tests.integration.flow_project import ROOT
@@ -26,12 +28,13 @@ from tests.parameters import write_params
 SCRIPT = ROOT / "infra/slurm/train.slurm"
 CELL = ROOT / "infra/train-cell.sh"
 STUBS = {
-    "srun": 'echo "srun $*"',
+    "srun": 'echo "srun $*${RECAP_SERVERS:+ asking $RECAP_SERVERS with $RECAP_SERVERS_KEY}"',
     "recap": 'echo "recap $*"; mkdir -p .recap/cluster-8b',
     "dvc": 'echo "dvc $* in ${PWD##*/}"',
     "scontrol": '[ "$*" = "show hostnames n[1-4]" ] && printf "n1\\nn2\\nn3\\nn4\\n"',
-    "python": 'case "$*" in *cells) echo "train@dapo-0 train@recap-0";;'
-    ' *) echo "4 8 -m recap.stages.train --variant recap";; esac',
+    "python": 'case "$*" in *secrets*) echo word;; *cells) echo "train@dapo-0 train@recap-0";;'
+    ' *n4) [ -z "$NODES" ] || printf "http://n4:8000\\n%s\\n" "--host n4 \'a b\'";;'
+    ' *) echo "${NODES:-4} 8 -m recap.stages.train --variant recap";; esac',
 }
 
 
@@ -61,18 +64,34 @@ def test_slurm_prepares_trains_each_cell_on_all_nodes_and_ends_on_one(tmp_path: 
     assert done.stdout.splitlines() == [
         "recap plan --profile cluster-8b",
         "srun --nodes=1 --ntasks=1 dvc repro models@policy models@guardian validate@prefills",
-        f"srun --nodes=4 --ntasks-per-node=1 {cell} train@dapo-0 n1",
+        f"srun --nodes=4 --ntasks-per-node=1 --relative=0 {cell} train@dapo-0 n1",
         "dvc commit -f train@dapo-0 in cluster-8b",
-        f"srun --nodes=4 --ntasks-per-node=1 {cell} train@recap-0 n1",
+        f"srun --nodes=4 --ntasks-per-node=1 --relative=0 {cell} train@recap-0 n1",
         "dvc commit -f train@recap-0 in cluster-8b",
         "srun --nodes=1 --ntasks=1 recap run --profile cluster-8b --workers 1",
     ]
 
 
+def test_slurm_serves_rollouts_on_the_last_node_while_the_others_train(tmp_path: Path) -> None:
+    done = call_script(tmp_path, NODES="3")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    asking = "asking http://n4:8000 with word"
+    serve = "srun --nodes=1 --ntasks=1 --relative=3 python -m recap.sampling.serve --host n4 a b"
+    cell = f"srun --nodes=3 --ntasks-per-node=1 --relative=0 {tmp_path}/infra/train-cell.sh"
+    # side by side, so in either order
+    assert set(lines[2:4]) == {f"{serve} {asking}", f"{cell} train@dapo-0 n1 {asking}"}
+    assert lines[4] == "dvc commit -f train@dapo-0 in cluster-8b"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"SLURM_NNODES": "2"}, "Expected a job of 4 nodes for train@dapo-0 (train.launch.nodes)"),
+        ({"NODES": "4"}, "Expected a job of 5 nodes for train@dapo-0 (train.launch.nodes, and one"),
+        (
+            {"SLURM_NNODES": "2"},
+            "Expected a job of 4 nodes for train@dapo-0 (train.launch.nodes,",
+        ),
         ({"RECAP_PROFILE": ""}, "Expected RECAP_PROFILE in the job's environment, got nothing."),
         ({"RECAP_CLONE": ""}, "Expected RECAP_CLONE in the job's environment, got nothing."),
     ],
@@ -112,6 +131,22 @@ def test_a_training_is_found_with_its_nodes_and_its_command(project: Path) -> No
     for other in ("train@base-0", "train@recap-7", "attack@recap-0"):
         with pytest.raises(ParameterError, match=f"train@dapo-0 or train@recap-0, got '{other}'"):
             launch_line(project, other)
+
+
+def test_a_host_serves_a_training_whose_servers_are_elsewhere(tmp_path: Path) -> None:
+    changes = {
+        "train.launch": {"processes": 1, "nodes": 2, "shard": "none"},
+        "train.engine": "server",
+        "train.servers": {"count": 2, "tensor_parallel": 4, "elsewhere": True},
+    }
+    write_params(tmp_path, changes)
+    copy(ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
+    assert serving_lines(tmp_path, "train@recap-0", "node3") == (
+        "http://node3:8000,http://node3:8001\n"
+        "models/policy --host node3 --port 8000 --count 2 --tensor-parallel 4"
+    )
+    write_params(tmp_path, changes | {"train.engine": "torch"})
+    assert serving_lines(tmp_path, "train@recap-0", "node3") == ""
 
 
 @pytest.mark.slow
@@ -157,9 +192,10 @@ def documents() -> tuple[dict[str, Any], dict[str, Any]]:
 def test_kubernetes_starts_the_profiles_machines_in_one_set() -> None:
     train, _ = documents()
     assert (train["apiVersion"], train["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
-    (node,) = train["spec"]["replicatedJobs"]
+    node, serving = train["spec"]["replicatedJobs"]
     job = node["template"]["spec"]
-    launch = profile_values(ROOT, "cluster-8b")["train"]["launch"]
+    settings = profile_values(ROOT, "cluster-8b")["train"]
+    launch, servers = settings["launch"], settings["servers"]
     assert job["parallelism"] == job["completions"] == launch["nodes"] == 4
     assert (job["completionMode"], job["backoffLimit"], node["replicas"]) == ("Indexed", 0, 1)
     assert train["spec"]["network"] == {"enableDNSHostnames": True}
@@ -175,7 +211,17 @@ def test_kubernetes_starts_the_profiles_machines_in_one_set() -> None:
     assert {mount["name"] for mount in container["volumeMounts"]} == {
         volume["name"] for volume in pod["volumes"]
     }
-    env = {each["name"]: each["value"] for each in container["env"]}
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    (server,) = serving["template"]["spec"]["template"]["spec"]["containers"]
+    host = f"{name}-{serving['name']}-0-0.{name}"
+    urls = [f"http://{host}:{8000 + number}" for number in range(servers["count"])]
+    assert env["RECAP_SERVERS"].split(",") == urls
+    assert server["command"] == ["python", "-m", "recap.sampling.serve"]
+    assert server["args"] == ["models/policy", "--host", host, "--count", "8"]
+    assert server["resources"]["limits"] == {"nvidia.com/gpu": "8"}
+    assert train["spec"]["successPolicy"]["targetReplicatedJobs"] == [node["name"]]
+    keys = [each for each in (*container["env"], *server["env"]) if "KEY" in each["name"]]
+    assert keys == [keys[0]] * 2 and "secretKeyRef" in keys[0]["valueFrom"]
     assert env["PYTHONPATH"] == container["workingDir"] == "/shared/recap/.recap/cluster-8b"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TextIO
 
@@ -24,11 +25,14 @@ from recap.cli.preflight import absent, check_launch, check_settings
 from recap.cli.profile import profile_folder
 from recap.errors import ParameterError
 from recap.judges.api import api_key
-from recap.judges.endpoint import check_endpoint
 from recap.models.fingerprints import record_fingerprints
+from recap.params.sampling import Sampling
+from recap.params.train import Train
 from recap.params.whole import Params
 from recap.pipeline.graph import read_pipeline
+from recap.runtime.endpoint import check_endpoint
 from recap.runtime.locks import STATE, holder
+from recap.sampling.given_servers import addresses
 from recap.sampling.vllm_sampler import check_installed
 from recap.tracking.store import store_name
 
@@ -147,8 +151,11 @@ def _lacking(params: Params, project: Path, stale: dict[str, tuple[str, ...]]) -
     """What else would stop the run: keys, engines, launchers, another run."""
     checks: list[Callable[[], object]] = [lambda: check_launch(params, stale)]
     trained = [params.for_variant(name) for name in params.matrix.variants]
-    if {"vllm", "server"} & {params.sampling.engine, *(t.engine for t in trained if t.updates)}:
+    engines: list[Sampling | Train] = [params.sampling, *(t for t in trained if t.updates)]
+    if any(e.engine == "vllm" or _started(e) for e in engines):
         checks.append(check_installed)
+    found = {e.servers for e in engines if e.engine == "server" and e.servers.elsewhere}
+    checks += [partial(addresses, servers) for servers in found]
     if "api" in {params.judge.judge, params.judge.second}:
         api = params.judge.api
         checks += [lambda: check_endpoint(api.base_url, api.hosts, lambda _: [])]
@@ -160,6 +167,11 @@ def _lacking(params: Params, project: Path, stale: dict[str, tuple[str, ...]]) -
             yield str(error)
     if pid := holder(project / STATE / "run.lock"):
         yield f"Expected no other run in {project}, but process {pid} is at it. Wait for it."
+
+
+def _started(section: Sampling | Train) -> bool:
+    """Whether a stage starts servers of its own."""
+    return section.engine == "server" and not section.servers.elsewhere
 
 
 def _full(disk: Sequence[Space]) -> Iterator[str]:

@@ -5,6 +5,7 @@ The order and the state come from DVC. Leaves out files of code, on which stages
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from recap.params.sampling import Servers
 from recap.params.train import Train
 from recap.params.whole import Params
 from recap.pipeline.graph import Pipeline
+from recap.sampling.given_servers import ADDRESSES
 from recap.sweeps.fingerprint import lookup
 from recap.types.origins import RULES
 
@@ -181,7 +183,8 @@ def _engine(params: Params) -> str:
     if params.sampling.engine == "vllm":
         return "vLLM in the stage's process, one GPU"
     if params.sampling.engine == "server":
-        return f"{_servers(params.sampling.servers)}, the last GPUs"
+        servers = params.sampling.servers
+        return f"{_servers(servers)}{'' if servers.elsewhere else ', the last GPUs'}"
     return "torch, one GPU or else the CPU"
 
 
@@ -190,6 +193,8 @@ def _servers(servers: Servers) -> str:
         f" of {servers.tensor_parallel} GPUs" if servers.tensor_parallel > 1 else ", a GPU each"
     )
     count = f"{servers.count} vLLM server{'s' if servers.count > 1 else ''}"
+    if servers.elsewhere:
+        return f"{count} at {os.environ.get(ADDRESSES) or f'{ADDRESSES}, which is not set'}"
     return f"{count} on free ports of 127.0.0.1{spread}"
 
 

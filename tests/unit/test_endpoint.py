@@ -1,11 +1,11 @@
-"""Who may be asked: this machine, named https hosts, and nobody behind either."""
+"""Who may be asked: this machine, named https hosts or a private network; nobody behind them."""
 
 from __future__ import annotations
 
 import pytest
 
 from recap.errors import ParameterError
-from recap.judges.endpoint import addresses, check_endpoint
+from recap.runtime.endpoint import addresses, check_endpoint, check_private
 
 NAMES = {
     "judge.example": ["93.184.216.34", "2606:2800:220:1::1"],
@@ -79,3 +79,43 @@ def test_localhost_has_to_be_this_machine() -> None:
 def test_names_are_looked_up() -> None:
     assert set(addresses("localhost")) & {"127.0.0.1", "::1"}
     assert addresses("name.invalid") == []
+
+
+def private(url: str) -> str:
+    return check_private(url, "RECAP_SERVERS", lambda host: NAMES.get(host, [host]))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8000",
+        "http://localhost:8000",
+        "http://10.1.2.3:8000",
+        "http://192.168.0.9",
+        "https://inside.example:8000",
+        "http://[fd00:1::2]:8000",
+    ],
+)
+def test_servers_of_weights_are_in_a_private_network(url: str) -> None:
+    assert private(url + "/") == url
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://judge.example", "private network, got judge.example at 93.184.216.34; reach"),
+        ("http://8.8.8.8:8000", "8.8.8.8 at 8.8.8.8"),
+        ("http://169.254.169.254", "169.254.169.254 at 169.254.169.254"),
+        ("http://half.example", "half.example at 93.184.216.34"),
+        ("http://metadata.example", "metadata.example at 169.254.169.254"),
+        ("http://0.0.0.0:8000", "0.0.0.0 at 0.0.0.0"),
+        ("http://nothing.example", "a host whose name resolves, got http://nothing.example"),
+        ("http://user:secret@10.1.2.3", "the key goes into a variable of its own"),
+        ("10.1.2.3:8000", "http://… or https://…"),
+    ],
+)
+def test_others_are_refused_as_servers_of_weights(url: str, said: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        private(url)
+    assert str(caught.value).startswith("RECAP_SERVERS: expected ")
+    assert said in str(caught.value) and "secret" not in str(caught.value)
