@@ -24,6 +24,7 @@ SECTION_FILES = {"seed": None, "variants": "train"}
 DATA = {
     "recap.analysis.paper": ("recap/analysis/paper_numbers.json",),
     "recap.report.html": ("recap/report/template/**/*.*",),
+    "recap.report.watch": ("recap/report/watch.html.j2",),
 }
 """Files that a module reads beside its code, as patterns."""
 

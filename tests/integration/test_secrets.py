@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.flow_project import CHAIN, call, make_project
+from tests.integration.flow_project import call, make_project
 from tests.integration.registry_project import write_lock
-from tests.integration.test_registry import publish_candidate
+from tests.integration.test_flows import FAILING
+from tests.integration.test_registry import aliases, promote, publish_candidate
 
 PLANTED = {
     "RECAP_PLANTED_KEY": "sk-planted-judge-5c1e",
@@ -21,15 +22,6 @@ PLANTED = {
     "HF_TOKEN": "hf_planted5c1e",
     "AWS_SECRET_ACCESS_KEY": "planted-aws-5c1e",
 }
-FAILING = """
-  bad:
-    cmd: >-
-      echo 'DataError: Expected a row, got none. Add one.' >&2 && exit 2
-    deps:
-      - all.txt
-    outs:
-      - bad.txt
-"""
 
 
 @pytest.mark.slow
@@ -37,7 +29,7 @@ def test_none_is_found_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    project = make_project(tmp_path / "project", CHAIN + FAILING)
+    project = make_project(tmp_path / "project", FAILING)
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["judge"]["api"]["key"] = "RECAP_PLANTED_KEY"
     (project / "params.yaml").write_text(yaml.safe_dump(params))
@@ -45,9 +37,9 @@ def test_none_is_found_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "Stage bad failed (exit code 2)" in said.stderr
     write_lock(project, "eval-1")
     publish_candidate(project, weights="one")
-    moved = call(project, "-m", "recap", "promote", "--yes")
-    assert "version 1 is champion" in moved.stdout, moved.stderr
-    printed = said.stdout + said.stderr + moved.stdout + moved.stderr
+    promote(project)
+    assert aliases(project)["champion"] == "1"
+    printed = said.stdout + said.stderr
     assert [value for value in PLANTED.values() if value in printed] == []
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     read = {path.relative_to(project).as_posix(): path.read_bytes() for path in files}
