@@ -44,13 +44,16 @@ class Stack:
     said: list[str] = field(default_factory=list)
     user: str | None = None
     interpreter: str = sys.executable
+    libraries: str = os.environ.get("LD_LIBRARY_PATH", "")
 
     def recap(self, *arguments: str, code: int = 0) -> str:
         """What `recap services` says."""
         done = subprocess.run(
             [self.interpreter, "-m", "recap", "services", *arguments],
             cwd=self.project,
-            env=environment(PYTHONPATH=str(ROOT), HOME=str(self.project)),
+            env=environment(
+                PYTHONPATH=str(ROOT), HOME=str(self.project), LD_LIBRARY_PATH=self.libraries
+            ),
             capture_output=True,
             text=True,
             check=False,
@@ -74,13 +77,11 @@ class Stack:
         return [process for service in SERVICES for process in found(self.place, service)]
 
     def give_away(self) -> bool:
-        """From now on all files and commands are somebody else's, where the tests are root's.
-
-        False where they are not, or where nobody else can reach a Python.
-        """
-        top, owner = self.place.root.parent, pwd.getpwnam(NOBODY)
-        if os.geteuid() != 0 or (found := _reachable_python(top)) is None:
+        """From now on all files and commands are somebody else's; false where we are not root."""
+        if os.geteuid() != 0:
             return False
+        top, owner = self.place.root.parent, pwd.getpwnam(NOBODY)
+        found, self.libraries = _reachable_python(top)
         for path in (top, *top.rglob("*")):
             os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
         self.user, self.interpreter = NOBODY, found
@@ -129,23 +130,26 @@ def free_row() -> int:
     raise AssertionError("no row of free ports")
 
 
-def _reachable_python(top: Path) -> str | None:
-    """One with our packages: ours, or one of the system's in an environment at ``top``."""
+def _reachable_python(top: Path) -> tuple[str, str]:
+    """Ours, or where others may not enter its folder (root's own) a copy of it at ``top``.
+
+    With the folder of its library.
+    """
     within = [sys.executable, "-c", "import recap"]
-    env = environment(PYTHONPATH=str(ROOT))
     try:
-        subprocess.run(within, env=env, check=True, **become(NOBODY))
-        return sys.executable
-    except (PermissionError, subprocess.CalledProcessError):
-        system = Path(f"/usr/bin/python3.{sys.version_info.minor}")
-    if not system.is_file():
-        return None
-    made = top / "venv"
-    subprocess.run([system, "-m", "venv", "--without-pip", made], check=True)
-    packages = made / f"lib/python3.{sys.version_info.minor}/site-packages/ours.pth"
-    packages.write_text(sysconfig.get_path("purelib"))
+        subprocess.run(within, env=environment(PYTHONPATH=str(ROOT)), check=True, **become(NOBODY))
+        return sys.executable, ""
+    except PermissionError:
+        copy, made = top / "python", top / "venv"
+    left = shutil.ignore_patterns("site-packages", "test", "__pycache__", "share", "*.a")
+    shutil.copytree(sys.base_prefix, copy, symlinks=True, ignore=left)
+    base = copy / "bin" / Path(os.path.realpath(sys.executable)).name
+    env = environment(LD_LIBRARY_PATH=str(copy / "lib"))
+    subprocess.run([base, "-m", "venv", "--without-pip", made], env=env, check=True)
+    (packages,) = made.glob("lib/python3.*/site-packages")
+    (packages / "ours.pth").write_text(sysconfig.get_path("purelib"))
     (made / "bin/weed").symlink_to(Path(sys.executable).with_name("weed"))
-    return str(made / "bin/python")
+    return str(made / "bin/python"), str(copy / "lib")
 
 
 def become(user: str | None) -> dict[str, Any]:
