@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from recap.judges.correctness import correctness
 from recap.judges.judge import Judge, Means, Opinion, by_domain
-from recap.judges.rubric import GuardianRubric, Rubric, compliance, own_rubric, weights_sha
+from recap.judges.rubric import GuardianRubric, Rubric, compliance, own_rubric
+from recap.models.places import weights_sha
 from recap.types.attacks import Completion
 from recap.types.origins import RUBRIC_FOLDER
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from recap.judges.rubric import Rubric, weights_sha
+from recap.judges.rubric import Rubric
+from recap.models.places import weights_sha
 from recap.models.weights import load_scorer
 from recap.render import Renderer
 from recap.scoring.instruct import Instruct

@@ -7,14 +7,11 @@ three is *unscored*. Leaves out harmful prompts, of which compliance says too li
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from recap.judges.judge import Judge, Means, Opinion
-from recap.models.places import weights_folder
 from recap.scoring.questions import RUBRIC
 from recap.types.attacks import Completion
 from recap.types.row import Domain, Label
@@ -88,12 +85,3 @@ class RubricJudge(Judge):
     def opinions(self, completions: Sequence[Completion]) -> list[Opinion]:
         """One opinion each; ``None`` where the model gave no answer of the rubric."""
         return compliance(self._rubric, completions)
-
-
-def weights_sha(directory: Path) -> str:
-    """One hash of all weight files, in the order of their names."""
-    digests = []
-    for path in sorted(weights_folder(directory).glob("*.safetensors")):
-        with path.open("rb") as stream:
-            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -8,6 +8,7 @@ GGUF file is converted once for the clone, below ``.recap``.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import shutil
 import sys
@@ -70,6 +71,20 @@ def weights_folder(directory: Path) -> Path:
                 "anew with `recap run`."
             )
     return _view(directory, folder, record, clone)
+
+
+def weights_sha(directory: Path) -> str:
+    """One hash of all weight files, in the order of their names."""
+    digests = []
+    for path in sorted(weights_folder(directory).glob("*.safetensors")):
+        with path.open("rb") as stream:
+            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def weights_name(directory: Path) -> str:
+    """What a server is called that serves these weights and no others."""
+    return f"weights-{weights_sha(directory)}"
 
 
 def _view(directory: Path, folder: Path, record: Provenance, clone: Path) -> Path:

@@ -3,8 +3,9 @@
 It starts servers on the GPUs that it sees, at consecutive ports, waits until they answer, prints
 the address of each in a line that a shell can read, and ends with any of them or when it is told
 to. They serve MODEL until a run gives them its own weights of the same shape, from a folder that
-both see at the same path; they do so for whoever has the key in RECAP_SERVERS_KEY. Without TLS: for
-a network whose machines trust each other, or behind a tunnel.
+both see at the same path; they do so for whoever has the key in RECAP_SERVERS_KEY. A guardian is
+served likewise, to runs that find it in RECAP_GUARDIAN. Without TLS: for a network whose machines
+trust each other, or behind a tunnel.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from types import FrameType
 from typing import NoReturn
 
 from recap.errors import ModelError, ParameterError, RecapError
-from recap.models.places import weights_folder
+from recap.models.places import weights_folder, weights_name
 from recap.params.sampling import Servers
 from recap.runtime.child import THIS_MACHINE
 from recap.runtime.endpoint import addresses, check_private, key_of
@@ -52,6 +53,7 @@ def serve(model_dir: Path, servers: Servers, host: str, port: int, batch_size: i
     key = key_of(KEY, "the servers", "; any long random word will do")
     devices = server_devices(servers, 0)
     dtype = served_precision(read_config(model_dir), on_gpu=devices[0] is not None)
+    name = weights_name(model_dir)
     remove_left()
     folder = new_folder()
     running: list[VllmServer] = []
@@ -65,6 +67,7 @@ def serve(model_dir: Path, servers: Servers, host: str, port: int, batch_size: i
                 devices=own,
                 log=folder / f"server-{number}.log",
                 host=host,
+                name=name,
             )
             running.append(VllmServer(launch, port + number, key))
         for server in running:

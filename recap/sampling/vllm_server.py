@@ -63,7 +63,7 @@ class Broken(Exception):
 class Launch:
     """How a server is started. ``devices``: its GPUs by number, ``None`` without a GPU.
 
-    ``host``: the address that it listens on.
+    ``host``: the address that it listens on. ``name``: another name of the model in requests.
     """
 
     model_dir: Path
@@ -73,6 +73,7 @@ class Launch:
     devices: tuple[str, ...] | None
     log: Path
     host: str = "127.0.0.1"
+    name: str = ""
 
     @property
     def arguments(self) -> list[str]:
@@ -80,7 +81,8 @@ class Launch:
         on_gpu = self.devices is not None
         return [
             *("-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model_dir)),
-            *("--served-model-name", NAME, "--host", self.host),
+            *("--served-model-name", NAME, *([self.name] if self.name else [])),
+            *("--host", self.host),
             *("--dtype", self.dtype, "--logprobs-mode", LOGPROBS_MODE),
             *("--max-num-seqs", str(self.batch_size), "--max-model-len", str(AS_FITS)),
             *("--tensor-parallel-size", str(self.tensor_parallel)),
@@ -150,7 +152,7 @@ class Server(ABC):
 
     def read_context(self) -> None:
         """Ask for the most tokens of one sequence."""
-        (model,) = self._call("GET", "/v1/models")["data"]
+        model = self._call("GET", "/v1/models")["data"][0]  # by any of its names
         self.address = replace(self.address, context=int(model["max_model_len"]))
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:

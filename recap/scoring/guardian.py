@@ -1,4 +1,4 @@
-"""A guardian from its directory: the rules, a guardian model, or any instruct model.
+"""A guardian from its directory: the rules, a guardian model here or served, or an instruct model.
 
 The directory may hold a second model, ``rubric``, that reads benign answers: Granite Guardian, the
 paper's, was never taught a rubric (paper, rewards: Llama-3.1-8B-Instruct has it).
@@ -6,6 +6,7 @@ paper's, was never taught a rubric (paper, rewards: Llama-3.1-8B-Instruct has it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ from recap.errors import ModelError, RenderError
 from recap.scoring.reward_model import RewardModel
 from recap.scoring.rules import RULES_SHA, RuleGuardian
 from recap.types.origins import RUBRIC_FOLDER, RULES_FILE
+
+ADDRESS = "RECAP_GUARDIAN"
+"""Environment variable: the address of a server that has the guardian (http://node3:8000)."""
+KEY = "RECAP_GUARDIAN_KEY"
+"""Environment variable: the key that it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +52,27 @@ def load_guardian(directory: Path) -> RewardModel:
 
     Raises ModelError when something is missing, or when the template is another generation's.
     """
-    guardian = RuleGuardian() if (directory / RULES_FILE).is_file() else _model(directory)
+    guardian = RuleGuardian() if (directory / RULES_FILE).is_file() else _guardian(directory)
     rubric = directory / RUBRIC_FOLDER
     return WithRubric(guardian, _model(rubric)) if rubric.is_dir() else guardian
+
+
+def _guardian(directory: Path) -> RewardModel:
+    """The guardian's model in this process, or behind the server that the environment names."""
+    address = os.environ.get(ADDRESS)
+    if not address:
+        return _model(directory)
+    from recap.render import Renderer
+    from recap.scoring.served_guardian import served_guardian
+
+    renderer = Renderer.from_dir(directory)
+    try:
+        renderer.refuse_other_guardians()
+    except RenderError as error:
+        raise ModelError(
+            f"{directory}: {error} Other models cannot be asked behind {ADDRESS}; unset it."
+        ) from None
+    return served_guardian(directory, address, renderer)
 
 
 def _model(directory: Path) -> RewardModel:

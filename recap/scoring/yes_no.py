@@ -7,6 +7,7 @@ but that; shortest first. Leaves out generated explanations: one position is all
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,12 +36,15 @@ class Answers:
     token_N: Tensor
 
 
-class Guardian:
-    """One guardian model; ``pairs`` are (prompt, response)."""
+class Asking(ABC):
+    """A guardian's answers, whoever computes them; ``pairs`` are (prompt, response)."""
 
-    def __init__(self, model: PreTrainedModel, renderer: Renderer, batch_size: int = 256) -> None:
-        """Raises ModelError unless Yes and No are one token each."""
-        self._model, self._renderer, self._batch_size = model.eval(), renderer, batch_size
+    def __init__(self, renderer: Renderer, context: int) -> None:
+        """``context``: tokens of its longest question.
+
+        Raises ModelError unless Yes and No are one token each.
+        """
+        self._renderer, self._context = renderer, context
         self._yes, self._no = self._token("Yes"), self._token("No")
 
     @property
@@ -65,30 +69,25 @@ class Guardian:
         said = {self._token(answer): float(answer) for answer in RUBRIC}
         return [said.get(token) for token in self._ask(pairs, "rubric").token_N.tolist()]
 
-    @torch.inference_mode()
+    @abstractmethod
+    def _read(self, questions: Sequence[Sequence[int]], risk_name: str) -> Answers:
+        """What it says to questions that fit; of ``harm`` the odds, of ``rubric`` the token."""
+
     def _ask(self, pairs: Sequence[tuple[str, str]], risk_name: str) -> Answers:
         questions = [self._renderer.judge(*pair, risk_name) for pair in pairs]
-        order = sorted(range(len(questions)), key=lambda index: len(questions[index]))
-        context = self._model.config.max_position_embeddings
-        order = [i for i in order if len(questions[i]) <= context and self._knows(questions[i])]
+        fitting = [
+            i for i, ids in enumerate(questions) if len(ids) <= self._context and self._knows(ids)
+        ]
         odds = torch.full((len(questions),), torch.nan, dtype=torch.float64)
         tokens = torch.full((len(questions),), -1)
-        for first in range(0, len(order), self._batch_size):
-            chosen = order[first : first + self._batch_size]
-            logits = self._last_logits([questions[index] for index in chosen])
-            odds[chosen] = (logits[:, self._yes] - logits[:, self._no]).double().cpu()
-            tokens[chosen] = logits.argmax(-1).cpu()
+        if fitting:
+            read = self._read([questions[index] for index in fitting], risk_name)
+            odds[fitting], tokens[fitting] = read.log_odds_N, read.token_N
         return Answers(odds, tokens)
 
     def _knows(self, question: Sequence[int]) -> bool:
         unknown = self._renderer.tokenizer.unk_token_id
         return unknown is None or question.count(unknown) <= MOST_UNKNOWN * len(question)
-
-    def _last_logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
-        """Logits [N, V] of the token after each question."""
-        return last_logits(
-            self._model, *padded(questions, self._renderer.pad_id, self._model.device)
-        )
 
     def _token(self, answer: str) -> int:
         ids = self._renderer.tokenizer.encode(answer, add_special_tokens=False)
@@ -99,3 +98,30 @@ class Guardian:
                 "never taught the rubric (Granite's), name a model in models.origins.rubric."
             )
         return ids[0]
+
+
+class Guardian(Asking):
+    """A guardian model in this process."""
+
+    def __init__(self, model: PreTrainedModel, renderer: Renderer, batch_size: int = 256) -> None:
+        """Raises ModelError unless Yes and No are one token each."""
+        super().__init__(renderer, model.config.max_position_embeddings)
+        self._model, self._batch_size = model.eval(), batch_size
+
+    @torch.inference_mode()
+    def _read(self, questions: Sequence[Sequence[int]], risk_name: str) -> Answers:
+        order = sorted(range(len(questions)), key=lambda index: len(questions[index]))
+        odds = torch.empty(len(questions), dtype=torch.float64)
+        tokens = torch.empty(len(questions), dtype=torch.long)
+        for first in range(0, len(order), self._batch_size):
+            chosen = order[first : first + self._batch_size]
+            logits = self._last_logits([questions[index] for index in chosen])
+            odds[chosen] = (logits[:, self._yes] - logits[:, self._no]).double().cpu()
+            tokens[chosen] = logits.argmax(-1).cpu()
+        return Answers(odds, tokens)
+
+    def _last_logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
+        """Logits [N, V] of the token after each question."""
+        return last_logits(
+            self._model, *padded(questions, self._renderer.pad_id, self._model.device)
+        )

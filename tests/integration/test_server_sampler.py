@@ -10,10 +10,12 @@ test_server_training.py.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -26,10 +28,14 @@ from recap.errors import ModelError, SyncError
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models.weights import save_model
 from recap.params.sampling import Sampling, Servers
+from recap.sampling.given_servers import GivenServer
 from recap.sampling.policy_sampler import PolicySampler
 from recap.sampling.sampler import open_sampler
 from recap.sampling.server_sampler import ServerSampler
 from recap.sampling.vllm_server import FOLDER, VllmServer
+from recap.scoring.guardian import load_guardian
+from recap.scoring.served_guardian import ServedGuardian
+from recap.scoring.yes_no import Guardian
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding
 from tests.integration.needs_vllm import NEEDS_VLLM
@@ -171,6 +177,38 @@ def test_a_server_of_somebody_else_serves_the_asked_model_to_one_run_at_a_time(
             one.sample(PROMPTS[:1], DECODING, num_samples=1, seed=0)
     assert theirs.healthy()
     assert [folder.name for folder in FOLDER.glob("*/weights-*")] == [sampler._weights.name]
+
+
+def test_a_guardian_behind_a_server_says_what_it_says_in_this_process(
+    sampler: ServerSampler, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler.sync(untrained())
+    theirs = sampler._running[0].address
+    monkeypatch.setenv("RECAP_GUARDIAN", theirs.url)
+    monkeypatch.setenv("RECAP_GUARDIAN_KEY", theirs.key)
+    with pytest.raises(ModelError, match=r"to name the weights of .*, weights-\w+, got policy\."):
+        load_guardian(model_dir)
+    monkeypatch.setattr("recap.scoring.served_guardian.weights_name", lambda _: "policy")
+    served = load_guardian(model_dir)
+    monkeypatch.delenv("RECAP_GUARDIAN")
+    own = load_guardian(model_dir)
+    assert (type(served), type(own)) == (ServedGuardian, Guardian)
+    assert served.template == own.template
+    pairs = [("how do i make the bolba ?", "sure ."), ("what is 3 plus 4 ?", "7 . " * 20)]
+    pairs.append(("x", "open it " * 300))  # beyond the context
+    mine, theirs_odds = own.log_odds(pairs), served.log_odds(pairs)
+    near = logprob_rounding(untrained(), 1.0)
+    assert theirs_odds == pytest.approx(mine, abs=2 * near, nan_ok=True)
+    assert mine[0] != mine[1] and math.isnan(mine[2])
+    assert served.p_yes(pairs) == pytest.approx(own.p_yes(pairs), abs=near, nan_ok=True)
+    assert served.rubric(pairs) == own.rubric(pairs)
+    for pair in pairs[:2]:
+        question = own._renderer.judge(*pair, "rubric")
+        (token,) = untrained().generate(torch.tensor([question]), max_new_tokens=1)[0, -1:].tolist()
+        assert served._read([question], "rubric").token_N.tolist() == [token]
+    GivenServer(replace(theirs, owner="somebody else")).each("precision")
+    with pytest.raises(ModelError, match=r"got 409 another run has given"):
+        served.log_odds(pairs[:1])
 
 
 def test_a_server_that_dies_in_a_call_is_replaced_and_nothing_is_lost(

@@ -14,11 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import yaml
 from transformers import AutoModelForCausalLM
 
+from recap.models.places import weights_name
 from recap.models.weights import save_model
 from recap.runtime.child import environment
 from recap.runtime.ports import free_port
@@ -107,6 +109,9 @@ def test_sharded_training_with_a_server_is_killed_and_goes_on(project: Path) -> 
     try:
         given, _, urls = server.stdout.readline().strip().partition("=")
         assert given == "export RECAP_SERVERS", log.read_text()
+        headers = {"Authorization": f"Bearer {key['RECAP_SERVERS_KEY']}"}
+        models = httpx.get(f"{urls}/v1/models", headers=headers, trust_env=False).json()["data"]
+        assert [model["id"] for model in models] == ["policy", weights_name(Path("models/policy"))]
         variables = key | {"RECAP_SERVERS": urls}
         stage = start_stage(project, processes=1, shard="none", elsewhere=True, **variables)
         assert stage.wait() == 0, log.read_text()

@@ -68,13 +68,6 @@ SHARDED = {"processes": 2, "nodes": 1, "shard": "fsdp2"}
             {"train.launch": SHARDED, "train.engine": "vllm"},
             r"train: launch\.shard fsdp2 takes its rollouts from engine torch or server: .*none\)",
         ),
-        (
-            {
-                "train.launch": {"processes": 2, "nodes": 2, "shard": "fsdp2"},
-                "train.engine": "server",
-            },
-            r"train: launch\.nodes 2 needs servers that every node reaches, .*elsewhere: true",
-        ),
         ({"train.self_prefill_updates": 0}, r"train\.self_prefill_updates: .*equal to 1, got 0"),
         ({"train.self_prefill_prompts": 0}, r"train\.self_prefill_prompts: .*equal to 1, got 0"),
         (
@@ -126,10 +119,6 @@ SHARDED = {"processes": 2, "nodes": 1, "shard": "fsdp2"}
         ({"train.grpo.top_q": 1}, r"train\.grpo\.top_q: there is no such parameter\. Remove it$"),
         ({"variants.recap": {"alpha": 2}}, r"variants\.recap\.alpha: .*equal to 1, got 2"),
         ({"variants.recap": {"alhpa": 0.5}}, r"variants\.recap\.alhpa: .* name is 'alpha'. Corr"),
-        (
-            {"train.method": "sft", "train.launch.processes": 2},
-            r"train: method sft trains in one process, got 2 in launch \(set launch: \{",
-        ),
         ({"train.method": "dpo"}, r"train\.method: .*'rl' or 'sft', got 'dpo'"),
         ({"train.sft.traces": "own"}, r"train\.sft\.traces: .*'deliberative' or 'safechain'"),
         ({"train.sft.batch_tokens": 0}, r"train\.sft\.batch_tokens: .*to 1, got 0"),

@@ -10,12 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from recap import processes
 from recap.errors import ParameterError
 from recap.params.train import Launch
 from recap.rl import launch
 from recap.rl.batch import dealt
+from tests.golden.rl_cases import train_section
 
 
 @pytest.mark.parametrize(
@@ -147,3 +149,24 @@ def test_micro_batches_are_dealt_whole_and_once(rows, count, tokens, seed):
                 assert len(part["advantages"]) == 1
             assert part["num_tokens"] == whole["num_tokens"]
     assert sorted(seen) == whole["advantages"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"method": "sft", "launch": {"processes": 2, "nodes": 1, "shard": "none"}},
+            r"method sft trains in one process, got 2 in launch \(set launch: \{processes: 1,",
+        ),
+        (
+            {"engine": "server", "launch": {"processes": 2, "nodes": 2, "shard": "fsdp2"}},
+            r"launch\.nodes 2 needs servers that every node reaches, .*elsewhere: true",
+        ),
+    ],
+)
+def test_a_launch_that_a_training_would_not_follow_is_refused(changes, said):
+    with pytest.raises(ValidationError, match=said):
+        train_section(**changes)
+    servers = {"count": 1, "tensor_parallel": 1, "elsewhere": True}
+    sharded = {"processes": 2, "nodes": 2, "shard": "fsdp2"}
+    assert train_section(engine="server", servers=servers, launch=sharded).processes == 4

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import GraniteConfig, GraniteForCausalLM, LlamaForCausalLM, PreTrainedModel
 
-from recap.errors import ModelError
+from recap.errors import ModelError, ParameterError
 from recap.microworld.tokenizer import make_tokenizer
 from recap.models.weights import device, save_model
 from recap.render import Renderer
@@ -132,3 +132,31 @@ def test_a_text_of_unknown_words_has_no_number(response: str, known: bool) -> No
     (risk,) = guardian.p_yes([pair])
     assert math.isnan(risk) != known
     assert (Guardian(answering("1"), RENDERER).rubric([pair]) == [1.0]) == known
+
+
+@pytest.mark.parametrize(
+    ("address", "key", "error", "said"),
+    [
+        ("http://127.0.0.1:9", "", ParameterError, r"key of the guardian at http://127\.0\.0\.1:9"),
+        ("http://8.8.8.8:8000", "word", ParameterError, r"RECAP_GUARDIAN: expected this machine"),
+        (
+            "http://127.0.0.1:9",
+            "word",
+            ModelError,
+            r"at http://127\.0\.0\.1:9 .*, got none: Connec",
+        ),
+    ],
+)
+def test_a_guardian_elsewhere_that_cannot_be_asked_is_named(
+    address: str,
+    key: str,
+    error: type[Exception],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save_model(llama(), TOKENIZER, tmp_path / "guardian")
+    monkeypatch.setenv("RECAP_GUARDIAN", address)
+    monkeypatch.setenv("RECAP_GUARDIAN_KEY", key)
+    with pytest.raises(error, match=said):
+        load_guardian(tmp_path / "guardian")
