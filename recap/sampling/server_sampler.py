@@ -131,6 +131,7 @@ class ServerSampler:
         """
         check_decoding(decoding, num_samples)
         self._open()
+        assert self._weights or not self._servers.elsewhere, "nobody has given them weights"
         wanted = range(len(prompts))[part]
         requests = {
             i: self._request(

@@ -143,7 +143,7 @@ def test_a_text_of_unknown_words_has_no_number(response: str, known: bool) -> No
             "http://127.0.0.1:9",
             "word",
             ModelError,
-            r"at http://127\.0\.0\.1:9 .*, got none: Connec",
+            r"at http://127\.0\.0\.1:9 .*, got none: ConnectError",
         ),
     ],
 )
