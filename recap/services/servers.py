@@ -25,6 +25,12 @@ POOL = "recap"
 """The work pool of infra/prefect.yaml."""
 WORKERS = 2
 """Processes of MLflow's server."""
+_OWN_TEMPORARY = """
+import runpy, sys, tempfile
+tempfile.tempdir = sys.argv.pop(1)  # TMPDIR would reach the stages, and their sockets' long paths
+runpy.run_module("prefect", run_name="__main__", alter_sys=True)
+"""
+"""A worker otherwise wants /tmp/runner_storage, which is the first user's who ran one."""
 
 
 def launch(place: Place, service: str, clone: Path) -> None:
@@ -37,7 +43,7 @@ def launch(place: Place, service: str, clone: Path) -> None:
         return
     command, env = {"mlflow": _mlflow, "prefect": _prefect, "worker": _worker}[service](place)
     folder = clone if service == "worker" else place.root
-    start(place, service, [sys.executable, "-m", *command], env=env, folder=folder)
+    start(place, service, [sys.executable, *command], env=env, folder=folder)
 
 
 def address(place: Place, service: str) -> str:
@@ -61,7 +67,7 @@ def ailment(place: Place, service: str) -> str | None:
 
 def _mlflow(place: Place) -> tuple[list[str], dict[str, str]]:
     known = place.secrets()
-    command = ["mlflow", "server", "--host", HOST, "--port", str(place.ports().mlflow)]
+    command = ["-m", "mlflow", "server", "--host", HOST, "--port", str(place.ports().mlflow)]
     command += ["--app-name", "basic-auth", "--workers", str(WORKERS)]
     command += ["--artifacts-destination", str(place.artifacts)]
     return command, {
@@ -78,7 +84,7 @@ def _mlflow(place: Place) -> tuple[list[str], dict[str, str]]:
 
 def _prefect(place: Place) -> tuple[list[str], dict[str, str]]:
     port = str(place.ports().prefect)
-    command = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", HOST]
+    command = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", HOST]
     command += ["--port", port, "--log-level", "warning", "--timeout-graceful-shutdown", "5"]
     return command, {
         "PGPASSFILE": str(place.passwords),
@@ -92,7 +98,8 @@ def _prefect(place: Place) -> tuple[list[str], dict[str, str]]:
 
 
 def _worker(place: Place) -> tuple[list[str], dict[str, str]]:
-    command = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+    command = ["-c", _OWN_TEMPORARY, str(place.root / "prefect"), "worker", "start"]
+    command += ["--pool", POOL, "--type", "process"]
     return [*command, "--name", _worker_name(place), "--install-policy", "never"], {
         **client(place),
         "PREFECT_HOME": str(place.root / "prefect"),

@@ -92,7 +92,7 @@ def _begin(place: Place, service: str, clone: Path, say: Say) -> None:
 
 def _await(place: Place, service: str, ails: Callable[[], str | None] | None = None) -> None:
     deadline = time.monotonic() + PATIENCE
-    while why := ails() if ails else ailment(place, service):
+    while (why := ails() if ails else ailment(place, service)) or not found(place, service):
         late = time.monotonic() > deadline
         if late or not found(place, service):
             how = f"within {PATIENCE:.0f} s" if late else "but it ended"
