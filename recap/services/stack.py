@@ -14,7 +14,7 @@ from pathlib import Path
 from recap.errors import DataError, ServiceError
 from recap.rows import read_json, write_json
 from recap.runtime.locks import exclusive
-from recap.services import postgres, store
+from recap.services import postgres, schema, store
 from recap.services.place import DATABASES, OWNER, Place, Ports, prepare
 from recap.services.processes import check_port, found, last_words, stop
 from recap.services.servers import LISTENING, SERVICES, address, ailment, launch
@@ -49,6 +49,8 @@ def up(place: Place, ports: Ports, clone: Path, say: Say) -> None:
                     check_port(service, port)
         prepare(place, ports)
         _up_database(place, say)
+        if "mlflow" not in running:
+            schema.upgrade(place, say)
         # These start at the same time; the worker needs Prefect.
         for service in ("mlflow", "prefect"):
             _begin(place, service, clone, say)

@@ -88,9 +88,8 @@ class Stack:
         return True
 
 
-@contextmanager
-def running_stack() -> Iterator[Stack]:
-    """All services, in a folder that other users can reach (pytest's are closed)."""
+def check_installed() -> None:
+    """Skip where the services are not installed; in CI that is a failure."""
     if shutil.which("postgres") is None and not list(Path("/usr/lib/postgresql").glob("*/bin")):
         if os.environ.get("CI"):
             pytest.fail("CI has no PostgreSQL")
@@ -100,6 +99,12 @@ def running_stack() -> Iterator[Stack]:
         pytest.importorskip("flask_wtf", reason="the extra `services` is not installed")
         if not Path(sys.executable).with_name("weed").is_file():
             pytest.skip("the extra `services` is not installed")
+
+
+@contextmanager
+def running_stack() -> Iterator[Stack]:
+    """All services, in a folder that other users can reach (pytest's are closed)."""
+    check_installed()
     folder = Path(tempfile.mkdtemp(prefix="recap-services-", dir="/tmp"))
     folder.chmod(0o711)
     project = folder / "clone-0"
