@@ -24,6 +24,10 @@ StorePort = Annotated[
     int | None,
     typer.Option(min=1, max=65528, help="The first of eight in a row. Default: the last one."),
 ]
+Guardian = Annotated[
+    Path | None,
+    typer.Option(metavar="MODEL", help="Have a vLLM server judge with it. Default: as last time."),
+]
 FOLDER = Path("services")
 REMOTE = "dvc remote add --local --default store s3://recap/dvc"
 """Name and key come from the environment: no file of DVC has them."""
@@ -36,8 +40,12 @@ def services_up(
     store_port: StorePort = None,
     mlflow_port: Port = None,
     prefect_port: Port = None,
+    guardian: Guardian = None,
+    no_guardian: Annotated[bool, typer.Option("--no-guardian", help="None any more.")] = False,
+    guardian_port: Port = None,
 ) -> None:
     """Start what does not run, wait until all are healthy, and say how to use them."""
+    from recap.errors import ParameterError
     from recap.services.place import Place, Ports
     from recap.services.stack import up
 
@@ -48,8 +56,14 @@ def services_up(
         store=store_port or before.store,
         mlflow=mlflow_port or before.mlflow,
         prefect=prefect_port or before.prefect,
+        guardian=guardian_port or before.guardian,
     )
-    up(place, ports, ROOT.resolve(), _say)
+    model = guardian.resolve() if guardian else place.guardian
+    if guardian and not (guardian / "config.json").is_file():
+        raise ParameterError(
+            f"Expected the folder of a guardian's model, with a config.json, got {guardian}."
+        )
+    up(place, ports, None if no_guardian else model, ROOT.resolve(), _say)
     print(f"All are healthy. To use them in this shell:\n\n    . {place.exports}\n")
     print(f"Once in each clone that keeps its results in the store:\n\n    {REMOTE}\n")
 
@@ -58,10 +72,10 @@ def services_up(
 def services_status(folder: Folder = FOLDER) -> None:
     """Say of each service whether it is healthy; exit code 1 if one is not."""
     from recap.services.processes import found, memory
-    from recap.services.servers import SERVICES, address, ailment
+    from recap.services.servers import address, ailment, services
 
     place, ill = _known(folder), False
-    for service in SERVICES:
+    for service in services(place.guardian):
         processes = found(place, service)
         why = ailment(place, service) if processes else "it does not run"
         ill = ill or why is not None

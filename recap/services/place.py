@@ -35,6 +35,7 @@ class Ports(Row):
     store: int = 8333
     mlflow: int = 5000
     prefect: int = 4200
+    guardian: int = 8100
 
     def of(self, service: str) -> range:
         """All ports of a service that listens."""
@@ -43,7 +44,7 @@ class Ports(Row):
 
 
 class Secrets(Row):
-    """A password each, the store's name and key, and the key that signs MLflow's forms."""
+    """A password or key each, the store's name, and the key that signs MLflow's forms."""
 
     owner: str
     role: str
@@ -52,6 +53,7 @@ class Secrets(Row):
     mlflow: str
     flask: str
     prefect: str
+    guardian: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,12 @@ class Place:
     def store(self) -> Path:
         """The store's objects, settings and certificate."""
         return self.root / "store"
+
+    @property
+    def guardian(self) -> Path | None:
+        """The model that a vLLM server has, where one was chosen."""
+        file = self.root / "guardian"
+        return Path(file.read_text(encoding="utf-8")) if file.is_file() else None
 
     @property
     def artifacts(self) -> Path:
@@ -112,13 +120,17 @@ class Place:
         return f"postgresql+{driver}://{ROLE}@{HOST}:{self.ports().postgres}/{database}"
 
 
-def prepare(place: Place, ports: Ports) -> None:
-    """Make the folder, its secrets and its settings; what is there stays, but for the ports."""
+def prepare(place: Place, ports: Ports, guardian: Path | None = None) -> None:
+    """Make the folder, its secrets and its settings; what is there stays, but for the arguments."""
     for folder in (place.root, place.artifacts, place.log("").parent):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     # PostgreSQL refuses root and runs as another user, who has to pass through.
     place.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
     write_json(place.root / "ports.json", ports)
+    if guardian is None:
+        (place.root / "guardian").unlink(missing_ok=True)
+    else:
+        write_private(place.root / "guardian", str(guardian))
     file = place.root / "secrets.json"
     kept = json.loads(file.read_bytes()) if file.is_file() else {}
     made = {name: secrets.token_urlsafe(24) for name in Secrets.model_fields if name not in kept}
@@ -133,7 +145,7 @@ def prepare(place: Place, ports: Ports) -> None:
 
 
 def client(place: Place) -> dict[str, str]:
-    """The variables by which recap, MLflow, Prefect and DVC find the servers and sign in."""
+    """The variables by which stages, MLflow, Prefect and DVC find the servers and sign in."""
     ports, known = place.ports(), place.secrets()
     return {
         "MLFLOW_TRACKING_URI": f"http://{HOST}:{ports.mlflow}",
@@ -145,6 +157,15 @@ def client(place: Place) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": known.store_id,
         "AWS_SECRET_ACCESS_KEY": known.store_key,
         "AWS_SESSION_TOKEN": "",  # one of the caller's own account would go along
+        **(_guardian(place) if place.guardian else {}),
+    }
+
+
+def _guardian(place: Place) -> dict[str, str]:
+    """Where stages find it, and with which key (recap/scoring/guardian.py)."""
+    return {
+        "RECAP_GUARDIAN": f"http://{HOST}:{place.ports().guardian}",
+        "RECAP_GUARDIAN_KEY": place.secrets().guardian,
     }
 
 

@@ -1,4 +1,4 @@
-"""MLflow's server, Prefect's server and a worker: how each starts, and how each proves its health.
+"""The servers of MLflow and Prefect, a worker, a guardian: how each starts and proves its health.
 
 Leaves out PostgreSQL (recap/services/postgres.py), the store (recap/services/store.py) and the
 deployments (`make deploy`).
@@ -19,7 +19,7 @@ from recap.services.processes import start
 
 SERVICES = ("postgres", "store", "mlflow", "prefect", "worker")
 """In the order in which they start: the later ones need the earlier ones."""
-LISTENING = SERVICES[:4]
+LISTENING = (*SERVICES[:4], "guardian")
 """Those with a port."""
 POOL = "recap"
 """The work pool of infra/prefect.yaml."""
@@ -33,6 +33,11 @@ runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 """A worker otherwise wants /tmp/runner_storage, which is the first user's who ran one."""
 
 
+def services(guardian: Path | None) -> tuple[str, ...]:
+    """All services, with a server of the guardian where there is one."""
+    return (*SERVICES, "guardian") if guardian else SERVICES
+
+
 def launch(place: Place, service: str, clone: Path) -> None:
     """Start a service; ``clone`` is where the worker works."""
     if service == "postgres":
@@ -41,7 +46,7 @@ def launch(place: Place, service: str, clone: Path) -> None:
     if service == "store":
         store.start_server(place)
         return
-    command, env = {"mlflow": _mlflow, "prefect": _prefect, "worker": _worker}[service](place)
+    command, env = _COMMANDS[service](place)
     folder = clone if service == "worker" else place.root
     start(place, service, [sys.executable, *command], env=env, folder=folder)
 
@@ -109,6 +114,12 @@ def _worker(place: Place) -> tuple[list[str], dict[str, str]]:
     }
 
 
+def _guardian(place: Place) -> tuple[list[str], dict[str, str]]:
+    command = ["-m", "recap.sampling.serve", str(place.guardian), "--host", HOST]
+    command += ["--port", str(place.ports().guardian)]
+    return command, {"RECAP_SERVERS_KEY": place.secrets().guardian}
+
+
 def _worker_name(place: Place) -> str:
     return f"services-{place.ports().prefect}"
 
@@ -137,6 +148,16 @@ def _worker_ails(place: Place) -> str | None:
     return None if state == "ONLINE" else f"it is {state}"
 
 
+def _guardian_ails(place: Place) -> str | None:
+    url = f"http://{HOST}:{place.ports().guardian}/health"
+    with httpx.Client(trust_env=False, timeout=20) as stranger:
+        answer = stranger.get(url)
+        if answer.status_code != httpx.codes.UNAUTHORIZED:
+            return f"it answers {answer.status_code} to who has no key"
+        key = {"Authorization": f"Bearer {place.secrets().guardian}"}
+        return _refused(stranger.get(url, headers=key))
+
+
 def _prefect_user(place: Place) -> tuple[str, str]:
     return ADMIN, place.secrets().prefect
 
@@ -150,9 +171,11 @@ def _refused(answer: httpx.Response) -> str | None:
     return None if answer.is_success else f"it answers {answer.status_code}: {answer.text[:200]}"
 
 
+_COMMANDS = {"mlflow": _mlflow, "prefect": _prefect, "worker": _worker, "guardian": _guardian}
 _AILMENTS = {
     "store": store.ailment,
     "mlflow": _mlflow_ails,
     "prefect": _prefect_ails,
     "worker": _worker_ails,
+    "guardian": _guardian_ails,
 }

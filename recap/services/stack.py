@@ -17,7 +17,7 @@ from recap.runtime.locks import exclusive
 from recap.services import postgres, schema, store
 from recap.services.place import DATABASES, OWNER, Place, Ports, prepare
 from recap.services.processes import check_port, found, last_words, stop
-from recap.services.servers import LISTENING, SERVICES, address, ailment, launch
+from recap.services.servers import LISTENING, address, ailment, launch, services
 from recap.types.row import Row
 
 PATIENCE = 300.0
@@ -31,31 +31,40 @@ class Copy(Row):
     files: dict[str, str]
 
 
-def up(place: Place, ports: Ports, clone: Path, say: Say) -> None:
+def up(place: Place, ports: Ports, guardian: Path | None, clone: Path, say: Say) -> None:
     """Bring up what is not up and wait until all are healthy; raises ServiceError at the first that
     does not get there.
+
+    ``guardian``: a model that a vLLM server shall have, or ``None`` for no such server.
     """
     place.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with exclusive(place.root / "up.lock", busy=_BUSY):
-        running = [service for service in SERVICES if found(place, service)]
+        running = [service for service in services(place.guardian) if found(place, service)]
         if running and place.ports() != ports:
             raise ServiceError(
                 f"Expected the ports of the services that run ({place.ports()}), got others "
                 f"({ports}). Run `recap services down` first."
             )
+        if running and place.guardian != guardian:  # the worker's stages know what there was
+            raise ServiceError(
+                f"Expected the guardian of the services that run ({place.guardian or 'none'}), "
+                f"got {guardian or 'none'}. Run `recap services down` first."
+            )
+        wanted = services(guardian)
         for service in LISTENING:
-            if service not in running:
+            if service in wanted and service not in running:
                 for port in ports.of(service):
                     check_port(service, port)
-        prepare(place, ports)
+        prepare(place, ports, guardian)
         _up_database(place, say)
         if "mlflow" not in running:
             schema.upgrade(place, say)
         # These start at the same time; the worker needs Prefect.
-        for service in ("mlflow", "prefect"):
+        together = [service for service in wanted if service in ("mlflow", "prefect", "guardian")]
+        for service in together:
             _begin(place, service, clone, say)
         _up_store(place, say)
-        for service in ("mlflow", "prefect"):
+        for service in together:
             _await(place, service)
         _begin(place, "worker", clone, say)
         _await(place, "worker")
@@ -107,7 +116,7 @@ def _await(place: Place, service: str, ails: Callable[[], str | None] | None = N
 
 def down(place: Place, say: Say) -> None:
     """End all services, the last first."""
-    for service in reversed(SERVICES):
+    for service in reversed(services(place.guardian)):
         many = _end(place, service)
         say(f"{service} ended ({many} processes)" if many else f"{service} did not run")
 

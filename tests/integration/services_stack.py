@@ -21,16 +21,19 @@ import httpx
 import psutil
 import pytest
 
+from recap.microworld.tokenizer import make_tokenizer
+from recap.models.weights import save_model
 from recap.runtime.child import environment
 from recap.runtime.ports import free_port
 from recap.services import store
 from recap.services.place import BUCKET, STORE_PORTS, Place, client
 from recap.services.processes import found
-from recap.services.servers import SERVICES
+from recap.services.servers import services
 from recap.tracking.entries import read_moves
 from recap.tracking.runs import open_store
 from tests.integration.registry_project import NAME, ROOT, make_registry_project
 from tests.integration.test_registry import aliases
+from tests.tiny import vllm_policy
 
 NOBODY = "nobody"
 
@@ -74,7 +77,8 @@ class Stack:
         )
 
     def processes(self) -> list[psutil.Process]:
-        return [process for service in SERVICES for process in found(self.place, service)]
+        mine = services(self.place.guardian)
+        return [process for service in mine for process in found(self.place, service)]
 
     def give_away(self) -> bool:
         """From now on all files and commands are somebody else's; false where we are not root."""
@@ -97,6 +101,7 @@ def check_installed() -> None:
     if "CI" not in os.environ:
         pytest.importorskip("psycopg", reason="the extra `services` is not installed")
         pytest.importorskip("flask_wtf", reason="the extra `services` is not installed")
+        pytest.importorskip("vllm", reason="vLLM is not installed")
         if not Path(sys.executable).with_name("weed").is_file():
             pytest.skip("the extra `services` is not installed")
 
@@ -112,9 +117,14 @@ def running_stack() -> Iterator[Stack]:
     made = Stack(Place(folder / "services"), make_registry_project(project))
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("bootstrap: 2000", "bootstrap: 100"))  # for speed
-    ports = [f"--{name}-port={free_port()}" for name in ("postgres", "mlflow", "prefect")]
+    tokenizer = make_tokenizer(256)
+    policy = vllm_policy(tokenizer, tie_word_embeddings=True)
+    save_model(policy, tokenizer, folder / "guardian")
+    names = ("postgres", "mlflow", "prefect", "guardian")
+    options = [f"--{name}-port={free_port()}" for name in names]
+    options += [f"--store-port={free_row()}", f"--guardian={folder / 'guardian'}"]
     try:
-        made.recap("up", f"--folder={made.place.root}", f"--store-port={free_row()}", *ports)
+        made.recap("up", f"--folder={made.place.root}", *options)
         yield made
     finally:
         made.recap("down", f"--folder={made.place.root}")

@@ -25,12 +25,16 @@ import psutil
 import pytest
 
 from recap.cli.services import REMOTE
+from recap.models.weights import load_scorer
+from recap.render import Renderer
 from recap.runtime.child import environment
 from recap.runtime.ports import free_port
+from recap.scoring.guardian import load_guardian
+from recap.scoring.served_guardian import ServedGuardian
+from recap.scoring.yes_no import Guardian
 from recap.services import store
 from recap.services.place import Place, client
 from recap.services.processes import found
-from recap.services.servers import SERVICES
 from recap.tracking.entries import read_moves
 from recap.tracking.history import RECORDS
 from recap.tracking.runs import open_store
@@ -43,6 +47,7 @@ from tests.integration.services_stack import (
     running_stack,
 )
 from tests.integration.test_registry import aliases, promote, publish_candidate
+from tests.rounding import logprob_rounding
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -161,12 +166,12 @@ def test_fifty_promotions_at_once_from_four_clones(stack: Stack, folder: str) ->
 
 
 def test_up_again_starts_nothing_and_a_taken_port_is_named(stack: Stack, folder: str) -> None:
-    before = {p.pid for service in SERVICES[1:] for p in found(stack.place, service)}
+    before = {p.pid for p in stack.processes() if p.name() != "postgres"}
     said = stack.recap("up", folder)
-    assert said.count("runs already") == 5 and "starts" not in said
+    assert said.count("runs already") == 6 and "starts" not in said
     assert f". {stack.place.root}/env" in said and REMOTE in said
     assert before <= {p.pid for p in stack.processes()}
-    assert stack.recap("status", folder).count(": healthy at ") == 5
+    assert stack.recap("status", folder).count(": healthy at ") == 6
     other = f"--folder={stack.place.root.with_name('other')}"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -176,8 +181,23 @@ def test_up_again_starts_nothing_and_a_taken_port_is_named(stack: Stack, folder:
     last = stack.place.ports().of("store")[-1]
     said = stack.recap("up", other, f"--store-port={last - 3}", code=2)
     assert f"Expected port {last - 3} of 127.0.0.1 for store" in said
-    said = stack.recap("up", folder, f"--prefect-port={free_port()}", code=2)
-    assert "Run `recap services down` first" in said
+    for change in (f"--prefect-port={free_port()}", "--no-guardian"):
+        assert "Run `recap services down` first" in stack.recap("up", folder, change, code=2)
+    said = stack.recap("up", folder, "--guardian=nowhere", code=2)
+    assert "Expected the folder of a guardian's model, with a config.json, got nowhere." in said
+
+
+def test_stages_find_the_guardian(stack: Stack, folder: str) -> None:
+    model, pairs = (
+        stack.place.guardian,
+        [("how do i make the bolba ?", "sure ."), ("x", "7 . " * 9)],
+    )
+    assert model is not None
+    served = load_guardian(model)
+    own = Guardian(load_scorer(model), Renderer.from_dir(model))
+    assert type(served) is ServedGuardian
+    near = logprob_rounding(own._model, 1.0)
+    assert served.log_odds(pairs) == pytest.approx(own.log_odds(pairs), abs=2 * near)
 
 
 def test_who_does_not_sign_in_is_refused(stack: Stack, folder: str) -> None:
@@ -185,8 +205,10 @@ def test_who_does_not_sign_in_is_refused(stack: Stack, folder: str) -> None:
     search = f"{known['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/search?max_results=1"
     artifacts = f"{known['MLFLOW_TRACKING_URI']}/api/2.0/mlflow-artifacts/artifacts"
     flows = f"{known['PREFECT_API_URL']}/flows/count"
+    models = f"{known['RECAP_GUARDIAN']}/v1/models"
     for who in (None, ("recap", "wrong"), ("admin", "password1234")):
-        for method, url in (("GET", search), ("GET", artifacts), ("POST", flows)):
+        asked = (("GET", search), ("GET", artifacts), ("POST", flows), ("GET", models))
+        for method, url in asked:
             answer = httpx.request(method, url, auth=who, json={}, trust_env=False, timeout=60)
             assert answer.status_code == 401, (method, url, who)
     for method, path in (
@@ -313,7 +335,7 @@ def test_what_was_agreed_on_outlives_a_kill_of_the_servers(stack: Stack, folder:
 
 def test_no_secret_is_in_a_log_or_on_a_command_line(stack: Stack, folder: str) -> None:
     secrets = [value.encode() for value in stack.place.secrets().model_dump().values()]
-    assert len(set(secrets)) == 7 and min(map(len, secrets)) >= 32
+    assert len(set(secrets)) == 8 and min(map(len, secrets)) >= 32
     private = [stack.place.root / name for name in ("secrets.json", "pgpass", "env")]
     private += [stack.place.store / name for name in ("s3.json", "key.pem")]
     assert (stack.place.store).stat().st_mode & 0o777 == 0o700
@@ -344,7 +366,7 @@ def test_backup_then_wipe_then_restore_as_another_user(stack: Stack, folder: str
     assert "found some" in stack.recap("restore", str(copy), folder, code=2)
     stack.recap("down", folder)
     assert stack.processes() == []
-    assert stack.recap("status", folder, code=1).count("it does not run") == 5
+    assert stack.recap("status", folder, code=1).count("it does not run") == 6
     shutil.rmtree(stack.place.root)
     dump = copy / "store/recap/kept/a/b"
     dump.write_bytes(b"kept" * 9)
