@@ -170,7 +170,7 @@ def test_a_version_that_did_not_fall_is_remembered(clone: Path, capsys) -> None:
         ("prefill", 0.0, ())
     ]
     drawn = page.read_text()
-    assert "Version 1 is as it was registered" in drawn and "i should help" not in drawn
+    assert "The last attack on version 1 raised no alarm" in drawn and "i should help" not in drawn
     page.unlink()
     watch.main("1", 3)
     assert watched(clone, NAME) == [line] and curve() == first

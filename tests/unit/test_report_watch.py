@@ -80,7 +80,7 @@ def test_rate_registration_floor_and_alarm_are_where_they_belong() -> None:
 
 def test_without_alarm_floor_or_second_attack() -> None:
     html = page(attack(7, floor=None))
-    assert "Version 3 is as it was registered" in html
+    assert "The last attack on version 3 raised no alarm" in html
     assert "c-line0" not in "".join(re.findall(r"<circle[^>]*>", html))
     assert paths(html, "line c-baseline") == [""]
     assert paths(html, "line c-candidate") == ["M171.0 68.7", "M171.0 182.0L171.0 12.0"]
@@ -88,7 +88,7 @@ def test_without_alarm_floor_or_second_attack() -> None:
 
 def test_a_gap_and_another_version() -> None:
     html = page(attack(1, version="2"), attack(2, None), attack(3), attack(4, version="2"))
-    assert "Version 2 is as it was registered" in html and "other versions" in html
+    assert "The last attack on version 2 raised no alarm" in html and "other versions" in html
     dots = re.findall(r'<circle class="dot (\S+)".*?<title>(.*?)</title>', html)
     assert dots == [
         ("c-candidate", "version 2: 90 %"),
