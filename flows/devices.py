@@ -30,9 +30,12 @@ def visible(folder: Path = Path("/dev")) -> list[str]:
 
 
 def taken(params: Params, stage: str, variant: str) -> int:
-    """The GPUs that a stage takes where there are so many; ``variant``: of a training."""
+    """The GPUs that a stage takes where there are so many.
+
+    ``variant``: of a training; empty for one that has no name of its own.
+    """
     if stage == "train":
-        train = params.for_variant(variant)
+        train = params.for_variant(variant) if variant else params.train
         return train.launch.processes + _own_servers(train) if train.updates else 0
     if stage in SAMPLING:
         return 1 + _own_servers(params.sampling)  # a guardian's, or that of an engine in the stage

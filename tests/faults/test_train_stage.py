@@ -188,8 +188,10 @@ def terminate(above: subprocess.Popen[str], project: Path, after: int) -> int:
     The stage stands still until the signal has come down to it, or the process above has died of
     it: so it is still at it. A state of that update has to be there.
     """
-    until(lambda: live_lines(project) > after, unless=lambda: above.poll() is not None)
+    begun = until(lambda: live_lines(project) > after, unless=lambda: above.poll() is not None)
+    assert begun, above.communicate()[0]
     stage = holder(project)
+    assert stage > 0  # 0 would mean this test's own group
     os.kill(stage, signal.SIGSTOP)
     above.terminate()
     until(lambda: pending(stage, signal.SIGTERM), unless=lambda: above.poll() is not None)

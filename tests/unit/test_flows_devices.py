@@ -19,6 +19,7 @@ from tests.integration.flow_project import ROOT
     [
         ("paper", "train", "recap", 1),
         ("paper", "train", "base", 0),  # copies the base policy
+        ("paper", "train", "", 1),  # a pipeline with one training
         ("paper", "attack", "", 1),
         ("node-8b", "train", "recap", 8),  # six processes, two servers
         ("node-8b", "prefill", "", 8),  # seven servers and a guardian
