@@ -9,8 +9,6 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3 || command -v python)
 DEVICE ?= auto
 WORKERS ?= 2
-# A third of the time a test waits for servers and other processes, so one more than the cores.
-TESTERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 VENV := $(CURDIR)/.venv
 # Relative, because make cannot name a target whose path has a blank. The file holds the path of the
 # folder that was installed.
@@ -84,11 +82,11 @@ brief:
 	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL pytest -n 2 --dist worksteal --hypothesis-profile quick -m "not slow and not vllm and not integration" $(ARGS)
 
 unit: $(STAMP)  ## run the tests that need no finished run (ARGS= goes to pytest)
-	@pytest -n $(TESTERS) --dist worksteal --ignore tests/acceptance $(ARGS)
+	@pytest -n 2 --dist worksteal --ignore tests/acceptance $(ARGS)
 
 test: $(STAMP)  ## run all checks and tests; after a finished run also the acceptance tests (ARGS= goes to pytest)
 	@$(MAKE) --no-print-directory --jobs 3 lint types imports
-	@pytest -n $(TESTERS) --dist worksteal --durations=30 --durations-min=10 $(ARGS)
+	@pytest -n 2 --dist worksteal --durations=30 --durations-min=10 $(ARGS)
 
 portable: $(STAMP)  ## run a small pipeline with other CPU instruction sets, and install with another Python
 	@python -m tests.portable

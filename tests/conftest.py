@@ -44,8 +44,8 @@ LONGEST = tuple(
         "integration/test_debug_profile.py",
         "integration/test_vllm_sampler.py",
         "integration/test_sweep_tracking.py",
+        "integration/test_vllm_training.py",  # in the process that has loaded vLLM
         "integration/test_dvc_commands.py",
-        "integration/test_vllm_training.py",  # on two cores, in the process that has loaded vLLM
         "golden/test_rl_sharding.py",
         "integration/test_server_sampler.py",
     )
