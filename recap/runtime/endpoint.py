@@ -35,25 +35,16 @@ def addresses(host: str) -> list[str]:
         return []
 
 
-def check_endpoint(
-    base_url: str,
-    hosts: Sequence[str],
-    resolve: Resolve = addresses,
-    *,
-    setting: str = "judge.api",
-) -> str:
-    """``base_url`` without a slash at its end; raises ParameterError if it may not be asked.
-
-    ``setting``: the section that names it, with its ``hosts`` and ``key``.
-    """
-    said = f"{setting}.base_url"
-    keys = f"one with; keys go into an environment variable, named in {setting}.key"
+def check_endpoint(base_url: str, hosts: Sequence[str], resolve: Resolve = addresses) -> str:
+    """``base_url`` without a slash at its end; raises ParameterError if it may not be asked."""
+    said = "judge.api.base_url"
+    keys = "one with; keys go into an environment variable, named in judge.api.key"
     scheme, host = _parts(base_url, said, keys)
     local = host == "localhost" or _is_loopback(host)
     if not local and (scheme != "https" or host not in {name.lower() for name in hosts}):
         raise _refusal(
             said,
-            f"this machine (127.0.0.1, ::1, localhost) or, over https, one of {setting}.hosts",
+            "this machine (127.0.0.1, ::1, localhost) or, over https, one of judge.api.hosts",
             f"{scheme}://{host}",
         )
     for address in map(_unwrapped, resolve(host)):

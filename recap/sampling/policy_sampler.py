@@ -154,12 +154,12 @@ class PolicySampler:
             mean = statistics.fmean(its)
             if not mean <= tolerance:  # NaN too
                 raise SyncError(
-                    "Expected the rollout engine to serve the policy's weights, with "
+                    "Expected the engine to serve the weights that it was given, with "
                     f"log-probabilities within {tolerance:g} of its own on average, got {mean:.2g} "
                     f"(largest {max(its):.2g}, {len(its)} tokens, engine {replica + 1} of "
-                    f"{len(gaps)}). Training would learn from another policy's rollouts. Set "
-                    "train.engine to torch, or install the vLLM that constraints.txt names; the "
-                    "states saved so far are whole."
+                    f"{len(gaps)}). Its samples would be another model's. Set train.engine, or "
+                    "sampling.engine for prefills and attacks, to torch, or install the vLLM that "
+                    "constraints.txt names; the states saved so far are whole."
                 )
 
     def _logprobs(

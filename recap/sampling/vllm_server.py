@@ -194,9 +194,7 @@ class VllmServer(Server):
         settings = {**ENVIRONMENT, KEY: self.address.key, DEV_MODE: "1"}
         if launch.devices is not None:
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(launch.devices)
-        env = processes.without_launch(
-            environment(**settings)
-        )  # vLLM reads such variables as its own
+        env = processes.without_launch(environment(**settings))  # vLLM would take them for its own
         launch.log.parent.mkdir(parents=True, exist_ok=True)
         with launch.log.open("w", encoding="utf-8") as stream:
             self._process = start(

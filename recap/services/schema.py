@@ -29,7 +29,13 @@ def upgrade(place: Place, say: Callable[[str], None], database: str = "mlflow") 
     Raises ServiceError for tables of a newer MLflow, and where MLflow cannot move them on.
     """
     found, steps = revision(place, database), known_steps()
-    (newest,) = set(steps) - set(steps.values())
+    last = set(steps) - set(steps.values())
+    if len(last) != 1:
+        raise ServiceError(
+            f"Expected one newest step of the installed MLflow's tables, got {len(last)}: its files "
+            "have a form that is not known here. Install the MLflow that constraints.txt names."
+        )
+    (newest,) = last
     if found in ("", newest):
         return None
     if found not in steps:

@@ -8,16 +8,12 @@ import os
 import pytest
 import torch
 
+MISSING = importlib.util.find_spec("vllm") is None and "CI" not in os.environ
+BLANK = len(torch.__file__.split()) > 1 and not torch.cuda.is_available()
 NEEDS_VLLM = [
     pytest.mark.vllm,
     pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("vllm") is None and "CI" not in os.environ,
-        reason="vLLM is not installed",
-    ),
-    pytest.mark.skipif(
-        len(torch.__file__.split()) > 1 and not torch.cuda.is_available(),
-        reason="vLLM's CPU build compiles nothing below a path with a blank",
-    ),
+    pytest.mark.skipif(MISSING, reason="vLLM is not installed"),
+    pytest.mark.skipif(BLANK, reason="vLLM's CPU build compiles nothing below a path with a blank"),
 ]
 """Skipped only where vLLM is missing and no CI runs: in CI a missing vLLM is a failure."""

@@ -242,7 +242,7 @@ SYNC = VllmSampler.sync
 def test_a_stale_engine_is_refused(engine, stepped, monkeypatch, wrong):
     _, sampler = stepped
     monkeypatch.setattr(VllmSampler, "sync", wrong)
-    with pytest.raises(SyncError, match=r"Expected the rollout engine to serve .*, got 0\.\d"):
+    with pytest.raises(SyncError, match=r"Expected the engine to serve the weights .*, got 0\.\d"):
         sampler.sample([PROMPT], DECODING, num_samples=2, seed=1)
     monkeypatch.undo()
     sampler.sample([PROMPT], DECODING, num_samples=2, seed=1)  # a right sync mends it
