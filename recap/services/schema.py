@@ -32,8 +32,8 @@ def upgrade(place: Place, say: Callable[[str], None], database: str = "mlflow") 
     last = set(steps) - set(steps.values())
     if len(last) != 1:
         raise ServiceError(
-            f"Expected one newest step of the installed MLflow's tables, got {len(last)}: its files "
-            "have a form that is not known here. Install the MLflow that constraints.txt names."
+            f"Expected one newest step of the installed MLflow's tables, got {len(last)}: its "
+            "files have an unknown form. Install the MLflow that constraints.txt names."
         )
     (newest,) = last
     if found in ("", newest):
