@@ -1,6 +1,6 @@
 """``python -m flows.automations [TYPE/NAME]``: what the server does by itself about our runs.
 
-``make deploy`` calls it. Automations of the server see what a killed process cannot tell: a run
+``recap deploy`` calls it. Automations of the server see what a killed process cannot tell: a run
 that ended badly is told to a notification block, and a run of which nothing is heard is closed, so
 that its deployment has its one place again. Leaves out the block, which holds a secret address and
 is made in Prefect's UI.
@@ -46,7 +46,7 @@ def notify(block: str) -> str:
                 return f"A failed run notifies as before (automation '{NOTIFY}')."
             return (
                 "A failed run notifies nobody. Make a notification block in Prefect's UI (Slack, "
-                "e-mail, a webhook, …) and name it: make deploy NOTIFY=slack-webhook/NAME"
+                "e-mail, a webhook, …) and name it: recap deploy --notify slack-webhook/NAME"
             )
         trigger = EventTrigger(
             expect={f"prefect.flow-run.{state}" for state in ("Failed", "Crashed", "TimedOut")},

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recap.cli.command import ROOT, Follow, Guarded, input_ended, run_python, start_python
+from recap.cli.deploy import deploy
 from recap.cli.profiles import ProfileName, Quick, in_project, profile_app
 from recap.cli.services import services_app
 from recap.cli.sweep import sweep_app
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(sweep_app, name="sweep")
 app.add_typer(profile_app, name="profile")
 app.add_typer(services_app, name="services")
+app.command()(deploy)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """The servers of MLflow and Prefect, a worker, a guardian: how each starts and proves its health.
 
 Leaves out PostgreSQL (recap/services/postgres.py), the store (recap/services/store.py) and the
-deployments (`make deploy`).
+deployments (`recap deploy`).
 """
 
 from __future__ import annotations

@@ -39,6 +39,14 @@ stages:
       - all.txt
 """
 
+FORGET = """
+from prefect.client.orchestration import get_client
+with get_client(sync_client=True) as client:
+    for automation in client.read_automations():
+        client.delete_automation(automation.id)
+"""
+"""A script: the server of several tests has no automation any more."""
+
 
 def make_project(folder: Path, stages: str = CHAIN) -> Path:
     """A git and DVC repository with ``stages`` as its dvc.yaml; nothing has run."""

@@ -2,7 +2,7 @@
 
 Locks: 1. a run that is silent for too long is set Crashed, one that was cancelled Cancelled, and
 the deployment has its one place again; 2. heartbeats, an end and runs of others keep the server
-away; 3. `make deploy` twice makes each automation once.
+away; 3. `recap deploy` twice makes each automation once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.flow_project import call
+from tests.integration.flow_project import FORGET, call
 from tests.integration.test_flows import answer, found, post, proposed
 from tests.waiting import until
 
@@ -31,12 +31,6 @@ sys.argv = ["flows.automations", ""]
 runpy.run_module("flows.automations", run_name="__main__")
 from flows.automations import close_lost
 print(close_lost(timedelta(seconds={SILENCE})))
-"""
-FORGET = """
-from prefect.client.orchestration import get_client
-with get_client(sync_client=True) as client:
-    for automation in client.read_automations():
-        client.delete_automation(automation.id)
 """
 
 

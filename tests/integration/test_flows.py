@@ -26,6 +26,7 @@ import pytest
 
 from recap.runtime.locks import sole_run
 from tests.integration.flow_project import (
+    FORGET,
     ROOT,
     alive,
     call,
@@ -297,13 +298,18 @@ def test_what_is_deployed(tmp_path: Path, api: str) -> None:
     project = make_project(tmp_path)
     shutil.copytree(ROOT / "infra", project / "infra")
     shutil.copytree(ROOT / "flows", project / "flows")
-    prefect = [sys.executable, "-m", "prefect"]
-    env = child_environment(project, PREFECT_API_URL=api, RECAP_CLONE=str(project))
-    for command in (
-        ["work-pool", "create", "--type", "process", "--overwrite", "recap"],
-        ["--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml"],
-    ):
-        subprocess.run([*prefect, *command], cwd=project, env=env, check=True, timeout=300)
+    done = call(project, "-m", "recap", "deploy", PREFECT_API_URL=api)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.rstrip().endswith("name it: recap deploy --notify slack-webhook/NAME")
+    sweep = answer(f"{api}/deployments/name/sweep/weekly")
+    assert (sweep["entrypoint"], sweep["tags"]) == (
+        "flows/sweep.py:sweep",
+        ["recap", "notify-on-failure"],
+    )
+    assert [schedule["schedule"]["cron"] for schedule in sweep["schedules"]] == ["0 6 * * 6"]
+    lost = [row["name"] for row in found(api, "automations", {})]
+    assert sorted(lost) == ["recap: close cancelled runs", "recap: close lost runs"]
+    assert call(project, "-c", FORGET, PREFECT_API_URL=api).returncode == 0
     deployment = answer(f"{api}/deployments/name/reproduce/nightly")
     assert deployment["entrypoint"] == "flows/reproduce.py:reproduce"
     assert deployment["work_pool_name"] == "recap"

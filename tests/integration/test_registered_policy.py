@@ -9,9 +9,12 @@ that the cache lacks come from the remote; 4. a missing, damaged or foreign file
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlparse
@@ -26,7 +29,8 @@ from recap.errors import DataError, ModelError, RenderError
 from recap.pipeline.cache import object_path
 from recap.pipeline.lock import file_md5
 from recap.render import Renderer
-from recap.runtime.child import environment
+from recap.runtime.child import environment, start
+from recap.runtime.ports import free_port
 from recap.sampling.torch_sampler import load_torch_sampler
 from recap.tracking.history import RECORDS
 from recap.tracking.lineage import trace
@@ -35,6 +39,7 @@ from recap.tracking.store import store_name
 from recap.types.rollouts import Decoding
 from tests.integration.champion import MODEL, WEIGHTS, dvc
 from tests.integration.registry_project import CACHE, NAME, ROOT, register
+from tests.waiting import until_served
 
 CHAMPION = f"models:/{NAME}@champion"
 PROMPTS = [
@@ -103,6 +108,36 @@ def test_the_address_is_all_that_a_user_types(clone: Path) -> None:
         check=True,
     )
     assert said.stdout == "(2, 2)\n"
+
+
+def test_mlflows_own_server_answers_as_the_policy_does(clone: Path) -> None:
+    """`mlflow models serve`, in the clone and with its environment."""
+    port, log = free_port(), clone / "serve.log"
+    command = ["-m", "mlflow", "models", "serve", "--model-uri", CHAMPION]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("w") as stream:
+        server = start(
+            command,
+            cwd=clone,
+            env=environment(PYTHONPATH=str(ROOT), MLFLOW_TRACKING_URI="sqlite:///mlflow.db"),
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+    try:
+        until_served(f"http://127.0.0.1:{port}/ping", server, log)
+        options = {"temperature": 0.5, "max_tokens": 7, "seed": 3}
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            json.dumps({"dataframe_records": PROMPTS, "params": options}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(asked) as answer:
+            served = json.load(answer)["predictions"]
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    assert served == load().predict(PROMPTS, params=options).to_dict("records")
 
 
 def test_a_version_holds_an_mlflow_model_and_no_weights(clone: Path) -> None:
