@@ -40,6 +40,7 @@ def test_documents_name_only_targets_and_commands_that_exist(path: Path) -> None
     assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
     cli = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "recap/cli").glob("*.py"))
     commands = set(re.findall(r"@app\.command\(.*\)\ndef (\w+)", cli))
+    commands |= set(re.findall(r"^app\.command\(\)\((\w+)\)", cli, re.MULTILINE))
     groups = set(re.findall(r'app\.add_typer\(\w+, name="(\w+)"', cli))
     assert set(re.findall(r"`recap ([a-z]+)", text)) <= commands | groups
     for group in groups:
