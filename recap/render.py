@@ -94,10 +94,15 @@ class Renderer:
         return RenderedPrompt(head + tail, len(tail))
 
     def hijack(self, text: str, cot: str) -> RenderedPrompt:
-        """The whole thought given and its block closed: the model must answer at once."""
-        opened = self.prompt(text, cot)
-        closing = self._encode(self.turn.closing)
-        return RenderedPrompt(opened.token_ids + closing, opened.num_prefill_tokens + len(closing))
+        """The whole thought given and its block closed: the model must answer at once.
+
+        Thought and closing are tokenised as one text, as the model was taught: the full stop and
+        the line break before the tag are one token in most tokenizers.
+        """
+        head = self._head(text)
+        self._refuse_markers(cot, "prefill")
+        tail = self._encode(cot + self.turn.closing)
+        return RenderedPrompt(head + tail, len(tail))
 
     def reset(
         self, previous: RenderedPrompt, generated: Sequence[int], transition: str, prefill: str
