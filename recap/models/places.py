@@ -8,11 +8,13 @@ GGUF file is converted once for the clone, below ``.recap``.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,13 +156,32 @@ def convert(gguf: Gguf, sha256: str, clone: Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def _read_once() -> Iterator[None]:
+    """Have a GGUF file's header and the list of its tensors' names read once.
+
+    transformers reads the header four times and lists the names for each module: for SmolLM2 45
+    seconds of 56.
+    """
+    import gguf
+
+    names = ("GGUFReader", "get_tensor_name_map")
+    with contextlib.ExitStack() as restored:
+        for name in names:
+            original = getattr(gguf, name)
+            restored.callback(setattr, gguf, name, original)
+            setattr(gguf, name, functools.cache(original))
+        yield
+
+
 def _read(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model and tokenizer of a GGUF file; raises ModelError when transformers cannot read all."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     where = {"gguf_file": path.name, "local_files_only": True}
     dense = {"quantization_config": GgufConfig(dequantize=True), "dtype": "float32"}
-    with tempfile.TemporaryDirectory() as alone:  # a neighbour's tokenizer.json would come first
+    # Alone: a neighbour's tokenizer.json would come first.
+    with tempfile.TemporaryDirectory() as alone, _read_once():
         (Path(alone) / path.name).symlink_to(path.resolve())
         try:
             tokenizer = AutoTokenizer.from_pretrained(alone, **where)

@@ -24,7 +24,7 @@ from recap.errors import ParameterError
 from recap.models.weights import device, load_model
 from recap.render import Renderer
 from recap.sampling.llama_decoder import LlamaDecoder
-from recap.sampling.llama_weights import fuse, is_plain_llama
+from recap.sampling.llama_weights import LlamaWeights, fuse, is_plain_llama
 from recap.sampling.model_decoder import ModelDecoder
 from recap.sampling.prefixes import PrefixMemory
 from recap.sampling.sampler import WHOLE, check_decoding, finish_reason
@@ -33,6 +33,9 @@ from recap.types.rollouts import Decoding, Sample
 
 COMPACT_SHARE = 0.1
 """Share of finished rows at which a batch is compacted: copying caches costs less than carrying."""
+
+CANDIDATES = (256, 2048)
+"""Among how many tokens top-p looks before it sorts the vocabulary."""
 
 
 class Decoder(Protocol):
@@ -77,6 +80,7 @@ class TorchSampler:
         self._batch_size = batch_size
         self._context = int(model.config.max_position_embeddings)
         self._memory: PrefixMemory | None = None
+        self._weights: LlamaWeights | None = None
 
     def sample(
         self,
@@ -123,13 +127,16 @@ class TorchSampler:
         What a call has read, the next does not read again, unless the model needs its own forward.
         """
         sampler = copy.copy(self)
-        sampler._memory = PrefixMemory() if is_plain_llama(self._model) else None
+        if is_plain_llama(self._model):
+            sampler._memory = PrefixMemory()
+            with torch.inference_mode():
+                sampler._weights = fuse(self._model)
         return sampler
 
     def _decoders(self) -> StartDecoder:
         """How to start a batch with the weights as they are now."""
         if is_plain_llama(self._model):
-            weights, memory = fuse(self._model), self._memory
+            weights, memory = self._weights or fuse(self._model), self._memory
             if memory is None:
                 return partial(LlamaDecoder, weights)
             return lambda prompts, owners: LlamaDecoder(
@@ -218,11 +225,26 @@ def draw(logits: Tensor, uniforms: Tensor, decoding: Decoding) -> tuple[Tensor, 
 
 
 def nucleus(weights: Tensor, top_p: float) -> Tensor:
-    """Zero all but the fewest most probable tokens that together reach ``top_p``."""
-    ordered, indices = weights.sort(-1, descending=True)
-    before = ordered.cumsum(-1) - ordered
-    ordered = ordered.masked_fill(before >= top_p, 0.0)
-    return torch.zeros_like(weights).scatter_(-1, indices, ordered)
+    """Zero all but the fewest most probable tokens that together reach ``top_p``; weights [B, V].
+
+    A model is mostly sure among a few hundred tokens. To find these takes a tenth of the time of a
+    sort of 50 000, which is left to the rows that need more.
+    """
+    kept = torch.zeros_like(weights)
+    rows = torch.arange(len(weights), device=weights.device)
+    for candidates in (*CANDIDATES, weights.shape[-1]):
+        if every := 4 * candidates >= weights.shape[-1]:
+            ordered, indices = weights[rows].sort(-1, descending=True)
+        else:
+            ordered, indices = weights[rows].topk(candidates, -1)
+        reached = ordered.cumsum(-1)
+        done = (reached[:, -1] >= top_p) | every
+        ordered = ordered.masked_fill(reached - ordered >= top_p, 0.0)[done]
+        kept[rows[done]] = kept[rows[done]].scatter_(-1, indices[done], ordered)
+        rows = rows[~done]
+        if len(rows) == 0:
+            break
+    return kept
 
 
 @contextmanager

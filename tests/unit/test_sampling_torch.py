@@ -14,7 +14,7 @@ from recap.errors import ParameterError
 from recap.sampling.llama_decoder import LlamaDecoder
 from recap.sampling.llama_weights import fuse, is_plain_llama
 from recap.sampling.model_decoder import ModelDecoder
-from recap.sampling.torch_sampler import TorchSampler, draw, nucleus
+from recap.sampling.torch_sampler import CANDIDATES, TorchSampler, draw, nucleus
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding
 from tests.rounding import logprob_rounding
@@ -232,6 +232,21 @@ def test_the_largest_draw_stays_inside_the_vocabulary() -> None:
     largest = torch.full((5000,), (1 - 2.0**-24) * (1 - 2.0**-23))
     tokens, logprobs = draw(logits, largest, Decoding(1.0, 1.0, 1))
     assert int(tokens.max()) < 7 and torch.isfinite(logprobs).all()
+
+
+@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.95, 0.999999])
+@pytest.mark.parametrize("vocabulary", [7, 2 * CANDIDATES[0], 3 * CANDIDATES[1]])
+def test_nucleus_is_that_of_a_sorted_vocabulary(vocabulary: int, top_p: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    # From rows that are sure of one token to rows that need nearly all.
+    scales = torch.linspace(12.0, 0.1, 9)[:, None]
+    weights = (torch.randn(9, vocabulary, generator=generator) * scales).softmax(-1)
+    for row, kept in zip(weights, nucleus(weights, top_p), strict=True):
+        ordered, tokens = row.sort(descending=True)
+        before = ordered.cumsum(0) - ordered
+        wanted = torch.zeros_like(row)
+        wanted[tokens[before < top_p]] = ordered[before < top_p]
+        assert torch.equal(kept, wanted)
 
 
 def test_nucleus_keeps_the_fewest_tokens_that_reach_the_share() -> None:
