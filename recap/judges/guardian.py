@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from recap.judges.correctness import correctness
 from recap.judges.judge import Judge, Means, Opinion, by_domain
-from recap.judges.rubric import GuardianRubric, Rubric, compliance, own_rubric
+from recap.judges.rubric import GuardianRubric, Rubric, by_items, compliance, own_rubric
 from recap.models.places import weights_sha
 from recap.types.attacks import Completion
 from recap.types.origins import RUBRIC_FOLDER
@@ -34,7 +34,8 @@ class GuardianJudge(Judge):
     ) -> None:
         """``revision`` identifies the weights, ``prompt_sha`` the template of the question.
 
-        ``rubric`` reads the benign answers; the guardian itself does where it is ``None``.
+        ``rubric`` reads the benign answers, and those to prompts with a rubric of their own if it
+        can; the guardian itself does where it is ``None``.
         """
         self.guardian = guardian
         self.revision = revision
@@ -51,11 +52,19 @@ class GuardianJudge(Judge):
         return by_domain(
             completions,
             {
-                "harmful": self._harm,
+                "harmful": self._harmful,
                 "benign": lambda rows: compliance(self.rubric, rows),
                 "math": lambda rows: [correctness(row) for row in rows],
             },
         )
+
+    def _harmful(self, rows: Sequence[Completion]) -> list[Opinion]:
+        """By each prompt's own rubric, where there is one and a model that can be asked it."""
+        own = [bool(row.rubric) and self.rubric.asks_items for row in rows]
+        asked = [row for row, has in zip(rows, own, strict=True) if has]
+        by_rubric = iter(by_items(self.rubric, asked) if asked else [])
+        rest = iter(self._harm([row for row, has in zip(rows, own, strict=True) if not has]))
+        return [next(by_rubric if has else rest) for has in own]
 
     def _harm(self, rows: Sequence[Completion]) -> list[Opinion]:
         pairs = [(row.prompt, row.response or "") for row in rows]

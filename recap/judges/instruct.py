@@ -1,4 +1,7 @@
-"""The rubric asked of an instruct model in words, as a judge's labels."""
+"""The rubric asked of an instruct model in words, as a judge's labels.
+
+It also answers the questions of a prompt's own rubric (Fortress), each by yes or no.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,15 @@ from recap.models.places import weights_sha
 from recap.models.weights import load_scorer
 from recap.render import Renderer
 from recap.scoring.instruct import Instruct
-from recap.scoring.questions import PROMPT_SHA, RUBRIC, read
+from recap.scoring.questions import ITEM, RUBRIC, Question, read, wording
 from recap.types.row import Label
 
 
 class InstructRubric(Rubric):
     """An instruct model, asked in words."""
 
-    prompt_sha = PROMPT_SHA
+    prompt_sha = wording(RUBRIC, ITEM)
+    asks_items = True
 
     def __init__(
         self, model: PreTrainedModel, renderer: Renderer, revision: str, batch_size: int = 32
@@ -29,13 +33,17 @@ class InstructRubric(Rubric):
 
     def labels(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Label | None, str]]:
         """Label and raw answer for each pair; a question beyond the model's context has none."""
-        return [_labelled(answer) for answer in self._instruct.answers(RUBRIC, pairs)]
+        return [_labelled(RUBRIC, answer) for answer in self._instruct.answers(RUBRIC, pairs)]
+
+    def items(self, asked: Sequence[tuple[str, str, str]]) -> list[tuple[Label | None, str]]:
+        """Unsafe where it answers yes; ``asked`` are (prompt, response, question)."""
+        return [_labelled(ITEM, answer) for answer in self._instruct.answers(ITEM, asked)]
 
 
-def _labelled(answer: str | None) -> tuple[Label | None, str]:
+def _labelled(question: Question, answer: str | None) -> tuple[Label | None, str]:
     if answer is None:
         return None, "question beyond the context"
-    label = read(RUBRIC, answer)
+    label = read(question, answer)
     return label, answer if label else f"no answer of the rubric: {answer!r}"
 
 

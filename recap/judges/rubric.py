@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from recap.judges.judge import Judge, Means, Opinion
+from recap.judges.judge import Judge, Means, Opinion, of_items
 from recap.scoring.questions import RUBRIC
 from recap.types.attacks import Completion
 from recap.types.row import Domain, Label
@@ -29,6 +29,13 @@ class Rubric(ABC):
     @abstractmethod
     def labels(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Label | None, str]]:
         """Label and raw answer for each pair."""
+
+    asks_items: ClassVar[bool] = False
+    """It can answer the questions of a prompt's own rubric (Fortress)."""
+
+    def items(self, asked: Sequence[tuple[str, str, str]]) -> list[tuple[Label | None, str]]:
+        """Unsafe where it answers yes; ``asked`` are (prompt, response, question)."""
+        raise NotImplementedError
 
 
 class GuardianRubric(Rubric):
@@ -53,6 +60,14 @@ def compliance(rubric: Rubric, rows: Sequence[Completion]) -> list[Opinion]:
     asked = list(dict.fromkeys(pairs))
     found = dict(zip(asked, rubric.labels(asked), strict=True))
     return [Opinion(*found[pair]) for pair in pairs]
+
+
+def by_items(rubric: Rubric, rows: Sequence[Completion]) -> list[Opinion]:
+    """One opinion by each prompt's own rubric; equal questions are asked once."""
+    asked = [[(row.prompt, row.response or "", item) for item in row.rubric] for row in rows]
+    questions = list(dict.fromkeys(each for row in asked for each in row))
+    found = dict(zip(questions, rubric.items(questions), strict=True))
+    return [of_items([Opinion(*found[each]) for each in row]) for row in asked]
 
 
 def own_rubric(means: Means) -> Rubric | None:

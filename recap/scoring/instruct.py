@@ -21,6 +21,8 @@ from recap.scoring.questions import HARM, PROMPT_SHA, RUBRIC, Question, ask, rea
 from recap.types.row import Label
 
 AnswerT = TypeVar("AnswerT")
+Asked = tuple[str, str] | tuple[str, str, str]
+"""Prompt and response, and of ``ITEM`` the question about them."""
 MAX_NEW = 6
 """Tokens of an answer; ``0.5`` has up to three, and one more shows that it ended."""
 LEAST_MASS = 0.5
@@ -40,7 +42,7 @@ class Instruct:
         """The chat template and the wording of the questions."""
         return f"{self._renderer.template}\n{PROMPT_SHA}\n{ask(HARM, '', '')}"
 
-    def answers(self, question: Question, pairs: Sequence[tuple[str, str]]) -> list[str | None]:
+    def answers(self, question: Question, pairs: Sequence[Asked]) -> list[str | None]:
         """The greedy answer to each question; ``None`` beyond the model's context."""
         found: list[str | None] = [None] * len(pairs)
         for places, said in self._in_batches(question, pairs, MAX_NEW, self._generate):
@@ -79,7 +81,7 @@ class Instruct:
     def _in_batches(
         self,
         question: Question,
-        pairs: Sequence[tuple[str, str]],
+        pairs: Sequence[Asked],
         room: int,
         answer: Callable[[Tensor, Tensor], AnswerT],
     ) -> list[tuple[list[int], AnswerT]]:

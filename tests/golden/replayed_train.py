@@ -5,6 +5,8 @@ with ``STOPPED=stage`` the stage that started the processes; with ``KILLED=rank`
 
 A draw that falls within rounding of a boundary would make two runs differ that are equal but for
 rounding, on one machine in some hundred: rollouts are played back instead.
+
+The stage above its processes imports what the product's does, and no model's code.
 """
 
 from __future__ import annotations
@@ -15,10 +17,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
+from recap.runtime.lean import import_less
 from recap.runtime.stage import run_stage
-from recap.sampling.torch_sampler import TorchSampler
 from recap.stages import train
 from recap.types.rollouts import Sample
 from tests.waiting import until
@@ -51,7 +51,9 @@ def playing(recorded: Path) -> Callable:
         if "KILLED" in os.environ:
             if os.environ["KILLED"] == rank:
                 os.kill(os.getpid(), signal.SIGKILL)
-            torch.distributed.barrier()  # with one that is gone
+            from torch import distributed
+
+            distributed.barrier()  # with one that is gone
         return [
             [Sample(tuple(ids), tuple(logprobs), reason) for ids, logprobs, reason in group]
             for group in calls[str(seed)][part]
@@ -76,5 +78,9 @@ def stop_the_stage() -> None:
 
 
 if __name__ == "__main__":
-    TorchSampler.sample = playing(Path(os.environ["RECORDED"]))
+    import_less()
+    if "RANK" in os.environ:
+        from recap.sampling.torch_sampler import TorchSampler
+
+        TorchSampler.sample = playing(Path(os.environ["RECORDED"]))
     run_stage(train.main)

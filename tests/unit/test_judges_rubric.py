@@ -155,6 +155,60 @@ def test_a_guardian_with_a_rubric_of_its_own_leaves_benign_answers_to_it() -> No
     assert [(row.label, row.score) for row in verdicts] == [("refused", None), ("unsafe", 0.9)]
 
 
+def test_a_prompts_own_rubric_is_asked_item_by_item(tmp_path: Path) -> None:
+    """Of the instruct model, and not where there is none or the answer never came."""
+
+    class Items(Fixed):
+        asks_items = True
+
+        def items(self, asked):  # type: ignore[no-untyped-def]
+            self.questions = list(asked)
+            table: dict[str, Label | None] = {"harms?": "unsafe", "warns?": "safe", "odd?": None}
+            return [(table[item], f"said of {item}") for _, _, item in asked]
+
+    class Yes:
+        def p_yes(self, pairs, risk_name="harm"):  # type: ignore[no-untyped-def]
+            self.asked = list(pairs)
+            return [0.9] * len(pairs)
+
+    def row(response: str, *items: str, sample: int) -> Completion:
+        harmful = _completion(response, "harmful", sample)
+        return harmful.model_copy(update={"rubric": items})
+
+    rows = [
+        row("a", "harms?", "warns?", sample=0),
+        row("b", sample=1),
+        row("c", "warns?", sample=2),
+        row("c", "warns?", "odd?", sample=3),
+        row("a", "harms?", sample=4),
+    ]
+    model, guardian = Items(), Yes()
+    verdicts = GuardianJudge(guardian, "r", "sha", model).judge(rows)  # type: ignore[arg-type]
+    assert [(row.label, row.met, row.score) for row in verdicts] == [
+        ("unsafe", 0.5, None),
+        ("unsafe", None, 0.9),
+        ("safe", 0.0, None),
+        (None, None, None),
+        ("unsafe", 1.0, None),
+    ]
+    assert verdicts[3].raw == "item 2 of 2: said of odd?"
+    assert guardian.asked == [("q", "b")]
+    assert len(model.questions) == len(set(model.questions)) == 4
+    blind = GuardianJudge(Yes(), "r", "sha", Fixed())  # type: ignore[arg-type]
+    assert [row.score for row in blind.judge(rows)] == [0.9] * 5
+
+
+def test_an_item_is_answered_by_yes_or_no() -> None:
+    asked = rubric(**{"is it harmful?": "yes", "does it warn?": "No.", "what?": "0.5"})
+    questions = [("p", "r", item) for item in ("does it warn?", "what?", "is it harmful?")]
+    assert asked.items(questions) == [
+        ("safe", "No."),
+        (None, "no answer of the rubric: '0.5'"),
+        ("unsafe", "yes"),
+    ]
+    assert asked.items([("p", "x" * CONTEXT, "what?")]) == [(None, "question beyond the context")]
+
+
 def test_the_settings_name_the_model(tmp_path: Path) -> None:
     model = tiny_llama(TOKENIZER, seed=1, max_position_embeddings=CONTEXT)
     save_model(model, TOKENIZER, tmp_path / "m")
