@@ -6,6 +6,7 @@ least changes after which it would.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from recap.estimate.shape import Shape, shape_of
 from recap.estimate.work import Assumed, Work, devices_of, training_work
 from recap.params.train import Train
 from recap.params.whole import Params, read_params
+from recap.scoring.guardian import ADDRESS
 from recap.types.origins import RULES
 
 GB = 1e9
@@ -60,6 +62,8 @@ def print_estimate(
     params = _params(root, profile, quick)
     hardware = read_hardware(root, asked.hardware)
     models = _models(root, params)
+    if (address := os.environ.get(ADDRESS)) and params.models.origins.get("guardian") != RULES:
+        console.print(f"The guardian is asked at {address} ({ADDRESS}): it is not counted.")
     trains = {name: params.for_variant(name) for name in params.matrix.variants}
     trained = {name: train for name, train in trains.items() if train.updates}
     if not trained:
@@ -132,7 +136,7 @@ def _models(root: Path, params: Params) -> Models:
             "Expected models.origins.policy, got none: the default world's models have less than a "
             "million parameters and fit anywhere. Name a profile: `recap estimate --profile paper`."
         )
-    named = [origins.get("guardian"), origins.get("rubric")]
+    named = [None if os.environ.get(ADDRESS) else origins.get("guardian"), origins.get("rubric")]
     scorers = tuple(shape_of(root, origin) for origin in named if origin and origin != RULES)
     return Models(shape_of(root, origins["policy"]), scorers)
 

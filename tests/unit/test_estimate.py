@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -342,6 +343,17 @@ def test_what_does_not_fit_is_refused_with_the_changes_that_help() -> None:
     assert "with train.checkpointing: true; train.adapter: {rank: 16, alpha: 32, " in said
     said = printed("paper", "8xH100")
     assert "No change of train makes it fit: take devices with more memory" in said
+
+
+def test_a_guardian_that_is_served_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its guardian has 8.17 billion weights in bf16, and its rubric's model 1.54."""
+    monkeypatch.delenv("RECAP_GUARDIAN", raising=False)
+    both = printed("node-8b", "8xH100")
+    monkeypatch.setenv("RECAP_GUARDIAN", "http://node3:8100")
+    served = printed("node-8b", "8xH100")
+    assert "The guardian is asked at http://node3:8100 (RECAP_GUARDIAN)" in served
+    found = [re.search(r"guardian and rubric\W+([\d.]+)", said) for said in (both, served)]
+    assert [match and match[1] for match in found] == ["19.4", "3.1"]
 
 
 def test_what_fits_is_printed() -> None:
