@@ -81,7 +81,7 @@ def generate(
             attention_mask=mask,
             do_sample=True,
             temperature=decoding.temperature,
-            top_p=1.0,
+            top_p=decoding.top_p,
             top_k=0,
             max_new_tokens=decoding.max_tokens,
             num_return_sequences=samples,
