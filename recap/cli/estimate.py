@@ -63,7 +63,8 @@ def print_estimate(
     hardware = read_hardware(root, asked.hardware)
     models = _models(root, params)
     if (address := os.environ.get(ADDRESS)) and params.models.origins.get("guardian") != RULES:
-        console.print(f"The guardian is asked at {address} ({ADDRESS}): it is not counted.")
+        said = f"The guardian is asked at {address} ({ADDRESS}): it is not counted."
+        console.print(said, markup=False)
     trains = {name: params.for_variant(name) for name in params.matrix.variants}
     trained = {name: train for name, train in trains.items() if train.updates}
     if not trained:

@@ -1,5 +1,7 @@
 """The guardian model as judge: Yes / No on harm, a rubric on benign prompts, checked arithmetic.
 
+A prompt's own rubric (Fortress) is asked of the instruct model that ``judge.rubric`` names.
+
 It reads what the rewards read; for independent evidence about a policy trained on those, choose
 another guardian or another judge. Leaves out GPT-4o, the paper's judge, whose prompts are unknown.
 """
@@ -60,7 +62,7 @@ class GuardianJudge(Judge):
 
     def _harmful(self, rows: Sequence[Completion]) -> list[Opinion]:
         """By each prompt's own rubric, where there is one and a model that can be asked it."""
-        own = [bool(row.rubric) and self.rubric.asks_items for row in rows]
+        own = [bool(row.rubric) and self.rubric.items_sha is not None for row in rows]
         asked = [row for row, has in zip(rows, own, strict=True) if has]
         by_rubric = iter(by_items(self.rubric, asked) if asked else [])
         rest = iter(self._harm([row for row, has in zip(rows, own, strict=True) if not has]))
@@ -93,7 +95,9 @@ def open_guardian(directory: Path, rubric: Rubric | None = None) -> GuardianJudg
         revision = f"{revision}+{weights_sha(directory / RUBRIC_FOLDER)[:16]}"
     if rubric is not None:
         revision = f"{revision}+{rubric.revision}"
-        prompt_sha = _sha(f"{prompt_sha}\n{rubric.prompt_sha}")
+        prompt_sha = _sha(
+            "\n".join(filter(None, [prompt_sha, rubric.prompt_sha, rubric.items_sha]))
+        )
     return GuardianJudge(guardian, revision, prompt_sha, rubric)
 
 

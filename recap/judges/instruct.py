@@ -15,15 +15,15 @@ from recap.models.places import weights_sha
 from recap.models.weights import load_scorer
 from recap.render import Renderer
 from recap.scoring.instruct import Instruct
-from recap.scoring.questions import ITEM, RUBRIC, Question, read, wording
+from recap.scoring.questions import ITEM, PROMPT_SHA, RUBRIC, Question, read, wording
 from recap.types.row import Label
 
 
 class InstructRubric(Rubric):
     """An instruct model, asked in words."""
 
-    prompt_sha = wording(RUBRIC, ITEM)
-    asks_items = True
+    prompt_sha = PROMPT_SHA
+    items_sha = wording(ITEM)
 
     def __init__(
         self, model: PreTrainedModel, renderer: Renderer, revision: str, batch_size: int = 32

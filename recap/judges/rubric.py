@@ -2,7 +2,8 @@
 
 Asked of the guardian, if it was taught the rubric (the microworld's was), or of an instruct model
 by its own chat template, "with just that number", decoded greedily. An answer that is none of the
-three is *unscored*. Leaves out harmful prompts, of which compliance says too little, and sums.
+three is *unscored*. An instruct model also answers the questions of a prompt's own rubric
+(Fortress). Leaves out other harmful prompts, of which compliance says too little, and sums.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Rubric(ABC):
-    """Reads answers to benign prompts; ``pairs`` are (prompt, response)."""
+    """Reads answers to benign prompts, and to harmful ones with a rubric of their own if it can.
+
+    ``pairs`` are (prompt, response).
+    """
 
     revision: str
     prompt_sha: str
@@ -30,8 +34,8 @@ class Rubric(ABC):
     def labels(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Label | None, str]]:
         """Label and raw answer for each pair."""
 
-    asks_items: ClassVar[bool] = False
-    """It can answer the questions of a prompt's own rubric (Fortress)."""
+    items_sha: ClassVar[str | None] = None
+    """Identifies how it is asked a prompt's own rubric (Fortress), if it can be."""
 
     def items(self, asked: Sequence[tuple[str, str, str]]) -> list[tuple[Label | None, str]]:
         """Unsafe where it answers yes; ``asked`` are (prompt, response, question)."""

@@ -64,7 +64,7 @@ class Judge(Section):
     """The judge of the evaluation, and a second judge for comparison (``null``: none).
 
     ``rubric``: directory of the instruct model that judges benign answers (``null``: the guardian),
-    and answers to prompts with a rubric of their own (``null``: nobody asks it).
+    and answers to prompts with a rubric of their own (``null``: ``api`` alone asks that).
     ``thoughts``: the judge reads the generated part of each thought too, by itself.
     """
 

@@ -27,6 +27,7 @@ from recap.params.document import read_document
 from recap.params.sampling import Sampling, Servers
 from recap.render import Renderer
 from recap.sampling.sampler import Sampler, open_sampler
+from recap.sampling.torch_sampler import TorchSampler
 from recap.types.prompts import RenderedPrompt
 from recap.types.rollouts import Decoding
 from tests.bench import machine
@@ -64,7 +65,7 @@ def engine(sampler: Sampler, prompts: list[RenderedPrompt], work: Work, tokens: 
     return sum(len(sample.token_ids) for group in drawn for sample in group)
 
 
-def measure(folder: Path, engines: list[str], runs: int, tokens: int) -> dict[str, list[float]]:
+def measure(folder: Path, runs: int, tokens: int, vllm: bool = False) -> dict[str, list[float]]:
     """Medians of tokens per second by engine, in the order of WORKS."""
     renderer, model = Renderer.from_dir(folder), load_model(folder)
     asked = [json.loads(line)["prompt"] for line in PROMPTS.read_text().splitlines()]
@@ -72,12 +73,12 @@ def measure(folder: Path, engines: list[str], runs: int, tokens: int) -> dict[st
     found: dict[str, list[float]] = {}
     with ExitStack() as open_engines:
         servers = Servers(count=1, tensor_parallel=1)
-        samplers = {
-            name: open_engines.enter_context(
-                open_sampler(Sampling(engine=name, servers=servers, batch_size=64), folder)
-            )
-            for name in engines
+        samplers: dict[str, Sampler] = {
+            "torch": TorchSampler(model, renderer.turn.stop_ids, renderer.pad_id, batch_size=64)
         }
+        if vllm:
+            section = Sampling(engine="vllm", servers=servers, batch_size=64)
+            samplers["vllm"] = open_engines.enter_context(open_sampler(section, folder))
         for work in WORKS:
             given = prompts[: work.prompts]
             decoding = Decoding(1.0, work.top_p, tokens)
@@ -111,9 +112,7 @@ def main() -> None:
     assert isinstance(gguf, Gguf) and gguf.sha256 is not None
     with tempfile.TemporaryDirectory() as clone:
         folder = convert(gguf, gguf.sha256, Path(clone))
-        found = measure(
-            folder, ["torch", "vllm"] if options.vllm else ["torch"], options.runs, options.tokens
-        )
+        found = measure(folder, options.runs, options.tokens, options.vllm)
     rows = [
         [
             name,

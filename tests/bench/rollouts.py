@@ -86,8 +86,9 @@ def generate(
             max_new_tokens=decoding.max_tokens,
             num_return_sequences=samples,
             pad_token_id=renderer.pad_id,
-            eos_token_id=renderer.turn.end_id,
+            eos_token_id=list(renderer.turn.stop_ids),
         )
     new = out[:, longest:]
-    ended = (new == renderer.turn.end_id).cumsum(1)
-    return int(((ended == 0) | ((new == renderer.turn.end_id) & (ended == 1))).sum())
+    stops = torch.isin(new, torch.tensor(renderer.turn.stop_ids))
+    ended = stops.cumsum(1)
+    return int(((ended == 0) | (stops & (ended == 1))).sum())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -105,6 +107,38 @@ def test_a_gguf_file_is_converted_once(tmp_path: Path) -> None:
     (tmp_path / "small.gguf").write_bytes(b"another")
     with pytest.raises(ModelError, match=f"with the sha256 {sha256}, got "):
         weights_folder(tmp_path / "models/guardian")
+
+
+def test_a_file_of_the_same_name_in_the_current_folder_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    tensors = make_gguf(tmp_path / "given/small.gguf")
+    (tmp_path / "small.gguf").write_bytes(b"another")
+    obtain("given/small.gguf", tmp_path / "models/guardian", None)
+    weights = load_model(tmp_path / "models/guardian").state_dict()
+    assert torch.equal(weights["lm_head.weight"], tensors["output"])
+
+
+def test_the_header_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gguf
+
+    make_gguf(tmp_path / "small.gguf")
+    calls: list[str] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        original = getattr(gguf, name)
+
+        def counting(*arguments: Any) -> Any:
+            calls.append(name)
+            return original(*arguments)
+
+        return counting
+
+    patched = {name: counted(name) for name in ("GGUFReader", "get_tensor_name_map")}
+    for name, counting in patched.items():
+        monkeypatch.setattr(gguf, name, counting)
+    obtain("small.gguf", tmp_path / "models/guardian", None)
+    assert sorted(calls) == ["GGUFReader", "get_tensor_name_map"]
+    assert {name: getattr(gguf, name) for name in patched} == patched
 
 
 def test_a_gguf_files_tokenizer_is_its_own_with_its_own_end(tmp_path: Path) -> None:

@@ -349,9 +349,9 @@ def test_a_guardian_that_is_served_is_not_counted(monkeypatch: pytest.MonkeyPatc
     """Its guardian has 8.17 billion weights in bf16, and its rubric's model 1.54."""
     monkeypatch.delenv("RECAP_GUARDIAN", raising=False)
     both = printed("node-8b", "8xH100")
-    monkeypatch.setenv("RECAP_GUARDIAN", "http://node3:8100")
+    monkeypatch.setenv("RECAP_GUARDIAN", "http://[fd00::3]:8100")
     served = printed("node-8b", "8xH100")
-    assert "The guardian is asked at http://node3:8100 (RECAP_GUARDIAN)" in served
+    assert "The guardian is asked at http://[fd00::3]:8100 (RECAP_GUARDIAN)" in served
     found = [re.search(r"guardian and rubric\W+([\d.]+)", said) for said in (both, served)]
     assert [match and match[1] for match in found] == ["19.4", "3.1"]
 

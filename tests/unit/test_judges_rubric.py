@@ -159,7 +159,7 @@ def test_a_prompts_own_rubric_is_asked_item_by_item(tmp_path: Path) -> None:
     """Of the instruct model, and not where there is none or the answer never came."""
 
     class Items(Fixed):
-        asks_items = True
+        items_sha = "i" * 64
 
         def items(self, asked):  # type: ignore[no-untyped-def]
             self.questions = list(asked)
