@@ -5,7 +5,8 @@ and both templates are short ones with the published ones' behaviour. The though
 STAR-1's where RECAP_REAL_DATA has them. None begins with a line break.
 1. A document has the ids that the tokenizer gives its text as a whole: no token ends early where
    prompt, thought, closing tag and answer meet.
-2. A hijack is the document's beginning, a prompt the hijack's, and what is generated parts again.
+2. A hijack is the document's beginning, a prompt the hijack's, with and without a prefill, and what
+   is generated parts again.
 3. A cut by words has the first tokens of its source; a cut by tokens has no more than asked for.
 """
 
@@ -118,6 +119,9 @@ def test_prompt_hijack_and_document_begin_alike_and_part_again(
         prompt, hijack = renderer.prompt(asked).token_ids, renderer.hijack(asked, thought).token_ids
         ids = tuple(renderer.document(asked, thought, said))
         assert (hijack[: len(prompt)], ids[: len(hijack)]) == (prompt, hijack)
+        short, *_ = renderer.cut(thought, len(thought.split()) // 2)
+        prefilled = renderer.prompt(asked, short).token_ids
+        assert ids[: len(prefilled)] == prefilled
         _, answer, *_ = renderer.split(ids[len(hijack) :], hijacked=True)
         found = (*renderer.split(ids[len(prompt) :])[:2], answer)
         assert [nfc(text or "") for text in found] == [nfc(thought), nfc(said), nfc(said)]
