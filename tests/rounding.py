@@ -76,4 +76,4 @@ def adam_rounding(model: PreTrainedModel, tokens: int) -> float:
 def relative_gap(mine: Tensor, theirs: Tensor) -> float:
     """|mine - theirs| / |theirs|, by Euclidean norms; 0 where both are 0."""
     gap = float((mine - theirs).detach().norm())
-    return gap / float(theirs.norm()) if gap else 0.0
+    return gap / float(theirs.detach().norm()) if gap else 0.0
