@@ -31,8 +31,7 @@ from recap.estimate.shape import Shape, shape_of
 from recap.estimate.work import Assumed, Work, devices_of, training_work
 from recap.params.train import Train
 from recap.params.whole import Params, read_params
-from recap.scoring.guardian import ADDRESS
-from recap.types.origins import RULES
+from recap.types.origins import RULES, SERVED_GUARDIAN
 
 GB = 1e9
 NOT_MEASURED = (
@@ -62,8 +61,10 @@ def print_estimate(
     params = _params(root, profile, quick)
     hardware = read_hardware(root, asked.hardware)
     models = _models(root, params)
-    if (address := os.environ.get(ADDRESS)) and params.models.origins.get("guardian") != RULES:
-        said = f"The guardian is asked at {address} ({ADDRESS}): it is not counted."
+    if (address := os.environ.get(SERVED_GUARDIAN)) and params.models.origins.get(
+        "guardian"
+    ) != RULES:
+        said = f"The guardian is asked at {address} ({SERVED_GUARDIAN}): it is not counted."
         console.print(said, markup=False)
     trains = {name: params.for_variant(name) for name in params.matrix.variants}
     trained = {name: train for name, train in trains.items() if train.updates}
@@ -137,7 +138,8 @@ def _models(root: Path, params: Params) -> Models:
             "Expected models.origins.policy, got none: the default world's models have less than a "
             "million parameters and fit anywhere. Name a profile: `recap estimate --profile paper`."
         )
-    named = [None if os.environ.get(ADDRESS) else origins.get("guardian"), origins.get("rubric")]
+    here = None if os.environ.get(SERVED_GUARDIAN) else origins.get("guardian")
+    named = [here, origins.get("rubric")]
     scorers = tuple(shape_of(root, origin) for origin in named if origin and origin != RULES)
     return Models(shape_of(root, origins["policy"]), scorers)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from recap.errors import ModelError, RenderError
 from recap.scoring.reward_model import RewardModel
 from recap.scoring.rules import RULES_SHA, RuleGuardian
-from recap.types.origins import RUBRIC_FOLDER, RULES_FILE
+from recap.types.origins import RUBRIC_FOLDER, RULES_FILE, SERVED_GUARDIAN
 
-ADDRESS = "RECAP_GUARDIAN"
+ADDRESS = SERVED_GUARDIAN
 """Environment variable: the address of a server that has the guardian (http://node3:8000)."""
 KEY = "RECAP_GUARDIAN_KEY"
 """Environment variable: the key that it asks for."""

@@ -12,6 +12,8 @@ RULES = "rules"
 """The origin of a guardian that is no model but the rules (recap/scoring/rules.py)."""
 RULES_FILE = "rules.json"
 """What marks the directory of such a guardian."""
+SERVED_GUARDIAN = "RECAP_GUARDIAN"
+"""Environment variable: the address of a server that has the guardian, if one does."""
 RUBRIC_FOLDER = "rubric"
 """The folder in a guardian's directory with the model that reads benign answers."""
 
