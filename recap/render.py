@@ -97,7 +97,7 @@ class Renderer:
         """The whole thought given and its block closed: the model must answer at once.
 
         Thought and closing are tokenised as one text, as the model was taught: the full stop and
-        the line break before the tag are one token in most tokenizers.
+        the line break before the tag are one token in many tokenizers.
         """
         head = self._head(text)
         self._refuse_markers(cot, "prefill")

@@ -61,9 +61,7 @@ def print_estimate(
     params = _params(root, profile, quick)
     hardware = read_hardware(root, asked.hardware)
     models = _models(root, params)
-    if (address := os.environ.get(SERVED_GUARDIAN)) and params.models.origins.get(
-        "guardian"
-    ) != RULES:
+    if address := _served(params):
         said = f"The guardian is asked at {address} ({SERVED_GUARDIAN}): it is not counted."
         console.print(said, markup=False)
     trains = {name: params.for_variant(name) for name in params.matrix.variants}
@@ -138,10 +136,16 @@ def _models(root: Path, params: Params) -> Models:
             "Expected models.origins.policy, got none: the default world's models have less than a "
             "million parameters and fit anywhere. Name a profile: `recap estimate --profile paper`."
         )
-    here = None if os.environ.get(SERVED_GUARDIAN) else origins.get("guardian")
-    named = [here, origins.get("rubric")]
+    named = [None if _served(params) else origins.get("guardian"), origins.get("rubric")]
     scorers = tuple(shape_of(root, origin) for origin in named if origin and origin != RULES)
     return Models(shape_of(root, origins["policy"]), scorers)
+
+
+def _served(params: Params) -> str | None:
+    """Where the guardian is asked, if it is a model that a server has."""
+    if params.models.origins.get("guardian") in (None, RULES):
+        return None
+    return os.environ.get(SERVED_GUARDIAN)
 
 
 def _memory(name: str, train: Train, needed: dict[str, int], hardware: Hardware) -> Table:

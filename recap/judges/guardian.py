@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 
 from recap.judges.correctness import correctness
 from recap.judges.judge import Judge, Means, Opinion, by_domain
-from recap.judges.rubric import GuardianRubric, Rubric, by_items, compliance, own_rubric
+from recap.judges.rubric import (
+    GuardianRubric,
+    ItemRubric,
+    Rubric,
+    by_items,
+    compliance,
+    own_rubric,
+)
 from recap.models.places import weights_sha
 from recap.types.attacks import Completion
 from recap.types.origins import RUBRIC_FOLDER
@@ -62,11 +69,11 @@ class GuardianJudge(Judge):
 
     def _harmful(self, rows: Sequence[Completion]) -> list[Opinion]:
         """By each prompt's own rubric, where there is one and a model that can be asked it."""
-        own = [bool(row.rubric) and self.rubric.items_sha is not None for row in rows]
-        asked = [row for row, has in zip(rows, own, strict=True) if has]
-        by_rubric = iter(by_items(self.rubric, asked) if asked else [])
-        rest = iter(self._harm([row for row, has in zip(rows, own, strict=True) if not has]))
-        return [next(by_rubric if has else rest) for has in own]
+        if not isinstance(self.rubric, ItemRubric):
+            return self._harm(rows)
+        asked = iter(by_items(self.rubric, [row for row in rows if row.rubric]))
+        rest = iter(self._harm([row for row in rows if not row.rubric]))
+        return [next(asked if row.rubric else rest) for row in rows]
 
     def _harm(self, rows: Sequence[Completion]) -> list[Opinion]:
         pairs = [(row.prompt, row.response or "") for row in rows]
@@ -95,9 +102,9 @@ def open_guardian(directory: Path, rubric: Rubric | None = None) -> GuardianJudg
         revision = f"{revision}+{weights_sha(directory / RUBRIC_FOLDER)[:16]}"
     if rubric is not None:
         revision = f"{revision}+{rubric.revision}"
-        prompt_sha = _sha(
-            "\n".join(filter(None, [prompt_sha, rubric.prompt_sha, rubric.items_sha]))
-        )
+        prompt_sha = _sha(f"{prompt_sha}\n{rubric.prompt_sha}")
+    if isinstance(rubric, ItemRubric):
+        prompt_sha = _sha(f"{prompt_sha}\n{rubric.items_sha}")
     return GuardianJudge(guardian, revision, prompt_sha, rubric)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from recap.judges.rubric import Rubric
+from recap.judges.rubric import ItemRubric
 from recap.models.places import weights_sha
 from recap.models.weights import load_scorer
 from recap.render import Renderer
@@ -19,7 +19,7 @@ from recap.scoring.questions import ITEM, PROMPT_SHA, RUBRIC, Question, read, wo
 from recap.types.row import Label
 
 
-class InstructRubric(Rubric):
+class InstructRubric(ItemRubric):
     """An instruct model, asked in words."""
 
     prompt_sha = PROMPT_SHA

@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 
 class Rubric(ABC):
-    """Reads answers to benign prompts, and to harmful ones with a rubric of their own if it can.
-
-    ``pairs`` are (prompt, response).
-    """
+    """Reads answers to benign prompts; ``pairs`` are (prompt, response)."""
 
     revision: str
     prompt_sha: str
@@ -34,12 +31,18 @@ class Rubric(ABC):
     def labels(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Label | None, str]]:
         """Label and raw answer for each pair."""
 
-    items_sha: ClassVar[str | None] = None
-    """Identifies how it is asked a prompt's own rubric (Fortress), if it can be."""
 
+class ItemRubric(Rubric):
+    """Also answers the questions of a prompt's own rubric (Fortress), each by yes or no.
+
+    ``items_sha`` identifies how it is asked these.
+    """
+
+    items_sha: str
+
+    @abstractmethod
     def items(self, asked: Sequence[tuple[str, str, str]]) -> list[tuple[Label | None, str]]:
         """Unsafe where it answers yes; ``asked`` are (prompt, response, question)."""
-        raise NotImplementedError
 
 
 class GuardianRubric(Rubric):
@@ -66,7 +69,7 @@ def compliance(rubric: Rubric, rows: Sequence[Completion]) -> list[Opinion]:
     return [Opinion(*found[pair]) for pair in pairs]
 
 
-def by_items(rubric: Rubric, rows: Sequence[Completion]) -> list[Opinion]:
+def by_items(rubric: ItemRubric, rows: Sequence[Completion]) -> list[Opinion]:
     """One opinion by each prompt's own rubric; equal questions are asked once."""
     asked = [[(row.prompt, row.response or "", item) for item in row.rubric] for row in rows]
     questions = list(dict.fromkeys(each for row in asked for each in row))
@@ -74,7 +77,7 @@ def by_items(rubric: Rubric, rows: Sequence[Completion]) -> list[Opinion]:
     return [of_items([Opinion(*found[each]) for each in row]) for row in asked]
 
 
-def own_rubric(means: Means) -> Rubric | None:
+def own_rubric(means: Means) -> ItemRubric | None:
     """The instruct model that the settings name, if they do."""
     if means.settings is None or means.settings.rubric is None:
         return None

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recap.errors import ModelError
 from recap.models.digests import folder_digest, sha256_of
@@ -178,13 +178,13 @@ def _read(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model and tokenizer of a GGUF file; raises ModelError when transformers cannot read all."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    where: dict[str, Any] = {"local_files_only": True}
     dense = {"quantization_config": GgufConfig(dequantize=True), "dtype": "float32"}
     # Alone: a neighbour's tokenizer.json would come first.
     with tempfile.TemporaryDirectory() as alone, _read_once():
         file = Path(alone) / path.name
         file.symlink_to(path.resolve())
-        where["gguf_file"] = str(file)  # by its name alone it would be sought in the current folder
+        # By its name alone the file would be sought in the current folder first.
+        where = {"gguf_file": str(file), "local_files_only": True}
         try:
             tokenizer = AutoTokenizer.from_pretrained(alone, **where)
             model, loaded = AutoModelForCausalLM.from_pretrained(

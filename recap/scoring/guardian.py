@@ -16,8 +16,6 @@ from recap.scoring.reward_model import RewardModel
 from recap.scoring.rules import RULES_SHA, RuleGuardian
 from recap.types.origins import RUBRIC_FOLDER, RULES_FILE, SERVED_GUARDIAN
 
-ADDRESS = SERVED_GUARDIAN
-"""Environment variable: the address of a server that has the guardian (http://node3:8000)."""
 KEY = "RECAP_GUARDIAN_KEY"
 """Environment variable: the key that it asks for."""
 
@@ -59,7 +57,7 @@ def load_guardian(directory: Path) -> RewardModel:
 
 def _guardian(directory: Path) -> RewardModel:
     """The guardian's model in this process, or behind the server that the environment names."""
-    address = os.environ.get(ADDRESS)
+    address = os.environ.get(SERVED_GUARDIAN)
     if not address:
         return _model(directory)
     from recap.render import Renderer
@@ -70,7 +68,7 @@ def _guardian(directory: Path) -> RewardModel:
         renderer.refuse_other_guardians()
     except RenderError as error:
         raise ModelError(
-            f"{directory}: {error} Other models cannot be asked behind {ADDRESS}; unset it."
+            f"{directory}: {error} Other models cannot be asked behind {SERVED_GUARDIAN}; unset it."
         ) from None
     return served_guardian(directory, address, renderer)
 

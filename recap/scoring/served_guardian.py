@@ -26,8 +26,9 @@ from recap.errors import ModelError
 from recap.models.places import weights_name
 from recap.render import Renderer
 from recap.runtime.endpoint import check_private, key_of
-from recap.scoring.guardian import ADDRESS, KEY
+from recap.scoring.guardian import KEY
 from recap.scoring.yes_no import Answers, Asking
+from recap.types.origins import SERVED_GUARDIAN
 
 AT_ONCE = 64
 """Questions under way; the server batches them."""
@@ -95,7 +96,7 @@ class ServedGuardian(Asking):
         return choice
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        expected = f"Expected an answer of the guardian at {self._url} ({ADDRESS})"
+        expected = f"Expected an answer of the guardian at {self._url} ({SERVED_GUARDIAN})"
         try:
             answer = self._client.request(
                 method, self._url + path, headers=self._headers, json=body
@@ -113,8 +114,8 @@ def served_guardian(directory: Path, address: str, renderer: Renderer) -> Served
     Raises ParameterError for an address that may not be asked or a missing key, ModelError for a
     server of another model.
     """
-    url = check_private(address, ADDRESS)
-    key = key_of(KEY, f"the guardian at {url}", f", or unset {ADDRESS}")
+    url = check_private(address, SERVED_GUARDIAN)
+    key = key_of(KEY, f"the guardian at {url}", f", or unset {SERVED_GUARDIAN}")
     name = processes.from_main(weights_name(directory) if processes.is_main() else "")
     context = int(json.loads((directory / "config.json").read_text())["max_position_embeddings"])
     if processes.is_main():

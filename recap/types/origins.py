@@ -13,7 +13,7 @@ RULES = "rules"
 RULES_FILE = "rules.json"
 """What marks the directory of such a guardian."""
 SERVED_GUARDIAN = "RECAP_GUARDIAN"
-"""Environment variable: the address of a server that has the guardian, if one does."""
+"""Environment variable: the address of a server that has the guardian (http://node3:8000)."""
 RUBRIC_FOLDER = "rubric"
 """The folder in a guardian's directory with the model that reads benign answers."""
 

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from recap.models.places import convert
 from recap.models.spelling import Gguf, read_origin
@@ -26,6 +27,7 @@ from recap.models.weights import load_model
 from recap.params.document import read_document
 from recap.params.sampling import Sampling, Servers
 from recap.render import Renderer
+from recap.rl.flops import gemm_peak
 from recap.sampling.sampler import Sampler, open_sampler
 from recap.sampling.torch_sampler import TorchSampler
 from recap.types.prompts import RenderedPrompt
@@ -65,9 +67,11 @@ def engine(sampler: Sampler, prompts: list[RenderedPrompt], work: Work, tokens: 
     return sum(len(sample.token_ids) for group in drawn for sample in group)
 
 
-def measure(folder: Path, runs: int, tokens: int, vllm: bool = False) -> dict[str, list[float]]:
+def measure(
+    model: PreTrainedModel, folder: Path, runs: int, tokens: int, vllm: bool = False
+) -> dict[str, list[float]]:
     """Medians of tokens per second by engine, in the order of WORKS."""
-    renderer, model = Renderer.from_dir(folder), load_model(folder)
+    renderer = Renderer.from_dir(folder)
     asked = [json.loads(line)["prompt"] for line in PROMPTS.read_text().splitlines()]
     prompts = [renderer.prompt(text) for text in asked]
     found: dict[str, list[float]] = {}
@@ -112,7 +116,8 @@ def main() -> None:
     assert isinstance(gguf, Gguf) and gguf.sha256 is not None
     with tempfile.TemporaryDirectory() as clone:
         folder = convert(gguf, gguf.sha256, Path(clone))
-        found = measure(folder, options.runs, options.tokens, options.vllm)
+        model = load_model(folder)
+        found = measure(model, folder, options.runs, options.tokens, options.vllm)
     rows = [
         [
             name,
@@ -123,6 +128,11 @@ def main() -> None:
         ]
         for name, rates in found.items()
     ]
+    # A token takes a multiplication and an addition with each weight.
+    peak = gemm_peak(torch.device("cpu"), 1) / (2 * sum(p.numel() for p in model.parameters()))
+    rows.append(
+        ["the matrix peak", *(f"{peak:.0f} ({peak / stock:.1f} x)" for stock in found[STOCK])]
+    )
     runs = "one run" if options.runs == 1 else f"median of {options.runs} runs in turn"
     title = f"Tokens per second, at most {options.tokens} a completion, {runs}"
     text.append(str(Table(title, ("engine", *map(str, WORKS)), rows)))

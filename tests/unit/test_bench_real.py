@@ -38,6 +38,6 @@ def test_both_engines_draw_as_many_tokens_as_were_asked(folder: Path) -> None:
 
 
 def test_each_engine_is_measured_on_each_work(folder: Path) -> None:
-    found = measure(folder, runs=1, tokens=2)
+    found = measure(load_model(folder), folder, runs=1, tokens=2)
     assert list(found) == [STOCK, "torch"]
     assert all(len(rates) == len(WORKS) and min(rates) > 0 for rates in found.values())

@@ -13,7 +13,7 @@ from recap.errors import DataError
 from recap.judges.guardian import GuardianJudge
 from recap.judges.instruct import InstructRubric, open_rubric
 from recap.judges.registry import open_judge
-from recap.judges.rubric import Rubric, RubricJudge
+from recap.judges.rubric import ItemRubric, Rubric, RubricJudge
 from recap.models.weights import save_model
 from recap.params.whole import read_params
 from recap.render import Renderer
@@ -155,10 +155,10 @@ def test_a_guardian_with_a_rubric_of_its_own_leaves_benign_answers_to_it() -> No
     assert [(row.label, row.score) for row in verdicts] == [("refused", None), ("unsafe", 0.9)]
 
 
-def test_a_prompts_own_rubric_is_asked_item_by_item(tmp_path: Path) -> None:
+def test_a_prompts_own_rubric_is_asked_item_by_item() -> None:
     """Of the instruct model, and not where there is none or the answer never came."""
 
-    class Items(Fixed):
+    class Items(Fixed, ItemRubric):
         items_sha = "i" * 64
 
         def items(self, asked):  # type: ignore[no-untyped-def]

@@ -34,9 +34,9 @@ from recap.runtime.endpoint import check_endpoint, check_private, key_of
 from recap.runtime.locks import STATE, holder
 from recap.sampling.given_servers import addresses
 from recap.sampling.vllm_sampler import check_installed
-from recap.scoring.guardian import ADDRESS as GUARDIAN
 from recap.scoring.guardian import KEY as GUARDIAN_KEY
 from recap.tracking.store import store_name
+from recap.types.origins import SERVED_GUARDIAN
 
 WIDTH = 80
 PREFECT = "PREFECT_API_URL"
@@ -143,7 +143,7 @@ def servers(params: Params, project: Path) -> Iterator[str]:
     if "api" in named:
         key = params.judge.api.key
         yield f"judge: {params.judge.api.base_url}" + (f", key in {key}" if key else ", no key")
-    if served := os.environ.get(GUARDIAN):
+    if served := os.environ.get(SERVED_GUARDIAN):
         yield f"guardian: {served}, key in {GUARDIAN_KEY}"
     address = os.environ.get(PREFECT)
     yield f"Prefect: {address or 'a server of the run, 127.0.0.1 at a free port'}"
@@ -164,9 +164,9 @@ def _lacking(params: Params, project: Path, stale: dict[str, tuple[str, ...]]) -
         api = params.judge.api
         checks += [lambda: check_endpoint(api.base_url, api.hosts, lambda _: [])]
         checks += [lambda: api_key(api)]
-    if served := os.environ.get(GUARDIAN):
-        checks += [lambda: check_private(served, GUARDIAN)]
-        checks += [lambda: key_of(GUARDIAN_KEY, "the guardian", f", or unset {GUARDIAN}")]
+    if served := os.environ.get(SERVED_GUARDIAN):
+        checks += [lambda: check_private(served, SERVED_GUARDIAN)]
+        checks += [lambda: key_of(GUARDIAN_KEY, "the guardian", f", or unset {SERVED_GUARDIAN}")]
     for check in checks:
         try:
             check()

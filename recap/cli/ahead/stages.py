@@ -19,9 +19,8 @@ from recap.params.train import Train
 from recap.params.whole import Params
 from recap.pipeline.graph import Pipeline
 from recap.sampling.given_servers import ADDRESSES
-from recap.scoring.guardian import ADDRESS
 from recap.sweeps.fingerprint import lookup
-from recap.types.origins import RULES
+from recap.types.origins import RULES, SERVED_GUARDIAN
 
 CODE = ("recap/", "origins/")
 """Where the dependencies begin that are no files of the pipeline."""
@@ -203,7 +202,7 @@ def _guardian(params: Params) -> str:
     if params.models.origins.get("guardian") == RULES:
         return "rules as guardian"
     rubric = " and rubric" if "rubric" in params.models.origins else ""
-    if address := os.environ.get(ADDRESS):
+    if address := os.environ.get(SERVED_GUARDIAN):
         return f"guardian at {address}{rubric and ', rubric by transformers, the first device'}"
     return f"guardian{rubric} by transformers, the first device"
 
